@@ -1,0 +1,39 @@
+# Each target does on a fresh machine all it needs: Python 3.11 or newer with venv is enough.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test test-slow lint format lock clean
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python -e .
+	@touch $@
+
+demo: $(READY) ## search the handwritten digits; about a minute
+	$(BIN)/search run spaces/digits.py
+	@echo "open it in a browser: $(BIN)/optuna-dashboard sqlite:///studies.db"
+
+test: $(READY) lint ## everything that CI asks for
+	$(BIN)/pytest -m "not slow"
+
+test-slow: $(READY) ## the tests that take more than a minute
+	$(BIN)/pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: $(READY) ## after a change of the dependencies in pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml --extra dev \
+		--generate-hashes --no-annotate --no-header --no-emit-index-url -o requirements.lock
+
+clean:
+	rm -rf .venv runs studies.db*

@@ -1,0 +1,164 @@
+"""The `search` command. Heavy imports live inside the verbs, so that --help is instant."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from search.errors import SearchError
+
+app = typer.Typer(
+    help="Hyperparameter search for people who fine-tune image classifiers.\n\n"
+    "Write a space file, run it, read the ranked table, train the best config again:\n\n"
+    "  search run spaces/digits.py\n\n  search train reports/digits.best.yaml\n\n"
+    "Exit status: 0 done; 1 the run failed; 2 the words or the space file are wrong; 3 the storage or the disk; "
+    "130 interrupted, 143 terminated: the same command goes on.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Storage = Annotated[
+    str, typer.Option("--storage", envvar="SEARCH_STORAGE", help="Where studies are kept: an Optuna storage URL.")
+]
+DataRoot = Annotated[
+    Path, typer.Option("--data-root", envvar="SEARCH_DATA_ROOT", help="The folder that holds the data sets.")
+]
+Reports = Annotated[Path, typer.Option("--reports", help="The folder that reports are written to.")]
+StudyName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="The study's name; of `search run`, the space file's stem.")
+]
+DEFAULT_STORAGE = "sqlite:///studies.db"
+
+
+@app.command()
+def run(
+    space: Annotated[Path, typer.Argument(metavar="SPACE", help="The space file, such as spaces/digits.py.")],
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials the study shall have, earlier ones included.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Fix a setting; a Choice by its option's label."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The study's name. [default: the space file's stem]")] = None,
+    timeout: Annotated[
+        str | None, typer.Option(help="Stop after so long: 90s, 30m, 2h. The same command goes on.")
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None,
+        typer.Option(min=0, help="GPUs of one trial; 0.25 lets four share one. [default: 1 if there is one]"),
+    ] = None,
+    cpus_per_trial: Annotated[
+        float | None, typer.Option(min=0, help="CPUs of one trial. [default: 1, or its GPU's share]")
+    ] = None,
+    engine: Annotated[
+        Literal["tune", "inline"],
+        typer.Option(help="tune: Ray Tune, trials side by side; inline: one by one in this process."),
+    ] = "tune",
+    storage: Storage = DEFAULT_STORAGE,
+    data_root: DataRoot = Path("data"),
+    reports: Reports = Path("reports"),
+    verbose: Annotated[bool, typer.Option("--verbose", help="Let Ray talk.")] = False,
+) -> None:
+    """Run the search that a space file describes, or go on with it; then write its report and best config."""
+    from search.running import Options, run_search
+
+    overrides = [*(set_ or []), *([f"epochs={epochs}"] if epochs is not None else [])]
+    options = Options(
+        space,
+        overrides,
+        trials,
+        name,
+        _seconds(timeout),
+        gpus_per_trial,
+        cpus_per_trial,
+        engine,
+        storage,
+        data_root.resolve(),
+        reports,
+        verbose,
+        same_command(),
+    )
+    raise typer.Exit(run_search(options))
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if not match or float(match[1]) == 0:
+        raise SearchError(f"--timeout {text}: write a time such as 90s, 30m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+@app.command()
+def report(
+    study: StudyName,
+    storage: Storage = DEFAULT_STORAGE,
+    reports: Reports = Path("reports"),
+) -> None:
+    """Write a study's report, reports/STUDY.md, and print its table."""
+    from search.report import page, table
+    from search.study import load_study
+
+    loaded = load_study(storage, study)
+    path = page.write(loaded, reports)
+    typer.echo(table.markdown(loaded))
+    typer.echo(f"\nwrote {path}")
+
+
+@app.command()
+def export(
+    study: StudyName,
+    trial: Annotated[int | None, typer.Option(min=0, help="The trial's number. [default: the best one]")] = None,
+    storage: Storage = DEFAULT_STORAGE,
+    reports: Reports = Path("reports"),
+) -> None:
+    """Write a trial's config as YAML, for `search train`."""
+    from search.export import write_best
+    from search.study import load_study
+
+    typer.echo(f"wrote {write_best(load_study(storage, study), reports, trial)}")
+
+
+@app.command()
+def train(
+    best: Annotated[
+        Path, typer.Argument(metavar="BEST.yaml", help="A config that `search run` or `search export` wrote.")
+    ],
+    storage: Storage = DEFAULT_STORAGE,
+    data_root: DataRoot = Path("data"),
+) -> None:
+    """Train a best config again from nothing; print validation and, once, test accuracy; write the model beside it."""
+    from search.retrain import retrain
+
+    retrain(best, storage, data_root.resolve(), typer.echo)
+
+
+def main() -> None:
+    """Run the command; whatever the user can mend ends as one line on stderr and an exit status."""
+    try:
+        app()
+    except SearchError as error:
+        print(f"search: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        print("\nsearch: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # `search report STUDY | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def same_command() -> str:
+    """The command line that runs now, to be typed again."""
+    return shlex.join(["search", *sys.argv[1:]])

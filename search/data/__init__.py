@@ -1,0 +1,1 @@
+"""Images: where they come from (datasets) and how they are kept (cache)."""

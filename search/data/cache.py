@@ -1,0 +1,132 @@
+"""Each image decoded once, into a memory-mapped uint8 array that all workers share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from PIL import Image
+from torchvision.transforms.v2.functional import center_crop, resize
+
+from search.data.datasets import Item, Source, Split, decode
+from search.errors import SearchError
+
+_VERSION = 1  # of the arrays' making: raise it when their content changes for the same source
+
+
+class Images(NamedTuple):
+    """One split. `pixels`: (N, H, W, C) uint8, memory-mapped; `labels`: (N,) int64; `names`: of the N images."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+def cache_root() -> Path:
+    """Where decoded images are kept: ``$XDG_CACHE_HOME/search``, by default ``~/.cache/search``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "search"
+
+
+Progress = Callable[[int, int], None]
+"""Called with how many images are done, of how many."""
+
+
+def load(source: Source, size: int | None, splits: Sequence[Split], progress: Progress | None = None) -> list[Images]:
+    """The asked splits of `source`; decodes what no earlier call has.
+
+    `size`: the short side is resized to it (bilinear, antialiased) and the centre square cut out, RGB.
+    None: the square of the source's native size, in its own channels. Only the asked splits are decoded, so
+    that a search never touches the test images. A lock lets one process decode while others wait, and an
+    array appears under its name only when it is whole. Raises SearchError naming a broken image.
+    """
+    key = hashlib.sha256(f"{_VERSION} {source.fingerprint()} {size}".encode()).hexdigest()[:16]
+    home = cache_root() / f"{type(source).__name__.lower()}-{key}"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not all((home / split / "index.json").is_file() for split in splits):
+            with FileLock(home / "lock"):
+                missing = [split for split in splits if not (home / split / "index.json").is_file()]
+                if missing:
+                    _build(source, size, home, missing, progress)
+        return [_open(home / split) for split in splits]
+    except OSError as error:
+        raise SearchError(f"the image cache {home} cannot be used: {error}") from None
+
+
+def _open(folder: Path) -> Images:
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    pixels: NDArray[np.uint8] = np.load(folder / "pixels.npy", mmap_mode="r")
+    return Images(pixels, np.load(folder / "labels.npy"), tuple(index["classes"]), tuple(index["names"]))
+
+
+def _build(source: Source, size: int | None, home: Path, splits: Sequence[Split], progress: Progress | None) -> None:
+    """Decode `splits` into folders of their own, which take their names at the very end."""
+    for stale in home.glob("*.part"):
+        shutil.rmtree(stale)
+    classes, listed = source.splits()
+    parts = {split: home / f"{split}.part" for split in splits}
+    try:
+        _decode(source, size, {split: listed[split] for split in splits}, parts, progress)
+        for split, part in parts.items():
+            np.save(part / "labels.npy", np.array([item.label for item in listed[split]], dtype=np.int64))
+            index = {"classes": classes, "names": [item.name for item in listed[split]]}
+            (part / "index.json").write_text(json.dumps(index), encoding="utf-8")
+            part.rename(home / split)
+    finally:
+        for part in parts.values():
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _decode(
+    source: Source,
+    size: int | None,
+    items: dict[Split, list[Item]],
+    parts: dict[Split, Path],
+    progress: Progress | None,
+) -> None:
+    where = {item.name: (split, row) for split, some in items.items() for row, item in enumerate(some)}
+    arrays: dict[Split, np.memmap[tuple[int, ...], np.dtype[np.uint8]]] = {}
+
+    def work(name: str, data: bytes | Image.Image) -> tuple[str, NDArray[np.uint8]]:
+        try:
+            return name, _square(decode(data), size or source.native, "RGB" if size else source.mode)
+        except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and more for broken files
+            raise SearchError(f"{source.place(name)}: the image cannot be read: {error}") from None
+
+    found = source.read(set(where))
+    done = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the GIL while it decodes and resizes
+        while batch := list(islice(found, 256)):
+            for name, pixels in pool.map(work, *zip(*batch, strict=True)):
+                split, row = where.pop(name)
+                if split not in arrays:
+                    parts[split].mkdir()
+                    shape = (len(items[split]), *pixels.shape)
+                    arrays[split] = np.lib.format.open_memmap(parts[split] / "pixels.npy", "w+", np.uint8, shape)
+                arrays[split][row] = pixels
+                done += 1
+            if progress:
+                progress(done, done + len(where))
+    if where:
+        raise SearchError(f"{source.place(next(iter(where)))}: no such image in the source, but the split lists it")
+    for array in arrays.values():
+        array.flush()
+
+
+def _square(image: Image.Image, side: int, mode: str) -> NDArray[np.uint8]:
+    image = image.convert(mode)
+    if image.size != (side, side):
+        image = center_crop(resize(image, [side]), [side, side])
+    pixels = np.asarray(image, dtype=np.uint8)
+    return pixels if pixels.ndim == 3 else pixels[..., None]

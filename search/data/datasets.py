@@ -1,0 +1,245 @@
+"""The data sets, by name: where their images lie and how they are split."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+
+import numpy as np
+from PIL import Image
+
+from search.errors import SearchError
+from search.space import nearest
+
+Split = Literal["train", "val", "test"]
+
+
+class Item(NamedTuple):
+    """One image: its name in the source, and its class's index."""
+
+    name: str
+    label: int
+
+
+class Source(Protocol):
+    """Where a data set's images come from. Opening one is cheap and fails if the data are not there."""
+
+    native: ClassVar[int]
+    """Pixels of the square that models without a size of their own see."""
+    mode: ClassVar[str]
+    """Pillow's name for the channels of such an image: L or RGB."""
+    mean: ClassVar[tuple[float, ...]]
+    std: ClassVar[tuple[float, ...]]
+
+    def fingerprint(self) -> str:
+        """Changes when the images or the splits do."""
+
+    def splits(self) -> tuple[list[str], dict[Split, list[Item]]]:
+        """The class names, in the order of their index, and the items of each split."""
+
+    def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
+        """The named images, in the source's order: encoded, or as pictures."""
+
+    def place(self, name: str) -> str:
+        """Where a person finds the named image."""
+
+
+def stratified(labels: list[int], part: float | int, seed: int = 0) -> tuple[list[int], list[int]]:
+    """Split indices in two, `part` of them in the second, class by class in proportion."""
+    from sklearn.model_selection import train_test_split  # late: it takes seconds to import
+
+    first, second = train_test_split(range(len(labels)), test_size=part, stratify=labels, random_state=seed)
+    return sorted(first), sorted(second)
+
+
+class Digits:
+    """Handwritten digits, 1,797 grey images of 8 x 8 px in 10 classes, which scikit-learn carries."""
+
+    native: ClassVar[int] = 8
+    mode: ClassVar[str] = "L"
+    mean: ClassVar[tuple[float, ...]] = (0.305,)
+    std: ClassVar[tuple[float, ...]] = (0.376,)
+
+    def __init__(self, root: Path) -> None:
+        pass
+
+    def fingerprint(self) -> str:
+        return "scikit-learn"
+
+    def _load(self) -> Any:
+        from sklearn.datasets import load_digits  # late: it takes seconds to import
+
+        return load_digits()
+
+    def splits(self) -> tuple[list[str], dict[Split, list[Item]]]:
+        labels = [int(label) for label in self._load().target]
+        rest, test = stratified(labels, 0.25)
+        train, val = stratified([labels[i] for i in rest], 1 / 3)
+        parts: dict[Split, list[int]] = {"train": [rest[i] for i in train], "val": [rest[i] for i in val], "test": test}
+        return [str(d) for d in range(10)], {s: [Item(str(i), labels[i]) for i in ids] for s, ids in parts.items()}
+
+    def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
+        for i, image in enumerate(self._load().images):
+            if str(i) in names:
+                yield str(i), Image.fromarray((image * (255 / 16)).astype(np.uint8), "L")
+
+    def place(self, name: str) -> str:
+        return f"sklearn.datasets.load_digits()[{name}]"
+
+
+_ARCHIVE = "101_ObjectCategories.tar.gz"
+_FOLDER = "101_ObjectCategories"
+
+
+@dataclass
+class Caltech101:
+    """Caltech-101 (Li, Andreeto, Ranzato and Perona, doi 10.22002/D1.20086), without its clutter class.
+
+    Takes, under `root`/caltech101, the publisher's archive or the zip around it, the extracted folder, or
+    torchvision's download. Where ``train.txt`` and ``test.txt`` lie beside it, their images are used: the
+    first halved, class by class, into training and validation. Else a third each, with a fixed seed.
+    """
+
+    root: Path
+    native: ClassVar[int] = 64
+    mode: ClassVar[str] = "RGB"
+    mean: ClassVar[tuple[float, ...]] = (0.485, 0.456, 0.406)
+    std: ClassVar[tuple[float, ...]] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        home = self.root / "caltech101"
+        zips = sorted(home.glob("*.zip")) if home.is_dir() else []
+        candidates = [home / _FOLDER, home / _ARCHIVE, *zips, *home.glob(f"*/{_FOLDER}"), *home.glob(f"*/{_ARCHIVE}")]
+        found = [path for path in candidates if path.exists()]
+        if not found:
+            raise SearchError(
+                f"no Caltech-101 in {home}: put {_ARCHIVE} there (doi 10.22002/D1.20086), or the zip around it, or the "
+                "extracted folder; or name the folder above with --data-root"
+            )
+        self.source = found[0]
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for listing in self._listings():
+            digest.update(listing.read_bytes())
+        if self.source.is_file():
+            with self.source.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        else:
+            for path in sorted(self.source.glob("*/*")):
+                stat = path.stat()
+                digest.update(f"{path.relative_to(self.source)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def _listings(self) -> list[Path]:
+        """train.txt and test.txt, if both lie beside the images."""
+        for folder in (self.source.parent, self.root / "caltech101"):
+            listings = [folder / "train.txt", folder / "test.txt"]
+            if all(path.is_file() for path in listings):
+                return listings
+        return []
+
+    def splits(self) -> tuple[list[str], dict[Split, list[Item]]]:
+        if self._listings():
+            known, test = (self._listed(path) for path in self._listings())
+        else:
+            known, test = self._names(), []
+        classes = sorted({name.partition("/")[0] for name in known})
+        index = {label: i for i, label in enumerate(classes)}
+        unknown = [name for name in test if name.partition("/")[0] not in index]
+        if unknown:
+            raise SearchError(f"{self._listings()[1]}: {unknown[0]}: no class of that name in train.txt")
+
+        def items(names: list[str]) -> list[Item]:
+            return [Item(name, index[name.partition("/")[0]]) for name in names]
+
+        pool = items(known)
+        try:
+            if not test:
+                first, second = stratified([item.label for item in pool], 1 / 3)
+                test, pool = [pool[i].name for i in second], [pool[i] for i in first]
+            first, second = stratified([item.label for item in pool], 0.5)
+        except ValueError as error:
+            raise SearchError(f"{self.source}: too few images to split by class: {error}") from None
+        return classes, {"train": [pool[i] for i in first], "val": [pool[i] for i in second], "test": items(test)}
+
+    @staticmethod
+    def _listed(path: Path) -> list[str]:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        return [line for line in lines if line and not line.startswith("BACKGROUND_Google/")]
+
+    def _names(self) -> list[str]:
+        if self.source.is_dir():
+            names = [path.relative_to(self.source).as_posix() for path in self.source.glob("*/*.jpg")]
+        else:
+            with ExitStack() as stack:
+                names = [name for name, _ in self._members(stack)]
+        return sorted(name for name in names if not name.startswith("BACKGROUND_Google/"))
+
+    def _members(self, stack: ExitStack) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        """Name and reader of each JPEG of the archive; nothing is ever unpacked to disk."""
+        try:
+            raw: Any = stack.enter_context(self.source.open("rb"))
+            if self.source.suffix == ".zip":
+                archive = stack.enter_context(zipfile.ZipFile(raw))
+                inner = [name for name in archive.namelist() if name.endswith(_ARCHIVE)]
+                if not inner:
+                    raise SearchError(f"{self.source}: no {_ARCHIVE} in it")
+                raw = stack.enter_context(archive.open(inner[0]))
+            tar = stack.enter_context(tarfile.open(fileobj=raw, mode="r|gz"))  # noqa: SIM115 - the stack closes it
+            for member in tar:
+                name = member.name.rpartition(f"{_FOLDER}/")[2]
+                if member.isfile() and name.endswith(".jpg") and not name.rpartition("/")[2].startswith("._"):
+                    yield name, partial(_content, tar, member)
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+            raise SearchError(f"{self.source}: the archive is damaged: {error}; download it again") from None
+
+    def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
+        if self.source.is_dir():
+            for name in sorted(names):
+                path = self.source / name
+                if not path.is_file():
+                    raise SearchError(f"{path}: no such image; train.txt or test.txt names it")
+                yield name, path.read_bytes()
+            return
+        with ExitStack() as stack:
+            for name, data in self._members(stack):
+                if name in names:
+                    yield name, data()
+
+    def place(self, name: str) -> str:
+        return str(self.source / name)
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    return file.read() if file else b""
+
+
+DATASETS: dict[str, Callable[[Path], Source]] = {"caltech101": Caltech101, "digits": Digits}
+"""Name to open(data root)."""
+
+
+def open_source(name: str, root: Path) -> Source:
+    """Find the data set `name` under `root`.
+
+    Raises SearchError: an unknown name, or what to download and where to put it.
+    """
+    if name not in DATASETS:
+        raise SearchError(f"unknown dataset {name!r}{nearest(name, set(DATASETS))}")
+    return DATASETS[name](root)
+
+
+def decode(data: bytes | Image.Image) -> Image.Image:
+    """The picture in `data`, whole; raises OSError or ValueError if it is broken."""
+    image = data if isinstance(data, Image.Image) else Image.open(io.BytesIO(data))
+    image.load()
+    return image

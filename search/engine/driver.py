@@ -1,0 +1,181 @@
+"""The study's side of a run, the same for every engine: ask, report, prune, tell."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from search.config import make_config
+from search.errors import SearchError
+from search.spacefile import SpaceFile
+
+MAX_ATTEMPTS = 3
+"""A trial whose worker died so often is FAIL."""
+
+
+class Interrupted(BaseException):
+    """The run was told to stop; like KeyboardInterrupt, no `except Exception` holds it up."""
+
+    def __init__(self, exit_status: int) -> None:
+        self.exit_status = exit_status
+
+
+@dataclass
+class Job:
+    """One trial on its way: what the engine hands to a worker, and what is known of it so far."""
+
+    trial: Trial
+    settings: dict[str, Any]
+    known: FrozenTrial
+    epoch: dict[str, Any] = field(default_factory=dict)
+    step: int = 0
+
+    @property
+    def number(self) -> int:
+        return self.trial.number
+
+
+class Listener(Protocol):
+    """Who watches a run: the live view, TensorBoard."""
+
+    def on_epoch(self, job: Job) -> None: ...
+    def on_end(self, job: Job, state: TrialState, reason: str) -> None: ...
+
+
+class Driver:
+    """Asks the study for trials, writes their epochs to it, and decides who goes on.
+
+    Only the process of the driver writes to the storage. What a worker sends is one of ``{"epoch": {...}, "last":
+    bool}``, ``{"end": True}`` and ``{"error": reason}``.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        space: SpaceFile,
+        trials: int,
+        deadline: float = math.inf,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        self.study = study
+        self.space = space
+        self.trials = trials
+        self.deadline = deadline
+        self.listeners = listeners
+        self.live: dict[int, Job] = {}
+        self.counts = Counter(trial.state for trial in study.get_trials(deepcopy=False) if trial.state.is_finished())
+        self.at_start = self.counts.total()
+
+    @property
+    def out_of_time(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    @property
+    def finished(self) -> bool:
+        """Nothing runs and nothing more is to be asked for."""
+        return not self.live and not self._wants_more()
+
+    def _wants_more(self) -> bool:
+        return self.counts.total() + len(self.live) < self.trials and not self.out_of_time
+
+    def next(self) -> Job | None:
+        """The next trial to run: an interrupted one, a queued one, or the sampler's; None if no more are wanted."""
+        while self._wants_more():
+            trial = self.study.ask()
+            job = Job(trial, {}, self.study._storage.get_trial(trial._trial_id))
+            self.live[job.number] = job
+            try:
+                job.settings = self.space.suggest(trial)
+                if self.space.train is None:
+                    job.settings = make_config(job.settings).model_dump(mode="json")
+            except Exception as error:  # the user's own space(trial), or a point that is no config
+                own = isinstance(error, SearchError)
+                self.fail(job, str(error) if own else f"space(trial): {type(error).__name__}: {error}")
+                continue
+            if "config" not in job.known.user_attrs:
+                trial.set_user_attr("config", json.loads(json.dumps(job.settings, default=repr)))
+            return job
+        return None
+
+    def receive(self, job: Job, message: dict[str, Any]) -> bool:
+        """Take in what the worker sent; whether the trial goes on."""
+        if "error" in message:
+            self.fail(job, message["error"])
+            return False
+        if "end" in message:
+            self._complete(job)
+            return False
+        return self._report(job, message)
+
+    def _report(self, job: Job, message: dict[str, Any]) -> bool:
+        job.step += 1
+        before = job.epoch.get("machine_seconds", job.known.user_attrs.get("epoch", {}).get("machine_seconds", 0.0))
+        job.epoch = {**message["epoch"], "machine_seconds": before + message["epoch"]["seconds"]}
+        metric = self.space.metric
+        value = job.epoch.get(metric)
+        if not isinstance(value, (int, float)):
+            self.fail(job, f"the metric {metric!r} is missing from what train() yields: {', '.join(message['epoch'])}")
+            return False
+        if not math.isfinite(value):
+            self.fail(job, f"diverged: {metric} is {value} at epoch {job.step}")
+            return False
+        if "ran_on" in message and "ran_on" not in job.known.user_attrs:
+            job.trial.set_user_attr("ran_on", message["ran_on"])
+        job.trial.set_user_attr("epoch", job.epoch)
+        replayed = job.step in job.known.intermediate_values
+        if not replayed:  # before the decision, so that a pruned trial's curve holds its last epoch
+            job.trial.report(value, job.step)
+        for listener in self.listeners:
+            listener.on_epoch(job)
+        if message["last"]:
+            self._complete(job)
+            return False
+        if not replayed and job.trial.should_prune():
+            self._end(job, TrialState.PRUNED)
+            return False
+        return True
+
+    def _complete(self, job: Job) -> None:
+        if job.step == 0:
+            self.fail(job, "train() yielded nothing")
+            return
+        self._end(job, TrialState.COMPLETE)
+
+    def fail(self, job: Job, reason: str) -> None:
+        """Mark the trial FAIL, with its reason."""
+        job.trial.set_user_attr("error", reason)
+        self._end(job, TrialState.FAIL, reason)
+
+    def lost(self, job: Job) -> None:
+        """The worker died: back in the queue, unless it has happened too often."""
+        attempts = job.known.user_attrs.get("attempts", 0) + 1
+        job.trial.set_user_attr("attempts", attempts)
+        if attempts >= MAX_ATTEMPTS:
+            self.fail(job, f"its worker process died {attempts} times, perhaps for want of memory")
+        else:
+            self.release(job)
+
+    def release(self, job: Job) -> None:
+        """Put the trial back in the queue as itself."""
+        self.study._storage.set_trial_state_values(job.trial._trial_id, TrialState.WAITING)
+        del self.live[job.number]
+
+    def _end(self, job: Job, state: TrialState, reason: str = "") -> None:
+        value = float(job.epoch[self.space.metric]) if state == TrialState.COMPLETE else None
+        self.study.tell(job.trial, value, state=state)
+        self.counts[state] += 1
+        del self.live[job.number]
+        for listener in self.listeners:
+            listener.on_end(job, state, reason)
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether `a` is a better value than `b`."""
+        return a > b if self.study.direction == StudyDirection.MAXIMIZE else a < b

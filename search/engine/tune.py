@@ -1,0 +1,218 @@
+"""Trials side by side through Ray Tune: three thin adapters, and Ray's own noise kept away.
+
+Ray's ``OptunaSearch`` is not used: it tells stopped trials as COMPLETE, drops their last report and leaves
+RUNNING trials behind. This is the only module that imports ray.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+# Read by Ray when it is imported, or by the processes that it starts.
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # weights="some/file.pth" means the same in a worker
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # with it, Ray listens on loopback only
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: it puts trials back in the queue
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # the storage is the record; Tune is never asked to restore
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "1",
+    "TUNE_RESULT_BUFFER_LENGTH": "1",
+}
+os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of Ray's dependencies
+    import ray
+    from ray import tune
+    from ray.exceptions import RayError
+    from ray.tune import CheckpointConfig, RunConfig, TuneConfig
+    from ray.tune.error import TuneError
+    from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+    from ray.tune.search import Searcher
+
+from search.engine.driver import Driver, Interrupted, Job
+from search.engine.worker import Worker, Workplace
+from search.errors import SearchError
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial takes: CPUs (whole, or a fraction) and GPUs (a fraction shares one)."""
+
+    cpus: float
+    gpus: float
+
+
+@contextmanager
+def started(verbose: bool = False) -> Iterator[None]:
+    """A Ray of our own on this machine, on loopback, with a temp folder of its own, gone at the end."""
+    temp = tempfile.mkdtemp(prefix="search-ray-", dir="/tmp")  # a socket's path has at most 107 bytes
+    on_terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=verbose,
+            logging_level=logging.INFO if verbose else logging.FATAL,
+            object_store_memory=100 * 2**20,  # nothing large goes through it
+            _temp_dir=temp,
+        )
+        signal.signal(signal.SIGTERM, on_terminate)  # ray.init takes it
+        for name in ("ray", "ray.tune"):
+            logging.getLogger(name).setLevel(logging.INFO if verbose else logging.CRITICAL)
+        os.environ["SEARCH_RAY_TEMP"] = temp
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(temp, ignore_errors=True)
+
+
+def plan(resources: Resources) -> tuple[int, int]:
+    """How many trials run at a time, and the CPU threads of each: its share of the cores.
+
+    Raises SearchError if not even one fits.
+    """
+    there = ray.cluster_resources()
+    cpus, gpus = there.get("CPU", 0), there.get("GPU", 0)
+    asked = [(cpus, resources.cpus), (gpus, resources.gpus)]
+    slots = min((has // wants for has, wants in asked if wants), default=0)
+    if slots < 1:
+        raise SearchError(
+            f"a trial asks for {resources.cpus:g} CPUs and {resources.gpus:g} GPUs, and this machine has {cpus:g} and "
+            f"{gpus:g}: --cpus-per-trial, --gpus-per-trial"
+        )
+    return int(slots), max(1, int(cpus // slots))
+
+
+class WarmWorker(tune.Trainable):
+    """A worker process, kept from trial to trial: it draws epochs from ``train(config)``."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        warnings.simplefilter("ignore")
+        self._worker = Worker(Workplace(**config["workplace"]))
+        self._worker.start(config["settings"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._worker.start(new_config["settings"])
+        return True
+
+    def step(self) -> dict[str, Any]:
+        return {"message": [self._worker.step()]}  # in a list, because Tune flattens dicts
+
+
+class _Broken(BaseException):
+    """Carries an error of the driver's out of Tune, which would turn an Exception into text."""
+
+    def __init__(self, cause: Exception) -> None:
+        self.cause = cause
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise _Broken(error) from error
+
+
+class _NotSaved:
+    """Tune pickles its searcher and scheduler into snapshots that nobody reads: these leave nothing there."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Asks(_NotSaved, Searcher):
+    """Asks the driver for the next trial, and tells it of workers that died."""
+
+    def __init__(self, driver: Driver, workplace: Workplace, jobs: dict[str, Job], slots: int) -> None:
+        super().__init__(metric=None, mode=None)
+        self._driver, self._jobs, self._slots = driver, jobs, slots
+        self._workplace = asdict(workplace)
+
+    def suggest(self, trial_id: str) -> Any:
+        if self._driver.out_of_time:
+            raise Interrupted(0)
+        # Ask late: the sampler then knows more, and the storage shows no waiting trial as RUNNING.
+        if len(self._jobs) >= self._slots:
+            return None
+        with _ours():
+            job = self._driver.next()
+        if job is None:
+            return Searcher.FINISHED if self._driver.finished else None
+        self._jobs[trial_id] = job
+        return {"settings": job.settings, "workplace": self._workplace}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        job = self._jobs.pop(trial_id, None)
+        if error and job is not None and job.number in self._driver.live:
+            with _ours():
+                self._driver.lost(job)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the storage is the record."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: Tune is never asked to restore."""
+
+
+class _Reports(_NotSaved, FIFOScheduler):
+    """Reports each epoch to the driver, which decides whether the trial goes on."""
+
+    def __init__(self, driver: Driver, jobs: dict[str, Job]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # ray has no types
+        self._driver, self._jobs = driver, jobs
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        with _ours():
+            goes_on = self._driver.receive(self._jobs[trial.trial_id], result["message"][0])
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        # FIFO's own looks at every trial that ever ran.
+        return next((trial for trial in tune_controller.get_live_trials() if trial.status == trial.PENDING), None)
+
+
+def run(driver: Driver, workplace: Workplace, resources: Resources, slots: int) -> None:
+    """Run the driver's trials to their ends, `slots` at a time. Ray must have been started, see `started`.
+
+    Raises whatever the driver raised, RuntimeError if Tune itself gave up.
+    """
+    jobs: dict[str, Job] = {}
+    trainable = tune.with_resources(WarmWorker, {"cpu": resources.cpus, "gpu": resources.gpus})
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=TuneConfig(
+            search_alg=_Asks(driver, workplace, jobs, slots),
+            scheduler=_Reports(driver, jobs),
+            num_samples=-1,
+            reuse_actors=True,
+        ),
+        run_config=RunConfig(
+            name="tune",
+            storage_path=os.environ["SEARCH_RAY_TEMP"],
+            checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
+        ),
+    )
+    try:
+        tuner.fit()
+    except _Broken as broken:
+        raise broken.cause from None
+    except (TuneError, RayError) as error:
+        raise RuntimeError(f"Ray Tune gave up: {str(error).strip().splitlines()[-1]}") from error

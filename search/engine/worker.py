@@ -1,0 +1,99 @@
+"""The training side of a run: settings in, one message an epoch out. It knows no study and no storage."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from search.config import TrainConfig
+from search.errors import SearchError
+from search.spacefile import load_train
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What a worker needs beside a trial's settings; plain data, so that it travels.
+
+    `threads`: CPU threads of the worker. `own_train`: the space file whose ``train`` to call; None: the built-in.
+    """
+
+    data_root: str
+    device: str
+    threads: int
+    own_train: str | None = None
+
+
+class Worker:
+    """Trains one trial after another in one process, whose data and device stay warm."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        self.workplace = workplace
+        self._own = load_train(workplace.own_train) if workplace.own_train else None
+        self._epochs: Iterator[dict[str, Any]] = iter(())
+        self._total: int | None = None
+        self._count = 0
+
+    def start(self, settings: dict[str, Any]) -> None:
+        """Begin a trial; the one before is dropped, wherever it was."""
+        self._count = 0
+        total = settings.get("epochs")
+        self._total = total if isinstance(total, int) else None
+        # A dropped generator closes here, before the next one takes its memory.
+        self._epochs = iter(())
+        self._epochs = self._run(settings)
+
+    def _run(self, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        if self._own is not None:
+            for measured in self._own(settings):
+                yield {"epoch": {k: _plain(v) for k, v in measured.items()}}
+            return
+        from search.train import train  # late: a train() of the user's own need not wait for torch
+        from search.train.device import settle
+
+        place = self.workplace
+        config = TrainConfig(**settings)
+        ran_on = settle(config.precision, place.device, place.threads).describe()
+        for epoch in train(config, Path(place.data_root), place.device, place.threads):
+            yield {"epoch": epoch.model_dump(), "ran_on": ran_on}
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch. Returns ``{"epoch", "last"}``, ``{"end"}`` or ``{"error"}``; never raises an Exception."""
+        start = time.perf_counter()
+        try:
+            message = next(self._epochs, None)
+        except Exception as error:
+            self._epochs = iter(())
+            return {"error": reason(error)}
+        if message is None:
+            return {"end": True}
+        self._count += 1
+        message["epoch"].setdefault("seconds", time.perf_counter() - start)
+        return {**message, "last": self._count == self._total}
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of NumPy and torch as Python's own, so that they go into JSON."""
+    if isinstance(value, Real) and not isinstance(value, (bool, int)):
+        return float(value)
+    return value.item() if hasattr(value, "item") else value
+
+
+def reason(error: Exception) -> str:
+    """One line for `trial.user_attrs["error"]`: the kind of failure, the message, and where."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, SearchError):
+        return text
+    if type(error).__name__ == "Diverged":
+        return f"diverged: {text}"
+    out_of_memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text
+    if out_of_memory or isinstance(error, MemoryError):
+        return f"out of memory: {text}; a smaller batch_size may fit"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+    where = f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {text}{where}"

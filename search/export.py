@@ -1,0 +1,134 @@
+"""A trial as a best-config YAML, and back."""
+
+from __future__ import annotations
+
+import platform
+import re
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from search.config import TrainConfig, is_train_config, make_config
+from search.errors import SearchError
+from search.files import file_name, write_text
+from search.space import nearest
+from search.study import config_of, metric_of, ranked
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which 1e-3 is a number (PyYAML reads it as text) and two equal keys are an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = [key for i, key in enumerate(keys) if key in keys[:i]]
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):  # a few lines of them can grow to gigabytes
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call] # the stubs have no types for it
+            raise yaml.composer.ComposerError(None, None, "aliases are not used here", mark)
+        return super().compose_node(parent, index)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+)
+
+
+@dataclass(frozen=True)
+class Best:
+    """What a best-config YAML says: the config, the trial it comes from, and what that ran on."""
+
+    config: TrainConfig
+    study: str
+    trial: int
+    metric: str
+    value: float
+    ran_on: dict[str, Any]
+
+
+def write_best(study: Study, folder: Path, number: int | None = None) -> Path:
+    """Write a trial's config to `folder`/<study>.trial-N.yaml, by default the best one's to <study>.best.yaml.
+
+    Returns its path. Raises SearchError if there is no such trial, or none completed.
+    """
+    trial = _pick(study, number)
+    name = "best" if number is None else f"trial-{number}"
+    path = folder / f"{file_name(study.study_name)}.{name}.yaml"
+    config, ran_on = config_of(trial), trial.user_attrs.get("ran_on", {})
+    if "precision" in config and ran_on:
+        config["precision"] = ran_on["precision"]  # what `auto` meant there
+    content = {
+        "config": config,
+        "study": study.study_name,
+        "trial": trial.number,
+        "state": trial.state.name,
+        "metric": metric_of(study),
+        "value": trial.value,
+        "ran_on": ran_on,
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in ("search", "optuna", "ray")},
+    }
+    head = f"# search train {path}\n" if is_train_config(config) else ""
+    write_text(path, head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    return path
+
+
+def _pick(study: Study, number: int | None) -> FrozenTrial:
+    if number is None:
+        best = ranked(study)[:1]
+        if not best:
+            raise SearchError(f"the study {study.study_name!r} has no completed trial to export")
+        return best[0]
+    trials = study.get_trials(deepcopy=False)
+    if not 0 <= number < len(trials):
+        raise SearchError(f"the study {study.study_name!r} has no trial {number}; it has {len(trials)}, counted from 0")
+    if trials[number].state in (TrialState.WAITING, TrialState.FAIL):
+        state = trials[number].state.name
+        raise SearchError(f"trial {number} of {study.study_name!r} is {state}; it has no result to export")
+    return trials[number]
+
+
+def read_best(path: Path) -> Best:
+    """Read a best-config YAML. Raises SearchError naming the file and the field that is wrong, unknown or missing."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader of our own
+    except (OSError, UnicodeDecodeError) as error:
+        raise SearchError(f"{path}: cannot be read: {error}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or type(error).__name__
+        raise SearchError(f"{path}{f':{mark.line + 1}' if mark else ''}: no valid YAML: {problem}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
+        raise SearchError(f"{path}: no best-config YAML: it has no 'config'; `search export STUDY` writes one")
+    config, fields = content["config"], set(TrainConfig.model_fields)
+    unknown = [str(name) for name in config if name not in fields]
+    if unknown and not fields & set(config):
+        raise SearchError(f"{path}: the config of a train() of its own; call that with it")
+    if unknown:
+        raise SearchError(f"{path}: config: unknown field {unknown[0]!r}{nearest(unknown[0], fields)}")
+    missing = sorted(fields - set(config))
+    if missing:
+        what = TrainConfig.model_fields[missing[0]].description
+        raise SearchError(f"{path}: config: the field {missing[0]!r} is missing ({what})")
+    try:
+        made = make_config(config)
+    except SearchError as error:
+        raise SearchError(f"{path}: config: {error}") from None
+    kinds: dict[str, Any] = {
+        "study": str,
+        "trial": int,
+        "metric": str,
+        "value": (int, float, type(None)),
+        "ran_on": dict,
+    }
+    for name, kind in kinds.items():
+        if name not in content or not isinstance(content[name], kind):
+            raise SearchError(f"{path}: {name!r} is {'missing' if name not in content else 'of the wrong type'}")
+    return Best(made, *(content[name] for name in kinds))

@@ -1,0 +1,65 @@
+"""ASHA, the stopping variant, as a pure function of what the storage holds."""
+
+from __future__ import annotations
+
+import math
+
+from optuna.pruners import BasePruner
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+
+class ASHA(BasePruner):
+    """Asynchronous successive halving, stopping variant (Li et al., arXiv 1810.05934, section 3).
+
+    At each rung, epochs `min_resource * reduction_factor**k`, a trial goes on if its value is among the best
+    ``max(1, n // reduction_factor)`` of the n trials that have reported there, itself included. FAIL trials do not
+    count; NaN is pruned at once. Optuna's own SuccessiveHalvingPruner writes rungs into the storage and
+    decides by them, so that a crash or a retry changes later decisions; this one keeps no state.
+
+    The engine does not ask at a trial's last epoch: a trial that reached it is COMPLETE.
+
+    Args:
+        min_resource: the first rung, in epochs.
+        reduction_factor: eta of the paper; one in so many goes on.
+    """
+
+    def __init__(self, min_resource: int = 1, reduction_factor: int = 4) -> None:
+        if min_resource < 1:
+            raise ValueError(f"min_resource={min_resource}: the first rung is at epoch 1 or later")
+        if reduction_factor < 2:
+            raise ValueError(f"reduction_factor={reduction_factor}: must be 2 or more")
+        self.min_resource = min_resource
+        self.reduction_factor = reduction_factor
+
+    def __repr__(self) -> str:
+        return f"ASHA(min_resource={self.min_resource}, reduction_factor={self.reduction_factor})"
+
+    def is_rung(self, step: int) -> bool:
+        """Whether trials are compared at epoch `step`."""
+        rung = self.min_resource
+        while rung < step:
+            rung *= self.reduction_factor
+        return rung == step
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        step = trial.last_step
+        if step is None:
+            return False
+        value = trial.intermediate_values[step]
+        if math.isnan(value):
+            return True
+        if not self.is_rung(step):
+            return False
+        sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
+        others = study.get_trials(deepcopy=False)
+        reported = [
+            sign * other.intermediate_values[step]
+            for other in others
+            if other.number != trial.number
+            and other.state != TrialState.FAIL
+            and not math.isnan(other.intermediate_values.get(step, math.nan))
+        ]
+        reported = sorted([*reported, sign * value], reverse=True)
+        places = max(1, len(reported) // self.reduction_factor)
+        return sign * value < reported[places - 1]

@@ -1,0 +1,64 @@
+"""The table's columns, in the users' own words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from search.config import is_train_config
+
+Config = Mapping[str, Any]
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """A number as a reader wants it: four significant digits, no trailing zeros; anything else as text."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
+    return f"{value:.{digits}g}"
+
+
+def accuracy(value: float | None) -> str:
+    """A fraction to four places; empty if it was not measured."""
+    return "" if value is None else f"{value:.4f}"
+
+
+def _model(config: Config) -> str:
+    weights = config.get("weights")
+    if weights is None:
+        return str(config["model"])
+    return f"{config['model']} ({'pretrained' if weights == 'DEFAULT' else Path(weights).name})"
+
+
+_SETTINGS: dict[str, tuple[str, Callable[[Config], str]]] = {
+    "Model": ("model", _model),
+    "frozen": ("frozen", lambda config: ", ".join(config["frozen"]) or "none"),
+    "LR": ("lr", lambda config: number(config["lr"])),
+    "MOMENTUM": ("momentum", lambda config: number(config["momentum"])),
+    "WEIGHT_DECAY": ("weight_decay", lambda config: number(config["weight_decay"])),
+    "NUM_EPOCHS": ("epochs", lambda config: number(config["epochs"])),
+    "STEP_SIZE": ("step_size", lambda config: number(config["step_size"])),
+    "GAMMA": ("gamma", lambda config: number(config["gamma"])),
+}
+
+
+def settings(config: Config, varied: Iterable[str] = ()) -> dict[str, str]:
+    """Column to text for the settings of one trial.
+
+    `varied`: names that the study searches; those without a column of their own get one.
+    """
+    if not is_train_config(config):
+        return {name: number(value) for name, value in config.items()}
+    known = {"weights", *(name for name, _ in _SETTINGS.values())}
+    extra = {name: number(config[name]) for name in varied if name in config and name not in known}
+    return {column: text(config) for column, (_, text) in _SETTINGS.items()} | extra
+
+
+def results(metric: str, epoch: Mapping[str, Any], test_acc: float | None, trainer: bool) -> dict[str, str]:
+    """Column to text for what the last epoch measured, and for the test split if it was looked at."""
+    if not trainer:
+        return {metric: number(epoch.get(metric))}
+    row = {"TRAINING LOSS AT LAST STEP": number(epoch.get("last_step_loss"))}
+    if metric not in ("val_acc", "last_step_loss"):
+        row[metric] = number(epoch.get(metric))
+    return row | {"VALIDATION ACC": accuracy(epoch.get("val_acc")), "TESTING ACC": accuracy(test_acc)}

@@ -1,0 +1,176 @@
+"""`search run`, step by step: check, prepare, open, run, report."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import torch
+from optuna.exceptions import StorageInternalError
+from optuna.study import Study
+from rich.console import Console
+from rich.progress import Progress as Bar
+from sqlalchemy.exc import SQLAlchemyError
+
+from search import check
+from search import study as studies
+from search.engine.driver import Driver, Interrupted, Listener
+from search.engine.worker import Workplace
+from search.errors import NothingCompleted, StorageFailed
+from search.export import write_best
+from search.monitor import TensorBoard
+from search.progress import Progress
+from search.report import page, table
+from search.spacefile import SpaceFile, load_space
+
+
+@dataclass(frozen=True)
+class Options:
+    """The words of `search run`."""
+
+    space: Path
+    overrides: Sequence[str]
+    trials: int | None
+    name: str | None
+    timeout: float | None
+    gpus: float | None
+    cpus: float | None
+    engine: str
+    storage: str
+    data_root: Path
+    reports: Path
+    verbose: bool
+    again: str
+
+
+def run_search(options: Options) -> int:
+    """Run a search from its words to its report; returns the exit status. Raises SearchError for what is wrong."""
+    deadline = time.monotonic() + options.timeout if options.timeout else math.inf
+    console = Console()
+    space = load_space(options.space, options.overrides)
+    name = options.name if options.name is not None else space.name
+    studies.check_name(name)
+    studies.check_storage(options.storage)
+    check.preflight(space, options.data_root)
+    _prepare(space, options.data_root, console)
+    with _storage_errors(options), _terminable():
+        study = studies.open_study(options.storage, name, space)
+        with studies.lease(study):
+            back = studies.requeue(study)
+            if back:
+                console.print(f"interrupted trials that go on first: {back}", highlight=False)
+            progress = Progress(console, name)
+            listeners: list[Listener] = [progress, TensorBoard(Path("runs") / name / "tensorboard")]
+            driver = Driver(study, space, options.trials or space.trials, deadline, listeners)
+            progress.attach(driver)
+            status = _drive(driver, progress, options, console)
+        if status == 0:
+            _finish(study, options, console)
+        return status
+
+
+def _drive(driver: Driver, progress: Progress, options: Options, console: Console) -> int:
+    """Run the trials; 0, or the exit status of an interruption, after which all that ran is in the queue again."""
+    if driver.finished:
+        console.print(f"{driver.counts.total()} trials are done already; --trials asks for more", highlight=False)
+        return 0
+    try:
+        _engine(driver, progress, options, console)
+    except (KeyboardInterrupt, Interrupted) as stop:
+        # The run may have stopped between a change in the storage and the driver's memory of it.
+        studies.requeue(driver.study)
+        status = stop.exit_status if isinstance(stop, Interrupted) else 130
+        word = {130: "interrupted", 143: "terminated"}.get(status, "the time is over")
+        done = f"{driver.counts.total()} of {driver.trials} trials are done"
+        console.print(f"{word}; {done}; to go on: {options.again}", markup=False, highlight=False, soft_wrap=True)
+        return status
+    except RuntimeError as error:
+        studies.requeue(driver.study)
+        raise NothingCompleted(f"{error}; to go on: {options.again}") from error
+    return 0
+
+
+def _engine(driver: Driver, progress: Progress, options: Options, console: Console) -> None:
+    own_train = str(driver.space.path.resolve()) if driver.space.train else None
+    cores, there = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    gpus = _first(options.gpus, driver.space.resources.get("gpus"), 1.0) if there else 0.0
+    cpus = _first(options.cpus, driver.space.resources.get("cpus"), max(1.0, cores * gpus // there) if there else 1.0)
+    device = "cuda" if there and gpus else "cpu"
+    where = f"on {there} GPUs, {gpus:g} a trial" if device == "cuda" else f"no GPU here: training on {cores} CPU cores"
+    if options.engine == "inline":
+        from search.engine import inline
+
+        console.print(f"{where}, one trial at a time", highlight=False)
+        with progress.shown():
+            inline.run(driver, Workplace(str(options.data_root), device, cores, own_train))
+        return
+    from search.engine import tune
+
+    with tune.started(options.verbose):
+        resources = tune.Resources(cpus, gpus)
+        slots, threads = tune.plan(resources)
+        console.print(f"{where}, {slots} trials side by side, CPU threads of each: {threads}", highlight=False)
+        with progress.shown():
+            tune.run(driver, Workplace(str(options.data_root), device, threads, own_train), resources, slots)
+
+
+def _first(*values: float | None) -> float:
+    return next(value for value in values if value is not None)
+
+
+def _prepare(space: SpaceFile, data_root: Path, console: Console) -> None:
+    """Decode the images, with a bar if there is anything to decode."""
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("decoding images", visible=False)
+
+        def advance(dataset: str, done: int, total: int) -> None:
+            bar.update(task, description=f"decoding {dataset}", completed=done, total=total, visible=True)
+
+        check.prepare(space, data_root, advance)
+
+
+def _finish(study: Study, options: Options, console: Console) -> None:
+    """Write report and best config; print the table."""
+    path = page.write(study, options.reports)
+    if not studies.ranked(study):
+        raise NothingCompleted(f"no trial completed; {path} has the reasons")
+    best = write_best(study, options.reports)
+    print(f"\n{table.markdown(study)}\n")
+    own = study.user_attrs.get("own_train", False)
+    print(f"report       {path}\nbest config  {best}")
+    if not own:
+        print(f"train it     search train {best}")
+    print(f"watch it     optuna-dashboard {studies.redact(options.storage)}")
+
+
+@contextmanager
+def _storage_errors(options: Options) -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        reason = str(getattr(error, "orig", None) or error.__cause__ or error).strip().splitlines()[0]
+        url = studies.redact(options.storage)
+        raise StorageFailed(f"storage {url} failed: {reason}; to go on: {options.again}") from error
+    except OSError as error:
+        raise StorageFailed(f"{error}; to go on: {options.again}") from error
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does, with exit status 143."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(143)
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

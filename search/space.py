@@ -1,0 +1,226 @@
+"""A search space: settings that are fixed, or vary over a distribution, or branch."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import BaseTrial, FixedTrial
+
+from search.config import TrainConfig
+from search.errors import SearchError
+
+Float = FloatDistribution
+Int = IntDistribution
+
+
+class Choice:
+    """One of several options, each under a label that the storage, the table and ``--set`` use.
+
+    Options given by position are labelled by their text. An option that is a dict is a branch: its
+    settings, which may vary in turn, exist only where it is taken.
+
+    >>> Choice(0.01, 0.1, 0.5)
+    >>> Choice(none=(), features=("features",))
+    >>> Choice(scratch=None, imagenet=dict(weights="DEFAULT", frozen=Choice(none=(), features=("features",))))
+    """
+
+    def __init__(self, *values: Any, **labelled: Any) -> None:
+        pairs = [(_text(value), value) for value in values] + list(labelled.items())
+        self.options: dict[str, Any] = dict(pairs)
+        if not pairs:
+            raise ValueError("Choice() needs at least one option")
+        if len(self.options) < len(pairs):
+            twice = Counter(label for label, _ in pairs).most_common(1)[0][0]
+            raise ValueError(f"Choice has two options labelled {twice!r}")
+
+    def __repr__(self) -> str:
+        return f"Choice({', '.join(f'{label}={value!r}' for label, value in self.options.items())})"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+Settings = Mapping[str, Any]
+
+
+class SearchSpace:
+    """The settings of a search: name to value (fixed), Float or Int (searched), or Choice.
+
+    With the built-in trainer the names are TrainConfig's fields; with a ``train`` of the space file's own, any.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings: dict[str, Any] = settings
+        seen = Counter(name for name, setting, _ in self._walk(settings) if _varies(setting))
+        self._shared = {name for name, count in seen.items() if count > 1}
+
+    def _walk(self, settings: Settings, branch: str = "") -> Iterator[tuple[str, Any, str]]:
+        """Every setting of every branch: its name, itself, the label of its branch."""
+        for name, setting in settings.items():
+            yield name, setting, branch
+            if isinstance(setting, Choice):
+                for label, option in setting.options.items():
+                    if isinstance(option, dict):
+                        yield from self._walk(option, label)
+
+    def walk(self) -> Iterator[tuple[str, Any]]:
+        """Every setting of the space and of its branches."""
+        return ((name, setting) for name, setting, _ in self._walk(self.settings))
+
+    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
+        """Ask `trial` for every setting that varies; return the settings with their values.
+
+        A name that varies in two branches is two dimensions, ``branch.name`` each, so that the sampler
+        does not take one for the other.
+        """
+        return self._suggest(trial, self.settings, "")
+
+    def _suggest(self, trial: BaseTrial, settings: Settings, branch: str) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, setting in settings.items():
+            dimension = f"{branch}.{name}" if branch and name in self._shared else name
+            if isinstance(setting, Float):
+                values[name] = trial.suggest_float(
+                    dimension, setting.low, setting.high, step=setting.step, log=setting.log
+                )
+            elif isinstance(setting, Int):
+                values[name] = trial.suggest_int(
+                    dimension, setting.low, setting.high, step=setting.step, log=setting.log
+                )
+            elif isinstance(setting, Choice):
+                label = trial.suggest_categorical(dimension, list(setting.options))
+                option = setting.options[str(label)]
+                if isinstance(option, dict):
+                    values |= self._suggest(trial, option, str(label))
+                else:
+                    values[name] = option
+            else:
+                values[name] = setting
+        return values
+
+    def combinations(self, limit: int = 1000) -> Iterator[dict[str, Any]]:
+        """Settings for every combination of options, numbers at the low end; at most `limit` of them."""
+        return itertools.islice(_combinations(self.settings), limit)
+
+    def params(self, wanted: Settings) -> dict[str, Any] | None:
+        """The Optuna parameters that give the settings `wanted`, or None if this space has no such point."""
+        params = self._params(wanted, self.settings, "")
+        if params is None:
+            return None
+        got = self.suggest(FixedTrial(params))
+        fields = TrainConfig.model_fields
+        same = all(got.get(name, fields[name].default if name in fields else None) == wanted[name] for name in wanted)
+        return params if same else None
+
+    def _params(self, wanted: Settings, settings: Settings, branch: str) -> dict[str, Any] | None:
+        params: dict[str, Any] = {}
+        for name, setting in settings.items():
+            dimension = f"{branch}.{name}" if branch and name in self._shared else name
+            if isinstance(setting, BaseDistribution):
+                if name not in wanted or not _contains(setting, wanted[name]):
+                    return None
+                params[dimension] = wanted[name]
+            elif isinstance(setting, Choice):
+                for label, option in setting.options.items():
+                    inner = self._params(wanted, option, label) if isinstance(option, dict) else {}
+                    fits = option.items() if isinstance(option, dict) else [(name, option)]
+                    if inner is not None and all(_varies(v) or wanted.get(k) == v for k, v in fits):
+                        params |= {dimension: label, **inner}
+                        break
+                else:
+                    return None
+        return params
+
+    def fix(self, name: str, text: str, free: bool = False) -> SearchSpace:
+        """This space with the setting `name` fixed to what `text` says: an option's label, or a value.
+
+        `free` allows names that are not TrainConfig's. Raises SearchError for an unknown name or label.
+        """
+        settings, found = _fix(self.settings, name, text)
+        if not found:
+            names = {known for known, _ in self.walk()} | (set() if free else set(TrainConfig.model_fields))
+            if free or name not in names:
+                raise SearchError(f"--set {name}={text}: unknown setting {name!r}{nearest(name, names)}")
+            settings[name] = parse_value(name, text)
+        return SearchSpace(**settings)
+
+    def describe(self) -> dict[str, str]:
+        """Each setting as text, to tell two spaces apart and to show one."""
+        return {name: repr(setting) for name, setting in sorted(self.settings.items())}
+
+
+def _varies(setting: Any) -> bool:
+    return isinstance(setting, (BaseDistribution, Choice))
+
+
+def _contains(distribution: Any, value: Any) -> bool:
+    return isinstance(value, (int, float)) and bool(distribution._contains(distribution.to_internal_repr(value)))
+
+
+def _combinations(settings: Settings) -> Iterator[dict[str, Any]]:
+    axes: list[list[dict[str, Any]]] = []
+    for name, setting in settings.items():
+        if isinstance(setting, Choice):
+            axis: list[dict[str, Any]] = []
+            for option in setting.options.values():
+                axis += _combinations(option) if isinstance(option, dict) else [{name: option}]
+            axes.append(axis)
+        else:
+            axes.append([{name: setting.low if isinstance(setting, (Float, Int)) else setting}])
+    for parts in itertools.product(*axes):
+        yield {name: value for part in parts for name, value in part.items()}
+
+
+def _fix(settings: Settings, name: str, text: str) -> tuple[dict[str, Any], bool]:
+    fixed: dict[str, Any] = {}
+    found = False
+    for key, setting in settings.items():
+        if key == name and isinstance(setting, Choice):
+            option = _option(name, setting, text)
+            fixed |= option if isinstance(option, dict) else {name: option}
+            found = True
+        elif key == name:
+            fixed[name] = parse_value(name, text)
+            found = True
+        elif isinstance(setting, Choice):
+            inside = {
+                label: _fix(option, name, text) if isinstance(option, dict) else (option, False)
+                for label, option in setting.options.items()
+            }
+            fixed[key] = Choice(**{label: option for label, (option, _) in inside.items()})
+            found = found or any(hit for _, hit in inside.values())
+        else:
+            fixed[key] = setting
+    return fixed, found
+
+
+def _option(name: str, choice: Choice, text: str) -> Any:
+    if text not in choice.options:
+        raise SearchError(f"--set {name}={text}: {name} is one of {', '.join(choice.options)}")
+    return choice.options[text]
+
+
+def parse_value(name: str, text: str) -> Any:
+    """The value that `text` means for a setting: a Python literal, else the text itself; ``none`` is None."""
+    try:
+        value = None if text.lower() == "none" else ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = text
+    if name == "frozen" and not isinstance(value, tuple):
+        return tuple(part for part in str(value or "").split(",") if part)
+    return value
+
+
+def nearest(name: str, names: set[str]) -> str:
+    """What to say after an unknown name: the nearest known one, or the list."""
+    close = get_close_matches(name, sorted(names), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(names))}"

@@ -1,0 +1,179 @@
+"""Read a space file, and say what is wrong with it before anything starts."""
+
+from __future__ import annotations
+
+import ast
+import runpy
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
+from optuna.trial import BaseTrial
+
+from search.baselines import Baseline, read_baselines
+from search.config import Epoch, TrainConfig, check_value
+from search.errors import SearchError
+from search.space import Choice, Float, Int, SearchSpace, nearest, parse_value
+
+Train = Callable[[dict[str, Any]], Iterator[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class SpaceFile:
+    """A space file as the engines see it."""
+
+    path: Path
+    name: str
+    space: SearchSpace | Callable[[BaseTrial], dict[str, Any]]
+    train: Train | None = None
+    trials: int = 64
+    metric: str = "val_acc"
+    direction: Literal["minimize", "maximize"] = "maximize"
+    sampler: BaseSampler | None = None
+    pruner: BasePruner | None = None
+    baselines: Sequence[Baseline] = ()
+    resources: Mapping[str, float] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
+        """The settings of one trial."""
+        return self.space.suggest(trial) if isinstance(self.space, SearchSpace) else self.space(trial)
+
+    def describe(self) -> dict[str, str]:
+        """Setting by setting, or the function's source: equal exactly if two spaces are."""
+        if isinstance(self.space, SearchSpace):
+            return self.space.describe()
+        tree = ast.parse(self.path.read_text(encoding="utf-8"))
+        body = [ast.unparse(node) for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "space"]
+        return {"space()": "\n".join(body), **{name: repr(value) for name, value in self.fixed.items()}}
+
+    def study_sampler(self) -> BaseSampler | None:
+        """The file's sampler; with ``--set`` on a define-by-run space, one that keeps the fixed values."""
+        if not self.fixed or isinstance(self.space, SearchSpace):
+            return self.sampler
+        return PartialFixedSampler(dict(self.fixed), self.sampler or TPESampler())
+
+
+def load_space(path: str | Path, overrides: Sequence[str] = ()) -> SpaceFile:
+    """Run the space file at `path`, check it, and fix the settings that `overrides` (``name=value``) names.
+
+    Raises SearchError, with the file and where possible the line, for anything that could not run.
+    """
+    path = Path(path)
+    found = _run(path)
+    if "space" not in found:
+        raise SearchError(f"{path}: no space; a space file says `space = SearchSpace(...)`")
+    space, train = found["space"], found.get("train")
+    if not isinstance(space, SearchSpace) and not callable(space):
+        raise SearchError(
+            f"{path}: space is a {type(space).__name__}; it must be a SearchSpace or a function of a trial"
+        )
+    if train is not None and not callable(train):
+        raise SearchError(f"{path}: train is a {type(train).__name__}; it must be a generator function, train(config)")
+    fixed: dict[str, Any] = {}
+    if isinstance(space, SearchSpace) and train is None:
+        _check_settings(path, space)
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals or not name:
+            raise SearchError(f"--set {override}: write it as name=value")
+        if isinstance(space, SearchSpace):
+            space = space.fix(name, text, free=train is not None)
+            if train is None:
+                _check_settings(Path(f"--set {override}"), space)
+        else:
+            fixed[name] = parse_value(name, text)
+    return SpaceFile(path, path.stem, space, train, fixed=fixed, **_options(path, found))
+
+
+def load_train(path: str | Path) -> Train | None:
+    """The ``train`` generator of a space file, if it has one of its own; for a worker process."""
+    return _run(Path(path)).get("train")
+
+
+def _run(path: Path) -> dict[str, Any]:
+    if path.suffix != ".py" or not path.is_file():
+        near = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        raise SearchError(f"{path}: no such space file" + (f"; here are {', '.join(near)}" if near else ""))
+    folder = str(path.parent.resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # as `python file.py` does: its neighbours can be imported
+    try:
+        return runpy.run_path(str(path), run_name=f"space_{path.stem}")
+    except SearchError:
+        raise
+    except SyntaxError as error:
+        raise SearchError(f"{error.filename}:{error.lineno}: {error.msg}: {(error.text or '').strip()}") from None
+    except (Exception, SystemExit) as error:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).name == path.name]
+        place = f"{path}:{frames[-1].lineno}: {(frames[-1].line or '').strip()}" if frames else str(path)
+        first = (str(error).strip() or "no message").splitlines()[0]
+        raise SearchError(f"{place}: {type(error).__name__}: {first}") from None
+
+
+def _check_settings(path: Path, space: SearchSpace) -> None:
+    """Every name is TrainConfig's, every value is one that its field takes, and nothing needed is missing."""
+    fields = TrainConfig.model_fields
+    for name, setting in space.walk():
+        branches_only = isinstance(setting, Choice) and all(isinstance(o, dict) for o in setting.options.values())
+        if name not in fields and not branches_only:
+            raise SearchError(f"{_place(path, name)}: unknown setting {name!r}{nearest(name, set(fields))}")
+        if isinstance(setting, Choice):
+            values = [o for o in setting.options.values() if not isinstance(o, dict)]
+        else:
+            values = [setting.low, setting.high] if isinstance(setting, (Float, Int)) else [setting]
+        for value in values:
+            try:
+                check_value(name, value)
+            except SearchError as error:
+                raise SearchError(f"{_place(path, name)}: {error}") from None
+    for settings in space.combinations():
+        missing = [n for n, f in fields.items() if f.is_required() and n not in settings]
+        if missing:
+            raise SearchError(f"{path}: the setting {missing[0]!r} is missing ({fields[missing[0]].description})")
+
+
+def _place(path: Path, name: str) -> str:
+    """`path` with the line on which the setting `name` stands, where that can be told."""
+    if not path.is_file():
+        return str(path)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.keyword) and node.arg == name:
+            return f"{path}:{node.lineno}"
+    return str(path)
+
+
+def _options(path: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """The optional names of a space file, checked."""
+    kinds = {"trials": int, "metric": str, "direction": str, "sampler": BaseSampler, "pruner": BasePruner}
+    options = {name: found[name] for name in kinds if name in found}
+    for name, value in options.items():
+        if not isinstance(value, kinds[name]) or isinstance(value, bool):
+            raise SearchError(f"{path}: {name} = {value!r}; it must be of type {kinds[name].__name__}")
+    if options.get("trials", 1) < 1:
+        raise SearchError(f"{path}: trials = {options['trials']}; it must be 1 or more")
+    metric = options.get("metric", "val_acc")
+    if found.get("train") is None and metric not in Epoch.model_fields:
+        raise SearchError(f"{path}: metric = {metric!r} is not measured{nearest(metric, set(Epoch.model_fields))}")
+    options.setdefault("direction", "minimize" if metric.endswith("loss") else "maximize")
+    if options["direction"] not in ("minimize", "maximize"):
+        raise SearchError(f"{path}: direction = {options['direction']!r}; it must be 'minimize' or 'maximize'")
+    if "resources" in found:
+        options["resources"] = _resources(path, found["resources"])
+    if "baselines" in found:
+        options["baselines"] = read_baselines(path.parent / str(found["baselines"]))
+    return options
+
+
+def _resources(path: Path, resources: Any) -> dict[str, float]:
+    ok = isinstance(resources, Mapping) and all(
+        key in ("cpus", "gpus") and isinstance(value, (int, float)) and value >= 0 for key, value in resources.items()
+    )
+    if not ok:
+        raise SearchError(f"{path}: resources = {resources!r}; it must be like dict(cpus=2, gpus=0.5), for one trial")
+    return dict(resources)

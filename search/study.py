@@ -1,0 +1,254 @@
+"""Open a study in a storage: its space, sampler and pruner, its lease, its orphans put back in the queue."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import re
+import socket
+import tempfile
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock
+from optuna.pruners import BasePruner, NopPruner
+from optuna.samplers import TPESampler
+from optuna.storages import RDBStorage
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from search.errors import SearchError
+from search.pruner import ASHA
+from search.space import SearchSpace
+from search.spacefile import SpaceFile
+
+LEASE_SECONDS = 30.0
+"""A driver that has not beaten for so long is taken for dead."""
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+def redact(url: str) -> str:
+    """The storage's URL without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url.partition("://")[0] + "://..."
+
+
+def check_name(name: str) -> None:
+    """Raise SearchError for a name that could not be a file's."""
+    if not re.fullmatch(r"\w[\w .+-]{0,99}", name):
+        raise SearchError(f"study name {name!r}: letters, digits, spaces and . _ + - only, at most 100 (--name)")
+
+
+def check_storage(url: str, must_exist: bool = False) -> None:
+    """Raise SearchError if `url` is no storage or cannot be reached. Creates nothing."""
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            file = Path(parsed.database or "")
+            if not parsed.database or parsed.database == ":memory:":
+                raise SearchError(f"storage {redact(url)}: a study needs a file, such as sqlite:///studies.db")
+            if must_exist and not file.is_file():
+                raise SearchError(f"no storage {redact(url)}; --storage or SEARCH_STORAGE names another")
+            if not file.parent.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+                raise SearchError(f"storage {redact(url)}: {file.parent} is no folder that can be written to")
+            if file.is_dir():
+                raise SearchError(f"storage {redact(url)}: {file} is a folder")
+            if file.is_file() and file.stat().st_size and file.open("rb").read(15) != b"SQLite format 3":
+                raise SearchError(f"storage {redact(url)}: {file} is no SQLite file")
+            return
+        engine = create_engine(parsed)
+        with engine.connect():
+            engine.dispose()
+    except (SQLAlchemyError, ModuleNotFoundError, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise SearchError(f"storage {redact(url)} cannot be reached: {reason}") from None
+
+
+def connect(url: str) -> RDBStorage:
+    """Open the storage at `url`; its tables are created once, by one process at a time.
+
+    SQLite is set to WAL with synchronous=NORMAL: a killed process loses nothing, and readers do not wait.
+    """
+    check_storage(url)
+    sqlite = url.startswith("sqlite")
+    lock = f"search-{os.getuid()}-{hashlib.sha256(url.encode()).hexdigest()[:12]}.lock"
+    try:
+        with FileLock(Path(tempfile.gettempdir()) / lock):
+            storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else None)
+    except (SQLAlchemyError, RuntimeError, ImportError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise SearchError(f"storage {redact(url)} cannot be used: {reason}") from None
+    if sqlite:
+
+        @event.listens_for(storage.engine, "connect")
+        def tune(connection: Any, _: Any) -> None:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+
+        storage.engine.dispose()
+    return storage
+
+
+def load_study(url: str, name: str) -> Study:
+    """An existing study, to be read. Raises SearchError naming those that are there."""
+    check_storage(url, must_exist=True)
+    storage = connect(url)
+    try:
+        return optuna.load_study(study_name=name, storage=storage)
+    except KeyError:
+        known = sorted(study.study_name for study in storage.get_all_studies())
+        there = f"there are {', '.join(known)}" if known else "it holds none"
+        raise SearchError(f"no study {name!r} in {redact(url)}; {there}") from None
+
+
+def open_study(url: str, name: str, space: SpaceFile) -> Study:
+    """Create the study `name`, or go on with it. Raises SearchError if it belongs to another space."""
+    check_name(name)
+    storage = connect(url)
+    try:
+        study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction=space.direction,
+            sampler=space.study_sampler() or TPESampler(),
+            pruner=_pruner(space),
+            load_if_exists=True,
+        )
+    except SQLAlchemyError as error:
+        raise SearchError(f"storage {redact(url)} cannot be used: {error}") from None
+    described = space.describe()
+    known = study.user_attrs.get("space")
+    if known is None and study.get_trials(deepcopy=False):
+        raise SearchError(f"the study {name!r} was not made by `search run`; give this one a --name of its own")
+    if known is None:
+        study.set_user_attr("space", described)
+        study.set_user_attr("metric", space.metric)
+        study.set_user_attr("own_train", space.train is not None)
+        storage.set_study_system_attr(study._study_id, "study:metric_names", [space.metric])  # for the dashboard
+    elif known != described:
+        raise SearchError(f"the study {name!r} has another space: {_difference(known, described)}; use --name")
+    elif study.user_attrs.get("metric") != space.metric:
+        raise SearchError(f"the study {name!r} maximises another metric, {study.user_attrs.get('metric')}; use --name")
+    if "baselines" not in study.user_attrs:
+        _queue_baselines(study, space)
+    return study
+
+
+def _pruner(space: SpaceFile) -> BasePruner:
+    """The file's; by default ASHA, where the number of epochs is known beforehand."""
+    if space.pruner is not None:
+        return space.pruner
+    known = space.train is None or (isinstance(space.space, SearchSpace) and "epochs" in space.space.settings)
+    return ASHA() if known else NopPruner()
+
+
+def _difference(old: dict[str, str], new: dict[str, str]) -> str:
+    name = next(name for name in sorted({*old, *new}) if old.get(name) != new.get(name))
+    return f"{name} is {old.get(name, 'not set')} there and {new.get(name, 'not set')} here"
+
+
+def _queue_baselines(study: Study, space: SpaceFile) -> None:
+    """Queue the hand-tuned rows that are points of the space, so that they run first; keep all for the table."""
+    for baseline in space.baselines:
+        params = space.space.params(baseline.settings) if isinstance(space.space, SearchSpace) else None
+        if params is not None:
+            study.enqueue_trial(params, user_attrs={"baseline": baseline.name}, skip_if_exists=True)
+    study.set_user_attr("baselines", [baseline.to_json() for baseline in space.baselines])
+
+
+def requeue(study: Study) -> int:
+    """Put RUNNING trials, whose driver is gone, back in the queue as themselves; how many.
+
+    Number, parameters and curve stay; the next ``ask`` takes them first. Left RUNNING they would mislead
+    the sampler, which counts them as being tried. Optuna does not document this change of state.
+    """
+    orphans = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    for orphan in orphans:
+        study._storage.set_trial_state_values(orphan._trial_id, TrialState.WAITING)
+    return len(orphans)
+
+
+def metric_of(study: Study) -> str:
+    """The name of what the study optimises."""
+    return str(study.user_attrs.get("metric") or (study.metric_names or ["value"])[0])
+
+
+def config_of(trial: FrozenTrial) -> dict[str, Any]:
+    """The settings a trial ran with; its parameters, if plain Optuna code made it."""
+    return dict(trial.user_attrs.get("config") or trial.params)
+
+
+def ranked(study: Study) -> list[FrozenTrial]:
+    """The COMPLETE trials, the best first; equal values in the order of their numbers."""
+    sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sorted(done, key=lambda trial: (sign * (trial.value if trial.value is not None else math.inf), trial.number))
+
+
+@contextmanager
+def lease(study: Study) -> Iterator[None]:
+    """Hold the study for this process: one driver runs a study at a time.
+
+    Raises SearchError, naming host and pid, if another driver that lives holds it. A lease is stale after
+    LEASE_SECONDS without a beat, and at once if its process is dead on this host.
+    """
+    mine = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
+
+    def beat() -> None:
+        study.set_user_attr("driver", {**mine, "beat": time.time()})
+
+    _refuse_if_held(study, mine["token"])
+    beat()
+    time.sleep(0.1)  # two that start together both write; the one that wrote last stays
+    _refuse_if_held(study, mine["token"])
+    stop = threading.Event()
+
+    def keep() -> None:
+        while not stop.wait(LEASE_SECONDS / 3):
+            try:
+                beat()
+            except Exception:  # the storage is away: the run itself will say so
+                continue
+
+    thread = threading.Thread(target=keep, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        study.set_user_attr("driver", None)
+
+
+def _refuse_if_held(study: Study, token: Any) -> None:
+    held = study.user_attrs.get("driver")
+    if not held or held["token"] == token or time.time() - held["beat"] > LEASE_SECONDS:
+        return
+    if held["host"] == socket.gethostname() and not _alive(held["pid"]):
+        return
+    who = f"process {held['pid']} on {held['host']}"
+    raise SearchError(f"the study {study.study_name!r} is being run by {who}; stop that first")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,71 @@
+"""Where a config runs, and with what arithmetic."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+import torchvision
+
+from search.errors import SearchError
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device, the precision there, and the CPU threads: what, beside the config, determines the numbers."""
+
+    device: str
+    """``cpu`` or ``cuda``."""
+    precision: str
+    """``fp32`` or ``bf16``."""
+    threads: int
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """bf16 where the precision says so; weights stay fp32."""
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """channels_last beside bf16, where both CPUs (oneDNN) and GPUs (tensor cores) gain by it."""
+        return torch.channels_last if self.precision == "bf16" else torch.contiguous_format
+
+    def describe(self) -> dict[str, str | int]:
+        """As the storage and the best-config YAML keep it, versions included."""
+        name = torch.cuda.get_device_name() if self.device == "cuda" else torch.backends.cpu.get_cpu_capability()
+        return {
+            "device": self.device,
+            "device_name": name,
+            "precision": self.precision,
+            "threads": self.threads,
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+        }
+
+
+def settle(precision: str, device: str = "auto", threads: int | None = None) -> Place:
+    """Choose what `auto` means on this machine and set this process to it.
+
+    Raises SearchError for a device or a precision that is not here.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise SearchError(
+            f"device {device!r}: {'no CUDA device is visible here' if device == 'cuda' else 'cpu or cuda'}"
+        )
+    if precision == "auto":
+        precision = "bf16" if _has_bf16(device) else "fp32"
+    if threads is not None and threads != torch.get_num_threads():
+        torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True  # same config and seed, same numbers
+    torch.backends.cudnn.benchmark = False
+    return Place(device, precision, torch.get_num_threads())
+
+
+def _has_bf16(device: str) -> bool:
+    """Whether the device multiplies bf16 in hardware; elsewhere torch emulates it, slower than fp32."""
+    if device == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
