@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from search import check
 from search import study as studies
-from search.engine.driver import Driver, Interrupted, Listener
+from search.engine.driver import Driver, Listener, OutOfTime
 from search.engine.worker import Workplace
 from search.errors import NothingCompleted, StorageFailed
 from search.export import write_best
@@ -60,7 +60,7 @@ def run_search(options: Options) -> int:
     studies.check_storage(options.storage)
     check.preflight(space, options.data_root)
     _prepare(space, options.data_root, console)
-    with _storage_errors(options), _terminable():
+    with _storage_errors(options), _terminable() as signalled:
         study = studies.open_study(options.storage, name, space)
         with studies.lease(study):
             back = studies.requeue(study)
@@ -70,24 +70,24 @@ def run_search(options: Options) -> int:
             listeners: list[Listener] = [progress, TensorBoard(Path("runs") / name / "tensorboard")]
             driver = Driver(study, space, options.trials or space.trials, deadline, listeners)
             progress.attach(driver)
-            status = _drive(driver, progress, options, console)
+            status = _drive(driver, progress, options, console, signalled)
         if status == 0:
-            _finish(study, options, console)
+            _finish(study, options)
         return status
 
 
-def _drive(driver: Driver, progress: Progress, options: Options, console: Console) -> int:
+def _drive(driver: Driver, progress: Progress, options: Options, console: Console, signalled: list[int]) -> int:
     """Run the trials; 0, or the exit status of an interruption, after which all that ran is in the queue again."""
     if driver.finished:
         console.print(f"{driver.counts.total()} trials are done already; --trials asks for more", highlight=False)
         return 0
     try:
         _engine(driver, progress, options, console)
-    except (KeyboardInterrupt, Interrupted) as stop:
+    except (KeyboardInterrupt, OutOfTime) as stop:
         # The run may have stopped between a change in the storage and the driver's memory of it.
         studies.requeue(driver.study)
-        status = stop.exit_status if isinstance(stop, Interrupted) else 130
-        word = {130: "interrupted", 143: "terminated"}.get(status, "the time is over")
+        status = 0 if isinstance(stop, OutOfTime) else 128 + (signalled or [signal.SIGINT])[0]
+        word = {0: "the time is over", 130: "interrupted"}.get(status, "terminated")
         done = f"{driver.counts.total()} of {driver.trials} trials are done"
         console.print(f"{word}; {done}; to go on: {options.again}", markup=False, highlight=False, soft_wrap=True)
         return status
@@ -116,7 +116,7 @@ def _engine(driver: Driver, progress: Progress, options: Options, console: Conso
     with tune.started(options.verbose):
         resources = tune.Resources(cpus, gpus)
         slots, threads = tune.plan(resources)
-        console.print(f"{where}, {slots} trials side by side, CPU threads of each: {threads}", highlight=False)
+        console.print(f"{where}, {slots} trials side by side, CPU threads of each: {threads}", highlight=False, soft_wrap=True)
         with progress.shown():
             tune.run(driver, Workplace(str(options.data_root), device, threads, own_train), resources, slots)
 
@@ -136,7 +136,7 @@ def _prepare(space: SpaceFile, data_root: Path, console: Console) -> None:
         check.prepare(space, data_root, advance)
 
 
-def _finish(study: Study, options: Options, console: Console) -> None:
+def _finish(study: Study, options: Options) -> None:
     """Write report and best config; print the table."""
     path = page.write(study, options.reports)
     if not studies.ranked(study):
@@ -163,14 +163,16 @@ def _storage_errors(options: Options) -> Iterator[None]:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does, with exit status 143."""
+def _terminable() -> Iterator[list[int]]:
+    """SIGTERM ends the run as Ctrl-C does; the list holds its number then."""
+    signalled: list[int] = []
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(143)
+        signalled.append(number)
+        raise KeyboardInterrupt  # Ray's compiled code lets no other exception through
 
     before = signal.signal(signal.SIGTERM, terminate)
     try:
-        yield
+        yield signalled
     finally:
         signal.signal(signal.SIGTERM, before)

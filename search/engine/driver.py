@@ -21,11 +21,8 @@ MAX_ATTEMPTS = 3
 """A trial whose worker died so often is FAIL."""
 
 
-class Interrupted(BaseException):
-    """The run was told to stop; like KeyboardInterrupt, no `except Exception` holds it up."""
-
-    def __init__(self, exit_status: int) -> None:
-        self.exit_status = exit_status
+class OutOfTime(BaseException):
+    """The run's time is over; like KeyboardInterrupt, no `except Exception` holds it up."""
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.engine.driver import Driver
+from search.engine.driver import Driver, OutOfTime
 from search.engine.worker import Worker, Workplace
 
 
@@ -13,5 +13,4 @@ def run(driver: Driver, workplace: Workplace) -> None:
         worker.start(job.settings)
         while driver.receive(job, worker.step()):
             if driver.out_of_time:
-                driver.release(job)
-                return
+                raise OutOfTime

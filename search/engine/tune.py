@@ -45,7 +45,7 @@ with warnings.catch_warnings():
     from ray.tune.schedulers import FIFOScheduler, TrialScheduler
     from ray.tune.search import Searcher
 
-from search.engine.driver import Driver, Interrupted, Job
+from search.engine.driver import Driver, Job, OutOfTime
 from search.engine.worker import Worker, Workplace
 from search.errors import SearchError
 
@@ -147,7 +147,7 @@ class _Asks(_NotSaved, Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         if self._driver.out_of_time:
-            raise Interrupted(0)
+            raise OutOfTime
         # Ask late: the sampler then knows more, and the storage shows no waiting trial as RUNNING.
         if len(self._jobs) >= self._slots:
             return None
@@ -194,6 +194,7 @@ def run(driver: Driver, workplace: Workplace, resources: Resources, slots: int) 
     Raises whatever the driver raised, RuntimeError if Tune itself gave up.
     """
     jobs: dict[str, Job] = {}
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)  # else one worker starts after another
     trainable = tune.with_resources(WarmWorker, {"cpu": resources.cpus, "gpu": resources.gpus})
     tuner = tune.Tuner(
         trainable,

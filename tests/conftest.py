@@ -1,0 +1,85 @@
+"""What every test gets: an empty working directory, a cache of its own, no setting of the caller's."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from search import cli as command
+
+REPO = Path(__file__).resolve().parent.parent
+SPACES = REPO / "spaces"
+
+
+@pytest.fixture(scope="session")
+def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One image cache for the whole test run, away from the user's."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def clean(tmp_path: Path, cache_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache_home))
+    for name in ("SEARCH_STORAGE", "SEARCH_DATA_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with the real Caltech-101; skips, loudly, where it is missing."""
+    root = REPO.parent / "shared" / "data"
+    if not (root / "caltech101" / "101_ObjectCategories.tar.gz").is_file():
+        pytest.skip(f"the real Caltech-101 is not in {root}: this test did NOT run")
+    return root
+
+
+class Result(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run the `search` command in this process: ``cli("run", "space.py", "--trials", 3)``."""
+
+    def call(*words: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["search", *map(str, words)])
+        capfd.readouterr()
+        try:
+            command.main()
+            status: object = 0
+        except SystemExit as end:
+            status = end.code
+        out, err = capfd.readouterr()
+        assert isinstance(status, int)
+        return Result(status, out, err)
+
+    return call
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Write a file of the test's own, dedented: ``write("space.py", "space = ...")``."""
+
+    def make(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    return make
+
+
+@pytest.fixture
+def sys_path() -> Iterator[None]:
+    """Takes back what loading a space file adds to the import path."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
