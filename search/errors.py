@@ -1,5 +1,7 @@
 """What the user can mend: one clear line and an exit status, never a traceback."""
 
+from difflib import get_close_matches
+
 
 class SearchError(Exception):
     """Wrong words, a wrong file, missing data: the message names the place and the remedy."""
@@ -17,3 +19,9 @@ class NothingCompleted(SearchError):
     """A run ended without one completed trial."""
 
     exit_status = 1
+
+
+def nearest(name: str, names: set[str]) -> str:
+    """What to say after an unknown name: the nearest known one, or the list."""
+    close = get_close_matches(name, sorted(names), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(names))}"

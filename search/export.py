@@ -14,9 +14,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.config import TrainConfig, is_train_config, make_config
-from search.errors import SearchError
+from search.errors import SearchError, nearest
 from search.files import file_name, write_text
-from search.space import nearest
 from search.study import config_of, metric_of, ranked
 
 

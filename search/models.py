@@ -9,12 +9,10 @@ from typing import Any, NamedTuple
 from urllib.error import URLError
 
 import torch
-import torchvision.models as zoo
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from search.errors import SearchError
-from search.space import nearest
+from search.errors import SearchError, nearest
 
 
 class ImageSpec(NamedTuple):
@@ -39,13 +37,19 @@ def cnn(num_classes: int, channels: int) -> nn.Module:
     )
 
 
+def _zoo() -> Any:
+    import torchvision.models  # late: it takes seconds to import, and this file's own models need none of it
+
+    return torchvision.models
+
+
 MODELS: dict[str, Callable[[int, int], nn.Module]] = {"cnn": cnn}
 """Name to build(num_classes, channels), for models that take a data set's images as they are."""
 
 
 def names() -> list[str]:
     """Every model that `build` knows."""
-    return [*MODELS, *zoo.list_models(module=zoo)]
+    return [*MODELS, *_zoo().list_models(module=_zoo())]
 
 
 def image_spec(model: str) -> ImageSpec | None:
@@ -65,7 +69,7 @@ def build(model: str, num_classes: int, channels: int = 3, weights: str | None =
     if model in MODELS:
         net = MODELS[model](num_classes, channels)
     else:
-        net = zoo.get_model(model, weights=None, num_classes=num_classes, **_quiet(model))
+        net = _zoo().get_model(model, weights=None, num_classes=num_classes, **_quiet(model))
     if weights is not None:
         _load(net, model, weights)
     return net
@@ -73,7 +77,7 @@ def build(model: str, num_classes: int, channels: int = 3, weights: str | None =
 
 def check_name(model: str) -> None:
     """Raise SearchError, with the nearest name or the list, if there is no such model."""
-    if model not in MODELS and model not in zoo.list_models(module=zoo):
+    if model not in MODELS and model not in names():
         raise SearchError(f"unknown model {model!r}{nearest(model, set(names()))}")
 
 
@@ -83,7 +87,7 @@ def _quiet(model: str) -> dict[str, Any]:
 
 
 def _weights_of(model: str) -> Any:
-    weights: Any = zoo.get_model_weights(model)
+    weights: Any = _zoo().get_model_weights(model)
     return getattr(weights, "DEFAULT", None) or next(iter(weights))
 
 

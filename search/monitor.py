@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from optuna.trial import TrialState
-from torch.utils.tensorboard import SummaryWriter
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from search.engine.driver import Job
 
 
 class TensorBoard:
-    """Writes each epoch's numbers under `folder`/trial-<number>, as the trials run."""
+    """Writes each epoch's numbers under `folder`/trial-<number>, as the trials run.
+
+    With TensorBoard's own file writer: torch's SummaryWriter imports torch, which the driver may have no use for.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._writers: dict[int, SummaryWriter] = {}
+        self._writers: dict[int, EventFileWriter] = {}
 
     def on_epoch(self, job: Job) -> None:
         if job.number not in self._writers:
-            folder = self._folder / f"trial-{job.number:04d}"
-            self._writers[job.number] = SummaryWriter(str(folder), flush_secs=5)
-        for name, value in job.epoch.items():
-            if name != "epoch" and isinstance(value, (int, float)):
-                self._writers[job.number].add_scalar(name, value, job.step)
+            self._writers[job.number] = EventFileWriter(str(self._folder / f"trial-{job.number:04d}"), flush_secs=5)
+        values = [
+            Summary.Value(tag=name, simple_value=value)
+            for name, value in job.epoch.items()
+            if name != "epoch" and isinstance(value, (int, float))
+        ]
+        event = Event(wall_time=time.time(), step=job.step, summary=Summary(value=values))
+        self._writers[job.number].add_event(event)
 
     def on_end(self, job: Job, state: TrialState, reason: str) -> None:
         if job.number in self._writers:

@@ -16,7 +16,6 @@ from rich.text import Text
 from search.config import is_train_config
 from search.engine.driver import Driver, Job
 from search.report import columns
-from search.report.page import duration
 from search.study import config_of, ranked
 
 
@@ -64,10 +63,11 @@ class Progress:
         counts = driver.counts
         elapsed = time.monotonic() - self._start
         here = counts.total() - driver.at_start
-        left = f", about {duration(elapsed / here * (driver.trials - counts.total()))} left" if here else ""
+        left = f", about {columns.duration(elapsed / here * (driver.trials - counts.total()))} left" if here else ""
         return Text(
             f"{self._name}: {counts.total()} of {driver.trials} trials done, {len(driver.live)} running, "
-            f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed; {duration(elapsed)} elapsed{left}"
+            f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed; "
+            f"{columns.duration(elapsed)} elapsed{left}"
         )
 
     def _view(self) -> Group:

@@ -12,22 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-import torch
 from optuna.exceptions import StorageInternalError
 from optuna.study import Study
 from rich.console import Console
 from rich.progress import Progress as Bar
 from sqlalchemy.exc import SQLAlchemyError
 
-from search import check
 from search import study as studies
 from search.engine.driver import Driver, Listener, OutOfTime
 from search.engine.worker import Workplace
 from search.errors import NothingCompleted, StorageFailed
-from search.export import write_best
 from search.monitor import TensorBoard
 from search.progress import Progress
-from search.report import page, table
 from search.spacefile import SpaceFile, load_space
 
 
@@ -58,8 +54,8 @@ def run_search(options: Options) -> int:
     name = options.name if options.name is not None else space.name
     studies.check_name(name)
     studies.check_storage(options.storage)
-    check.preflight(space, options.data_root)
-    _prepare(space, options.data_root, console)
+    if space.train is None:
+        _check_and_prepare(space, options.data_root, console)
     with _storage_errors(options), _terminable() as signalled:
         study = studies.open_study(options.storage, name, space)
         with studies.lease(study):
@@ -99,34 +95,32 @@ def _drive(driver: Driver, progress: Progress, options: Options, console: Consol
 
 def _engine(driver: Driver, progress: Progress, options: Options, console: Console) -> None:
     own_train = str(driver.space.path.resolve()) if driver.space.train else None
-    cores, there = len(os.sched_getaffinity(0)), torch.cuda.device_count()
-    gpus = _first(options.gpus, driver.space.resources.get("gpus"), 1.0) if there else 0.0
-    cpus = _first(options.cpus, driver.space.resources.get("cpus"), max(1.0, cores * gpus // there) if there else 1.0)
-    device = "cuda" if there and gpus else "cpu"
-    where = f"on {there} GPUs, {gpus:g} a trial" if device == "cuda" else f"no GPU here: training on {cores} CPU cores"
+    cores = len(os.sched_getaffinity(0))
     if options.engine == "inline":
         from search.engine import inline
 
-        console.print(f"{where}, one trial at a time", highlight=False)
+        console.print("one trial at a time, in this process", highlight=False)
         with progress.shown():
-            inline.run(driver, Workplace(str(options.data_root), device, cores, own_train))
+            inline.run(driver, Workplace(str(options.data_root), "auto", cores, own_train))
         return
     from search.engine import tune
 
+    wanted = dict(driver.space.resources)
+    wanted |= {name: value for name, value in (("cpus", options.cpus), ("gpus", options.gpus)) if value is not None}
     with tune.started(options.verbose):
-        resources = tune.Resources(cpus, gpus)
-        slots, threads = tune.plan(resources)
-        console.print(f"{where}, {slots} trials side by side, CPU threads of each: {threads}", highlight=False, soft_wrap=True)
+        resources, slots, threads = tune.plan(wanted.get("cpus"), wanted.get("gpus"))
+        where = f"{resources.gpus:g} GPU a trial" if resources.gpus else f"no GPU: training on {cores} CPU cores"
+        console.print(f"{where}, {slots} trials side by side, CPU threads of each: {threads}", highlight=False)
+        workplace = Workplace(str(options.data_root), "cuda" if resources.gpus else "cpu", threads, own_train)
         with progress.shown():
-            tune.run(driver, Workplace(str(options.data_root), device, threads, own_train), resources, slots)
+            tune.run(driver, workplace, resources, slots)
 
 
-def _first(*values: float | None) -> float:
-    return next(value for value in values if value is not None)
+def _check_and_prepare(space: SpaceFile, data_root: Path, console: Console) -> None:
+    """Build every model once, and decode the images, with a bar if there is anything to decode."""
+    from search import check  # late: it imports torch, which a train() of the user's own may have no use for
 
-
-def _prepare(space: SpaceFile, data_root: Path, console: Console) -> None:
-    """Decode the images, with a bar if there is anything to decode."""
+    check.preflight(space, data_root)
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("decoding images", visible=False)
 
@@ -138,6 +132,9 @@ def _prepare(space: SpaceFile, data_root: Path, console: Console) -> None:
 
 def _finish(study: Study, options: Options) -> None:
     """Write report and best config; print the table."""
+    from search.export import write_best
+    from search.report import page, table  # late: pandas takes a second to import
+
     path = page.write(study, options.reports)
     if not studies.ranked(study):
         raise NothingCompleted(f"no trial completed; {path} has the reasons")

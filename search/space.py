@@ -6,14 +6,13 @@ import ast
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import BaseTrial, FixedTrial
 
 from search.config import TrainConfig
-from search.errors import SearchError
+from search.errors import SearchError, nearest
 
 Float = FloatDistribution
 Int = IntDistribution
@@ -218,9 +217,3 @@ def parse_value(name: str, text: str) -> Any:
     if name == "frozen" and not isinstance(value, tuple):
         return tuple(part for part in str(value or "").split(",") if part)
     return value
-
-
-def nearest(name: str, names: set[str]) -> str:
-    """What to say after an unknown name: the nearest known one, or the list."""
-    close = get_close_matches(name, sorted(names), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(names))}"

@@ -17,8 +17,8 @@ from optuna.trial import BaseTrial
 
 from search.baselines import Baseline, read_baselines
 from search.config import Epoch, TrainConfig, check_value
-from search.errors import SearchError
-from search.space import Choice, Float, Int, SearchSpace, nearest, parse_value
+from search.errors import SearchError, nearest
+from search.space import Choice, Float, Int, SearchSpace, parse_value
 
 Train = Callable[[dict[str, Any]], Iterator[dict[str, Any]]]
 

@@ -16,7 +16,6 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
-from torchvision.transforms.v2.functional import center_crop, resize
 
 from search.data.datasets import Item, Source, Split, decode
 from search.errors import SearchError
@@ -127,6 +126,8 @@ def _decode(
 def _square(image: Image.Image, side: int, mode: str) -> NDArray[np.uint8]:
     image = image.convert(mode)
     if image.size != (side, side):
+        from torchvision.transforms.v2.functional import center_crop, resize  # late: it takes seconds to import
+
         image = center_crop(resize(image, [side]), [side, side])
     pixels = np.asarray(image, dtype=np.uint8)
     return pixels if pixels.ndim == 3 else pixels[..., None]

@@ -16,8 +16,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 import numpy as np
 from PIL import Image
 
-from search.errors import SearchError
-from search.space import nearest
+from search.errors import SearchError, nearest
 
 Split = Literal["train", "val", "test"]
 

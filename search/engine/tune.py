@@ -82,21 +82,25 @@ def started(verbose: bool = False) -> Iterator[None]:
         shutil.rmtree(temp, ignore_errors=True)
 
 
-def plan(resources: Resources) -> tuple[int, int]:
-    """How many trials run at a time, and the CPU threads of each: its share of the cores.
+def plan(cpus: float | None = None, gpus: float | None = None) -> tuple[Resources, int, int]:
+    """What one trial takes, how many run at a time, and the CPU threads of each: its share of the cores.
 
+    By default a trial takes one GPU and its share of the CPUs; without a GPU, one CPU, whatever `gpus` says.
     Raises SearchError if not even one fits.
     """
     there = ray.cluster_resources()
-    cpus, gpus = there.get("CPU", 0), there.get("GPU", 0)
-    asked = [(cpus, resources.cpus), (gpus, resources.gpus)]
-    slots = min((has // wants for has, wants in asked if wants), default=0)
+    all_cpus, all_gpus = there.get("CPU", 0.0), there.get("GPU", 0.0)
+    gpus = 0.0 if not all_gpus else 1.0 if gpus is None else gpus
+    if cpus is None:
+        cpus = max(1.0, all_cpus * gpus // all_gpus) if gpus else 1.0
+    asked = [(all_cpus, cpus), (all_gpus, gpus)]
+    slots = int(min((has // wants for has, wants in asked if wants), default=0))
     if slots < 1:
         raise SearchError(
-            f"a trial asks for {resources.cpus:g} CPUs and {resources.gpus:g} GPUs, and this machine has {cpus:g} and "
-            f"{gpus:g}: --cpus-per-trial, --gpus-per-trial"
+            f"a trial asks for {cpus:g} CPUs and {gpus:g} GPUs, and this machine has {all_cpus:g} and {all_gpus:g}: "
+            "--cpus-per-trial, --gpus-per-trial"
         )
-    return int(slots), max(1, int(cpus // slots))
+    return Resources(cpus, gpus), slots, max(1, int(all_cpus // slots))
 
 
 class WarmWorker(tune.Trainable):

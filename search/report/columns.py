@@ -23,6 +23,16 @@ def accuracy(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
+def duration(seconds: float) -> str:
+    """Seconds as a reader wants them: 8.3 s, 4 min 05 s, 2 h 10 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 def _model(config: Config) -> str:
     weights = config.get("weights")
     if weights is None:

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.files import file_name, write_text
 from search.report import table
+from search.report.columns import duration
 from search.study import metric_of, ranked
 
 
@@ -32,16 +33,6 @@ def cost(trials: list[FrozenTrial]) -> Cost:
         if trial.state == TrialState.PRUNED and isinstance(planned, int) and ran:
             saved += seconds / ran * (planned - ran)
     return Cost(spent, saved)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a reader wants them: 8.3 s, 4 min 05 s, 2 h 10 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def render(study: Study) -> str:

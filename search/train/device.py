@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import torch
-import torchvision
 
 from search.errors import SearchError
 
@@ -39,7 +39,7 @@ class Place:
             "precision": self.precision,
             "threads": self.threads,
             "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
+            "torchvision": version("torchvision"),
         }
 
 
