@@ -41,7 +41,7 @@ def read_baselines(path: Path) -> tuple[Baseline, ...]:
             missing = [column for column in _COLUMNS if column not in (reader.fieldnames or [])]
             if missing:
                 raise SearchError(f"{path}: no column {missing[0]!r}; a baselines file has {', '.join(_COLUMNS)}")
-            return tuple(_row(path, number, row) for number, row in enumerate(reader, start=2))
+            return tuple(_row(path, reader.line_num, row) for row in reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SearchError(f"{path}: the baselines cannot be read: {error}") from None
 
@@ -53,6 +53,8 @@ def _row(path: Path, line: int, row: dict[str, str]) -> Baseline:
         except (TypeError, ValueError):
             raise SearchError(f"{path}:{line}: {column} = {row[column]!r} is no {kind.__name__}") from None
 
+    if None in row.values():
+        raise SearchError(f"{path}:{line}: fewer cells than the first line has names")
     if row["trained_layers"] not in _FROZEN:
         raise SearchError(f"{path}:{line}: trained_layers = {row['trained_layers']!r}; known are {', '.join(_FROZEN)}")
     settings = {column: number(column, kind) for column, kind in _NUMBERS.items()}

@@ -3,39 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
 import torch
+from optuna.samplers import RandomSampler
+from torch import nn
 
 from search.config import TrainConfig, make_config
 from search.data import cache
 from search.data.datasets import open_source
-from search.errors import SearchError
+from search.errors import SearchError, nearest
 from search.models import build, check_name, image_spec
 from search.space import SearchSpace
 from search.spacefile import SpaceFile
 from search.train.freeze import freeze
 
+_LOADED = ("model", "dataset", "weights", "frozen")
+"""The settings that decide what a trial loads and builds."""
+
 
 def _configs(space: SpaceFile) -> Iterator[TrainConfig]:
-    """Configs that between them use every option; of a define-by-run space, one drawn at random."""
+    """Configs with all that the trials will load and build; of a define-by-run space, one drawn at random."""
     if isinstance(space.space, SearchSpace):
-        yield from map(make_config, space.space.combinations())
+        yield from map(make_config, space.space.combinations(_LOADED))
         return
-    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
-    try:
-        settings = space.suggest(trial)
-    except Exception as error:  # the user's own function
-        raise SearchError(f"{space.path}: space(trial) raised {type(error).__name__}: {error}") from None
-    if not isinstance(settings, dict):
-        kind = type(settings).__name__
-        raise SearchError(f"{space.path}: space(trial) returned a {kind}; it must be a dict of settings")
+    settings, _ = _draw(space, 0)
     try:
         yield make_config(settings)
     except SearchError as error:
         raise SearchError(f"{space.path}: space(trial): {error}") from None
+
+
+def _draw(space: SpaceFile, seed: int) -> tuple[dict[str, Any], set[str]]:
+    """The settings of a define-by-run space at a random point, and the names of the dimensions it has there."""
+    trial = optuna.create_study(sampler=space.keep_fixed(RandomSampler(seed=seed))).ask()
+    try:
+        settings = space.suggest(trial)
+    except Exception as error:  # the user's own function
+        first = (str(error).strip() or "no message").splitlines()[0]
+        raise SearchError(f"{space.path}: space(trial) raised {type(error).__name__}: {first}") from None
+    if not isinstance(settings, dict):
+        kind = type(settings).__name__
+        raise SearchError(f"{space.path}: space(trial) returned a {kind}; it must be a dict of settings")
+    return settings, set(trial.params)
+
+
+def _check_fixed(space: SpaceFile) -> None:
+    """Every name that --set fixes in a define-by-run space is one that some of its points have."""
+    draws = [_draw(space, seed) for seed in range(20 if space.fixed else 0)]
+    names = {name for settings, dimensions in draws for name in {*settings, *dimensions}}
+    for name, value in space.fixed.items():
+        if name not in names:
+            raise SearchError(f"--set {name}={value}: unknown setting {name!r}{nearest(name, names)}")
 
 
 def preflight(space: SpaceFile, data_root: Path) -> None:
@@ -43,6 +66,7 @@ def preflight(space: SpaceFile, data_root: Path) -> None:
 
     Raises SearchError for the first that is not there. Trains nothing and creates nothing.
     """
+    _check_fixed(space)
     if space.train is not None:
         return
     seen = set()
@@ -54,11 +78,17 @@ def preflight(space: SpaceFile, data_root: Path) -> None:
         try:
             check_name(config.model)
             open_source(config.dataset, data_root)
-            # Without weights no value matters: the meta device builds the largest model in no time.
-            with torch.device("cpu" if config.weights else "meta"):
-                freeze(build(config.model, 10, weights=config.weights), config.frozen)
+            freeze(_skeleton(config), config.frozen)
         except SearchError as error:
             raise SearchError(f"{space.path}: {error}") from None
+
+
+def _skeleton(config: TrainConfig) -> nn.Module:
+    """The model of `config`; without weights no value matters, and the meta device builds the largest in no time."""
+    if config.weights is None:
+        with suppress(NotImplementedError), torch.device("meta"):  # RegNet reads the widths it computes: not on meta
+            return build(config.model, 10)
+    return build(config.model, 10, weights=config.weights)
 
 
 def prepare(space: SpaceFile, data_root: Path, progress: Callable[[str, int, int], None]) -> None:

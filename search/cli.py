@@ -108,12 +108,13 @@ def report(
 ) -> None:
     """Write a study's report, reports/STUDY.md, and print its table."""
     from search.report import page, table
-    from search.study import load_study
+    from search.study import load_study, storage_errors
 
-    loaded = load_study(storage, study)
-    path = page.write(loaded, reports)
-    typer.echo(table.markdown(loaded))
-    typer.echo(f"\nwrote {path}")
+    with storage_errors(storage):
+        loaded = load_study(storage, study)
+        path = page.write(loaded, reports)
+        typer.echo(table.markdown(loaded))
+        typer.echo(f"\nwrote {path}")
 
 
 @app.command()
@@ -125,9 +126,10 @@ def export(
 ) -> None:
     """Write a trial's config as YAML, for `search train`."""
     from search.export import write_best
-    from search.study import load_study
+    from search.study import load_study, storage_errors
 
-    typer.echo(f"wrote {write_best(load_study(storage, study), reports, trial)}")
+    with storage_errors(storage):
+        typer.echo(f"wrote {write_best(load_study(storage, study), reports, trial)}")
 
 
 @app.command()
@@ -160,5 +162,7 @@ def main() -> None:
 
 
 def same_command() -> str:
-    """The command line that runs now, to be typed again."""
-    return shlex.join(["search", *sys.argv[1:]])
+    """The command line that runs now, to be typed again; the password of a storage is left out."""
+    from search.study import redact
+
+    return shlex.join(["search", *(redact(word) if "://" in word else word for word in sys.argv[1:])])

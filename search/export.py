@@ -36,9 +36,13 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
-)
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes around text that `_Loader` would take for a number: a study may be called 1e-3."""
+
+
+_FLOAT = re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def write_best(study: Study, folder: Path, number: int | None = None) -> Path:
         | {name: version(name) for name in ("search", "optuna", "ray")},
     }
     head = f"# search train {path}\n" if is_train_config(config) else ""
-    write_text(path, head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    write_text(path, head + yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
     return path
 
 
@@ -128,6 +132,6 @@ def read_best(path: Path) -> Best:
         "ran_on": dict,
     }
     for name, kind in kinds.items():
-        if name not in content or not isinstance(content[name], kind):
+        if name not in content or not isinstance(content[name], kind) or isinstance(content[name], bool):
             raise SearchError(f"{path}: {name!r} is {'missing' if name not in content else 'of the wrong type'}")
     return Best(made, *(content[name] for name in kinds))

@@ -10,7 +10,7 @@ from pathlib import Path
 def file_name(study_name: str) -> str:
     """A study's name as part of a file's: whatever could lead elsewhere becomes a dash."""
     safe = "".join(c if c.isalnum() or c in " ._+-" else "-" for c in study_name).strip(". ")
-    return safe[:100] or "study"
+    return safe.encode()[:180].decode(errors="ignore") or "study"  # file systems count bytes, up to 255 with the rest
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

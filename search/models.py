@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import socket
+from collections import OrderedDict
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import URLError
@@ -69,7 +72,7 @@ def build(model: str, num_classes: int, channels: int = 3, weights: str | None =
     if model in MODELS:
         net = MODELS[model](num_classes, channels)
     else:
-        net = _zoo().get_model(model, weights=None, num_classes=num_classes, **_quiet(model))
+        net = _zoo().get_model(model, weights=None, num_classes=num_classes, **_options(model))
     if weights is not None:
         _load(net, model, weights)
     return net
@@ -81,9 +84,12 @@ def check_name(model: str) -> None:
         raise SearchError(f"unknown model {model!r}{nearest(model, set(names()))}")
 
 
-def _quiet(model: str) -> dict[str, Any]:
+def _options(model: str) -> dict[str, Any]:
     # These two have auxiliary heads, which a plain cross-entropy does not train, and warn about their initialisation.
-    return {"aux_logits": False, "init_weights": True} if model in ("googlenet", "inception_v3") else {}
+    if model in ("googlenet", "inception_v3"):
+        return {"aux_logits": False, "init_weights": True}
+    spec = image_spec(model) if model.startswith("vit_") else None  # its position embedding depends on the image size
+    return {"image_size": spec.crop} if spec else {}
 
 
 def _weights_of(model: str) -> Any:
@@ -110,7 +116,7 @@ def weights_file(model: str, weights: str) -> Path:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(file), hash_prefix=file.stem.rpartition("-")[2])
-        except (URLError, OSError, RuntimeError) as error:
+        except (URLError, HTTPException, OSError, RuntimeError) as error:
             raise SearchError(
                 f"the ImageNet weights of {model} cannot be downloaded ({getattr(error, 'reason', error)}); "
                 f'put {file.name} into {file.parent}, or name a file with weights="path/to/file.pth", '
@@ -119,6 +125,10 @@ def weights_file(model: str, weights: str) -> Path:
         finally:
             socket.setdefaulttimeout(before)
     return file
+
+
+# The names of DenseNet's published files, from before torch forbade dots in the names of modules.
+_LEGACY = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
 def _load(net: nn.Module, model: str, weights: str) -> None:
@@ -130,15 +140,19 @@ def _load(net: nn.Module, model: str, weights: str) -> None:
             if file.suffix == ".safetensors"
             else torch.load(file, map_location="cpu", weights_only=True)
         )
-        state = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+        metadata = getattr(state, "_metadata", None)
+        state = {_LEGACY.sub(r"\1\2", name): value for name, value in state.items() if isinstance(value, Tensor)}
     except Exception as error:  # torch and safetensors raise a dozen kinds
         raise SearchError(f"{file}: no state dict can be read from it ({type(error).__name__})") from None
     own = net.state_dict()
     head = {name for name in state if name in own and state[name].shape != own[name].shape}
-    missing, unexpected = net.load_state_dict({n: v for n, v in state.items() if n not in head}, strict=False)
+    fitting = OrderedDict((name, value) for name, value in state.items() if name not in head)
+    fitting._metadata = metadata or own._metadata  # type: ignore[attr-defined] # torch's own; MNASNet reads its version
+    missing, unexpected = net.load_state_dict(fitting, strict=False)
     heads = {name.rpartition(".")[0] for name in head}
     # Auxiliary heads are dropped with the head; anything else means that these are another model's weights.
     foreign = [name for name in unexpected if not name.startswith(("AuxLogits.", "aux1.", "aux2."))]
-    wrong = [*sorted(set(missing) - head), *foreign, *(sorted(heads) if len(heads) > 1 else [])]
+    absent = sorted(name for name in {*missing} - head if not name.endswith(".num_batches_tracked"))  # older files
+    wrong = [*absent, *foreign, *(sorted(heads) if len(heads) > 1 else [])]
     if wrong:
         raise SearchError(f"{file}: not the weights of {model}: {wrong[0]!r} does not fit")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from optuna.trial import TrialState
+from rich.columns import Columns
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -80,7 +81,11 @@ class Progress:
         cells.pop("TESTING ACC", None)
         table = Table(*cells, title="best so far", title_justify="left")
         table.add_row(*cells.values())
-        return Group(self._counts(), table)
+        unbounded = self._console.options.update_width(10_000)
+        if self._console.measure(table, options=unbounded).maximum <= self._console.width:
+            return Group(self._counts(), table)
+        pairs = [Text.assemble((f"{column} ", "dim"), value) for column, value in cells.items()]
+        return Group(self._counts(), Text("best so far", "italic"), Columns(pairs, padding=(0, 3)))
 
     @contextmanager
     def shown(self) -> Iterator[None]:

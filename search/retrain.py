@@ -10,12 +10,13 @@ from optuna.study import Study
 from torch import cuda, nn
 
 from search.config import Epoch
-from search.errors import SearchError
+from search.errors import NothingCompleted, SearchError
 from search.export import Best, read_best
 from search.report import page
 from search.study import load_study
 from search.train import evaluate_test, train
 from search.train.checkpoint import save
+from search.train.trainer import Diverged
 
 Say = Callable[[str], None]
 
@@ -33,7 +34,10 @@ def retrain(path: Path, storage: str, data_root: Path, say: Say) -> None:
         say("the trial ran on a GPU and none is here: training on the CPU; the numbers may differ a little")
         device, threads = "auto", None
     epochs = train(best.config, data_root, device, threads if isinstance(threads, int) else None)
-    last, model = _follow(epochs, best.config.epochs, say)
+    try:
+        last, model = _follow(epochs, best.config.epochs, say)
+    except Diverged as error:
+        raise NothingCompleted(f"{path}: {error}") from None
     say(f"validation accuracy {last.val_acc:.4f}{_against(best, last)}")
     test_acc = evaluate_test(model, best.config, data_root, device)
     say(f"test accuracy       {test_acc:.4f}")
@@ -79,4 +83,6 @@ def _study(best: Best, storage: str) -> Study | None:
         study = load_study(storage, best.study)
     except SearchError:
         return None
-    return study if best.trial < len(study.get_trials(deepcopy=False)) else None
+    trials = study.get_trials(deepcopy=False)
+    same = best.trial < len(trials) and trials[best.trial].value == best.value
+    return study if same else None  # not a study that was made anew under the same name

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from optuna.exceptions import StorageInternalError
 from optuna.study import Study
+from optuna.trial import TrialState
 from rich.console import Console
 from rich.progress import Progress as Bar
-from sqlalchemy.exc import SQLAlchemyError
 
 from search import study as studies
-from search.engine.driver import Driver, Listener, OutOfTime
+from search.engine.driver import Driver, EngineFailed, Listener, OutOfTime
 from search.engine.worker import Workplace
-from search.errors import NothingCompleted, StorageFailed
+from search.errors import NothingCompleted
+from search.files import file_name
 from search.monitor import TensorBoard
 from search.progress import Progress
 from search.spacefile import SpaceFile, load_space
@@ -56,14 +56,16 @@ def run_search(options: Options) -> int:
     studies.check_storage(options.storage)
     if space.train is None:
         _check_and_prepare(space, options.data_root, console)
-    with _storage_errors(options), _terminable() as signalled:
+    with studies.storage_errors(options.storage, f"; to go on: {options.again}"), _terminable() as signalled:
         study = studies.open_study(options.storage, name, space)
         with studies.lease(study):
-            back = studies.requeue(study)
+            studies.requeue(study)
+            waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            back = sum("config" in trial.user_attrs for trial in waiting)
             if back:
                 console.print(f"interrupted trials that go on first: {back}", highlight=False)
             progress = Progress(console, name)
-            listeners: list[Listener] = [progress, TensorBoard(Path("runs") / name / "tensorboard")]
+            listeners: list[Listener] = [progress, TensorBoard(Path("runs") / file_name(name) / "tensorboard")]
             driver = Driver(study, space, options.trials or space.trials, deadline, listeners)
             progress.attach(driver)
             status = _drive(driver, progress, options, console, signalled)
@@ -87,7 +89,7 @@ def _drive(driver: Driver, progress: Progress, options: Options, console: Consol
         done = f"{driver.counts.total()} of {driver.trials} trials are done"
         console.print(f"{word}; {done}; to go on: {options.again}", markup=False, highlight=False, soft_wrap=True)
         return status
-    except RuntimeError as error:
+    except EngineFailed as error:
         studies.requeue(driver.study)
         raise NothingCompleted(f"{error}; to go on: {options.again}") from error
     return 0
@@ -107,13 +109,13 @@ def _engine(driver: Driver, progress: Progress, options: Options, console: Conso
 
     wanted = dict(driver.space.resources)
     wanted |= {name: value for name, value in (("cpus", options.cpus), ("gpus", options.gpus)) if value is not None}
-    with tune.started(options.verbose):
+    with tune.started(options.verbose) as temp:
         resources, slots, threads = tune.plan(wanted.get("cpus"), wanted.get("gpus"))
         where = f"{resources.gpus:g} GPU a trial" if resources.gpus else f"no GPU: training on {cores} CPU cores"
         console.print(f"{where}, {slots} trials side by side, CPU threads of each: {threads}", highlight=False)
         workplace = Workplace(str(options.data_root), "cuda" if resources.gpus else "cpu", threads, own_train)
         with progress.shown():
-            tune.run(driver, workplace, resources, slots)
+            tune.run(driver, workplace, resources, slots, temp)
 
 
 def _check_and_prepare(space: SpaceFile, data_root: Path, console: Console) -> None:
@@ -148,18 +150,6 @@ def _finish(study: Study, options: Options) -> None:
 
 
 @contextmanager
-def _storage_errors(options: Options) -> Iterator[None]:
-    try:
-        yield
-    except (SQLAlchemyError, StorageInternalError) as error:
-        reason = str(getattr(error, "orig", None) or error.__cause__ or error).strip().splitlines()[0]
-        url = studies.redact(options.storage)
-        raise StorageFailed(f"storage {url} failed: {reason}; to go on: {options.again}") from error
-    except OSError as error:
-        raise StorageFailed(f"{error}; to go on: {options.again}") from error
-
-
-@contextmanager
 def _terminable() -> Iterator[list[int]]:
     """SIGTERM ends the run as Ctrl-C does; the list holds its number then."""
     signalled: list[int] = []
@@ -171,5 +161,9 @@ def _terminable() -> Iterator[list[int]]:
     before = signal.signal(signal.SIGTERM, terminate)
     try:
         yield signalled
+    except KeyboardInterrupt:
+        if signalled:
+            raise SystemExit(128 + signalled[0]) from None
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import itertools
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
@@ -99,45 +100,53 @@ class SearchSpace:
                 label = trial.suggest_categorical(dimension, list(setting.options))
                 option = setting.options[str(label)]
                 if isinstance(option, dict):
-                    values |= self._suggest(trial, option, str(label))
+                    values |= self._suggest(trial, option, f"{branch}.{label}".lstrip("."))
                 else:
                     values[name] = option
             else:
                 values[name] = setting
         return values
 
-    def combinations(self, limit: int = 1000) -> Iterator[dict[str, Any]]:
-        """Settings for every combination of options, numbers at the low end; at most `limit` of them."""
-        return itertools.islice(_combinations(self.settings), limit)
+    def combinations(self, names: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Settings for every combination of options, numbers at the low end.
+
+        With `names`, of the options that have a say in one of these settings; the others stay at their first.
+        """
+        return _combinations(self.settings, names)
+
+    def always(self) -> set[str]:
+        """The settings that every combination of options has."""
+        return _always(self.settings)
 
     def params(self, wanted: Settings) -> dict[str, Any] | None:
         """The Optuna parameters that give the settings `wanted`, or None if this space has no such point."""
-        params = self._params(wanted, self.settings, "")
-        if params is None:
-            return None
-        got = self.suggest(FixedTrial(params))
         fields = TrainConfig.model_fields
-        same = all(got.get(name, fields[name].default if name in fields else None) == wanted[name] for name in wanted)
-        return params if same else None
+        defaults = {name: fields[name].default if name in fields else None for name in wanted}
+        for params in itertools.islice(self._params(wanted, self.settings, ""), 1000):
+            got = defaults | self.suggest(FixedTrial(params))
+            if all(got[name] == wanted[name] for name in wanted):
+                return params
+        return None
 
-    def _params(self, wanted: Settings, settings: Settings, branch: str) -> dict[str, Any] | None:
-        params: dict[str, Any] = {}
+    def _params(self, wanted: Settings, settings: Settings, branch: str) -> Iterator[dict[str, Any]]:
+        """Parameters that give what `wanted` says, as far as each option can be judged alone."""
+        axes: list[list[dict[str, Any]]] = []
         for name, setting in settings.items():
             dimension = f"{branch}.{name}" if branch and name in self._shared else name
             if isinstance(setting, BaseDistribution):
-                if name not in wanted or not _contains(setting, wanted[name]):
-                    return None
-                params[dimension] = wanted[name]
+                fits = name in wanted and _contains(setting, wanted[name])
+                axes.append([{dimension: wanted[name]}] if fits else [])
             elif isinstance(setting, Choice):
+                axis: list[dict[str, Any]] = []
                 for label, option in setting.options.items():
-                    inner = self._params(wanted, option, label) if isinstance(option, dict) else {}
-                    fits = option.items() if isinstance(option, dict) else [(name, option)]
-                    if inner is not None and all(_varies(v) or wanted.get(k) == v for k, v in fits):
-                        params |= {dimension: label, **inner}
-                        break
-                else:
-                    return None
-        return params
+                    fixed = option if isinstance(option, dict) else {name: option}
+                    if all(_varies(value) or wanted.get(key) == value for key, value in fixed.items()):
+                        inner = fixed if isinstance(option, dict) else {}
+                        parts = self._params(wanted, inner, f"{branch}.{label}".lstrip("."))
+                        axis += [{dimension: label, **part} for part in parts]
+                axes.append(axis)
+        for chosen in itertools.product(*axes):
+            yield {name: value for part in chosen for name, value in part.items()}
 
     def fix(self, name: str, text: str, free: bool = False) -> SearchSpace:
         """This space with the setting `name` fixed to what `text` says: an option's label, or a value.
@@ -165,18 +174,27 @@ def _contains(distribution: Any, value: Any) -> bool:
     return isinstance(value, (int, float)) and bool(distribution._contains(distribution.to_internal_repr(value)))
 
 
-def _combinations(settings: Settings) -> Iterator[dict[str, Any]]:
+def _combinations(settings: Settings, names: Collection[str] | None) -> Iterator[dict[str, Any]]:
     axes: list[list[dict[str, Any]]] = []
     for name, setting in settings.items():
         if isinstance(setting, Choice):
             axis: list[dict[str, Any]] = []
             for option in setting.options.values():
-                axis += _combinations(option) if isinstance(option, dict) else [{name: option}]
-            axes.append(axis)
+                axis += _combinations(option, names) if isinstance(option, dict) else [{name: option}]
+            matters = names is None or any(key in names for part in axis for key in part)
+            axes.append(axis if matters else axis[:1])
         else:
             axes.append([{name: setting.low if isinstance(setting, (Float, Int)) else setting}])
     for parts in itertools.product(*axes):
         yield {name: value for part in parts for name, value in part.items()}
+
+
+def _always(settings: Settings) -> set[str]:
+    found: set[str] = set()
+    for name, setting in settings.items():
+        options = setting.options.values() if isinstance(setting, Choice) else [setting]
+        found |= set.intersection(*(_always(o) if isinstance(o, dict) else {name} for o in options))
+    return found
 
 
 def _fix(settings: Settings, name: str, text: str) -> tuple[dict[str, Any], bool]:
@@ -211,8 +229,9 @@ def _option(name: str, choice: Choice, text: str) -> Any:
 def parse_value(name: str, text: str) -> Any:
     """The value that `text` means for a setting: a Python literal, else the text itself; ``none`` is None."""
     try:
-        value = None if text.lower() == "none" else ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        with warnings.catch_warnings(action="ignore"):  # `3in.pth` begins like a number
+            value = None if text.lower() == "none" else ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         value = text
     if name == "frozen" and not isinstance(value, tuple):
         return tuple(part for part in str(value or "").split(",") if part)

@@ -6,11 +6,13 @@ import ast
 import runpy
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 from optuna.trial import BaseTrial
@@ -42,21 +44,36 @@ class SpaceFile:
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """The settings of one trial."""
-        return self.space.suggest(trial) if isinstance(self.space, SearchSpace) else self.space(trial)
+        if isinstance(self.space, SearchSpace):
+            return self.space.suggest(trial)
+        settings = self.space(trial)
+        if not isinstance(settings, dict):
+            return settings  # the check before the first trial says so
+        # The sampler keeps the fixed dimensions; what the function returns without asking the trial is fixed here.
+        constants = {name for name in self.fixed if name in settings and name not in trial.params}
+        return settings | {name: self.fixed[name] for name in constants}
 
     def describe(self) -> dict[str, str]:
         """Setting by setting, or the function's source: equal exactly if two spaces are."""
         if isinstance(self.space, SearchSpace):
             return self.space.describe()
-        tree = ast.parse(self.path.read_text(encoding="utf-8"))
+        tree = ast.parse(self.path.read_bytes())
         body = [ast.unparse(node) for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "space"]
-        return {"space()": "\n".join(body), **{name: repr(value) for name, value in self.fixed.items()}}
+        return {
+            "space()": "\n".join(body) or ast.unparse(tree),
+            **{name: repr(value) for name, value in self.fixed.items()},
+        }
 
     def study_sampler(self) -> BaseSampler | None:
         """The file's sampler; with ``--set`` on a define-by-run space, one that keeps the fixed values."""
         if not self.fixed or isinstance(self.space, SearchSpace):
             return self.sampler
-        return PartialFixedSampler(dict(self.fixed), self.sampler or TPESampler())
+        return self.keep_fixed(self.sampler or TPESampler())
+
+    def keep_fixed(self, sampler: BaseSampler) -> BaseSampler:
+        """`sampler`, but for the dimensions that ``--set`` fixed."""
+        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+            return PartialFixedSampler(dict(self.fixed), sampler)
 
 
 def load_space(path: str | Path, overrides: Sequence[str] = ()) -> SpaceFile:
@@ -108,7 +125,8 @@ def _run(path: Path) -> dict[str, Any]:
     except SearchError:
         raise
     except SyntaxError as error:
-        raise SearchError(f"{error.filename}:{error.lineno}: {error.msg}: {(error.text or '').strip()}") from None
+        place, text = f"{error.filename}:{error.lineno}" if error.lineno else str(path), (error.text or "").strip()
+        raise SearchError(f"{place}: {error.msg}{f': {text}' if text else ''}") from None
     except (Exception, SystemExit) as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).name == path.name]
         place = f"{path}:{frames[-1].lineno}: {(frames[-1].line or '').strip()}" if frames else str(path)
@@ -132,17 +150,16 @@ def _check_settings(path: Path, space: SearchSpace) -> None:
                 check_value(name, value)
             except SearchError as error:
                 raise SearchError(f"{_place(path, name)}: {error}") from None
-    for settings in space.combinations():
-        missing = [n for n, f in fields.items() if f.is_required() and n not in settings]
-        if missing:
-            raise SearchError(f"{path}: the setting {missing[0]!r} is missing ({fields[missing[0]].description})")
+    missing = [name for name, field in fields.items() if field.is_required() and name not in space.always()]
+    if missing:
+        raise SearchError(f"{path}: the setting {missing[0]!r} is missing ({fields[missing[0]].description})")
 
 
 def _place(path: Path, name: str) -> str:
     """`path` with the line on which the setting `name` stands, where that can be told."""
     if not path.is_file():
         return str(path)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.keyword) and node.arg == name:
             return f"{path}:{node.lineno}"
     return str(path)

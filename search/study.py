@@ -19,6 +19,7 @@ from typing import Any
 
 import optuna
 from filelock import FileLock
+from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
@@ -27,7 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from search.errors import SearchError
+from search.errors import SearchError, StorageFailed
 from search.pruner import ASHA
 from search.space import SearchSpace
 from search.spacefile import SpaceFile
@@ -40,11 +41,12 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 
 
 def redact(url: str) -> str:
-    """The storage's URL without its password."""
+    """The storage's URL without its password, wherever in it that stands."""
     try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url.partition("://")[0] + "://..."
+        return make_url(url).set(query={}).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        scheme, separator, _ = url.partition("://")
+        return f"{scheme}://..." if separator else "..." if "@" in url else url
 
 
 def check_name(name: str) -> None:
@@ -67,15 +69,20 @@ def check_storage(url: str, must_exist: bool = False) -> None:
                 raise SearchError(f"storage {redact(url)}: {file.parent} is no folder that can be written to")
             if file.is_dir():
                 raise SearchError(f"storage {redact(url)}: {file} is a folder")
-            if file.is_file() and file.stat().st_size and file.open("rb").read(15) != b"SQLite format 3":
+            if file.is_file() and not _is_sqlite(file):
                 raise SearchError(f"storage {redact(url)}: {file} is no SQLite file")
             return
         engine = create_engine(parsed)
         with engine.connect():
             engine.dispose()
-    except (SQLAlchemyError, ModuleNotFoundError, OSError) as error:
+    except (SQLAlchemyError, ModuleNotFoundError, OSError, ValueError) as error:  # ValueError: the port is no number
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise SearchError(f"storage {redact(url)} cannot be reached: {reason}") from None
+
+
+def _is_sqlite(file: Path) -> bool:
+    with file.open("rb") as content:
+        return content.read(15) in (b"", b"SQLite format 3")
 
 
 def connect(url: str) -> RDBStorage:
@@ -85,7 +92,8 @@ def connect(url: str) -> RDBStorage:
     """
     check_storage(url)
     sqlite = url.startswith("sqlite")
-    lock = f"search-{os.getuid()}-{hashlib.sha256(url.encode()).hexdigest()[:12]}.lock"
+    place = str(Path(make_url(url).database or "").resolve()) if sqlite else url
+    lock = f"search-{os.getuid()}-{hashlib.sha256(place.encode()).hexdigest()[:12]}.lock"
     try:
         with FileLock(Path(tempfile.gettempdir()) / lock):
             storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else None)
@@ -101,6 +109,20 @@ def connect(url: str) -> RDBStorage:
 
         storage.engine.dispose()
     return storage
+
+
+@contextmanager
+def storage_errors(url: str, hint: str = "") -> Iterator[None]:
+    """Turn what a storage or a disk that gives up raises into StorageFailed, with `hint` at the end of its line."""
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        reason = str(getattr(error, "orig", None) or error.__cause__ or error).strip().splitlines()[0]
+        raise StorageFailed(f"storage {redact(url)} failed: {reason}{hint}") from error
+    except BrokenPipeError:  # of `search report STUDY | head`
+        raise
+    except OSError as error:
+        raise StorageFailed(f"{error}{hint}") from error
 
 
 def load_study(url: str, name: str) -> Study:
@@ -142,7 +164,9 @@ def open_study(url: str, name: str, space: SpaceFile) -> Study:
     elif known != described:
         raise SearchError(f"the study {name!r} has another space: {_difference(known, described)}; use --name")
     elif study.user_attrs.get("metric") != space.metric:
-        raise SearchError(f"the study {name!r} maximises another metric, {study.user_attrs.get('metric')}; use --name")
+        raise SearchError(f"the study {name!r} has another metric, {study.user_attrs.get('metric')}; use --name")
+    if study.direction.name.lower() != space.direction:
+        raise SearchError(f"the study {name!r} is to {study.direction.name.lower()} its {space.metric}; use --name")
     if "baselines" not in study.user_attrs:
         _queue_baselines(study, space)
     return study

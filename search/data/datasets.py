@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import tarfile
 import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
@@ -149,6 +151,9 @@ class Caltech101:
     def splits(self) -> tuple[list[str], dict[Split, list[Item]]]:
         if self._listings():
             known, test = (self._listed(path) for path in self._listings())
+            twice = next((name for name, count in Counter(known + test).items() if count > 1), None)
+            if twice:
+                raise SearchError(f"{self._listings()[0].parent}: {twice} stands twice in train.txt and test.txt")
         else:
             known, test = self._names(), []
         classes = sorted({name.partition("/")[0] for name in known})
@@ -172,33 +177,37 @@ class Caltech101:
 
     @staticmethod
     def _listed(path: Path) -> list[str]:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
         return [line for line in lines if line and not line.startswith("BACKGROUND_Google/")]
 
     def _names(self) -> list[str]:
         if self.source.is_dir():
-            names = [path.relative_to(self.source).as_posix() for path in self.source.glob("*/*.jpg")]
+            paths = (path.relative_to(self.source).as_posix() for path in self.source.glob("*/*.jpg"))
+            names = [name for name in paths if _is_image(name)]
         else:
-            with ExitStack() as stack:
-                names = [name for name, _ in self._members(stack)]
+            names = [name for name, _ in self._members(lambda name: False)]
         return sorted(name for name in names if not name.startswith("BACKGROUND_Google/"))
 
-    def _members(self, stack: ExitStack) -> Iterator[tuple[str, Callable[[], bytes]]]:
-        """Name and reader of each JPEG of the archive; nothing is ever unpacked to disk."""
+    def _members(self, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+        """Name and content of the archive's wanted JPEGs, of others an empty one; nothing is ever unpacked to disk."""
         try:
-            raw: Any = stack.enter_context(self.source.open("rb"))
-            if self.source.suffix == ".zip":
-                archive = stack.enter_context(zipfile.ZipFile(raw))
-                inner = [name for name in archive.namelist() if name.endswith(_ARCHIVE)]
-                if not inner:
-                    raise SearchError(f"{self.source}: no {_ARCHIVE} in it")
-                raw = stack.enter_context(archive.open(inner[0]))
-            tar = stack.enter_context(tarfile.open(fileobj=raw, mode="r|gz"))  # noqa: SIM115 - the stack closes it
-            for member in tar:
-                name = member.name.rpartition(f"{_FOLDER}/")[2]
-                if member.isfile() and name.endswith(".jpg") and not name.rpartition("/")[2].startswith("._"):
-                    yield name, partial(_content, tar, member)
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+            with ExitStack() as stack:
+                raw: Any = stack.enter_context(self.source.open("rb"))
+                if self.source.suffix == ".zip":
+                    archive = stack.enter_context(zipfile.ZipFile(raw))
+                    inner = [name for name in archive.namelist() if name.endswith(_ARCHIVE)]
+                    if not inner:
+                        raise SearchError(f"{self.source}: no {_ARCHIVE} in it")
+                    raw = stack.enter_context(archive.open(inner[0]))
+                plain = stack.enter_context(gzip.open(raw))
+                tar = stack.enter_context(tarfile.open(fileobj=plain, mode="r|"))
+                for member in tar:
+                    name = member.name.rpartition(f"{_FOLDER}/")[2]
+                    if member.isfile() and _is_image(name):
+                        yield name, _content(tar, member) if wanted(name) else b""
+                while plain.read(1 << 20):  # tarfile takes a broken header for the end; gzip checks length and sum
+                    pass
+        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise SearchError(f"{self.source}: the archive is damaged: {error}; download it again") from None
 
     def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
@@ -209,13 +218,14 @@ class Caltech101:
                     raise SearchError(f"{path}: no such image; train.txt or test.txt names it")
                 yield name, path.read_bytes()
             return
-        with ExitStack() as stack:
-            for name, data in self._members(stack):
-                if name in names:
-                    yield name, data()
+        yield from ((name, data) for name, data in self._members(names.__contains__) if name in names)
 
     def place(self, name: str) -> str:
         return str(self.source / name)
+
+
+def _is_image(name: str) -> bool:
+    return name.endswith(".jpg") and not name.rpartition("/")[2].startswith("._")  # macOS leaves those
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

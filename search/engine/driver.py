@@ -25,6 +25,10 @@ class OutOfTime(BaseException):
     """The run's time is over; like KeyboardInterrupt, no `except Exception` holds it up."""
 
 
+class EngineFailed(RuntimeError):
+    """What runs the trials gave up as a whole; the study is unharmed, and the same command goes on."""
+
+
 @dataclass
 class Job:
     """One trial on its way: what the engine hands to a worker, and what is known of it so far."""
@@ -135,7 +139,8 @@ class Driver:
         if message["last"]:
             self._complete(job)
             return False
-        if not replayed and job.trial.should_prune():
+        # The last of the replayed is decided again: the crash may have come between its report and its decision.
+        if job.step >= max(job.known.intermediate_values, default=0) and job.trial.should_prune():
             self._end(job, TrialState.PRUNED)
             return False
         return True

@@ -14,3 +14,5 @@ def run(driver: Driver, workplace: Workplace) -> None:
         while driver.receive(job, worker.step()):
             if driver.out_of_time:
                 raise OutOfTime
+    if driver.counts.total() < driver.trials:  # the time was over between two trials
+        raise OutOfTime

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 # Read by Ray when it is imported, or by the processes that it starts.
@@ -32,6 +33,8 @@ _ENVIRONMENT = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_FORCE_TRIAL_CLEANUP_S": "1",
     "TUNE_RESULT_BUFFER_LENGTH": "1",
+    # glibc: large tensors from the heap, kept, in huge pages. Page faults were a sixth of an AlexNet step's CPU time.
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184",
 }
 os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
 
@@ -45,7 +48,7 @@ with warnings.catch_warnings():
     from ray.tune.schedulers import FIFOScheduler, TrialScheduler
     from ray.tune.search import Searcher
 
-from search.engine.driver import Driver, Job, OutOfTime
+from search.engine.driver import Driver, EngineFailed, Job, OutOfTime
 from search.engine.worker import Worker, Workplace
 from search.errors import SearchError
 
@@ -59,27 +62,33 @@ class Resources:
 
 
 @contextmanager
-def started(verbose: bool = False) -> Iterator[None]:
-    """A Ray of our own on this machine, on loopback, with a temp folder of its own, gone at the end."""
+def started(verbose: bool = False) -> Iterator[Path]:
+    """A Ray of our own on this machine, on loopback; yields its temp folder, which is gone at the end."""
     temp = tempfile.mkdtemp(prefix="search-ray-", dir="/tmp")  # a socket's path has at most 107 bytes
     on_terminate = signal.getsignal(signal.SIGTERM)
+    level = logging.INFO if verbose else logging.CRITICAL
     try:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            log_to_driver=verbose,
-            logging_level=logging.INFO if verbose else logging.FATAL,
-            object_store_memory=100 * 2**20,  # nothing large goes through it
-            _temp_dir=temp,
-        )
+        try:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                log_to_driver=verbose,
+                logging_level=level,
+                object_store_memory=100 * 2**20,  # nothing large goes through it
+                _temp_dir=temp,
+            )
+        except Exception as error:  # of many kinds, from a full disk to a port that is taken
+            raise EngineFailed(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from error
         signal.signal(signal.SIGTERM, on_terminate)  # ray.init takes it
         for name in ("ray", "ray.tune"):
-            logging.getLogger(name).setLevel(logging.INFO if verbose else logging.CRITICAL)
-        os.environ["SEARCH_RAY_TEMP"] = temp
-        yield
+            logging.getLogger(name).setLevel(level)
+        yield Path(temp)
     finally:
+        # A second Ctrl-C must not leave Ray's processes behind.
+        on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         ray.shutdown()
         shutil.rmtree(temp, ignore_errors=True)
+        signal.signal(signal.SIGINT, on_interrupt)
 
 
 def plan(cpus: float | None = None, gpus: float | None = None) -> tuple[Resources, int, int]:
@@ -192,10 +201,10 @@ class _Reports(_NotSaved, FIFOScheduler):
         return next((trial for trial in tune_controller.get_live_trials() if trial.status == trial.PENDING), None)
 
 
-def run(driver: Driver, workplace: Workplace, resources: Resources, slots: int) -> None:
-    """Run the driver's trials to their ends, `slots` at a time. Ray must have been started, see `started`.
+def run(driver: Driver, workplace: Workplace, resources: Resources, slots: int, temp: Path) -> None:
+    """Run the driver's trials to their ends, `slots` at a time; `temp` is what `started` yields.
 
-    Raises whatever the driver raised, RuntimeError if Tune itself gave up.
+    Raises whatever the driver raised, EngineFailed if Tune itself gave up.
     """
     jobs: dict[str, Job] = {}
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)  # else one worker starts after another
@@ -210,7 +219,7 @@ def run(driver: Driver, workplace: Workplace, resources: Resources, slots: int) 
         ),
         run_config=RunConfig(
             name="tune",
-            storage_path=os.environ["SEARCH_RAY_TEMP"],
+            storage_path=str(temp),
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
@@ -220,4 +229,4 @@ def run(driver: Driver, workplace: Workplace, resources: Resources, slots: int) 
     except _Broken as broken:
         raise broken.cause from None
     except (TuneError, RayError) as error:
-        raise RuntimeError(f"Ray Tune gave up: {str(error).strip().splitlines()[-1]}") from error
+        raise EngineFailed(f"Ray Tune gave up: {str(error).strip().splitlines()[-1]}") from error

@@ -43,8 +43,6 @@ class Worker:
         self._count = 0
         total = settings.get("epochs")
         self._total = total if isinstance(total, int) else None
-        # A dropped generator closes here, before the next one takes its memory.
-        self._epochs = iter(())
         self._epochs = self._run(settings)
 
     def _run(self, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:

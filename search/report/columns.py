@@ -25,7 +25,7 @@ def accuracy(value: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as a reader wants them: 8.3 s, 4 min 05 s, 2 h 10 min."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
@@ -37,7 +37,7 @@ def _model(config: Config) -> str:
     weights = config.get("weights")
     if weights is None:
         return str(config["model"])
-    return f"{config['model']} ({'pretrained' if weights == 'DEFAULT' else Path(weights).name})"
+    return f"{config['model']} ({'pretrained' if weights == 'DEFAULT' else number(Path(weights).name)})"
 
 
 _SETTINGS: dict[str, tuple[str, Callable[[Config], str]]] = {

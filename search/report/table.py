@@ -26,7 +26,7 @@ def frame(study: Study) -> pd.DataFrame:
         config = config_of(trial)
         epoch = trial.user_attrs.get("epoch") or {metric: trial.value}
         label = (
-            f"{trial.number}, as {trial.user_attrs['baseline']}"
+            f"{trial.number}, as {columns.number(trial.user_attrs['baseline'])}"
             if "baseline" in trial.user_attrs
             else str(trial.number)
         )
@@ -59,4 +59,5 @@ def markdown(study: Study) -> str:
     table = frame(study)
     if table.empty:
         return "No trial completed."
+    table = table.rename(columns=columns.number)  # the names are the user's, and may hold a bar
     return str(table.to_markdown(index=False, disable_numparse=True))

@@ -46,7 +46,7 @@ class Place:
 def settle(precision: str, device: str = "auto", threads: int | None = None) -> Place:
     """Choose what `auto` means on this machine and set this process to it.
 
-    Raises SearchError for a device or a precision that is not here.
+    Raises SearchError for a device that is not here, or a number of threads that none can have.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -56,6 +56,8 @@ def settle(precision: str, device: str = "auto", threads: int | None = None) -> 
         )
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
+    if threads is not None and not 1 <= threads <= 4096:
+        raise SearchError(f"threads={threads}: a number from 1 to 4096")
     if threads is not None and threads != torch.get_num_threads():
         torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True  # same config and seed, same numbers

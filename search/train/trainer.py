@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from search.config import Epoch, TrainConfig
 from search.data import cache
 from search.data.datasets import Split, open_source
-from search.models import build, image_spec
+from search.models import build, check_name, image_spec
 from search.train.device import Place, settle
 from search.train.freeze import freeze, train_mode
 from search.train.optim import make_optimizer, make_schedule
@@ -43,7 +43,7 @@ class Data:
         first = (side - crop) // 2
         window = slice(first, first + crop)
         self._memory: np.ndarray[tuple[int, ...], np.dtype[np.uint8]] = images.pixels[:, window, window]
-        self._resident = torch.from_numpy(np.ascontiguousarray(self._memory)).to(device) if device != "cpu" else None
+        self._resident = torch.from_numpy(np.array(self._memory)).to(device) if device != "cpu" else None
         self.labels = torch.from_numpy(images.labels).to(device)
         self.channels = images.pixels.shape[3]
         self._scale = 1 / (255 * torch.tensor(std, device=device)).view(-1, 1, 1)
@@ -59,7 +59,7 @@ class Data:
         else:
             index = index.to(self.device)
             pixels = self._resident[index]
-        x = pixels.permute(0, 3, 1, 2).contiguous(memory_format=memory_format).float()
+        x = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=memory_format)
         return x.mul_(self._scale).add_(self._shift), self.labels[index]
 
 
@@ -71,6 +71,7 @@ def default_data_root() -> Path:
 @lru_cache(maxsize=4)
 def load_data(model: str, dataset: str, root: Path, device: str, splits: tuple[Split, ...]) -> tuple[Data, ...]:
     """The splits of `dataset` as `model` wants to see them; kept by the process from trial to trial."""
+    check_name(model)
     source = open_source(dataset, root)
     spec = image_spec(model)
     images = cache.load(source, spec.resize if spec else None, splits)
@@ -94,7 +95,7 @@ def train(
 
     Raises:
         SearchError: the model, the data, the weights or the frozen prefixes are not there.
-        Diverged: the training loss is NaN or infinite.
+        Diverged: the training or the validation loss is NaN or infinite.
     """
     place = settle(config.precision, device, threads)
     root = Path(data_root) if data_root else default_data_root()
@@ -111,18 +112,20 @@ def train(
         train_mode(model, config.frozen)
         lr = optimizer.param_groups[0]["lr"]
         batches = torch.randperm(len(train_data), generator=order).split(config.batch_size)
-        losses = torch.stack(list(_steps(model, train_data, optimizer, place, batches)))
-        train_loss = (losses[:, 0].sum() / losses[:, 1].sum()).item()
-        last_step_loss = (losses[-1, 0] / losses[-1, 1]).item()
+        losses = torch.stack(list(_steps(model, train_data, optimizer, place, batches))).double().cpu()
+        sizes = torch.tensor([len(batch) for batch in batches], dtype=torch.float64)
+        train_loss = (losses @ sizes / len(train_data)).item()
         if not math.isfinite(train_loss):
-            step = int((~losses[:, 0].isfinite()).nonzero()[0].item()) + 1
+            step = int((~losses.isfinite()).nonzero()[0].item()) + 1
             raise Diverged(f"the training loss is {train_loss} from step {step} of epoch {number} on")
         val_loss, val_acc = evaluate(model, val_data, place)
+        if not math.isfinite(val_loss):  # the last steps broke the weights
+            raise Diverged(f"the validation loss is {val_loss} after epoch {number}")
         schedule.step()
         yield Epoch(
             epoch=number,
             train_loss=train_loss,
-            last_step_loss=last_step_loss,
+            last_step_loss=losses[-1].item(),
             val_loss=val_loss,
             val_acc=val_acc,
             lr=lr,
@@ -134,7 +137,7 @@ def train(
 def _steps(
     model: nn.Module, data: Data, optimizer: torch.optim.Optimizer, place: Place, batches: Iterable[Tensor]
 ) -> Iterator[Tensor]:
-    """One step for each batch of indices; yields each step's summed loss and number of images, (2,), on the device."""
+    """One step for each batch of indices; yields each step's mean loss, a scalar on the device."""
     for index in batches:
         x, y = data.batch(index, place.memory_format)
         with place.autocast():
@@ -142,7 +145,7 @@ def _steps(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        yield torch.stack([loss.detach().float() * len(index), loss.new_tensor(len(index))])
+        yield loss.detach()
 
 
 @torch.no_grad()

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from search import Epoch, TrainConfig
+from search.config import check_value, is_train_config, make_config
+from search.errors import SearchError
+
+SETTINGS: dict[str, Any] = dict(model="cnn", dataset="digits", epochs=3, lr=0.1, step_size=2, gamma=0.5)
+
+WRONG = [
+    ("model", 3, "model=3: input should be a valid string"),
+    ("weights", 3, "weights=3: input should be a valid string"),
+    ("epochs", 0, "epochs=0: input should be greater than or equal to 1"),
+    ("epochs", 2.0, "epochs=2.0: input should be a valid integer"),
+    ("epochs", True, "epochs=True: input should be a valid integer"),
+    ("batch_size", 0, "batch_size=0: input should be greater than or equal to 1"),
+    ("lr", 0, "lr=0: input should be greater than 0"),
+    ("lr", -0.1, "lr=-0.1: input should be greater than 0"),
+    ("lr", "0.1", "lr='0.1': input should be a valid number"),
+    ("lr", float("nan"), "lr=nan: input should be a finite number"),
+    ("lr", float("inf"), "lr=inf: input should be a finite number"),
+    ("momentum", 1.0, "momentum=1.0: input should be less than 1"),
+    ("weight_decay", -1e-9, "weight_decay=-1e-09: input should be greater than or equal to 0"),
+    ("step_size", 0, "step_size=0: input should be greater than or equal to 1"),
+    ("gamma", 1.1, "gamma=1.1: input should be less than or equal to 1"),
+    ("frozen", "features", "frozen='features': input should be a valid tuple"),
+    ("frozen", ("features", 1), "frozen.1=1: input should be a valid string"),
+    ("precision", "fp16", "precision='fp16': input should be 'auto', 'fp32' or 'bf16'"),
+    ("seed", -1, "seed=-1: input should be greater than or equal to 0"),
+    ("seed", 2**32, "seed=4294967296: input should be less than 4294967296"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), WRONG)
+def test_a_wrong_value_is_named_with_its_reason(name: str, value: Any, message: str) -> None:
+    with pytest.raises(SearchError) as whole:
+        make_config(SETTINGS | {name: value})
+    with pytest.raises(SearchError) as single:
+        check_value(name, value)
+    # A space file is checked value by value, a YAML as a whole: both say the same.
+    assert str(whole.value) == str(single.value)
+    assert str(whole.value).startswith(message)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "epochs": st.integers(1, 1000),
+            "batch_size": st.integers(1, 10**6),
+            "lr": st.floats(0, exclude_min=True, allow_infinity=False) | st.integers(1, 5),
+            "momentum": st.floats(0, 1, exclude_max=True),
+            "weight_decay": st.floats(0, allow_infinity=False),
+            "step_size": st.integers(1, 1000),
+            "gamma": st.floats(0, 1, exclude_min=True),
+            "frozen": st.lists(st.text()),
+            "seed": st.integers(0, 2**32 - 1),
+        }
+    )
+)
+def test_what_check_value_takes_makes_a_config_that_json_gives_back(values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        check_value(name, value)
+    config = make_config(SETTINGS | values)
+    assert config.frozen == tuple(values["frozen"])
+    assert TrainConfig.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({n: v for n, v in SETTINGS.items() if n != "epochs"}, "the setting 'epochs' is missing"),
+        (SETTINGS | {"momentun": 0.9}, "unknown setting 'momentun'"),
+    ],
+)
+def test_missing_and_unknown_settings(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SearchError, match=f"^{message}$"):
+        make_config(settings)
+
+
+def test_a_config_is_frozen_and_every_field_says_what_it_is() -> None:
+    config = make_config(SETTINGS)
+    with pytest.raises(ValidationError, match="frozen"):
+        config.lr = 1.0  # type: ignore[misc]
+    for model in (TrainConfig, Epoch):
+        assert all(field.description for field in model.model_fields.values())
+
+
+def test_only_all_of_the_fields_are_a_train_config() -> None:
+    whole = make_config(SETTINGS).model_dump()
+    assert is_train_config(whole)
+    assert not is_train_config(SETTINGS)
+    assert not is_train_config(whole | {"alpha": 1})

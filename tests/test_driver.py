@@ -1,0 +1,237 @@
+"""The driver with a real study: reports, prunes, tells; what it writes is what a later run reads."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from search import Choice, Float, SearchSpace
+from search.engine.driver import MAX_ATTEMPTS, Driver, Job
+from search.errors import SearchError
+from search.spacefile import SpaceFile
+from search.study import open_study, requeue
+
+URL = "sqlite:///studies.db"
+OWN = SearchSpace(x=Float(0, 1), epochs=4)
+
+
+class Recorder:
+    """A listener that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.epochs: list[tuple[int, int]] = []
+        self.ends: list[tuple[int, TrialState, str]] = []
+
+    def on_epoch(self, job: Job) -> None:
+        self.epochs.append((job.number, job.step))
+
+    def on_end(self, job: Job, state: TrialState, reason: str) -> None:
+        self.ends.append((job.number, state, reason))
+
+
+def drive(trials: int = 8, space: Any = OWN, own: bool = True, **options: Any) -> tuple[Driver, Recorder]:
+    """A driver as `search run` makes one, on the study in the working directory: new, or gone on with."""
+    train = (lambda config: iter(())) if own else None
+    metric = "score" if own else "val_acc"
+    file = SpaceFile(Path("space.py"), "space", space, train, metric=metric, **options)
+    study = open_study(URL, "s", file)
+    requeue(study)
+    recorder = Recorder()
+    return Driver(study, file, trials, listeners=[recorder]), recorder
+
+
+def ask(driver: Driver) -> Job:
+    job = driver.next()
+    assert job is not None
+    return job
+
+
+def epoch(score: Any, last: bool = False, **more: Any) -> dict[str, Any]:
+    """A worker's message."""
+    return {"epoch": {"score": score, "seconds": 2.0, **more}, "last": last}
+
+
+def stored(study: Study, number: int) -> FrozenTrial:
+    return study.get_trials()[number]
+
+
+def test_a_pruned_trials_curve_holds_its_last_epoch() -> None:
+    driver, recorder = drive()
+    good, poor = ask(driver), ask(driver)
+    assert driver.receive(good, epoch(0.9))
+    assert not driver.receive(poor, epoch(0.1))
+    pruned = stored(driver.study, 1)
+    assert (pruned.state, pruned.intermediate_values) == (TrialState.PRUNED, {1: 0.1})
+    assert recorder.epochs == [(0, 1), (1, 1)]
+    assert recorder.ends == [(1, TrialState.PRUNED, "")]
+    assert list(driver.live) == [0]
+
+
+def test_the_last_epoch_is_complete_however_poor_and_its_value_counts() -> None:
+    driver, _ = drive()
+    good, falling = ask(driver), ask(driver)
+    for score in (0.5, 0.9):
+        driver.receive(good, epoch(score))
+        assert driver.receive(falling, epoch(score))
+    assert stored(driver.study, 1).state == TrialState.RUNNING
+    driver.receive(good, epoch(0.8))
+    assert driver.receive(falling, epoch(0.7))
+    driver.receive(good, epoch(0.9, last=True))
+    assert not driver.receive(falling, epoch(0.1, last=True))  # epoch 4 would be a rung
+    done = stored(driver.study, 1)
+    assert (done.state, done.value) == (TrialState.COMPLETE, 0.1)
+    assert done.intermediate_values == {1: 0.5, 2: 0.9, 3: 0.7, 4: 0.1}
+    assert driver.counts[TrialState.COMPLETE] == 2
+
+
+def test_a_generator_of_unknown_length_completes_with_its_last_value() -> None:
+    driver, _ = drive()
+    job = ask(driver)
+    driver.receive(job, epoch(0.9))
+    driver.receive(job, epoch(0.3))
+    assert not driver.receive(job, {"end": True})
+    assert (stored(driver.study, 0).state, stored(driver.study, 0).value) == (TrialState.COMPLETE, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([epoch(0.5), epoch(math.nan)], "diverged: score is nan at epoch 2"),
+        ([epoch(math.inf, last=True)], "diverged: score is inf at epoch 1"),
+        ([{"epoch": {"acc": 1.0, "seconds": 0.1}, "last": False}], "'score' is missing from what train() yields: acc"),
+        ([epoch("high")], "'score' is missing"),
+        ([{"error": "ValueError: no (space.py:3)"}], "ValueError: no (space.py:3)"),
+        ([{"end": True}], "train() yielded nothing"),
+    ],
+)
+def test_a_failed_trial_says_why_and_the_others_go_on(messages: list[dict[str, Any]], reason: str) -> None:
+    driver, recorder = drive(trials=2)
+    job = ask(driver)
+    *before, final = messages
+    for message in before:
+        assert driver.receive(job, message)
+    assert not driver.receive(job, final)
+    failed = stored(driver.study, 0)
+    assert (failed.state, failed.value) == (TrialState.FAIL, None)
+    assert reason in failed.user_attrs["error"]
+    assert recorder.ends == [(0, TrialState.FAIL, failed.user_attrs["error"])]
+    assert not driver.receive(ask(driver), epoch(0.5, last=True))
+    assert stored(driver.study, 1).state == TrialState.COMPLETE
+    assert driver.finished
+
+
+def test_replayed_epochs_are_not_reported_twice() -> None:
+    driver, _ = drive()
+    job = ask(driver)
+    x = job.settings["x"]
+    for score in (0.5, 0.6):
+        driver.receive(job, epoch(score))
+
+    driver, recorder = drive()  # the driver died; Optuna warns of a step reported twice, which is an error here
+    job = ask(driver)
+    assert (job.number, job.settings["x"]) == (0, x)
+    for score in (0.51, 0.61, 0.7):
+        assert driver.receive(job, epoch(score))
+    driver.receive(job, epoch(0.8, last=True))
+    done = stored(driver.study, 0)
+    assert done.intermediate_values == {1: 0.5, 2: 0.6, 3: 0.7, 4: 0.8}
+    assert len(recorder.epochs) == 4
+    assert done.user_attrs["epoch"]["machine_seconds"] == 6 * 2.0  # both attempts
+
+
+def test_a_crash_between_report_and_decision_does_not_promote() -> None:
+    driver, _ = drive()
+    good, poor = ask(driver), ask(driver)
+    assert driver.receive(good, epoch(0.9))
+    poor.trial.report(0.1, 1)  # and here the driver died
+
+    driver, _ = drive()
+    good, poor = ask(driver), ask(driver)
+    assert driver.receive(good, epoch(0.9))
+    assert not driver.receive(poor, epoch(0.1))
+    assert stored(driver.study, poor.number).state == TrialState.PRUNED
+
+
+def test_a_lost_worker_puts_its_trial_back_until_it_happens_too_often() -> None:
+    driver, recorder = drive(trials=1)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        job = ask(driver)
+        assert job.number == 0
+        driver.receive(job, epoch(0.5))
+        driver.lost(job)
+        assert stored(driver.study, 0).user_attrs["attempts"] == attempt
+        waits = attempt < MAX_ATTEMPTS
+        assert stored(driver.study, 0).state == (TrialState.WAITING if waits else TrialState.FAIL)
+        assert not driver.live
+    assert "worker process died 3 times" in stored(driver.study, 0).user_attrs["error"]
+    assert driver.finished
+    assert len(recorder.ends) == 1
+
+
+def test_a_point_that_is_no_config_fails_and_the_next_is_asked_for() -> None:
+    def space(trial: Any) -> dict[str, Any]:
+        if trial.number == 1:
+            raise KeyError("nought")
+        if trial.number == 2:
+            raise SearchError("this one says it all")
+        size = trial.suggest_int("batch_size", 0, 0) + trial.number
+        return dict(model="cnn", dataset="digits", epochs=1, lr=0.1, step_size=1, gamma=0.5, batch_size=size)
+
+    Path("space.py").write_text("def space(trial): ...\n")
+    driver, _ = drive(trials=4, space=space, own=False)
+    job = ask(driver)
+    assert (job.number, job.settings["batch_size"]) == (3, 3)
+    failed = driver.study.get_trials()[:3]
+    assert [trial.state for trial in failed] == [TrialState.FAIL] * 3
+    errors = [trial.user_attrs["error"] for trial in failed]
+    assert errors[0].startswith("batch_size=0: input should be greater than or equal to 1")
+    assert errors[1:] == ["space(trial): KeyError: 'nought'", "this one says it all"]
+    assert driver.next() is None  # four were wanted
+
+
+def test_earlier_runs_count_towards_the_target() -> None:
+    driver, _ = drive(trials=1)
+    driver.receive(ask(driver), epoch(0.5, last=True))
+    assert driver.next() is None
+
+    driver, _ = drive(trials=3)
+    assert (driver.at_start, driver.finished) == (1, False)
+    jobs = [ask(driver), ask(driver)]
+    assert [job.number for job in jobs] == [1, 2]
+    assert driver.next() is None
+    assert not driver.finished  # two run yet
+    for job in jobs:
+        driver.receive(job, {"error": "no"})
+    assert driver.finished
+
+
+def test_no_trial_starts_when_the_time_is_over() -> None:
+    driver, _ = drive()
+    driver.deadline = 0
+    assert driver.out_of_time
+    assert driver.next() is None
+    assert driver.study.get_trials() == []
+
+
+def test_the_storage_has_what_the_report_reads() -> None:
+    space = SearchSpace(x=Float(0, 1), size=Choice(small=(1, 2), big=(3, 4)), epochs=4)
+    driver, _ = drive(space=space)
+    job = ask(driver)
+    message = epoch(0.5, loss=0.25) | {"ran_on": {"device": "cpu"}}
+    driver.receive(job, message)
+    attrs = stored(driver.study, 0).user_attrs  # while it runs
+    assert attrs["config"] == job.settings | {"size": list(job.settings["size"])}
+    assert attrs["epoch"] == {"score": 0.5, "loss": 0.25, "seconds": 2.0, "machine_seconds": 2.0}
+    assert attrs["ran_on"] == {"device": "cpu"}
+
+
+@pytest.mark.parametrize(("direction", "better"), [("maximize", True), ("minimize", False)])
+def test_better_knows_the_direction(direction: str, better: bool) -> None:
+    driver, _ = drive(direction=direction)
+    assert driver.better(0.9, 0.5) is better
+    assert not driver.better(0.5, 0.5)

@@ -1,0 +1,122 @@
+"""Who may import whom: each module only from the layers to its left, and each heavy dependency has one home."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SEARCH = Path(__file__).resolve().parent.parent / "search"
+
+LAYERS = [
+    {"errors", "files"},
+    {"config"},
+    {"space", "pruner", "baselines", "models", "data"},
+    {"spacefile", "train"},
+    {"study", "engine"},
+    {"monitor", "report", "export", "check"},
+    {"progress", "retrain"},
+    {"running"},
+    {"cli"},
+]
+"""Left to right; a package is one name, and inside it modules import each other freely."""
+
+HOMES = {
+    "ray": {"engine/tune.py"},
+    "pandas": {"report/table.py"},
+    "yaml": {"export.py"},
+    "typer": {"cli.py"},
+}
+
+
+def modules() -> list[str]:
+    return sorted(path.relative_to(SEARCH).as_posix() for path in SEARCH.rglob("*.py"))
+
+
+def house(name: str) -> str:
+    """The layer's name for a module: data/cache.py is data, cli.py is cli."""
+    return name.partition("/")[0].removesuffix(".py")
+
+
+def imports(name: str, inside: bool = True) -> set[str]:
+    """The dotted names that a module imports; without `inside`, only those at import time."""
+    tree = ast.parse((SEARCH / name).read_text(encoding="utf-8"))
+    found: set[str] = set()
+    for node in ast.walk(tree) if inside else tree.body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{name}:{node.lineno}: a relative import"
+            # `from search import check` and `from ray import tune` name modules too.
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def layer(name: str) -> int:
+    (place,) = [i for i, names in enumerate(LAYERS) if name in names]
+    return place
+
+
+def own_imports(name: str) -> set[str]:
+    return {house(i.split(".")[1]) for i in imports(name) if i.startswith("search.")} - {house(name)}
+
+
+def test_every_module_has_its_layer() -> None:
+    houses = {house(name) for name in modules()} - {"__init__"}
+    assert houses == set().union(*LAYERS)
+    assert sum(map(len, LAYERS)) == len(houses)
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name != "__init__.py"])
+def test_a_module_imports_only_from_its_left(name: str) -> None:
+    wrong = {other for other in own_imports(name) if layer(other) >= layer(house(name))}
+    assert not wrong, f"search/{name} imports {wrong}, which stand in its own layer or to its right"
+
+
+@pytest.mark.parametrize(("library", "homes"), HOMES.items())
+def test_a_heavy_dependency_has_one_home(library: str, homes: set[str]) -> None:
+    assert {name for name in modules() if any(i.split(".")[0] == library for i in imports(name))} == homes
+
+
+def test_what_trains_knows_nothing_of_the_search() -> None:
+    trains = [name for name in modules() if house(name) in ("models", "data", "train")]
+    assert len(trains) > 5
+    for name in trains:
+        assert not {i.split(".")[0] for i in imports(name)} & {"optuna", "ray"}, name
+
+
+def loaded(code: str) -> set[str]:
+    """The top-level modules that a fresh Python holds after `code`."""
+    ending = "\nimport sys\nprint('loaded', *{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code + ending], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split()) - {"loaded"}
+
+
+def test_help_waits_for_none_of_the_heavy_libraries() -> None:
+    code = """
+import sys
+sys.argv = ["search", "--help"]
+from search.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert end.code in (0, None)
+"""
+    names = loaded(code)
+    assert "typer" in names
+    assert not names & {"torch", "torchvision", "optuna", "ray", "pandas", "sklearn", "yaml", "numpy", "pydantic"}
+
+
+def test_a_report_needs_neither_ray_nor_torch() -> None:
+    names = loaded("import search.report.page, search.report.table, search.export")
+    assert "pandas" in names
+    assert not names & {"torch", "ray"}
+
+
+def test_the_trainer_needs_neither_ray_nor_optuna() -> None:
+    names = loaded("import search.train")
+    assert "torch" in names
+    assert not names & {"optuna", "ray"}

@@ -1,0 +1,45 @@
+"""What TensorBoard reads back from the event files of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from optuna.trial import TrialState
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from search import Float, SearchSpace
+from search.engine.driver import Driver
+from search.monitor import TensorBoard
+from search.spacefile import SpaceFile
+from search.study import open_study
+
+
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Tag to (step, value), as TensorBoard itself reads them."""
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_each_trials_epochs_are_curves_of_its_own() -> None:
+    space = SpaceFile(
+        Path("space.py"), "space", SearchSpace(x=Float(0, 1), epochs=2), lambda config: iter(()), metric="score"
+    )
+    driver = Driver(open_study("sqlite:///studies.db", "s", space), space, 3, listeners=[TensorBoard(Path("runs"))])
+    first, second, failed = driver.next(), driver.next(), driver.next()
+    assert first is not None
+    assert second is not None
+    assert failed is not None
+    for score, last in ((0.5, False), (0.75, True)):
+        driver.receive(first, {"epoch": {"epoch": 1, "score": score, "note": "text", "seconds": 2.0}, "last": last})
+    driver.receive(second, {"epoch": {"score": 0.25, "seconds": 1.0}, "last": True})
+    driver.receive(failed, {"error": "no"})  # before its first epoch: no folder
+
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["trial-0000", "trial-0001"]
+    assert curves(Path("runs/trial-0000")) == {
+        "score": [(1, 0.5), (2, 0.75)],
+        "seconds": [(1, 2.0), (2, 2.0)],
+        "machine_seconds": [(1, 2.0), (2, 4.0)],
+    }
+    assert curves(Path("runs/trial-0001"))["score"] == [(1, 0.25)]
+    assert driver.counts == {TrialState.COMPLETE: 2, TrialState.FAIL: 1}

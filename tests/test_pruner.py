@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Literal, get_args
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import FloatDistribution
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from search import ASHA
+
+Direction = Literal["minimize", "maximize"]
+Curve = dict[int, float]
+Values = Sequence[float | tuple[float, TrialState]]
+
+
+def trial(curve: Curve, state: TrialState = TrialState.RUNNING) -> FrozenTrial:
+    value = curve[max(curve)] if state == TrialState.COMPLETE else None
+    return create_trial(
+        state=state,
+        value=value,
+        params={"x": 0.5},
+        distributions={"x": FloatDistribution(0, 1)},
+        intermediate_values=curve,
+    )
+
+
+def study_of(curves: Sequence[FrozenTrial], direction: Direction = "maximize", storage: str | None = None) -> Study:
+    study = optuna.create_study(direction=direction, storage=storage, study_name="s")
+    study.add_trials(curves)
+    return study
+
+
+def pruned(study: Study, pruner: ASHA) -> list[bool]:
+    return [pruner.prune(study, each) for each in study.get_trials()]
+
+
+def at_rung(values: Values, direction: Direction = "maximize", eta: int = 4) -> list[bool]:
+    """Whether trials with these values at the first rung are pruned."""
+    trials = [trial({1: v[0]}, v[1]) if isinstance(v, tuple) else trial({1: v}) for v in values]
+    return pruned(study_of(trials, direction), ASHA(1, eta))
+
+
+@pytest.mark.parametrize(
+    ("first", "eta", "rungs"), [(1, 4, [1, 4, 16, 64]), (2, 3, [2, 6, 18, 54]), (5, 2, [5, 10, 20, 40, 80])]
+)
+def test_rungs_are_at_powers_of_eta(first: int, eta: int, rungs: list[int]) -> None:
+    assert [step for step in range(101) if ASHA(first, eta).is_rung(step)] == rungs
+
+
+def test_the_best_of_eta_go_on() -> None:
+    assert at_rung([0.1, 0.5, 0.3, 0.8, 0.2, 0.7, 0.4, 0.6]) == [True, True, True, False, True, False, True, True]
+    # Seven make one place, not two: a trial counts once.
+    assert at_rung([0.1, 0.5, 0.3, 0.8, 0.2, 0.7, 0.4]) == [True, True, True, False, True, True, True]
+    assert at_rung([0.1, 0.5, 0.3, 0.8], eta=2) == [True, False, True, False]
+
+
+def test_minimising_keeps_the_lowest() -> None:
+    assert at_rung([0.1, 0.5, 0.3, 0.8], "minimize") == [False, True, True, True]
+
+
+def test_the_first_at_a_rung_goes_on_and_of_few_only_the_best() -> None:
+    assert at_rung([0.0]) == [False]
+    assert at_rung([0.2, 0.1]) == [False, True]
+
+
+def test_equal_values_stand_or_fall_together() -> None:
+    assert at_rung([0.5, 0.5, 0.5, 0.5]) == [False] * 4
+    assert at_rung([0.5, 0.5, 0.5, 0.9]) == [True, True, True, False]
+
+
+def test_nan_is_pruned_at_any_epoch_and_counts_for_nobody() -> None:
+    assert at_rung([math.nan]) == [True]
+    assert pruned(study_of([trial({1: 0.5, 2: math.nan})]), ASHA(1, 4)) == [True]
+    assert at_rung([0.9, 0.8, math.nan, math.nan], eta=2) == [False, True, True, True]
+
+
+def test_failed_trials_do_not_count_all_others_do() -> None:
+    for state in (TrialState.FAIL, TrialState.PRUNED, TrialState.COMPLETE, TrialState.WAITING):
+        better = at_rung([0.5, (0.9, state)])[0]
+        assert better == (state != TrialState.FAIL), state
+    # Nor do they make room: two of four go on, but of two and two failed ones, one.
+    assert at_rung([0.9, 0.8, (0.1, TrialState.FAIL), (0.1, TrialState.FAIL)], eta=2)[:2] == [False, True]
+    assert at_rung([0.9, 0.8, (0.1, TrialState.PRUNED), (0.1, TrialState.PRUNED)], eta=2)[:2] == [False, False]
+
+
+def test_between_rungs_and_before_the_first_epoch_nothing_is_pruned() -> None:
+    study = study_of([trial({4: 0.9, 5: 0.9}), trial({4: 0.1, 5: 0.1}), trial({})])
+    assert pruned(study, ASHA(1, 4)) == [False, False, False]
+
+
+def test_a_rung_compares_what_was_reported_there_not_what_came_later() -> None:
+    study = study_of([trial({1: 0.9, 2: 0.0, 3: 0.0, 4: 0.0}), trial({1: 0.5})])
+    assert pruned(study, ASHA(1, 4)) == [False, True]
+
+
+def test_asking_again_and_after_the_storage_was_reopened_gives_the_same_answer(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/studies.db"
+    study = study_of([trial({1: v / 10}) for v in range(9)], storage=url)
+    first = pruned(study, ASHA(1, 3))
+    assert first == [True] * 6 + [False] * 3
+    assert pruned(study, ASHA(1, 3)) == first
+    again = optuna.load_study(study_name="s", storage=url)
+    assert pruned(again, ASHA(1, 3)) == first
+    assert all(not each.system_attrs for each in again.get_trials())  # it writes nothing
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.1, 0.2, 0.3, 0.4, 0.5, math.nan]), st.sampled_from(["RUNNING", "PRUNED", "FAIL"])),
+        min_size=1,
+        max_size=12,
+    ),
+    st.randoms(use_true_random=False),
+    st.sampled_from(get_args(Direction)),
+    st.integers(2, 4),
+)
+def test_a_decision_depends_on_the_values_and_not_on_their_order(
+    values: list[tuple[float, str]],
+    random: Random,
+    direction: Direction,
+    eta: int,
+) -> None:
+    order = list(range(len(values)))
+    random.shuffle(order)
+    trials: Values = [(value, TrialState[state]) for value, state in values]
+    decisions = at_rung(trials, direction, eta)
+    assert at_rung([trials[i] for i in order], direction, eta) == [decisions[i] for i in order]
+
+
+def test_it_works_where_users_of_optuna_would_put_it() -> None:
+    def objective(running: optuna.Trial) -> float:
+        x = running.suggest_float("x", 0, 1)
+        for step in range(1, 5):
+            running.report(x, step)
+            if running.should_prune():
+                raise optuna.TrialPruned
+        return x
+
+    study = optuna.create_study(
+        direction="maximize", pruner=ASHA(1, 2), sampler=optuna.samplers.GridSampler({"x": [0.2, 0.4, 0.6]}, seed=0)
+    )
+    for x in (0.6, 0.2, 0.7):
+        study.enqueue_trial({"x": x})
+    study.optimize(objective, n_trials=3)
+    assert [each.state.name for each in study.trials] == ["COMPLETE", "PRUNED", "COMPLETE"]
+
+
+@pytest.mark.parametrize(("first", "eta"), [(0, 4), (1, 1)])
+def test_impossible_settings(first: int, eta: int) -> None:
+    with pytest.raises(ValueError, match=r"min_resource=0|reduction_factor=1"):
+        ASHA(first, eta)

@@ -1,0 +1,170 @@
+"""`search run` end to end, one trial at a time in this process; with Ray it runs in test_tune.py."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from search import study as studies
+
+pytestmark = pytest.mark.usefixtures("sys_path")
+Write = Callable[[str, str], Path]
+RUN = ("run", "space.py", "--engine", "inline")
+HEAD = """
+import time
+from pathlib import Path
+from search import Choice, Float, SearchSpace
+space = SearchSpace(x=Float(0, 1), kind=Choice("plain", "odd"))
+metric, trials = "score", 2
+"""
+PLAIN = """
+def train(config):
+    for _ in range(3):
+        yield {"score": config["x"]}
+"""
+SLOW = """
+def train(config):
+    for _ in range(10000):
+        yield {"score": config["x"]}
+        if Path("hurry").exists():
+            return
+        time.sleep(0.1)
+"""
+
+
+def trials(name: str = "space") -> list[Any]:
+    return studies.load_study("sqlite:///studies.db", name).get_trials()
+
+
+def test_digits_from_the_space_file_to_table_and_yaml(cli: Any, write: Write) -> None:
+    text = """
+        from search import Float, SearchSpace
+        space = SearchSpace(model="cnn", dataset="digits", epochs=30, lr=Float(0.01, 0.3, log=True), batch_size=64,
+                            step_size=5, gamma=0.1, precision="fp32")
+    """
+    write("space.py", text)
+    status, out, _ = cli(*RUN, "--trials", 2, "--epochs", 1, "--set", "lr=0.1", "--name", "short")
+    assert status == 0
+    assert Path("reports/short.md").is_file()
+    assert Path("reports/short.best.yaml").is_file()
+    assert "| VALIDATION ACC   | TESTING ACC   |" in out
+    assert "search train reports/short.best.yaml" in out
+    assert "optuna-dashboard sqlite:///studies.db" in out
+    for trial in trials("short"):
+        assert trial.state == TrialState.COMPLETE
+        assert (trial.user_attrs["config"]["epochs"], trial.user_attrs["config"]["lr"]) == (1, 0.1)
+        assert trial.value == trial.user_attrs["epoch"]["val_acc"] > 0.2
+        assert trial.user_attrs["ran_on"]["precision"] == "fp32"
+    assert list(Path("runs/short/tensorboard/trial-0001").iterdir())
+
+
+def test_a_run_goes_on_where_it_was_and_counts_what_is_done(cli: Any, write: Write) -> None:
+    write("space.py", HEAD + PLAIN)
+    status, out, err = cli(*RUN)
+    assert (status, err) == (0, "")
+    assert "[2/2] trial 1 completed" in out
+    assert "search train" not in out  # it could not: the train() is the user's own
+    status, out, _ = cli(*RUN)
+    assert status == 0
+    assert out.startswith("2 trials are done already; --trials asks for more\n")
+    assert "[" not in out.partition("report ")[2]
+    assert cli(*RUN, "--trials", 3).status == 0
+    assert [trial.number for trial in trials()] == [0, 1, 2]
+
+
+def test_a_run_in_which_nothing_completed_exits_1_with_the_reasons(cli: Any, write: Write) -> None:
+    write("space.py", HEAD + '\ndef train(config):\n    raise ValueError("no good")\n    yield\n')
+    status, out, err = cli(*RUN)
+    assert (status, err) == (1, "search: no trial completed; reports/space.md has the reasons\n")
+    assert "trial 0 FAILED: ValueError: no good (space.py:9)" in out
+    report = Path("reports/space.md").read_text()
+    assert "- trial 1: ValueError: no good (space.py:9)" in report
+    assert not Path("reports/space.best.yaml").exists()
+
+
+def test_one_failure_does_not_stop_the_others(cli: Any, write: Write) -> None:
+    text = """
+def train(config):
+    if not Path("seen").exists():
+        Path("seen").touch()
+        raise ValueError("first")
+    yield {"score": 1.0}
+"""
+    write("space.py", HEAD + text)
+    assert cli(*RUN).status == 0
+    assert [trial.state.name for trial in trials()] == ["FAIL", "COMPLETE"]
+
+
+def test_the_time_is_over_and_the_same_command_goes_on(cli: Any, write: Write) -> None:
+    write("space.py", HEAD + SLOW)
+    status, out, err = cli(*RUN, "--set", "kind=odd", "--timeout", "3s")
+    assert (status, err) == (1, "search: no trial completed; reports/space.md has the reasons\n")
+    how = "to go on: search run space.py --engine inline --set kind=odd --timeout 3s\n"
+    assert f"the time is over; 0 of 2 trials are done; {how}" in out
+    (first,) = trials()
+    assert first.state == TrialState.WAITING
+    assert len(first.intermediate_values) >= 1
+    Path("hurry").touch()
+    assert cli(*RUN, "--set", "kind=odd").status == 0
+    done = trials()
+    assert [trial.state for trial in done] == [TrialState.COMPLETE] * 2
+    assert done[0].params == first.params
+    assert done[0].user_attrs["config"]["kind"] == "odd"
+
+
+def test_orphans_of_a_run_that_was_killed_go_first(cli: Any, write: Write) -> None:
+    write("space.py", HEAD + PLAIN)
+    assert cli(*RUN, "--trials", 1).status == 0
+    study = studies.load_study("sqlite:///studies.db", "space")
+    orphan = study.ask()
+    x = orphan.suggest_float("x", 0, 1)
+    status, out, _ = cli(*RUN, "--trials", 3)
+    assert status == 0
+    assert "interrupted trials that go on first: 1\n" in out
+    assert out.index("trial 1 completed") < out.index("trial 2 completed")
+    assert trials()[1].params["x"] == x
+
+
+def test_sigterm_exits_143_and_says_how_to_go_on(write: Write) -> None:
+    write("space.py", HEAD + SLOW)
+    search = Path(sys.executable).parent / "search"
+    process = subprocess.Popen([search, *RUN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not (Path("studies.db").exists() and Path("runs").exists()):  # an epoch was reported
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        os.kill(process.pid, signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (143, "")
+    assert "terminated; 0 of 2 trials are done; to go on: search run space.py --engine inline\n" in out
+    assert [trial.state for trial in trials()] == [TrialState.WAITING]
+    assert studies.load_study("sqlite:///studies.db", "space").user_attrs["driver"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--set", "kind=other"], "--set kind=other: kind is one of plain, odd"),
+        (["--set", "kimd=odd"], "did you mean 'kind'?"),
+        (["--name", "../up"], "--name"),
+    ],
+)
+def test_wrong_words_are_one_line_and_create_nothing(cli: Any, write: Write, words: list[str], message: str) -> None:
+    write("space.py", HEAD + PLAIN)
+    status, _, err = cli(*RUN, *words)
+    assert status == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert [path.name for path in Path().iterdir() if path.name != "__pycache__"] == ["space.py"]

@@ -1,0 +1,92 @@
+"""The space files that come with the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from optuna.trial import FixedTrial
+
+from search import Choice, SearchSpace, TrainConfig
+from search import models as zoo
+from search.check import preflight
+from search.config import make_config
+from search.spacefile import SpaceFile, load_space
+
+SPACES = Path(__file__).resolve().parent.parent / "spaces"
+FILES = sorted(SPACES.glob("*.py"))
+
+pytestmark = pytest.mark.usefixtures("sys_path")
+
+
+@pytest.fixture(params=FILES, ids=[file.stem for file in FILES])
+def space(request: pytest.FixtureRequest) -> SpaceFile:
+    return load_space(request.param)
+
+
+def test_there_are_space_files() -> None:
+    assert {"alexnet_caltech", "digits", "sklearn_digits"} <= {file.stem for file in FILES}
+
+
+def test_its_docstring_says_what_it_searches(space: SpaceFile) -> None:
+    first = space.path.read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith('"""')
+    assert first.rstrip('"').endswith(".")
+
+
+def test_every_combination_is_a_config(space: SpaceFile) -> None:
+    assert isinstance(space.space, SearchSpace)
+    combos = list(space.space.combinations())
+    assert combos
+    if space.train is None:
+        assert all(isinstance(make_config(settings), TrainConfig) for settings in combos)
+
+
+def test_every_combination_builds(space: SpaceFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `search run` would check it, with random weights and an empty archive where the real ones would lie."""
+    archive = tmp_path / "data" / "caltech101" / "101_ObjectCategories.tar.gz"
+    archive.parent.mkdir(parents=True)
+    archive.touch()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    assert isinstance(space.space, SearchSpace)
+    pretrained = {c["model"] for c in space.space.combinations() if c.get("weights") == "DEFAULT"}
+    for model in pretrained:
+        url = zoo._weights_of(model).url
+        file = tmp_path / "torch" / "hub" / "checkpoints" / url.rpartition("/")[2]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(zoo.build(model, 1000).state_dict(), file)
+    preflight(space, tmp_path / "data")
+
+
+def test_a_point_of_it_can_be_asked_for_and_found_again(space: SpaceFile) -> None:
+    assert isinstance(space.space, SearchSpace)
+    for wanted in space.space.combinations():
+        params = space.space.params(wanted)
+        assert params is not None
+        assert space.suggest(FixedTrial(params)) == wanted
+
+
+def test_alexnet_freezes_only_what_was_trained() -> None:
+    loaded = load_space(SPACES / "alexnet_caltech.py")
+    assert isinstance(loaded.space, SearchSpace)
+    points = {(c["weights"], c.get("frozen")) for c in loaded.space.combinations()}
+    assert points == {(None, None)} | {("DEFAULT", f) for f in ((), ("features",), ("classifier",))}
+    # And `--set weights=scratch` leaves nothing to freeze, nothing to download.
+    scratch = load_space(SPACES / "alexnet_caltech.py", ["weights=scratch"])
+    settings: dict[str, Any] = dict(scratch.space.walk()) if isinstance(scratch.space, SearchSpace) else {}
+    assert settings["weights"] is None
+    assert "frozen" not in settings
+    assert {name for name, setting in settings.items() if isinstance(setting, Choice)} == {"gamma"}
+
+
+def test_the_example_of_a_train_of_ones_own_trains() -> None:
+    loaded = load_space(SPACES / "sklearn_digits.py")
+    assert loaded.train is not None
+    epochs = list(loaded.train({"loss": "hinge", "alpha": 1e-4, "epochs": 3}))
+    assert len(epochs) == 3
+    assert all(0.5 < epoch[loaded.metric] <= 1 for epoch in epochs)
+    code = (SPACES / "sklearn_digits.py").read_text(encoding="utf-8").partition("def train")[2].strip().splitlines()
+    assert len(code) <= 10

@@ -1,0 +1,163 @@
+"""The worker: one message an epoch, and no exception ever."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from search.engine.worker import Worker, Workplace, reason
+from search.errors import SearchError
+
+Write = Callable[[str, str], Path]
+
+OWN = """
+    import numpy as np
+    from search import Float, SearchSpace
+
+    space = SearchSpace(x=Float(0, 1), epochs=3)
+    closed = []
+
+
+    def train(config):
+        try:
+            for i in range(config["count"]):
+                if i == config.get("bad"):
+                    raise ValueError("no such luck\\nand a second line")
+                yield {"score": np.float32(config["x"] + i), "many": np.int64(i), "good": np.bool_(True), "raw": 0.5}
+        finally:
+            with open("closed", "a") as file:
+                file.write("x")
+"""
+
+
+@pytest.fixture(autouse=True)
+def torch_threads(sys_path: None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def own(write: Write, tmp_path: Path) -> Worker:
+    return Worker(Workplace(str(tmp_path), "cpu", 1, str(write("own.py", OWN))))
+
+
+def drawn(worker: Worker, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """All messages of a trial."""
+    worker.start(settings)
+    messages = [worker.step()]
+    while "epoch" in messages[-1] and not messages[-1]["last"]:
+        messages.append(worker.step())
+    return messages
+
+
+def test_numbers_are_plain(own: Worker) -> None:
+    first, *_ = drawn(own, {"x": 0.25, "epochs": 3, "count": 3})
+    seconds = first["epoch"].pop("seconds")
+    assert first == {"epoch": {"score": 0.25, "many": 0, "good": True, "raw": 0.5}, "last": False}
+    assert [type(value) for value in first["epoch"].values()][::2] == [float, bool]
+    assert isinstance(seconds, float)
+    assert seconds > 0
+    json.dumps(first)
+
+
+def test_the_last_epoch_says_so(own: Worker) -> None:
+    messages = drawn(own, {"x": 0.0, "epochs": 3, "count": 5})
+    assert [message["last"] for message in messages] == [False, False, True]
+
+
+def test_a_train_that_ends_by_itself(own: Worker) -> None:
+    for settings in ({"x": 0.0, "epochs": 3, "count": 2}, {"x": 0.0, "count": 2}):
+        messages = drawn(own, settings)
+        assert [sorted(message) for message in messages] == [["epoch", "last"], ["epoch", "last"], ["end"]]
+        assert messages[-1] == {"end": True}
+    assert own.step() == {"end": True}
+
+
+def test_an_error_is_one_line_with_its_place(own: Worker) -> None:
+    messages = drawn(own, {"x": 0.0, "epochs": 3, "count": 3, "bad": 1})
+    assert messages[-1] == {"error": "ValueError: no such luck (own.py:13)"}
+    assert drawn(own, {})[-1] == {"error": "KeyError: 'count' (own.py:11)"}
+    assert "epoch" in drawn(own, {"x": 0.0, "epochs": 1, "count": 1})[0]  # the next trial is none the worse
+
+
+def test_a_new_trial_closes_the_one_before(own: Worker) -> None:
+    own.start({"x": 0.0, "epochs": 3, "count": 3})
+    own.step()
+    assert not Path("closed").exists()
+    own.start({"x": 1.0, "epochs": 3, "count": 3})
+    assert Path("closed").read_text() == "x"
+    assert own.step()["epoch"]["score"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("return [1]", "AttributeError"),
+        ("return None", "TypeError"),
+        ("yield {'score': __import__('numpy').zeros(2)}", "ValueError"),
+    ],
+)
+def test_a_train_that_is_no_generator_of_dicts(write: Write, tmp_path: Path, body: str, says: str) -> None:
+    path = write("odd.py", f"space = None\ndef train(config):\n    {body}\n")
+    (message,) = drawn(Worker(Workplace(str(tmp_path), "cpu", 1, str(path))), {})
+    assert message["error"].startswith(says)
+
+
+CONFIG: dict[str, Any] = dict(
+    model="cnn", dataset="digits", epochs=2, lr=0.05, step_size=1, gamma=0.5, precision="fp32", frozen=[]
+)
+
+
+def test_the_built_in_trainer(tmp_path: Path) -> None:
+    worker = Worker(Workplace(str(tmp_path), "cpu", 1))
+    first, second = drawn(worker, CONFIG)
+    assert set(first) == {"epoch", "last", "ran_on"}
+    assert (first["epoch"]["epoch"], second["epoch"]["epoch"]) == (1, 2)
+    assert (first["last"], second["last"]) == (False, True)
+    assert first["ran_on"]["device"] == "cpu"
+    assert first["ran_on"]["threads"] == torch.get_num_threads() == 1
+    assert first["ran_on"]["precision"] == "fp32"
+    assert json.loads(json.dumps(first)) == first
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"lr": 1e38, "batch_size": 1000}, "diverged: the validation loss is"),
+        ({"lr": 1e30}, "diverged: the training loss is"),
+        ({"frozen": ["3"]}, "frozen='3' matches no parameter of the model"),
+        ({"dataset": "caltech101"}, "no Caltech-101 in"),
+        ({"batch_size": 0}, "ValidationError: 1 validation error for TrainConfig"),
+    ],
+)
+def test_what_the_built_in_trainer_refuses(tmp_path: Path, changed: dict[str, Any], says: str) -> None:
+    (message,) = drawn(Worker(Workplace(str(tmp_path), "cpu", 1)), CONFIG | changed)
+    assert list(message) == ["error"]
+    assert message["error"].startswith(says)
+    assert "\n" not in message["error"]
+
+
+def test_out_of_memory_is_told_apart() -> None:
+    try:
+        torch.empty(2**60, dtype=torch.uint8)
+    except RuntimeError as error:
+        said = reason(error)
+    assert said.startswith("out of memory: ")
+    assert said.endswith("a smaller batch_size may fit")
+    assert reason(MemoryError()).startswith("out of memory: MemoryError")
+    assert reason(SearchError("put it there")) == "put it there"
+
+
+def test_interrupts_are_not_swallowed(write: Write, tmp_path: Path) -> None:
+    path = write("stop.py", "space = None\ndef train(config):\n    yield {}\n    raise KeyboardInterrupt\n")
+    worker = Worker(Workplace(str(tmp_path), "cpu", 1, str(path)))
+    worker.start({})
+    worker.step()
+    with pytest.raises(KeyboardInterrupt):
+        worker.step()
