@@ -53,7 +53,7 @@ class Best:
     study: str
     trial: int
     metric: str
-    value: float
+    value: float | None
     ran_on: dict[str, Any]
 
 
@@ -80,7 +80,7 @@ def write_best(study: Study, folder: Path, number: int | None = None) -> Path:
         | {name: version(name) for name in ("search", "optuna", "ray")},
     }
     head = f"# search train {path}\n" if is_train_config(config) else ""
-    write_text(path, head + yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+    write_text(path, head + yaml.dump(content, Dumper=_Dumper, sort_keys=False))
     return path
 
 

@@ -61,7 +61,7 @@ def run_search(options: Options) -> int:
         with studies.lease(study):
             studies.requeue(study)
             waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-            back = sum("config" in trial.user_attrs for trial in waiting)
+            back = sum(bool(trial.params) for trial in waiting)  # the others were queued and never asked
             if back:
                 console.print(f"interrupted trials that go on first: {back}", highlight=False)
             progress = Progress(console, name)

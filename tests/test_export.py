@@ -86,7 +86,23 @@ finite = st.floats(min_value=1e-300, max_value=1e300, allow_nan=False)
 words = st.one_of(
     st.text(st.characters(codec="utf-8"), max_size=20),
     st.sampled_from(
-        ["1e-3", "1E5", "null", "yes", "0x1f", "1:30", "- a", "a: b", "&a", "*a", "!!int", "2001-01-01", "~"]
+        [
+            "\x85",
+            "\u2028",
+            "1e-3",
+            "1E5",
+            "null",
+            "yes",
+            "0x1f",
+            "1:30",
+            "- a",
+            "a: b",
+            "&a",
+            "*a",
+            "!!int",
+            "2001-01-01",
+            "~",
+        ]
     ),
 )
 configs = st.builds(
