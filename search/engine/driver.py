@@ -128,7 +128,7 @@ class Driver:
         if not math.isfinite(value):
             self.fail(job, f"diverged: {metric} is {value} at epoch {job.step}")
             return False
-        if "ran_on" in message and "ran_on" not in job.known.user_attrs:
+        if "ran_on" in message and job.step == 1:
             job.trial.set_user_attr("ran_on", message["ran_on"])
         job.trial.set_user_attr("epoch", job.epoch)
         replayed = job.step in job.known.intermediate_values
