@@ -101,7 +101,7 @@ def _engine(driver: Driver, progress: Progress, options: Options, console: Conso
     if options.engine == "inline":
         from search.engine import inline
 
-        console.print("one trial at a time, in this process", highlight=False)
+        console.print(f"one trial at a time, in this process{_device_note(driver, cores)}", highlight=False)
         with progress.shown():
             inline.run(driver, Workplace(str(options.data_root), "auto", cores, own_train))
         return
@@ -116,6 +116,15 @@ def _engine(driver: Driver, progress: Progress, options: Options, console: Conso
         workplace = Workplace(str(options.data_root), "cuda" if resources.gpus else "cpu", threads, own_train)
         with progress.shown():
             tune.run(driver, workplace, resources, slots, temp)
+
+
+def _device_note(driver: Driver, cores: int) -> str:
+    """What to add where there is no GPU; a train() of the user's own may not care, and need not wait for torch."""
+    if driver.space.train is not None:
+        return ""
+    import torch
+
+    return "" if torch.cuda.is_available() else f"; no GPU: training on {cores} CPU cores"
 
 
 def _check_and_prepare(space: SpaceFile, data_root: Path, console: Console) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from optuna.trial import TrialState
 
 from search import study as studies
@@ -56,6 +57,7 @@ def test_digits_from_the_space_file_to_table_and_yaml(cli: Any, write: Write) ->
     assert status == 0
     assert Path("reports/short.md").is_file()
     assert Path("reports/short.best.yaml").is_file()
+    assert "in this process; no GPU: training on" in out or torch.cuda.is_available()
     assert "| VALIDATION ACC   | TESTING ACC   |" in out
     assert "search train reports/short.best.yaml" in out
     assert "optuna-dashboard sqlite:///studies.db" in out
