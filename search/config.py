@@ -52,8 +52,16 @@ class Epoch(BaseModel):
 
 
 def is_train_config(settings: Mapping[str, Any]) -> bool:
-    """Whether `settings` are a whole TrainConfig's, and not of a train() of the user's own."""
-    return set(settings) == set(TrainConfig.model_fields)
+    """Whether `settings` are a TrainConfig's, perhaps one of fewer fields than today's, and not a train()'s own."""
+    fields = TrainConfig.model_fields
+    return {name for name, field in fields.items() if field.is_required()} <= set(settings) <= set(fields)
+
+
+def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` and, where they say nothing, the fields' defaults; so a trial of an older version stays readable."""
+    fields = TrainConfig.model_fields.items()
+    known = [(name, field) for name, field in fields if name in settings or not field.is_required()]
+    return {name: settings.get(name, field.default) for name, field in known}
 
 
 def make_config(settings: dict[str, Any]) -> TrainConfig:

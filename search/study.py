@@ -28,6 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from search.config import is_train_config, with_defaults
 from search.errors import SearchError, StorageFailed
 from search.pruner import ASHA
 from search.space import SearchSpace
@@ -213,7 +214,8 @@ def metric_of(study: Study) -> str:
 
 def config_of(trial: FrozenTrial) -> dict[str, Any]:
     """The settings a trial ran with; its parameters, if plain Optuna code made it."""
-    return dict(trial.user_attrs.get("config") or trial.params)
+    settings = dict(trial.user_attrs.get("config") or trial.params)
+    return with_defaults(settings) if is_train_config(settings) else settings
 
 
 def ranked(study: Study) -> list[FrozenTrial]:

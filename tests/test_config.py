@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from search import Epoch, TrainConfig
-from search.config import check_value, is_train_config, make_config
+from search.config import check_value, is_train_config, make_config, with_defaults
 from search.errors import SearchError
 
 SETTINGS: dict[str, Any] = dict(model="cnn", dataset="digits", epochs=3, lr=0.1, step_size=2, gamma=0.5)
@@ -94,5 +94,11 @@ def test_a_config_is_frozen_and_every_field_says_what_it_is() -> None:
 def test_only_all_of_the_fields_are_a_train_config() -> None:
     whole = make_config(SETTINGS).model_dump()
     assert is_train_config(whole)
-    assert not is_train_config(SETTINGS)
+    assert is_train_config(SETTINGS)
+    assert not is_train_config({name: value for name, value in SETTINGS.items() if name != "lr"})
     assert not is_train_config(whole | {"alpha": 1})
+
+
+def test_settings_of_an_older_version_get_the_defaults() -> None:
+    assert make_config(with_defaults(SETTINGS)) == make_config(SETTINGS)
+    assert with_defaults({**SETTINGS, "momentum": 0.5})["momentum"] == 0.5
