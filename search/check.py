@@ -17,12 +17,12 @@ from search.config import TrainConfig, make_config
 from search.data import cache
 from search.data.datasets import open_source
 from search.errors import SearchError, nearest
-from search.models import build, check_name, image_spec
+from search.models import build, check_name, image_spec, set_dropout
 from search.space import SearchSpace
 from search.spacefile import SpaceFile
 from search.train.freeze import freeze
 
-_LOADED = ("model", "dataset", "weights", "frozen")
+_LOADED = ("model", "dataset", "weights", "frozen", "dropout")
 """The settings that decide what a trial loads and builds."""
 
 
@@ -71,14 +71,17 @@ def preflight(space: SpaceFile, data_root: Path) -> None:
         return
     seen = set()
     for config in _configs(space):
-        key = (config.model, config.dataset, config.weights, config.frozen)
+        key = (config.model, config.dataset, config.weights, config.frozen, config.dropout)
         if key in seen:
             continue
         seen.add(key)
         try:
             check_name(config.model)
             open_source(config.dataset, data_root)
-            freeze(_skeleton(config), config.frozen)
+            model = _skeleton(config)
+            freeze(model, config.frozen)
+            if config.dropout is not None:
+                set_dropout(model, config.model, config.dropout)
         except SearchError as error:
             raise SearchError(f"{space.path}: {error}") from None
 

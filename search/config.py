@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from search.errors import SearchError
 
@@ -23,18 +24,59 @@ class TrainConfig(BaseModel):
     weights: str | None = Field(None, description="None: from scratch; DEFAULT: torchvision's; or a file")
     epochs: int = Field(ge=1, description="passes over the training split")
     batch_size: int = Field(64, ge=1, description="images a step")
-    lr: float = Field(gt=0, description="learning rate of the first epoch")
+    optimizer: Literal["sgd", "adamw", "adam"] = Field("sgd", description="sgd, adamw or adam (betas 0.9 and 0.999)")
+    lr: float = Field(gt=0, description="learning rate that the schedule starts from or rises to")
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
-    weight_decay: float = Field(0.0, ge=0, description="L2 penalty, as SGD adds it to the gradient")
-    step_size: int = Field(ge=1, description="epochs between two decays of the learning rate")
-    gamma: float = Field(gt=0, le=1, description="factor of the learning rate at each decay")
+    nesterov: bool = Field(False, description="Nesterov's momentum, of SGD")
+    weight_decay: float = Field(
+        0.0, ge=0, description="L2 penalty, as sgd and adam add it to the gradient; of adamw decoupled from it"
+    )
+    decay_norms_and_biases: bool = Field(True, description="False: no weight decay on biases and norms")
+    schedule: Literal["step", "cosine", "one_cycle", "slanted_triangular", "constant"] = Field(
+        "step", description="of the learning rate: step, cosine, one_cycle, slanted_triangular or constant"
+    )
+    step_size: int | None = Field(None, ge=1, description="epochs between two decays of the learning rate (step)")
+    gamma: float | None = Field(None, gt=0, le=1, description="factor of the learning rate at each decay (step)")
+    warmup_epochs: float = Field(
+        0.0, ge=0, description="epochs of linear rise to lr; of one_cycle and slanted_triangular, of their own rise"
+    )
+    layer_decay: float = Field(
+        1.0, ge=1, le=100, description="the learning rate is divided by it from each layer group to the one below"
+    )
     frozen: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         (), description="prefixes of module names whose parameters do not train"
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 autocast where the device has bf16 arithmetic, else fp32"
+    gradual_unfreeze: bool = Field(
+        False, description="train the top layer group in the first epoch, and one more from each epoch to the next"
     )
-    seed: int = Field(0, ge=0, lt=2**32, description="of initial weights, dropout and the order of the images")
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="probability, in every dropout layer; None: the model's"
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="fraction of each label spread over all classes")
+    mixup: float = Field(0.0, ge=0, description="alpha of the Beta distribution of the mixing weight; 0: off")
+    cutmix: float = Field(0.0, ge=0, description="alpha of the Beta distribution of the kept area; 0: off")
+    augment: Literal["none", "crop_flip", "randaugment", "trivialaugment"] = Field(
+        "none", description="of training images: none, crop_flip, or that and randaugment or trivialaugment"
+    )
+    grad_clip: float | None = Field(None, gt=0, description="largest L2 norm of the whole gradient; None: any")
+    ema: float = Field(
+        0.0, ge=0, lt=1, description="decay a step of an average of the weights, which is what is evaluated; 0: off"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto: bf16 autocast where the device has bf16 arithmetic, else fp32; fp16: CUDA only"
+    )
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="of initial weights, dropout, the order of the images and their augmentation"
+    )
+
+    @model_validator(mode="after")
+    def _step_is_whole(self) -> TrainConfig:
+        for name in missing_settings(dict(self)):
+            what = type(self).model_fields[name].description or ""
+            raise PydanticCustomError(
+                "needed", "the setting '{name}' is missing ({what})", {"name": name, "what": what}
+            )
+        return self
 
 
 class Epoch(BaseModel):
@@ -43,18 +85,23 @@ class Epoch(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epoch: int = Field(description="counted from 1")
-    train_loss: float = Field(description="mean cross-entropy of the epoch's training images, in nats")
-    last_step_loss: float = Field(description="mean cross-entropy of the epoch's last batch, in nats")
+    train_loss: float = Field(description="mean loss of the epoch's training images as trained on, in nats")
+    last_step_loss: float = Field(description="mean loss of the epoch's last batch as trained on, in nats")
     val_loss: float = Field(description="mean cross-entropy of the validation split, in nats")
     val_acc: float = Field(description="top-1 accuracy on the validation split, a fraction")
-    lr: float = Field(description="learning rate during the epoch")
+    lr: float = Field(description="learning rate of the top layer group that trains, at the epoch's first step")
     seconds: float = Field(description="wall seconds of training and validation")
 
 
+FIRST_FIELDS = {"model", "dataset", "weights", "epochs", "batch_size", "lr", "momentum", "weight_decay"} | {
+    *("step_size", "gamma", "frozen", "precision", "seed")
+}
+"""What TrainConfig began with. A config kept then has no others, and the defaults of the others mean what it did."""
+
+
 def is_train_config(settings: Mapping[str, Any]) -> bool:
-    """Whether `settings` are a TrainConfig's, perhaps one of fewer fields than today's, and not a train()'s own."""
-    fields = TrainConfig.model_fields
-    return {name for name, field in fields.items() if field.is_required()} <= set(settings) <= set(fields)
+    """Whether `settings` are a TrainConfig's, of today or of the first version, and not of a user's own train."""
+    return FIRST_FIELDS <= set(settings) <= set(TrainConfig.model_fields)
 
 
 def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,6 +109,16 @@ def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     fields = TrainConfig.model_fields.items()
     known = [(name, field) for name, field in fields if name in settings or not field.is_required()]
     return {name: settings.get(name, field.default) for name, field in known}
+
+
+def missing_settings(settings: Mapping[str, Any]) -> list[str]:
+    """The settings that are needed and not there; the step schedule needs `step_size` and `gamma`."""
+    stepped = settings.get("schedule", "step") == "step"
+    return [
+        name
+        for name, field in TrainConfig.model_fields.items()
+        if (field.is_required() or (stepped and name in ("step_size", "gamma"))) and settings.get(name) is None
+    ]
 
 
 def make_config(settings: dict[str, Any]) -> TrainConfig:
@@ -91,5 +148,7 @@ def explain(error: ValidationError, field: str = "") -> str:
         return f"the setting {name!r} is missing"
     if first["type"] == "extra_forbidden":
         return f"unknown setting {name!r}"
+    if first["type"] == "needed":
+        return str(first["msg"])
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{name}={first['input']!r}: {message}"

@@ -14,6 +14,7 @@ from urllib.error import URLError
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from search.errors import SearchError, nearest
 
@@ -76,6 +77,18 @@ def build(model: str, num_classes: int, channels: int = 3, weights: str | None =
     if weights is not None:
         _load(net, model, weights)
     return net
+
+
+def set_dropout(net: nn.Module, model: str, probability: float) -> None:
+    """Give every dropout layer of `net`, which `model` names, this probability of zeroing a value.
+
+    Raises SearchError if there is none: a search over a setting that does nothing would mislead.
+    """
+    layers = [module for module in net.modules() if isinstance(module, _DropoutNd)]
+    if not layers:
+        raise SearchError(f"dropout={probability}: {model} has no dropout layer; leave the setting out")
+    for layer in layers:
+        layer.p = probability
 
 
 def check_name(model: str) -> None:

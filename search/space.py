@@ -12,7 +12,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import BaseTrial, FixedTrial
 
-from search.config import TrainConfig
+from search.config import TrainConfig, check_value
 from search.errors import SearchError, nearest
 
 Float = FloatDistribution
@@ -226,11 +226,22 @@ def _option(name: str, choice: Choice, text: str) -> Any:
     return choice.options[text]
 
 
+def _takes_none(name: str) -> bool:
+    """Whether None is a value of the setting; of `augment` it is not, whose ``none`` is a word."""
+    try:
+        check_value(name, None)
+    except SearchError:
+        return name == "frozen"
+    except KeyError:  # a name of the user's own
+        return True
+    return True
+
+
 def parse_value(name: str, text: str) -> Any:
     """The value that `text` means for a setting: a Python literal, else the text itself; ``none`` is None."""
     try:
         with warnings.catch_warnings(action="ignore"):  # `3in.pth` begins like a number
-            value = None if text.lower() == "none" else ast.literal_eval(text)
+            value = None if text.lower() == "none" and _takes_none(name) else ast.literal_eval(text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         value = text
     if name == "frozen" and not isinstance(value, tuple):

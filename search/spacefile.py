@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 from optuna.trial import BaseTrial
 
 from search.baselines import Baseline, read_baselines
-from search.config import Epoch, TrainConfig, check_value
+from search.config import Epoch, TrainConfig, check_value, missing_settings
 from search.errors import SearchError, nearest
 from search.space import Choice, Float, Int, SearchSpace, parse_value
 
@@ -95,6 +95,7 @@ def load_space(path: str | Path, overrides: Sequence[str] = ()) -> SpaceFile:
     fixed: dict[str, Any] = {}
     if isinstance(space, SearchSpace) and train is None:
         _check_settings(path, space)
+        _check_missing(path, space)
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals or not name:
@@ -105,6 +106,8 @@ def load_space(path: str | Path, overrides: Sequence[str] = ()) -> SpaceFile:
                 _check_settings(Path(f"--set {override}"), space)
         else:
             fixed[name] = parse_value(name, text)
+    if overrides and isinstance(space, SearchSpace) and train is None:
+        _check_missing(path, space)
     return SpaceFile(path, path.stem, space, train, fixed=fixed, **_options(path, found))
 
 
@@ -135,7 +138,7 @@ def _run(path: Path) -> dict[str, Any]:
 
 
 def _check_settings(path: Path, space: SearchSpace) -> None:
-    """Every name is TrainConfig's, every value is one that its field takes, and nothing needed is missing."""
+    """Every name is TrainConfig's, and every value is one that its field takes."""
     fields = TrainConfig.model_fields
     for name, setting in space.walk():
         branches_only = isinstance(setting, Choice) and all(isinstance(o, dict) for o in setting.options.values())
@@ -150,7 +153,15 @@ def _check_settings(path: Path, space: SearchSpace) -> None:
                 check_value(name, value)
             except SearchError as error:
                 raise SearchError(f"{_place(path, name)}: {error}") from None
-    missing = [name for name, field in fields.items() if field.is_required() and name not in space.always()]
+
+
+def _check_missing(path: Path, space: SearchSpace) -> None:
+    """Every combination of options has all that it needs."""
+    fields, always = TrainConfig.model_fields, space.always()
+    missing = [name for name, field in fields.items() if field.is_required() and name not in always]
+    here = dict.fromkeys(always, True)
+    for settings in space.combinations(("schedule", "step_size", "gamma")):
+        missing += missing_settings(here | settings)
     if missing:
         raise SearchError(f"{path}: the setting {missing[0]!r} is missing ({fields[missing[0]].description})")
 

@@ -31,7 +31,19 @@ WRONG = [
     ("gamma", 1.1, "gamma=1.1: input should be less than or equal to 1"),
     ("frozen", "features", "frozen='features': input should be a valid tuple"),
     ("frozen", ("features", 1), "frozen.1=1: input should be a valid string"),
-    ("precision", "fp16", "precision='fp16': input should be 'auto', 'fp32' or 'bf16'"),
+    ("precision", "fp8", "precision='fp8': input should be 'auto', 'fp32', 'bf16' or 'fp16'"),
+    ("optimizer", "sdg", "optimizer='sdg': input should be 'sgd', 'adamw' or 'adam'"),
+    ("nesterov", 1, "nesterov=1: input should be a valid boolean"),
+    ("schedule", "steps", "schedule='steps': input should be 'step', 'cosine', 'one_cycle', 'slanted_triangular' or"),
+    ("warmup_epochs", -1, "warmup_epochs=-1: input should be greater than or equal to 0"),
+    ("layer_decay", 0.5, "layer_decay=0.5: input should be greater than or equal to 1"),
+    ("dropout", 1.0, "dropout=1.0: input should be less than 1"),
+    ("label_smoothing", 1.0, "label_smoothing=1.0: input should be less than 1"),
+    ("mixup", -0.1, "mixup=-0.1: input should be greater than or equal to 0"),
+    ("cutmix", "1", "cutmix='1': input should be a valid number"),
+    ("augment", None, "augment=None: input should be 'none', 'crop_flip', 'randaugment' or 'trivialaugment'"),
+    ("grad_clip", 0, "grad_clip=0: input should be greater than 0"),
+    ("ema", 1.0, "ema=1.0: input should be less than 1"),
     ("seed", -1, "seed=-1: input should be greater than or equal to 0"),
     ("seed", 2**32, "seed=4294967296: input should be less than 4294967296"),
 ]
@@ -76,6 +88,11 @@ def test_what_check_value_takes_makes_a_config_that_json_gives_back(values: dict
     [
         ({n: v for n, v in SETTINGS.items() if n != "epochs"}, "the setting 'epochs' is missing"),
         (SETTINGS | {"momentun": 0.9}, "unknown setting 'momentun'"),
+        (
+            {n: v for n, v in SETTINGS.items() if n != "gamma"},
+            r"the setting 'gamma' is missing \(factor of the learning rate at each decay \(step\)\)",
+        ),
+        (SETTINGS | {"schedule": "step", "step_size": None}, r"the setting 'step_size' is missing \(epochs .*\)"),
     ],
 )
 def test_missing_and_unknown_settings(settings: dict[str, Any], message: str) -> None:
@@ -91,11 +108,27 @@ def test_a_config_is_frozen_and_every_field_says_what_it_is() -> None:
         assert all(field.description for field in model.model_fields.values())
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "slanted_triangular", "constant"])
+def test_only_the_step_schedule_needs_a_step(schedule: str) -> None:
+    config = make_config(dict(model="cnn", dataset="digits", epochs=3, lr=0.1, schedule=schedule))
+    assert (config.step_size, config.gamma) == (None, None)
+
+
+def test_the_config_of_an_earlier_version_is_one() -> None:
+    """Its fields alone; what came later defaults to what was done then."""
+    fields = ["model", "dataset", "weights", "epochs", "batch_size", "lr", "momentum", "weight_decay", "step_size"]
+    fields += ["gamma", "frozen", "precision", "seed"]
+    whole = make_config(SETTINGS)
+    earlier = {name: getattr(whole, name) for name in fields}
+    assert is_train_config(earlier)
+    assert make_config(earlier) == whole
+    assert not any(is_train_config({n: v for n, v in earlier.items() if n != gone}) for gone in fields)
+
+
 def test_only_all_of_the_fields_are_a_train_config() -> None:
     whole = make_config(SETTINGS).model_dump()
     assert is_train_config(whole)
-    assert is_train_config(SETTINGS)
-    assert not is_train_config({name: value for name, value in SETTINGS.items() if name != "lr"})
+    assert not is_train_config(SETTINGS)
     assert not is_train_config(whole | {"alpha": 1})
 
 

@@ -45,6 +45,12 @@ def test_a_precision_asked_for_is_taken(precision: str) -> None:
     assert place.memory_format == (torch.channels_last if precision == "bf16" else torch.contiguous_format)
 
 
+def test_fp16_is_for_gpus() -> None:
+    with pytest.raises(SearchError, match="precision='fp16' is for a CUDA device, and this is a CPU"):
+        settle("fp16", "cpu")
+    assert Place("cuda", "fp16", 1).memory_format == torch.channels_last
+
+
 def test_threads(threads: int) -> None:
     assert settle("fp32", "cpu").threads == threads
     assert settle("fp32", "cpu", threads + 1).threads == torch.get_num_threads() == threads + 1

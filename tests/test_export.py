@@ -119,6 +119,10 @@ configs = st.builds(
     gamma=st.floats(0, 1, exclude_min=True),
     frozen=st.lists(words, max_size=3).map(tuple),
     precision=st.sampled_from(["fp32", "bf16"]),
+    optimizer=st.sampled_from(["sgd", "adamw", "adam"]),
+    dropout=st.none() | st.floats(0, 1, exclude_max=True),
+    layer_decay=st.floats(1, 100),
+    augment=st.sampled_from(["none", "trivialaugment"]),
     seed=st.integers(0, 2**32 - 1),
 )
 
@@ -150,6 +154,11 @@ def written(tmp_path: Path) -> Callable[[str, str], Path]:
         return path
 
     return make
+
+
+def test_a_file_of_an_earlier_version(written: Callable[[str, str], Path]) -> None:
+    path = written("  optimizer: sgd\n", "")
+    assert read_best(path).config.optimizer == "sgd"
 
 
 BAD = {

@@ -27,7 +27,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def stepped(model: nn.Module, frozen: tuple[str, ...]) -> torch.optim.SGD:
+def stepped(model: nn.Module, frozen: tuple[str, ...]) -> torch.optim.Optimizer:
     """Two real optimizer steps on noise: the second one has momentum to apply."""
     freeze(model, frozen)
     optimizer = make_optimizer(model, CONFIG)

@@ -17,6 +17,20 @@ SAMPLE = [
 ]  # fmt: skip
 
 
+def test_every_dropout_layer_is_set() -> None:
+    net = models.build("efficientnet_b0", 5)
+    models.set_dropout(net, "efficientnet_b0", 0.35)
+    assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)] == [0.35]
+    with torch.device("meta"):
+        net = models.build("vit_b_16", 5)
+    models.set_dropout(net, "vit_b_16", 0.25)
+    found = [m.p for m in net.modules() if isinstance(m, nn.Dropout)]
+    assert len(found) == 1 + 3 * 12  # after the embedding; after each block's attention and both of its linear layers
+    assert set(found) == {0.25}
+    with pytest.raises(SearchError, match=r"dropout=0\.5: resnet18 has no dropout layer; leave the setting out"):
+        models.set_dropout(models.build("resnet18", 5), "resnet18", 0.5)
+
+
 @pytest.fixture
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty hub folder, and a network on which every connection is refused at once."""

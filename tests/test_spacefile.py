@@ -55,10 +55,14 @@ WRONG: list[tuple[str, str, str, str]] = [
     ("kind", "space = SearchSpace(", "space = dict(", "s.py: space is a dict; it must be a SearchSpace or a function"),
     ("train", "space = ", "train = 3\nspace = ", "s.py: train is a int; it must be a generator function"),
     ("misspelt", "    epochs=2,", "    epoch=2,", "s.py:6: unknown setting 'epoch'; did you mean 'epochs'?"),
-    ("strange", "    epochs=2,", "    zzz=2,", "s.py:6: unknown setting 'zzz'; known are batch_size, dataset"),
+    ("strange", "    epochs=2,", "    zzz=2,", "s.py:6: unknown setting 'zzz'; known are augment, batch_size"),
     ("in a branch", "(0.1, 0.5)", "(a=dict(gama=1))", "s.py:9: unknown setting 'gama'; did you mean 'gamma'?"),
     ("missing", "    epochs=2,\n", "", "s.py: the setting 'epochs' is missing (passes over the training split)"),
     ("a branch misses", "gamma=Choice(0.1, 0.5)", "g=Choice(a=dict(gamma=1.0), b=dict())", "s.py: the setting 'gamma'"),
+    ("no step", "    step_size=Int(1, 3),\n", "", "s.py: the setting 'step_size' is missing (epochs between"),
+    ("step is None", "Int(1, 3)", "None", "s.py: the setting 'step_size' is missing (epochs between two decays"),
+    ("one option steps", "    step_size=Int(1, 3),\n", "    schedule=Choice('cosine', 'step'),\n", "'step_size' is"),
+    ("no dropout", "    epochs=2,", "    epochs=2, dropout=0.5,", "s.py: dropout=0.5: cnn has no dropout layer"),
     ("reversed", "Float(1e-3, 1e-1", "Float(1e-1, 1e-3", "s.py:7: lr=Float(1e-1, 1e-3, log=True),: ValueError: "),
     ("log of zero", "Float(1e-3", "Float(0", "s.py:7: lr=Float(0, 1e-1, log=True),: ValueError: "),
     ("empty range", "Int(1, 3)", "Int(3, 1)", "s.py:8: step_size=Int(3, 1),: ValueError: "),
@@ -87,6 +91,20 @@ WRONG: list[tuple[str, str, str, str]] = [
     ("resources", "space = ", "resources = dict(cpu=2)\nspace = ", "s.py: resources = {'cpu': 2}; it must be like"),
     ("baselines", "space = ", "baselines = 'no.csv'\nspace = ", "no.csv: the baselines cannot be read: "),
 ]  # fmt: skip
+
+
+def test_a_schedule_without_steps_needs_none(write: Write) -> None:
+    text = GOOD.replace("    step_size=Int(1, 3),\n", "").replace("gamma=Choice(0.1, 0.5)", "SCHEDULE")
+    load_space(write("s.py", text.replace("SCHEDULE", "schedule='cosine'")))
+    branches = "schedule=Choice(cosine=dict(schedule='cosine'), step=dict(schedule='step', step_size=2, gamma=0.1))"
+    path = write("s.py", text.replace("SCHEDULE", branches))
+    assert load_space(path, ["schedule=cosine"]).suggest(FixedTrial({"lr": 0.1}))["schedule"] == "cosine"
+    path = write("s.py", text.replace("SCHEDULE", "schedule='one_cycle'"))
+    with pytest.raises(SearchError, match="the setting 'step_size' is missing"):
+        load_space(path, ["schedule=step"])
+    load_space(path, ["schedule=step", "step_size=2", "gamma=0.1"])  # whatever comes first
+    assert load_space(path, ["augment=none"]).suggest(FixedTrial({"lr": 0.1}))["augment"] == "none"
+    assert load_space(path, ["dropout=none"]).suggest(FixedTrial({"lr": 0.1}))["dropout"] is None
 
 
 def refused(cli: Callable[..., Any], *words: object) -> str:

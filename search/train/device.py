@@ -18,17 +18,18 @@ class Place:
     device: str
     """``cpu`` or ``cuda``."""
     precision: str
-    """``fp32`` or ``bf16``."""
+    """``fp32``, ``bf16`` or ``fp16``."""
     threads: int
 
     def autocast(self) -> AbstractContextManager[object]:
-        """bf16 where the precision says so; weights stay fp32."""
-        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
+        """bf16 or fp16 where the precision says so; weights stay fp32."""
+        half = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device, half, enabled=self.precision != "fp32")
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """channels_last beside bf16, where both CPUs (oneDNN) and GPUs (tensor cores) gain by it."""
-        return torch.channels_last if self.precision == "bf16" else torch.contiguous_format
+        """channels_last beside half precision, where both CPUs (oneDNN) and GPUs (tensor cores) gain by it."""
+        return torch.contiguous_format if self.precision == "fp32" else torch.channels_last
 
     def describe(self) -> dict[str, str | int]:
         """As the storage and the best-config YAML keep it, versions included."""
@@ -46,7 +47,7 @@ class Place:
 def settle(precision: str, device: str = "auto", threads: int | None = None) -> Place:
     """Choose what `auto` means on this machine and set this process to it.
 
-    Raises SearchError for a device that is not here, or a number of threads that none can have.
+    Raises SearchError for a device that is not here, fp16 on a CPU, or a number of threads that none can have.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -56,6 +57,8 @@ def settle(precision: str, device: str = "auto", threads: int | None = None) -> 
         )
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
+    if precision == "fp16" and device == "cpu":
+        raise SearchError("precision='fp16' is for a CUDA device, and this is a CPU; bf16 and fp32 run on both")
     if threads is not None and not 1 <= threads <= 4096:
         raise SearchError(f"threads={threads}: a number from 1 to 4096")
     if threads is not None and threads != torch.get_num_threads():

@@ -11,7 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from search.errors import SearchError
 
 
-def _within(name: str, prefixes: Sequence[str]) -> bool:
+def within(name: str, prefixes: Sequence[str]) -> bool:
+    """Whether the parameter or module `name` is one of `prefixes`, or lies under one."""
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
 
 
@@ -22,13 +23,13 @@ def freeze(model: nn.Module, prefixes: Sequence[str]) -> None:
     """
     parameters = dict(model.named_parameters())
     for prefix in prefixes:
-        if not any(_within(name, [prefix]) for name in parameters):
+        if not any(within(name, [prefix]) for name in parameters):
             modules = sorted({name.partition(".")[0] for name in parameters})
             close = get_close_matches(prefix, [name for name, _ in model.named_modules()], n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"the model has {', '.join(modules)}"
             raise SearchError(f"frozen={prefix!r} matches no parameter of the model; {hint}")
     for name, parameter in parameters.items():
-        parameter.requires_grad_(not _within(name, prefixes))
+        parameter.requires_grad_(not within(name, prefixes))
     if not any(parameter.requires_grad for parameter in parameters.values()):
         raise SearchError(f"frozen={','.join(prefixes)!r} freezes the whole model; nothing is left to train")
 
@@ -37,5 +38,5 @@ def train_mode(model: nn.Module, prefixes: Sequence[str]) -> None:
     """``model.train()``, but frozen batch normalisation keeps its statistics (it stays in ``eval()``)."""
     model.train()
     for name, module in model.named_modules():
-        if isinstance(module, _BatchNorm) and _within(name, prefixes):
+        if isinstance(module, _BatchNorm) and within(name, prefixes):
             module.eval()

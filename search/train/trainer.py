@@ -5,22 +5,26 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from search.config import Epoch, TrainConfig
 from search.data import cache
+from search.data.augment import Augment, Mix
 from search.data.datasets import Split, open_source
-from search.models import build, check_name, image_spec
+from search.models import build, check_name, image_spec, set_dropout
 from search.train.device import Place, settle
 from search.train.freeze import freeze, train_mode
-from search.train.optim import make_optimizer, make_schedule
+from search.train.groups import layer_groups
+from search.train.optim import Schedule, make_optimizer
 
 EVAL_BATCH = 512
 """Images a step where no gradient is kept."""
@@ -42,8 +46,9 @@ class Data:
         side = images.pixels.shape[1]
         first = (side - crop) // 2
         window = slice(first, first + crop)
-        self._memory: np.ndarray[tuple[int, ...], np.dtype[np.uint8]] = images.pixels[:, window, window]
-        self._resident = torch.from_numpy(np.array(self._memory)).to(device) if device != "cpu" else None
+        self._crop = crop
+        self._whole = images.pixels if device == "cpu" else torch.from_numpy(np.array(images.pixels)).to(device)
+        self._centre = self._whole[:, window, window]
         self.labels = torch.from_numpy(images.labels).to(device)
         self.channels = images.pixels.shape[3]
         self._scale = 1 / (255 * torch.tensor(std, device=device)).view(-1, 1, 1)
@@ -52,13 +57,21 @@ class Data:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, index: Tensor, memory_format: torch.memory_format) -> tuple[Tensor, Tensor]:
-        """Images (B, C, H, W), float32, normalised, and labels (B,), for the indices (B,) on the CPU."""
-        if self._resident is None:
-            pixels = torch.from_numpy(self._memory[index.numpy()])
-        else:
+    def batch(
+        self, index: Tensor, memory_format: torch.memory_format, augment: Augment | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Images (B, C, H, W), float32, normalised, and labels (B,), for the indices (B,) on the CPU.
+
+        The centre square of each image, or what `augment` makes of the whole.
+        """
+        source = self._centre if augment is None else self._whole
+        if isinstance(source, Tensor):
             index = index.to(self.device)
-            pixels = self._resident[index]
+            pixels = source[index]
+        else:
+            pixels = torch.from_numpy(source[index.numpy()])
+        if augment is not None:
+            pixels = augment(pixels, self._crop)
         x = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=memory_format)
         return x.mul_(self._scale).add_(self._shift), self.labels[index]
 
@@ -100,28 +113,22 @@ def train(
     place = settle(config.precision, device, threads)
     root = Path(data_root) if data_root else default_data_root()
     train_data, val_data = load_data(config.model, config.dataset, root, place.device, ("train", "val"))
-    torch.manual_seed(config.seed)
-    model = build(config.model, len(train_data.classes), train_data.channels, config.weights)
-    freeze(model, config.frozen)
-    model.to(place.device).to(memory_format=place.memory_format)
-    optimizer = make_optimizer(model, config)
-    schedule = make_schedule(optimizer, config)
+    learner = Learner(config, train_data, place)
     order = torch.Generator().manual_seed(config.seed)
     for number in range(1, config.epochs + 1):
         start = time.perf_counter()
-        train_mode(model, config.frozen)
-        lr = optimizer.param_groups[0]["lr"]
+        lr = learner.begin(number)
         batches = torch.randperm(len(train_data), generator=order).split(config.batch_size)
-        losses = torch.stack(list(_steps(model, train_data, optimizer, place, batches))).double().cpu()
+        losses = torch.stack([learner.step(index) for index in batches]).double().cpu()
         sizes = torch.tensor([len(batch) for batch in batches], dtype=torch.float64)
         train_loss = (losses @ sizes / len(train_data)).item()
         if not math.isfinite(train_loss):
             step = int((~losses.isfinite()).nonzero()[0].item()) + 1
             raise Diverged(f"the training loss is {train_loss} from step {step} of epoch {number} on")
-        val_loss, val_acc = evaluate(model, val_data, place)
+        val_loss, val_acc = evaluate(learner.result, val_data, place)
         if not math.isfinite(val_loss):  # the last steps broke the weights
             raise Diverged(f"the validation loss is {val_loss} after epoch {number}")
-        schedule.step()
+        learner.schedule.after_epoch()
         yield Epoch(
             epoch=number,
             train_loss=train_loss,
@@ -131,21 +138,63 @@ def train(
             lr=lr,
             seconds=time.perf_counter() - start,
         )
-    return model
+    return learner.result
 
 
-def _steps(
-    model: nn.Module, data: Data, optimizer: torch.optim.Optimizer, place: Place, batches: Iterable[Tensor]
-) -> Iterator[Tensor]:
-    """One step for each batch of indices; yields each step's mean loss, a scalar on the device."""
-    for index in batches:
-        x, y = data.batch(index, place.memory_format)
-        with place.autocast():
-            loss = F.cross_entropy(model(x), y)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        yield loss.detach()
+class Learner:
+    """A model in training: all that one step needs, and the step."""
+
+    def __init__(self, config: TrainConfig, data: Data, place: Place) -> None:
+        self.config, self.data, self.place = config, data, place
+        torch.manual_seed(config.seed)
+        self.model = build(config.model, len(data.classes), data.channels, config.weights)
+        if config.dropout is not None:
+            set_dropout(self.model, config.model, config.dropout)
+        freeze(self.model, config.frozen)
+        self._groups = layer_groups(self.model) if config.gradual_unfreeze else []
+        self.model.to(place.device).to(memory_format=place.memory_format)
+        self.optimizer = make_optimizer(self.model, config)
+        self.schedule = Schedule(self.optimizer, config, math.ceil(len(data) / config.batch_size))
+        self._scaler = GradScaler(place.device, enabled=place.precision == "fp16")
+        average = get_ema_multi_avg_fn(config.ema)
+        self._average = AveragedModel(self.model, multi_avg_fn=average) if config.ema else None
+        noise = torch.Generator().manual_seed(config.seed)
+        self._augment = Augment(config.augment, noise) if config.augment != "none" else None
+        mixes = config.mixup or config.cutmix
+        self._mix = Mix(config.mixup, config.cutmix, len(data.classes), noise) if mixes else None
+
+    def begin(self, number: int) -> float:
+        """Make ready for the epoch `number`, counted from 1; the learning rate of its first step, of the top group."""
+        held = self._groups[:-number]  # of no groups, none
+        frozen = (*self.config.frozen, *(prefix for group in held for prefix in group))
+        freeze(self.model, frozen)
+        train_mode(self.model, frozen)
+        return float(self.optimizer.param_groups[-1]["lr"])
+
+    def step(self, index: Tensor) -> Tensor:
+        """One optimizer step on the images `index` (B,); their mean loss, a scalar on the device."""
+        config = self.config
+        x, y = self.data.batch(index, self.place.memory_format, self._augment)
+        if self._mix is not None:
+            x, y = self._mix(x, y)
+        with self.place.autocast():
+            loss = F.cross_entropy(self.model(x), y, label_smoothing=config.label_smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()
+        if config.grad_clip is not None:
+            self._scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        self.schedule.after_step()
+        if self._average is not None:
+            self._average.update_parameters(self.model)
+        return loss.detach()
+
+    @property
+    def result(self) -> nn.Module:
+        """What is evaluated and kept: the model, or the average of its weights (batch statistics are the model's)."""
+        return self.model if self._average is None else self._average.module
 
 
 @torch.no_grad()

@@ -1,0 +1,114 @@
+"""Random changes of training batches, each image its own, reproducible by seed.
+
+MixUp, CutMix and the random crop and flip of torchvision.transforms.v2 draw once for a whole batch; those here, written
+by hand, draw for each image. RandAugment and TrivialAugmentWide are torchvision's, called image by image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Beta
+from torch.nn import functional as F
+
+
+@contextmanager
+def drawing_from(generator: torch.Generator) -> Iterator[None]:
+    """Within, torch's global CPU generator continues `generator`; after it, dropout and all draw as if it had not."""
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(generator.get_state())
+        try:
+            yield
+        finally:
+            generator.set_state(torch.get_rng_state())
+
+
+class Augment:
+    """What `augment` names: ``crop_flip``, or that and then ``randaugment`` or ``trivialaugment``."""
+
+    def __init__(self, kind: str, generator: torch.Generator) -> None:
+        self._generator = generator
+        self._policy: Any = None
+        if kind in ("randaugment", "trivialaugment"):
+            from torchvision.transforms import v2  # late: it takes seconds to import
+
+            policy = v2.RandAugment if kind == "randaugment" else v2.TrivialAugmentWide
+            self._policy = policy(interpolation=v2.InterpolationMode.BILINEAR)
+
+    def __call__(self, pixels: Tensor, crop: int) -> Tensor:
+        """Images (B, S, S, C), uint8, as squares (B, crop, crop, C), uint8."""
+        with drawing_from(self._generator):
+            pixels = crop_flip(pixels, crop)
+            if self._policy is None:
+                return pixels
+            return torch.stack([self._policy(image) for image in pixels.permute(0, 3, 1, 2)]).permute(0, 2, 3, 1)
+
+
+def crop_flip(pixels: Tensor, crop: int) -> Tensor:
+    """A random square of `crop` pixels from each image (B, S, S, C), every second one mirrored.
+
+    Images that leave no margin are first padded by an eighth with black, as CIFAR's 32 pixels by 4 (He et al. 2016,
+    arXiv 1512.03385, section 4.2).
+    """
+    if pixels.shape[1] == crop:
+        pad = max(crop // 8, 1)
+        pixels = F.pad(pixels, (0, 0, pad, pad, pad, pad))
+    count, side = pixels.shape[:2]
+    first = torch.randint(side - crop + 1, (2, count, 1))
+    rows, columns = first + torch.arange(crop)  # (B, crop) each
+    columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)
+    image = torch.arange(count).view(-1, 1, 1).to(pixels.device)
+    return pixels[image, rows[:, :, None].to(pixels.device), columns[:, None, :].to(pixels.device)]
+
+
+class Mix:
+    """Mixup (Zhang et al. 2018, arXiv 1710.09412) and CutMix (Yun et al. 2019, arXiv 1905.04899).
+
+    With both, each image gets one or the other, by the toss of a coin.
+    """
+
+    def __init__(self, mixup: float, cutmix: float, classes: int, generator: torch.Generator) -> None:
+        """`mixup` and `cutmix`: alpha of the Beta distributions, 0 for none."""
+        self.mixup, self.cutmix, self.classes = mixup, cutmix, classes
+        self._generator = generator
+
+    def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B, C, H, W) mixed with others of the batch; for labels (B,) the probabilities (B, classes)."""
+        with drawing_from(self._generator):
+            count = len(x)
+            other = torch.randperm(count).to(x.device)
+            cuts = torch.rand(count) < (0.5 if self.mixup and self.cutmix else float(self.cutmix > 0))
+            kept = torch.where(cuts, _weights(self.cutmix, count), _weights(self.mixup, count))
+            box = _boxes(torch.where(cuts, kept, 1.0), x.shape[2], x.shape[3])
+            weight = torch.where(cuts[:, None, None], 1 - box.float(), kept[:, None, None])[:, None].to(x.device)
+        mixed = weight * x + (1 - weight) * x[other]
+        share = weight.mean(dim=(2, 3))
+        labels = F.one_hot(y, self.classes).to(x.dtype)
+        return mixed.to(memory_format=_format(x)), share * labels + (1 - share) * labels[other]
+
+
+def _weights(alpha: float, count: int) -> Tensor:
+    """`count` draws from Beta(alpha, alpha), float32; 1, which mixes nothing, where alpha is 0."""
+    if not alpha:
+        return torch.ones(count)
+    alpha_ = torch.tensor(alpha, dtype=torch.float64)
+    return Beta(alpha_, alpha_).sample((count,)).float()
+
+
+def _boxes(kept: Tensor, height: int, width: int) -> Tensor:
+    """For each image a box of 1 - `kept` of its area about a random centre, cut off at the border: (B, H, W), bool."""
+    side = (1 - kept).sqrt()[:, None]
+    inside = []
+    for pixels in (height, width):
+        centre, half = torch.randint(pixels, (len(kept), 1)), (side * pixels / 2).floor()
+        place = torch.arange(pixels)
+        inside.append((place >= centre - half) & (place < centre + half))
+    return inside[0][:, :, None] & inside[1][:, None, :]
+
+
+def _format(x: Tensor) -> torch.memory_format:
+    return torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format

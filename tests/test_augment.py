@@ -1,0 +1,160 @@
+"""Random changes of batches: by seed, image by image, and nothing but what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from search.data.augment import Augment, Mix, crop_flip, drawing_from
+
+KINDS = ["crop_flip", "randaugment", "trivialaugment"]
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def pictures(count: int, side: int, channels: int = 3) -> Tensor:
+    """(count, side, side, channels), uint8: noise, so that no two places look alike."""
+    noise = np.random.default_rng(0).integers(1, 256, (count, side, side, channels), dtype=np.uint8)
+    return torch.from_numpy(noise)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("side", "crop", "channels"), [(20, 16, 3), (8, 8, 1)])
+def test_by_seed_and_each_image_its_own(kind: str, side: int, crop: int, channels: int) -> None:
+    same = pictures(1, side, channels).expand(32, -1, -1, -1).contiguous()
+    before = same.clone()
+    one, two = Augment(kind, seeded(7)), Augment(kind, seeded(7))
+    first, second = one(same, crop), one(same, crop)
+    assert first.shape == (32, crop, crop, channels)
+    assert first.dtype == torch.uint8
+    assert torch.equal(first, two(same, crop))
+    assert torch.equal(second, two(same, crop))
+    assert not torch.equal(first, second)  # the seed's sequence goes on
+    assert not torch.equal(first, Augment(kind, seeded(8))(same, crop))
+    assert len({image.numpy().tobytes() for image in first}) > 5  # of 32 equal images
+    assert torch.equal(same, before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_global_generator_is_left_alone(kind: str) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    Augment(kind, seeded())(pictures(2, 10), 8)
+    Mix(0.2, 1.0, 3, seeded())(torch.zeros(4, 3, 8, 8), torch.tensor([0, 1, 2, 0]))
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_a_generator_continues_where_it_was() -> None:
+    generator, other = seeded(), seeded()
+    with drawing_from(generator):
+        first = torch.rand(3)
+    with drawing_from(generator):
+        second = torch.rand(3)
+    assert torch.equal(torch.cat([first, second]), torch.cat([torch.rand(3, generator=other) for _ in range(2)]))
+
+
+@given(seed=st.integers(0, 2**31), crop=st.integers(2, 9), margin=st.integers(1, 4))
+@settings(deadline=None)
+def test_a_crop_is_a_window_of_its_image_perhaps_mirrored(seed: int, crop: int, margin: int) -> None:
+    whole = pictures(5, crop + margin)
+    with drawing_from(seeded(seed)):
+        cut = crop_flip(whole, crop)
+    for image, window in zip(whole, cut, strict=True):
+        windows = [
+            image[top : top + crop, left : left + crop] for top in range(margin + 1) for left in range(margin + 1)
+        ]
+        assert any(torch.equal(window, w) or torch.equal(window, w.flip(1)) for w in windows)
+
+
+def test_crops_and_flips_are_evenly_spread() -> None:
+    whole = torch.arange(9, dtype=torch.uint8).view(1, 3, 3, 1).expand(4000, -1, -1, -1)
+    with drawing_from(seeded()):
+        cut = crop_flip(whole, 2)[..., 0].long()
+    flipped = cut[:, 0, 0] > cut[:, 0, 1]
+    assert flipped.float().mean().item() == pytest.approx(0.5, abs=0.04)
+    corner = cut[:, 0].min(dim=1).values
+    for place in (0, 1, 3, 4):
+        assert (corner == place).float().mean().item() == pytest.approx(0.25, abs=0.04)
+
+
+def test_images_without_a_margin_are_padded_with_black() -> None:
+    """32 pixels by 4, as is usual for CIFAR: each crop is then one of 9 x 9 windows of the padded image."""
+    whole = pictures(50, 32)
+    with drawing_from(seeded()):
+        cut = crop_flip(whole, 32)
+    padded = torch.zeros(50, 40, 40, 3, dtype=torch.uint8)
+    padded[:, 4:36, 4:36] = whole
+    for image, window in zip(padded, cut, strict=True):
+        black = (window == 0).all(dim=2)
+        rows, columns = black.all(dim=1), black.all(dim=0)
+        assert rows.sum() <= 4
+        assert columns.sum() <= 4
+        assert any(
+            torch.equal(window, w) or torch.equal(window, w.flip(1))
+            for w in (image[a : a + 32, b : b + 32] for a in range(9) for b in range(9))
+        )
+
+
+@given(seed=st.integers(0, 2**31), alpha=st.floats(1e-3, 50), count=st.integers(1, 20))
+@settings(deadline=None)
+def test_mixup_mixes_pixels_as_it_mixes_labels(seed: int, alpha: float, count: int) -> None:
+    """Each image is one class and one colour, its class, so that the mixed colour tells what the label must be."""
+    y = torch.arange(count)
+    x = torch.nn.functional.one_hot(y, count).float()[:, :, None, None].expand(-1, -1, 3, 3)
+    mixed, labels = Mix(alpha, 0, count, seeded(seed))(x, y)
+    assert mixed.shape == x.shape
+    assert torch.allclose(mixed, labels[:, :, None, None].expand_as(mixed), atol=1e-6)
+    assert torch.allclose(labels.sum(1), torch.ones(count))
+    assert ((labels > 0).sum(1) <= 2).all()
+
+
+@given(seed=st.integers(0, 2**31), alpha=st.floats(1e-3, 50), height=st.integers(1, 9), width=st.integers(1, 9))
+@settings(deadline=None)
+def test_cutmix_pastes_a_box_and_its_share_of_the_label(seed: int, alpha: float, height: int, width: int) -> None:
+    count = 6
+    y = torch.arange(count)
+    x = torch.nn.functional.one_hot(y, count).float()[:, :, None, None].expand(-1, -1, height, width)
+    mixed, labels = Mix(0, alpha, count, seeded(seed))(x, y)
+    assert set(mixed.unique().tolist()) <= {0.0, 1.0}  # each pixel is of one image
+    assert torch.allclose(mixed.mean(dim=(2, 3)), labels, atol=1e-6)
+    for i in range(count):
+        foreign = mixed[i, i] == 0
+        rows, columns = foreign.any(dim=1), foreign.any(dim=0)
+        assert torch.equal(foreign, rows[:, None] & columns[None, :])  # a box, unbroken:
+        for line in (rows, columns):
+            places = line.nonzero().flatten().tolist()
+            assert places == list(range(places[0], places[-1] + 1)) if places else True
+
+
+def test_mixing_weights_are_beta_distributed_image_by_image() -> None:
+    """Beta(a, a) has mean 1/2 and variance 1 / (4 (2a + 1))."""
+    count = 4000
+    x = torch.arange(count, dtype=torch.float32).view(-1, 1, 1, 1)
+    for alpha in (0.2, 1.0):
+        _, labels = Mix(alpha, 0, 2, seeded())(x, torch.arange(count) % 2)
+        own = labels[torch.arange(count), torch.arange(count) % 2]
+        weights = own[own < 1].double()  # mixed with an image of the other class
+        assert len(weights.unique()) > count / 4
+        assert weights.mean().item() == pytest.approx(0.5, abs=0.03)
+        assert weights.var().item() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)
+
+
+def test_both_toss_a_coin_for_each_image() -> None:
+    x = torch.rand(400, 1, 16, 16, generator=seeded(1)) + 1
+    mixed, labels = Mix(1.0, 1.0, 400, seeded())(x, torch.arange(400))
+    pasted = sum(bool((mixed[i] == x[i]).any()) for i in range(400))  # mixup leaves no pixel as it was
+    assert 130 < pasted < 270
+    assert torch.allclose(labels.sum(1), torch.ones(400))
+
+
+def test_a_batch_keeps_its_memory_format() -> None:
+    x = torch.rand(4, 3, 8, 8).to(memory_format=torch.channels_last)
+    mixed, _ = Mix(0.2, 1.0, 4, seeded())(x, torch.arange(4))
+    assert mixed.is_contiguous(memory_format=torch.channels_last)
