@@ -13,7 +13,7 @@ import yaml
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from search.config import TrainConfig, is_train_config, make_config
+from search.config import FIRST_FIELDS, TrainConfig, is_train_config, make_config
 from search.errors import SearchError, nearest
 from search.files import file_name, write_text
 from search.study import config_of, metric_of, ranked
@@ -116,7 +116,7 @@ def read_best(path: Path) -> Best:
         raise SearchError(f"{path}: the config of a train() of its own; call that with it")
     if unknown:
         raise SearchError(f"{path}: config: unknown field {unknown[0]!r}{nearest(unknown[0], fields)}")
-    missing = sorted(fields - set(config))
+    missing = sorted(FIRST_FIELDS - set(config))
     if missing:
         what = TrainConfig.model_fields[missing[0]].description
         raise SearchError(f"{path}: config: the field {missing[0]!r} is missing ({what})")
