@@ -46,6 +46,7 @@ class Data:
         self._resident = torch.from_numpy(np.array(self._memory)).to(device) if device != "cpu" else None
         self.labels = torch.from_numpy(images.labels).to(device)
         self.channels = images.pixels.shape[3]
+        self.side = crop
         self._scale = 1 / (255 * torch.tensor(std, device=device)).view(-1, 1, 1)
         self._shift = -(torch.tensor(mean, device=device) / torch.tensor(std, device=device)).view(-1, 1, 1)
 
@@ -69,13 +70,17 @@ def default_data_root() -> Path:
 
 
 @lru_cache(maxsize=4)
-def load_data(model: str, dataset: str, root: Path, device: str, splits: tuple[Split, ...]) -> tuple[Data, ...]:
-    """The splits of `dataset` as `model` wants to see them; kept by the process from trial to trial."""
+def load_data(
+    model: str, dataset: str, root: Path, device: str, splits: tuple[Split, ...], subset: int | None = None
+) -> tuple[Data, ...]:
+    """The splits of `dataset` as `model` wants to see them, of training `subset` images; kept from trial to trial."""
     check_name(model)
     source = open_source(dataset, root)
     spec = image_spec(model)
     images = cache.load(source, spec.resize if spec else None, splits)
     crop, mean, std = (spec.crop, spec.mean, spec.std) if spec else (source.native, source.mean, source.std)
+    if "train" in splits:
+        images[splits.index("train")] = cache.subset(images[splits.index("train")], subset)
     return tuple(Data(split, crop, mean, std, device) for split in images)
 
 
@@ -99,9 +104,11 @@ def train(
     """
     place = settle(config.precision, device, threads)
     root = Path(data_root) if data_root else default_data_root()
-    train_data, val_data = load_data(config.model, config.dataset, root, place.device, ("train", "val"))
+    train_data, val_data = load_data(config.model, config.dataset, root, place.device, ("train", "val"), config.subset)
     torch.manual_seed(config.seed)
-    model = build(config.model, len(train_data.classes), train_data.channels, config.weights)
+    model = build(
+        config.model, len(train_data.classes), train_data.channels, config.weights, train_data.side, config.hidden
+    )
     freeze(model, config.frozen)
     model.to(place.device).to(memory_format=place.memory_format)
     optimizer = make_optimizer(model, config)
