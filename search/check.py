@@ -107,4 +107,4 @@ def prepare(space: SpaceFile, data_root: Path, progress: Callable[[str, int, int
         source = open_source(dataset, data_root)
         train, _ = cache.load(source, spec.resize if spec else None, ("train", "val"), partial(progress, dataset))
         for subset in {c.subset for c in configs if c.dataset == dataset and c.subset is not None}:
-            cache.subset(train, subset)
+            cache.check_subset(train, subset)

@@ -164,9 +164,9 @@ def check_name(model: str) -> None:
         if not timm.is_model(name):
             raise SearchError(f"unknown model {model!r}{_nearest_of(name, timm.list_models())}")
         try:
-            timm.get_pretrained_cfg(name)
-        except RuntimeError as error:  # the tag after the dot
-            raise SearchError(f"unknown model {model!r}: {error}") from None
+            timm.get_pretrained_cfg(name, allow_unregistered=False)
+        except RuntimeError as error:  # the tag after the dot, or no input size is known
+            raise SearchError(f"{model!r} cannot be used: {error}") from None
     elif model not in MODELS and model not in names():
         raise SearchError(f"unknown model {model!r}{nearest(model, set(names()))}")
 

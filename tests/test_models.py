@@ -269,7 +269,7 @@ def test_timm_says_what_its_models_want_and_gives_them_a_head() -> None:
     assert models.build("timm/resnet18", 7).eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
     with pytest.raises(SearchError, match=r"unknown model 'timm/resnet81'; did you mean 'timm/resnet"):
         models.check_name("timm/resnet81")
-    with pytest.raises(SearchError, match=r"unknown model 'timm/resnet18\.nonsense'"):
+    with pytest.raises(SearchError, match=r"'timm/resnet18\.nonsense' cannot be used: Invalid pretrained tag"):
         models.check_name("timm/resnet18.nonsense")
 
 

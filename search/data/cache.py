@@ -69,10 +69,9 @@ def subset(images: Images, count: int | None) -> Images:
     Always the same ones, and a smaller subset is part of every larger one. Each class has an image before any
     has its share; raises SearchError if `count` is too few for that.
     """
+    check_subset(images, count)
     if count is None or count >= len(images.labels):
         return images
-    if count < len(images.classes):
-        raise SearchError(f"subset={count}: fewer images than the {len(images.classes)} classes")
     order = np.random.RandomState(0).permutation(len(images.labels))  # its numbers never change between versions
     place = np.empty(len(order))  # of each image among those of its class, a fraction
     for label in range(len(images.classes)):
@@ -80,6 +79,12 @@ def subset(images: Images, count: int | None) -> Images:
         place[own] = np.arange(len(own)) / max(len(own), 1)
     rows = np.sort(order[np.argsort(place[order], kind="stable")[:count]])
     return Images(images.pixels[rows], images.labels[rows], images.classes, tuple(images.names[row] for row in rows))
+
+
+def check_subset(images: Images, count: int | None) -> None:
+    """Raise SearchError if `count` of the images cannot hold one of each class."""
+    if count is not None and count < len(images.classes):
+        raise SearchError(f"subset={count}: fewer images than the {len(images.classes)} classes")
 
 
 def _open(folder: Path) -> Images:
