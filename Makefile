@@ -32,7 +32,7 @@ format: $(READY)
 	$(BIN)/ruff format
 
 lock: $(READY) ## after a change of the dependencies in pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml --extra dev \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml --extra dev --extra lite \
 		--generate-hashes --no-annotate --no-header --no-emit-index-url -o requirements.lock
 
 clean:

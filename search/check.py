@@ -15,14 +15,14 @@ from torch import nn
 
 from search.config import TrainConfig, make_config
 from search.data import cache
-from search.data.datasets import open_source
+from search.data.datasets import Source, open_source
 from search.errors import SearchError, nearest
 from search.models import build, check_name, image_spec, set_dropout
 from search.space import SearchSpace
 from search.spacefile import SpaceFile
 from search.train.freeze import freeze
 
-_LOADED = ("model", "dataset", "weights", "frozen", "dropout")
+_LOADED = ("model", "dataset", "hidden", "subset", "weights", "frozen", "dropout")
 """The settings that decide what a trial loads and builds."""
 
 
@@ -71,14 +71,14 @@ def preflight(space: SpaceFile, data_root: Path) -> None:
         return
     seen = set()
     for config in _configs(space):
-        key = (config.model, config.dataset, config.weights, config.frozen, config.dropout)
+        key = (config.model, config.dataset, config.hidden, config.weights, config.frozen, config.dropout)
         if key in seen:
             continue
         seen.add(key)
         try:
             check_name(config.model)
-            open_source(config.dataset, data_root)
-            model = _skeleton(config)
+            source = open_source(config.dataset, data_root)
+            model = _skeleton(config, source)
             freeze(model, config.frozen)
             if config.dropout is not None:
                 set_dropout(model, config.model, config.dropout)
@@ -86,12 +86,15 @@ def preflight(space: SpaceFile, data_root: Path) -> None:
             raise SearchError(f"{space.path}: {error}") from None
 
 
-def _skeleton(config: TrainConfig) -> nn.Module:
+def _skeleton(config: TrainConfig, source: Source) -> nn.Module:
     """The model of `config`; without weights no value matters, and the meta device builds the largest in no time."""
+    native = image_spec(config.model) is None
+    channels, side = (len(source.mode) if native else 3), source.native  # L or RGB
+    make = partial(build, config.model, 10, channels, config.weights, side, config.hidden)
     if config.weights is None:
         with suppress(NotImplementedError), torch.device("meta"):  # RegNet reads the widths it computes: not on meta
-            return build(config.model, 10)
-    return build(config.model, 10, weights=config.weights)
+            return make()
+    return make()
 
 
 def prepare(space: SpaceFile, data_root: Path, progress: Callable[[str, int, int], None]) -> None:
@@ -101,7 +104,10 @@ def prepare(space: SpaceFile, data_root: Path, progress: Callable[[str, int, int
     """
     if space.train is not None:
         return
-    for model, dataset in sorted({(config.model, config.dataset) for config in _configs(space)}):
+    configs = list(_configs(space))
+    for model, dataset in sorted({(config.model, config.dataset) for config in configs}):
         spec = image_spec(model)
         source = open_source(dataset, data_root)
-        cache.load(source, spec.resize if spec else None, ("train", "val"), partial(progress, dataset))
+        train, _ = cache.load(source, spec.resize if spec else None, ("train", "val"), partial(progress, dataset))
+        for subset in {c.subset for c in configs if c.dataset == dataset and c.subset is not None}:
+            cache.check_subset(train, subset)

@@ -21,7 +21,13 @@ class TrainConfig(BaseModel):
 
     model: str = Field(description="a name of search.models, such as alexnet")
     dataset: str = Field(description="a name of search.data.datasets, such as caltech101")
-    weights: str | None = Field(None, description="None: from scratch; DEFAULT: torchvision's; or a file")
+    hidden: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = Field(
+        (512, 64, 512), description="widths of mlp's hidden layers; a narrow one between wide ones is a bottleneck"
+    )
+    subset: int | None = Field(
+        None, ge=1, description="training images to use, class by class in proportion; None: all of the split"
+    )
+    weights: str | None = Field(None, description="None: from scratch; DEFAULT: the publisher's; or a file")
     epochs: int = Field(ge=1, description="passes over the training split")
     batch_size: int = Field(64, ge=1, description="images a step")
     optimizer: Literal["sgd", "adamw", "adam"] = Field("sgd", description="sgd, adamw or adam (betas 0.9 and 0.999)")

@@ -244,6 +244,8 @@ def parse_value(name: str, text: str) -> Any:
             value = None if text.lower() == "none" and _takes_none(name) else ast.literal_eval(text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         value = text
+    if name == "hidden" and (value is None or isinstance(value, int)):
+        return () if value is None else (value,)
     if name == "frozen" and not isinstance(value, tuple):
         return tuple(part for part in str(value or "").split(",") if part)
     return value

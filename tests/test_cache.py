@@ -233,3 +233,22 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", os.sep + "somewhere")
     assert cache.cache_root() == Path("/somewhere/.cache/search")
+
+
+def test_a_subset_is_stratified_nested_and_always_the_same() -> None:
+    (images,) = cache.load(Digits(Path()), None, ["train"])
+    before: set[str] = set()
+    counts = np.bincount(images.labels)
+    for count in (10, 100, 500, 897):
+        part = cache.subset(images, count)
+        assert len(part.labels) == len(set(part.names)) == count
+        assert before < set(part.names)  # a larger one holds every smaller one
+        before = set(part.names)
+        assert np.array_equal(part.pixels, images.pixels[[images.names.index(name) for name in part.names]])
+        assert all(abs(np.bincount(part.labels, minlength=10) - counts * count / 898) <= 1)
+        assert part.names == cache.subset(images, count).names
+    assert set(cache.subset(images, 10).labels) == set(range(10))
+    for whole in (None, 898, 10**6):
+        assert cache.subset(images, whole) is images
+    with pytest.raises(SearchError, match="subset=9: fewer images than the 10 classes"):
+        cache.subset(images, 9)

@@ -49,6 +49,8 @@ def test_a_giant_is_built_in_no_time(write: Write) -> None:
             "frozen='layer' matches no parameter of the model; did you",
         ),
         ("m=Choice(a=dict(model='cnn'), b=dict(model='alexnet', frozen=('0',)))", "frozen='0' matches no parameter"),
+        ("model='mlp', hidden=Choice(a=(64,), b=(64, 8)), frozen=('7',)", "frozen='7' matches no parameter"),
+        ("model=Choice('cnn', 'none.py:net')", "model='none.py:net': no file none.py"),
         ("model='cnn', weights=Choice(no=None, yes='w.pth')", "weights='w.pth': no such file"),
     ],
 )
@@ -67,7 +69,7 @@ def test_one_wrong_option_is_found_among_a_billion_combinations(write: Write) ->
 
 
 def test_weights_that_do_not_fit_are_found_before_any_trial(write: Write, tmp_path: Path) -> None:
-    torch.save(models.build("cnn", 5).state_dict(), tmp_path / "w.pth")
+    torch.save(models.build("cnn", 5, channels=1).state_dict(), tmp_path / "w.pth")  # grey, as the digits are
     check(write, "model='cnn', weights='w.pth'")
     with pytest.raises(SearchError, match=r"s.py: w.pth: not the weights of squeezenet1_0"):
         check(write, "model='squeezenet1_0', weights='w.pth'")
@@ -114,3 +116,17 @@ def test_images_are_decoded_once_for_each_size_and_progress_is_told(
     prepare(space, Path("data"), lambda *words: told.append(words))
     assert told == []  # the second time there is nothing to do
     assert {path for path in (tmp_path / "cache").rglob("*") if path.is_file()} == made
+
+
+def test_every_kind_of_model_is_built_for_the_images_that_it_will_see(write: Write) -> None:
+    write("own.py", "from torch import nn\ndef net(num_classes, channels): return nn.Conv2d(channels, num_classes, 8)")
+    hidden = "hidden=Choice(linear=(), one=(64,), bottleneck=(64, 8, 64))"
+    check(write, f"model=Choice('mlp', 'own.py:net', 'efficientnet_lite0'), {hidden}, subset=Choice(all=None, few=50)")
+    torch.save(models.build("mlp", 10, 1, side=8, hidden=(64,)).state_dict(), "w.pth")
+    check(write, "model='mlp', hidden=(64,), weights='w.pth'")  # fits 8 x 8 grey pixels only
+
+
+def test_a_subset_smaller_than_the_classes_is_found_before_any_trial(write: Write) -> None:
+    space = load_space(write("s.py", SPACE.replace("MORE", "model='cnn', subset=Choice(100, 9)")))
+    with pytest.raises(SearchError, match="subset=9: fewer images than the 10 classes"):
+        prepare(space, Path("data"), lambda *words: None)

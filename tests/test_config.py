@@ -15,6 +15,11 @@ SETTINGS: dict[str, Any] = dict(model="cnn", dataset="digits", epochs=3, lr=0.1,
 
 WRONG = [
     ("model", 3, "model=3: input should be a valid string"),
+    ("hidden", 512, "hidden=512: input should be a valid tuple"),
+    ("hidden", (512, 0), "hidden.1=0: input should be greater than or equal to 1"),
+    ("hidden", (512, 64.5), "hidden.1=64.5: input should be a valid integer"),
+    ("subset", 0, "subset=0: input should be greater than or equal to 1"),
+    ("subset", 10.0, "subset=10.0: input should be a valid integer"),
     ("weights", 3, "weights=3: input should be a valid string"),
     ("epochs", 0, "epochs=0: input should be greater than or equal to 1"),
     ("epochs", 2.0, "epochs=2.0: input should be a valid integer"),
@@ -71,6 +76,8 @@ def test_a_wrong_value_is_named_with_its_reason(name: str, value: Any, message: 
             "step_size": st.integers(1, 1000),
             "gamma": st.floats(0, 1, exclude_min=True),
             "frozen": st.lists(st.text()),
+            "hidden": st.lists(st.integers(1, 10**6)),
+            "subset": st.none() | st.integers(1, 10**9),
             "seed": st.integers(0, 2**32 - 1),
         }
     )
@@ -79,7 +86,7 @@ def test_what_check_value_takes_makes_a_config_that_json_gives_back(values: dict
     for name, value in values.items():
         check_value(name, value)
     config = make_config(SETTINGS | values)
-    assert config.frozen == tuple(values["frozen"])
+    assert (config.frozen, config.hidden) == (tuple(values["frozen"]), tuple(values["hidden"]))
     assert TrainConfig.model_validate_json(config.model_dump_json()) == config
 
 

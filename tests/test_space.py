@@ -223,3 +223,10 @@ def test_describe_tells_two_spaces_apart() -> None:
     assert SearchSpace(lr=Float(0, 1)).describe() != SearchSpace(lr=Float(0, 1, step=0.5)).describe()
     assert SearchSpace(g=Choice(a=1)).describe() != SearchSpace(g=Choice(a=2)).describe()
     assert SearchSpace(g=Choice(a=1)).describe() == {"g": "Choice(a=1)"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("512,64,512", (512, 64, 512)), ("(512,)", (512,)), ("128", (128,)), ("none", ()), ("()", ())]
+)
+def test_set_takes_widths_of_hidden_layers(text: str, value: tuple[int, ...]) -> None:
+    assert parse_value("hidden", text) == value

@@ -75,7 +75,7 @@ WRONG: list[tuple[str, str, str, str]] = [
     ("model", '"cnn"', '"alexnett"', "s.py: unknown model 'alexnett'; did you mean 'alexnet'?"),
     ("no model", '"cnn"', '"qqq"', "s.py: unknown model 'qqq'; known are alexnet, cnn, convnext_base, "),
     ("data set", '"digits"', '"digit"', "s.py: unknown dataset 'digit'; did you mean 'digits'?"),
-    ("no data set", '"digits"', '"qqq"', "s.py: unknown dataset 'qqq'; known are caltech101, digits"),
+    ("no data set", '"digits"', '"qqq"', "s.py: unknown dataset 'qqq'; known are caltech101, cifar10, cifar100"),
     ("no data", '"digits"', '"caltech101"', "s.py: no Caltech-101 in "),
     ("late option", '"cnn"', 'Choice("cnn", "alexnett")', "s.py: unknown model 'alexnett'"),
     ("frozen", "    epochs=2,", "    epochs=2, frozen=('9',),", "s.py: frozen='9' matches no parameter of the model"),

@@ -27,7 +27,9 @@ def space(request: pytest.FixtureRequest) -> SpaceFile:
 
 
 def test_there_are_space_files() -> None:
-    assert {"alexnet_caltech", "digits", "sklearn_digits"} <= {file.stem for file in FILES}
+    assert {"alexnet_caltech", "digits", "efficientnet_caltech", "mlp_cifar10", "sklearn_digits"} <= {
+        file.stem for file in FILES
+    }
 
 
 def test_its_docstring_says_what_it_searches(space: SpaceFile) -> None:
@@ -49,10 +51,12 @@ def test_every_combination_builds(space: SpaceFile, tmp_path: Path, monkeypatch:
     archive = tmp_path / "data" / "caltech101" / "101_ObjectCategories.tar.gz"
     archive.parent.mkdir(parents=True)
     archive.touch()
+    (tmp_path / "data" / "cifar-10-batches-py").mkdir()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     assert isinstance(space.space, SearchSpace)
     pretrained = {c["model"] for c in space.space.combinations() if c.get("weights") == "DEFAULT"}
+    pretrained.discard(zoo.LITE)  # a package carries these
     for model in pretrained:
         url = zoo._weights_of(model).url
         file = tmp_path / "torch" / "hub" / "checkpoints" / url.rpartition("/")[2]
@@ -90,3 +94,9 @@ def test_the_example_of_a_train_of_ones_own_trains() -> None:
     assert all(0.5 < epoch[loaded.metric] <= 1 for epoch in epochs)
     code = (SPACES / "sklearn_digits.py").read_text(encoding="utf-8").partition("def train")[2].strip().splitlines()
     assert len(code) <= 10
+
+
+def test_the_head_of_efficientnet_has_as_many_weights_as_its_docstring_says() -> None:
+    head = zoo.build("efficientnet_lite0", 101).get_submodule("classifier")
+    text = (SPACES / "efficientnet_caltech.py").read_text(encoding="utf-8")
+    assert f"{sum(p.numel() for p in head.parameters()):,}" in text

@@ -22,7 +22,7 @@ from torchvision.transforms import v2
 
 from search.config import Epoch, TrainConfig
 from search.data import cache
-from search.data.datasets import Digits, Split
+from search.data.datasets import Caltech101, Digits, Split
 from search.errors import SearchError
 from search.models import MODELS, build, image_spec
 from search.train import evaluate_test, train
@@ -89,6 +89,43 @@ def test_learns_the_digits() -> None:
     with torch.no_grad():
         expected = (model(x).argmax(1) == y).float().mean().item()
     assert evaluate_test(model, config(), device="cpu") == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("hidden", [(512, 64, 512), (256,)])
+def test_mlp_learns_the_digits_through_a_bottleneck_too(hidden: tuple[int, ...]) -> None:
+    epochs, model = run(config(model="mlp", hidden=hidden, epochs=12, lr=0.02, step_size=10))
+    assert epochs[-1].val_acc > 0.95
+    widths = [layer.out_features for layer in model.modules() if isinstance(layer, nn.Linear)]
+    assert widths == [*hidden, 10]
+
+
+def test_a_subset_trains_on_these_images_alone() -> None:
+    (images,) = cache.load(Digits(Path()), None, ["train"])
+    part = cache.subset(images, 64)
+    x = (torch.from_numpy(part.pixels.astype(np.float32)).permute(0, 3, 1, 2) / 255 - 0.305) / 0.376
+    ((epoch,), _) = run(config(epochs=1, batch_size=64, lr=1e-30, subset=64))
+    with torch.no_grad():
+        expected = F.cross_entropy(initial()(x), torch.from_numpy(part.labels)).item()
+        val_loss = F.cross_entropy(initial()(digits("val")[0]), digits("val")[1]).item()
+    assert epoch.train_loss == pytest.approx(expected, rel=1e-5)
+    assert epoch.val_loss == pytest.approx(val_loss, rel=1e-4)  # all of them
+
+
+def test_pretrained_features_tell_real_pictures_apart_and_random_ones_do_not(shared_data: Path, tmp_path: Path) -> None:
+    """A linear probe: four classes of Caltech-101, 12 training images each, the features frozen."""
+    source = Caltech101(shared_data)
+    names = [f"{c}/image_{i:04}.jpg" for c in ("beaver", "crab", "gerenuk", "rooster") for i in range(1, 21)]
+    for name, data in source.read(set(names)):
+        (tmp_path / "few" / name).parent.mkdir(parents=True, exist_ok=True)
+        assert isinstance(data, bytes)
+        (tmp_path / "few" / name).write_bytes(data)
+    accuracy = {}
+    for weights in ("DEFAULT", None):
+        made = config(model="efficientnet_lite0", weights=weights, frozen=("features",), epochs=4, batch_size=16)
+        made = made.model_copy(update={"dataset": f"imagefolder:{tmp_path / 'few'}"})
+        accuracy[weights] = list(train(made, device="cpu"))[-1].val_acc
+    assert accuracy["DEFAULT"] >= 0.9
+    assert accuracy[None] <= 0.6
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

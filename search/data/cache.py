@@ -17,7 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
-from search.data.datasets import Item, Source, Split, decode
+from search.data.source import Item, Source, Split, decode
 from search.errors import SearchError
 
 _VERSION = 1  # of the arrays' making: raise it when their content changes for the same source
@@ -61,6 +61,30 @@ def load(source: Source, size: int | None, splits: Sequence[Split], progress: Pr
         return [_open(home / split) for split in splits]
     except OSError as error:
         raise SearchError(f"the image cache {home} cannot be used: {error}") from None
+
+
+def subset(images: Images, count: int | None) -> Images:
+    """`count` of the images, in memory, class by class in proportion; all of them if it is None or there are no more.
+
+    Always the same ones, and a smaller subset is part of every larger one. Each class has an image before any
+    has its share; raises SearchError if `count` is too few for that.
+    """
+    check_subset(images, count)
+    if count is None or count >= len(images.labels):
+        return images
+    order = np.random.RandomState(0).permutation(len(images.labels))  # its numbers never change between versions
+    place = np.empty(len(order))  # of each image among those of its class, a fraction
+    for label in range(len(images.classes)):
+        own = order[images.labels[order] == label]
+        place[own] = np.arange(len(own)) / max(len(own), 1)
+    rows = np.sort(order[np.argsort(place[order], kind="stable")[:count]])
+    return Images(images.pixels[rows], images.labels[rows], images.classes, tuple(images.names[row] for row in rows))
+
+
+def check_subset(images: Images, count: int | None) -> None:
+    """Raise SearchError if `count` of the images cannot hold one of each class."""
+    if count is not None and count < len(images.classes):
+        raise SearchError(f"subset={count}: fewer images than the {len(images.classes)} classes")
 
 
 def _open(folder: Path) -> Images:

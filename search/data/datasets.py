@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import tarfile
 import zipfile
 import zlib
@@ -13,52 +12,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
+from search.data.folders import Food101, ImageFolder
+from search.data.published import CIFAR10, CIFAR100, FashionMNIST
+from search.data.source import Item, Source, Split, decode, fingerprint_of, stratified
 from search.errors import SearchError, nearest
 
-Split = Literal["train", "val", "test"]
-
-
-class Item(NamedTuple):
-    """One image: its name in the source, and its class's index."""
-
-    name: str
-    label: int
-
-
-class Source(Protocol):
-    """Where a data set's images come from. Opening one is cheap and fails if the data are not there."""
-
-    native: ClassVar[int]
-    """Pixels of the square that models without a size of their own see."""
-    mode: ClassVar[str]
-    """Pillow's name for the channels of such an image: L or RGB."""
-    mean: ClassVar[tuple[float, ...]]
-    std: ClassVar[tuple[float, ...]]
-
-    def fingerprint(self) -> str:
-        """Changes when the images or the splits do."""
-
-    def splits(self) -> tuple[list[str], dict[Split, list[Item]]]:
-        """The class names, in the order of their index, and the items of each split."""
-
-    def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
-        """The named images, in the source's order: encoded, or as pictures."""
-
-    def place(self, name: str) -> str:
-        """Where a person finds the named image."""
-
-
-def stratified(labels: list[int], part: float | int, seed: int = 0) -> tuple[list[int], list[int]]:
-    """Split indices in two, `part` of them in the second, class by class in proportion."""
-    from sklearn.model_selection import train_test_split  # late: it takes seconds to import
-
-    first, second = train_test_split(range(len(labels)), test_size=part, stratify=labels, random_state=seed)
-    return sorted(first), sorted(second)
+__all__ = ["DATASETS", "Caltech101", "Digits", "Item", "Source", "Split", "decode", "open_source", "stratified"]
 
 
 class Digits:
@@ -135,9 +99,7 @@ class Caltech101:
             with self.source.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         else:
-            for path in sorted(self.source.glob("*/*")):
-                stat = path.stat()
-                digest.update(f"{path.relative_to(self.source)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+            digest.update(fingerprint_of(self.source, self.source.glob("*/*")).encode())
         return digest.hexdigest()
 
     def _listings(self) -> list[Path]:
@@ -233,8 +195,18 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return file.read() if file else b""
 
 
-DATASETS: dict[str, Callable[[Path], Source]] = {"caltech101": Caltech101, "digits": Digits}
+DATASETS: dict[str, Callable[[Path], Source]] = {
+    "caltech101": Caltech101,
+    "cifar10": CIFAR10,
+    "cifar100": CIFAR100,
+    "digits": Digits,
+    "fashion_mnist": FashionMNIST,
+    "food101": Food101,
+}
 """Name to open(data root)."""
+
+FOLDER = "imagefolder:"
+"""Before the path of a folder of one's own pictures, from the data root or absolute."""
 
 
 def open_source(name: str, root: Path) -> Source:
@@ -242,13 +214,8 @@ def open_source(name: str, root: Path) -> Source:
 
     Raises SearchError: an unknown name, or what to download and where to put it.
     """
+    if name.startswith(FOLDER):
+        return ImageFolder(root / name.removeprefix(FOLDER))
     if name not in DATASETS:
-        raise SearchError(f"unknown dataset {name!r}{nearest(name, set(DATASETS))}")
+        raise SearchError(f"unknown dataset {name!r}{nearest(name, {*DATASETS, f'{FOLDER}DIR'})}")
     return DATASETS[name](root)
-
-
-def decode(data: bytes | Image.Image) -> Image.Image:
-    """The picture in `data`, whole; raises OSError or ValueError if it is broken."""
-    image = data if isinstance(data, Image.Image) else Image.open(io.BytesIO(data))
-    image.load()
-    return image

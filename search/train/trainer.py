@@ -46,11 +46,11 @@ class Data:
         side = images.pixels.shape[1]
         first = (side - crop) // 2
         window = slice(first, first + crop)
-        self._crop = crop
         self._whole = images.pixels if device == "cpu" else torch.from_numpy(np.array(images.pixels)).to(device)
         self._centre = self._whole[:, window, window]
         self.labels = torch.from_numpy(images.labels).to(device)
         self.channels = images.pixels.shape[3]
+        self.side = crop
         self._scale = 1 / (255 * torch.tensor(std, device=device)).view(-1, 1, 1)
         self._shift = -(torch.tensor(mean, device=device) / torch.tensor(std, device=device)).view(-1, 1, 1)
 
@@ -71,7 +71,7 @@ class Data:
         else:
             pixels = torch.from_numpy(source[index.numpy()])
         if augment is not None:
-            pixels = augment(pixels, self._crop)
+            pixels = augment(pixels, self.side)
         x = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=memory_format)
         return x.mul_(self._scale).add_(self._shift), self.labels[index]
 
@@ -82,13 +82,17 @@ def default_data_root() -> Path:
 
 
 @lru_cache(maxsize=4)
-def load_data(model: str, dataset: str, root: Path, device: str, splits: tuple[Split, ...]) -> tuple[Data, ...]:
-    """The splits of `dataset` as `model` wants to see them; kept by the process from trial to trial."""
+def load_data(
+    model: str, dataset: str, root: Path, device: str, splits: tuple[Split, ...], subset: int | None = None
+) -> tuple[Data, ...]:
+    """The splits of `dataset` as `model` wants to see them, of training `subset` images; kept from trial to trial."""
     check_name(model)
     source = open_source(dataset, root)
     spec = image_spec(model)
     images = cache.load(source, spec.resize if spec else None, splits)
     crop, mean, std = (spec.crop, spec.mean, spec.std) if spec else (source.native, source.mean, source.std)
+    if "train" in splits:
+        images[splits.index("train")] = cache.subset(images[splits.index("train")], subset)
     return tuple(Data(split, crop, mean, std, device) for split in images)
 
 
@@ -112,7 +116,8 @@ def train(
     """
     place = settle(config.precision, device, threads)
     root = Path(data_root) if data_root else default_data_root()
-    train_data, val_data = load_data(config.model, config.dataset, root, place.device, ("train", "val"))
+    splits: tuple[Split, ...] = ("train", "val")
+    train_data, val_data = load_data(config.model, config.dataset, root, place.device, splits, config.subset)
     learner = Learner(config, train_data, place)
     order = torch.Generator().manual_seed(config.seed)
     for number in range(1, config.epochs + 1):
@@ -147,7 +152,9 @@ class Learner:
     def __init__(self, config: TrainConfig, data: Data, place: Place) -> None:
         self.config, self.data, self.place = config, data, place
         torch.manual_seed(config.seed)
-        self.model = build(config.model, len(data.classes), data.channels, config.weights)
+        self.model = build(
+            config.model, len(data.classes), data.channels, config.weights, data.side, config.hidden
+        )
         if config.dropout is not None:
             set_dropout(self.model, config.model, config.dropout)
         freeze(self.model, config.frozen)
