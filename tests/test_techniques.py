@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from search.errors import SearchError
 from search.models import MODELS
-from search.train.device import settle
+from search.train.device import Place, settle
 from search.train.trainer import Learner, evaluate, load_data
 
 
@@ -105,6 +105,23 @@ def test_clipping_by_the_norm_seen(clip: float, monkeypatch: pytest.MonkeyPatch)
     assert norm > 0.05
     made.step(first)
     assert seen == pytest.approx([min(norm, clip)], rel=1e-4)
+
+
+def test_scaled_gradients_are_clipped_as_they_are_and_a_step_that_overflows_is_left_out() -> None:
+    """fp16's scaler on a CPU, which `settle` refuses for training: here it is the arithmetic that counts."""
+    made = config(schedule="cosine", grad_clip=0.05, step_size=None, gamma=None)
+    (data,) = load_data("cnn", "digits", Path("data"), "cpu", ("train",))
+    scaled = Learner(made, data, Place("cpu", "fp16", 1))
+    scaled.begin(1)
+    before, first = weights(scaled.model), batches(0, 32)[0]
+    scaled._scaler._init_scale = 2.0**40  # overflows at once
+    scaled.step(first)
+    assert all(torch.equal(value, before[name]) for name, value in weights(scaled.model).items())
+    for _ in range(40):
+        scaled.step(first)
+    now = weights(scaled.model)
+    moved = torch.cat([(now[name] - value).flatten() for name, value in before.items()]).norm().item()
+    assert 0 < moved < 41 * 0.05 * 0.05 * 10  # steps, lr, the clipped norm, and what momentum 0.9 adds up to
 
 
 def test_label_smoothing_by_hand() -> None:

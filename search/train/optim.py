@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import (
@@ -32,7 +33,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     if config.optimizer == "adam":
         return Adam(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
     nesterov = config.nesterov and config.momentum > 0  # torch refuses it without momentum, where it changes nothing
-    return SGD(
+    sgd = SGD(
         groups,
         lr=config.lr,
         momentum=config.momentum,
@@ -40,6 +41,12 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
         nesterov=nesterov,
         fused=True,
     )
+    if config.momentum > 0:
+        # A velocity of zero gives the first step that torch takes without one. But torch's fused SGD keeps memory that
+        # nobody filled if the gradient scaler leaves the first step out, and fails if a layer thaws beside older ones.
+        for parameter in (p for group in groups for p in group["params"]):
+            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return sgd
 
 
 def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
@@ -50,7 +57,7 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
     """
     trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     layers = [list(trainable.values())]
-    if config.layer_decay > 1 or config.gradual_unfreeze:  # torch's fused SGD needs groups that begin as a whole
+    if config.layer_decay > 1:
         layers = [[p for name, p in trainable.items() if within(name, group)] for group in layer_groups(model)]
     found: list[dict[str, Any]] = []
     for depth, parameters in zip(reversed(range(len(layers))), layers, strict=True):
