@@ -231,7 +231,7 @@ def _takes_none(name: str) -> bool:
     try:
         check_value(name, None)
     except SearchError:
-        return name == "frozen"
+        return name in ("frozen", "hidden")
     except KeyError:  # a name of the user's own
         return True
     return True

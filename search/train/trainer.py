@@ -152,9 +152,7 @@ class Learner:
     def __init__(self, config: TrainConfig, data: Data, place: Place) -> None:
         self.config, self.data, self.place = config, data, place
         torch.manual_seed(config.seed)
-        self.model = build(
-            config.model, len(data.classes), data.channels, config.weights, data.side, config.hidden
-        )
+        self.model = build(config.model, len(data.classes), data.channels, config.weights, data.side, config.hidden)
         if config.dropout is not None:
             set_dropout(self.model, config.model, config.dropout)
         freeze(self.model, config.frozen)
