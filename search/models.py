@@ -111,9 +111,14 @@ def names() -> list[str]:
     return [*MODELS, "mlp", LITE, *_zoo().list_models(module=_zoo())]
 
 
+def _takes_any_size(model: str) -> bool:
+    """Whether `model` sees a data set's images as they are; such models have no published weights."""
+    return model in MODELS or model == "mlp" or _is_file(model)
+
+
 def image_spec(model: str) -> ImageSpec | None:
     """The input that a model's weights were made for (their metadata); None: the images as they are."""
-    if model in MODELS or model == "mlp" or _is_file(model):
+    if _takes_any_size(model):
         return None
     if model == LITE:
         return _LITE_SPEC
@@ -278,7 +283,7 @@ def weights_file(model: str, weights: str) -> Path:
         return Path(weights)
     if model == LITE:
         return _lite_file()
-    if model in MODELS or model == "mlp" or _is_file(model):
+    if _takes_any_size(model):
         raise SearchError(f"weights='DEFAULT': {model!r} has no pretrained weights; --set weights=scratch goes without")
     url: str = _weights_of(model).url
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,7 @@ SPACE = """
 """
 
 
-@pytest.fixture(autouse=True)
-def torch_threads(sys_path: None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads")
 
 
 @pytest.fixture
