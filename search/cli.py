@@ -35,6 +35,14 @@ Reports = Annotated[Path, typer.Option("--reports", help="The folder that report
 StudyName = Annotated[
     str, typer.Argument(metavar="STUDY", help="The study's name; of `search run`, the space file's stem.")
 ]
+CacheSize = Annotated[
+    str,
+    typer.Option(
+        "--cache-size",
+        envvar="SEARCH_CACHE_SIZE",
+        help="Disk for what frozen layers make of the images, computed once for all trials: 500M, 20G; 0 keeps none.",
+    ),
+]
 DEFAULT_STORAGE = "sqlite:///studies.db"
 
 
@@ -67,6 +75,7 @@ def run(
     storage: Storage = DEFAULT_STORAGE,
     data_root: DataRoot = Path("data"),
     reports: Reports = Path("reports"),
+    cache_size: CacheSize = "20G",
     verbose: Annotated[bool, typer.Option("--verbose", help="Let Ray talk.")] = False,
 ) -> None:
     """Run the search that a space file describes, or go on with it; then write its report and best config."""
@@ -87,6 +96,7 @@ def run(
         reports,
         verbose,
         same_command(),
+        _bytes(cache_size),
     )
     raise typer.Exit(run_search(options))
 
@@ -98,6 +108,13 @@ def _seconds(text: str | None) -> float | None:
     if not match or float(match[1]) == 0:
         raise SearchError(f"--timeout {text}: write a time such as 90s, 30m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
+    if not match:
+        raise SearchError(f"--cache-size {text}: write a size such as 500M or 20G")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2] or " "))
 
 
 @app.command()
@@ -139,11 +156,12 @@ def train(
     ],
     storage: Storage = DEFAULT_STORAGE,
     data_root: DataRoot = Path("data"),
+    cache_size: CacheSize = "20G",
 ) -> None:
     """Train a best config again from nothing; print validation and, once, test accuracy; write the model beside it."""
     from search.retrain import retrain
 
-    retrain(best, storage, data_root.resolve(), typer.echo)
+    retrain(best, storage, data_root.resolve(), _bytes(cache_size), typer.echo)
 
 
 def main() -> None:

@@ -44,6 +44,7 @@ class Options:
     reports: Path
     verbose: bool
     again: str
+    cache_size: int
 
 
 def run_search(options: Options) -> int:
@@ -103,7 +104,7 @@ def _engine(driver: Driver, progress: Progress, options: Options, console: Conso
 
         console.print(f"one trial at a time, in this process{_device_note(driver, cores)}", highlight=False)
         with progress.shown():
-            inline.run(driver, Workplace(str(options.data_root), "auto", cores, own_train))
+            inline.run(driver, Workplace(str(options.data_root), "auto", cores, own_train, options.cache_size))
         return
     from search.engine import tune
 
@@ -113,7 +114,8 @@ def _engine(driver: Driver, progress: Progress, options: Options, console: Conso
         resources, slots, threads = tune.plan(wanted.get("cpus"), wanted.get("gpus"))
         where = f"{resources.gpus:g} GPU a trial" if resources.gpus else f"no GPU: training on {cores} CPU cores"
         console.print(f"{where}, {slots} trials side by side, CPU threads of each: {threads}", highlight=False)
-        workplace = Workplace(str(options.data_root), "cuda" if resources.gpus else "cpu", threads, own_train)
+        device = "cuda" if resources.gpus else "cpu"
+        workplace = Workplace(str(options.data_root), device, threads, own_train, options.cache_size)
         with progress.shown():
             tune.run(driver, workplace, resources, slots, temp)
 
