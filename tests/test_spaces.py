@@ -13,6 +13,7 @@ from search import Choice, SearchSpace, TrainConfig
 from search import models as zoo
 from search.check import preflight
 from search.config import make_config
+from search.models.zoo import weights_of
 from search.spacefile import SpaceFile, load_space
 
 SPACES = Path(__file__).resolve().parent.parent / "spaces"
@@ -58,7 +59,7 @@ def test_every_combination_builds(space: SpaceFile, tmp_path: Path, monkeypatch:
     pretrained = {c["model"] for c in space.space.combinations() if c.get("weights") == "DEFAULT"}
     pretrained.discard(zoo.LITE)  # a package carries these
     for model in pretrained:
-        url = zoo._weights_of(model).url
+        url = weights_of(model).url
         file = tmp_path / "torch" / "hub" / "checkpoints" / url.rpartition("/")[2]
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.save(zoo.build(model, 1000).state_dict(), file)
