@@ -136,8 +136,16 @@ def _device_note(driver: Driver, cores: int) -> str:
 def _check_and_prepare(space: SpaceFile, data_root: Path, console: Console) -> None:
     """Build every model once, and decode the images, with a bar if there is anything to decode."""
     from search import check  # late: it imports torch, which a train() of the user's own may have no use for
+    from search.data.cache import cache_root
+    from search.data.mounts import network_type
 
     check.preflight(space, data_root)
+    kind = network_type(cache_root())
+    if kind:
+        note = f"the image cache {cache_root()} is on a network file system ({kind}), and training reads from it: "
+        console.print(
+            f"{note}XDG_CACHE_HOME=DIR puts it on a local disk", markup=False, highlight=False, soft_wrap=True
+        )
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("decoding images", visible=False)
 

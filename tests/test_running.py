@@ -16,6 +16,7 @@ import torch
 from optuna.trial import TrialState
 
 from search import study as studies
+from search.data import mounts
 
 pytestmark = pytest.mark.usefixtures("sys_path")
 Write = Callable[[str, str], Path]
@@ -26,6 +27,12 @@ from pathlib import Path
 from search import Choice, Float, SearchSpace
 space = SearchSpace(x=Float(0, 1), kind=Choice("plain", "odd"))
 metric, trials = "score", 2
+"""
+DIGITS = """
+from search import Float, SearchSpace
+space = SearchSpace(model="cnn", dataset="digits", epochs=1, lr=Float(0.01, 0.3), batch_size=64,
+                    step_size=1, gamma=0.1, precision="fp32")
+trials = 1
 """
 PLAIN = """
 def train(config):
@@ -94,19 +101,25 @@ def test_a_search_on_few_images_hands_its_best_to_the_next(cli: Any, write: Writ
     assert [trial.number for trial in trials()] == [0, 1, 2, 3, 4]
 
 
+def test_a_cache_on_a_network_is_named_with_the_remedy(
+    cli: Any, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("space.py", DIGITS)
+    monkeypatch.setattr(mounts, "_MOUNTS", write("mounts", f"nas:/home {tmp_path} nfs4 rw 0 0\n"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    status, out, _ = cli(*RUN)
+    assert status == 0
+    where = f"the image cache {tmp_path}/cache/search is on a network file system (nfs4)"
+    assert f"{where}, and training reads from it: XDG_CACHE_HOME=DIR puts it on a local disk\n" in out
+
+
 def test_the_best_of_an_earlier_study_go_before_hand_tuned_rows(cli: Any, write: Write) -> None:
-    text = """
-        from search import Float, SearchSpace
-        space = SearchSpace(model="cnn", dataset="digits", epochs=1, lr=Float(0.01, 0.3), batch_size=64,
-                            step_size=1, gamma=0.1, precision="fp32")
-        trials = 1
-    """
     head = "name,model,pretrained,trained_layers,lr,momentum,weight_decay,num_epochs,step_size,gamma"
     head += ",training_loss_at_last_step,validation_acc,testing_acc"
     write("rows.csv", f"{head}\nMine,cnn,false,all,0.05,0.9,0,1,1,0.1,1.0,0.5,\n")
-    write("space.py", text)
+    write("space.py", DIGITS)
     assert cli(*RUN, "--name", "broad").status == 0
-    write("space.py", text.replace("trials = 1", "trials, baselines = 2, 'rows.csv'"))
+    write("space.py", DIGITS.replace("trials = 1", "trials, baselines = 2, 'rows.csv'"))
     assert cli(*RUN, "--from", "broad").status == 0
     assert [sorted(trial.user_attrs.keys() & {"from", "baseline"}) for trial in trials()] == [["from"], ["baseline"]]
 
