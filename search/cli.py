@@ -35,21 +35,25 @@ Reports = Annotated[Path, typer.Option("--reports", help="The folder that report
 StudyName = Annotated[
     str, typer.Argument(metavar="STUDY", help="The study's name; of `search run`, the space file's stem.")
 ]
+SpacePath = Annotated[Path, typer.Argument(metavar="SPACE", help="The space file, such as spaces/digits.py.")]
+Epochs = Annotated[int | None, typer.Option(help="Short for --set epochs=N.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Fix a setting; a Choice by its option's label."),
+]
+Name = Annotated[str | None, typer.Option(help="The study's name. [default: the space file's stem]")]
 DEFAULT_STORAGE = "sqlite:///studies.db"
 
 
 @app.command()
 def run(
-    space: Annotated[Path, typer.Argument(metavar="SPACE", help="The space file, such as spaces/digits.py.")],
+    space: SpacePath,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials the study shall have, earlier ones included.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Fix a setting; a Choice by its option's label."),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="The study's name. [default: the space file's stem]")] = None,
+    epochs: Epochs = None,
+    set_: Set = None,
+    name: Name = None,
     timeout: Annotated[
         str | None, typer.Option(help="Stop after so long: 90s, 30m, 2h. The same command goes on.")
     ] = None,
@@ -72,10 +76,9 @@ def run(
     """Run the search that a space file describes, or go on with it; then write its report and best config."""
     from search.running import Options, run_search
 
-    overrides = [*(set_ or []), *([f"epochs={epochs}"] if epochs is not None else [])]
     options = Options(
         space,
-        overrides,
+        _overrides(set_, epochs),
         trials,
         name,
         _seconds(timeout),
@@ -91,6 +94,10 @@ def run(
     raise typer.Exit(run_search(options))
 
 
+def _overrides(set_: list[str] | None, epochs: int | None) -> list[str]:
+    return [*(set_ or []), *([f"epochs={epochs}"] if epochs is not None else [])]
+
+
 def _seconds(text: str | None) -> float | None:
     if text is None:
         return None
@@ -98,6 +105,23 @@ def _seconds(text: str | None) -> float | None:
     if not match or float(match[1]) == 0:
         raise SearchError(f"--timeout {text}: write a time such as 90s, 30m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+@app.command()
+def check(
+    space: SpacePath,
+    epochs: Epochs = None,
+    set_: Set = None,
+    name: Name = None,
+    data_root: DataRoot = Path("data"),
+) -> None:
+    """Look at a space before it costs hours: images, labels, learning rates, memory; exit status 1 if a check fails.
+
+    Pictures go to runs/STUDY/check. The test split is not read.
+    """
+    from search.check.doctor import check_space
+
+    raise typer.Exit(check_space(space, _overrides(set_, epochs), name, data_root.resolve()))
 
 
 @app.command()

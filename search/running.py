@@ -129,16 +129,19 @@ def _device_note(driver: Driver, cores: int) -> str:
 
 def _check_and_prepare(space: SpaceFile, data_root: Path, console: Console) -> None:
     """Build every model once, and decode the images, with a bar if there is anything to decode."""
-    from search import check  # late: it imports torch, which a train() of the user's own may have no use for
+    from search.check.preflight import (
+        preflight,
+        prepare,
+    )  # late: it imports torch, which a train() of the user's own may have no use for
 
-    check.preflight(space, data_root)
+    preflight(space, data_root)
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("decoding images", visible=False)
 
         def advance(dataset: str, done: int, total: int) -> None:
             bar.update(task, description=f"decoding {dataset}", completed=done, total=total, visible=True)
 
-        check.prepare(space, data_root, advance)
+        prepare(space, data_root, advance)
 
 
 def _finish(study: Study, options: Options) -> None:
