@@ -23,7 +23,9 @@ from search.train.trainer import EVAL_BATCH, Data, Learner, load_data
 
 GIB = 2**30
 SECONDS = 8.0
-"""For steps after the first two."""
+"""For the steps after the first."""
+PATIENCE = 90.0
+"""Seconds, for all of it."""
 
 
 def check(case: Case, batch_size: int) -> list[Finding]:
@@ -33,9 +35,14 @@ def check(case: Case, batch_size: int) -> list[Finding]:
     """
     config = case.config.model_copy(update={"batch_size": batch_size})
     job = {"config": config.model_dump_json(), "root": str(case.root), "device": case.place.device}
-    done = subprocess.run(
-        [sys.executable, "-m", "search.check.cost"], input=json.dumps(job), capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "search.check.cost"]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(job), capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        seen = f"a step of {batch_size} images was not done after {PATIENCE:.0f} s"
+        return [Finding("warn", "memory", seen, "not measured; try a smaller batch_size or a faster device")]
     if done.returncode:
         said = (done.stderr.strip() or "no message").splitlines()[-1]
         why = "it was killed, as where memory runs out" if done.returncode < 0 else said
@@ -89,15 +96,15 @@ def measure(config: TrainConfig, root: Path, device: str) -> dict[str, Any]:
     learner.begin(1)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(config.seed))
     batches = [batch for batch in order.split(config.batch_size) if len(batch) == min(config.batch_size, len(train))]
-    steps, begin = 0, time.perf_counter()
-    for number in range(2 + 20):
-        if number == 2:  # the first steps allocate
-            begin = time.perf_counter()
+    begin = _now(device)
+    learner.step(batches[0])  # which allocates
+    step = _now(device) - begin
+    begin = _now(device)
+    for number in range(1, 21 if step < SECONDS else 1):
         learner.step(batches[number % len(batches)])
-        steps = number - 1
-        if number >= 2 and _now(device) - begin > SECONDS:
+        step = (_now(device) - begin) / number
+        if step * (number + 1) > SECONDS:
             break
-    step = (_now(device) - begin) / max(steps, 1)
     load = _loading(config, train, batches, learner)
     learner.result.eval()
     with torch.no_grad(), place.autocast():

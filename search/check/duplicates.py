@@ -82,6 +82,8 @@ def _near(train: cache.Images, val: cache.Images, end: float) -> tuple[list[tupl
     """Pairs (training row, validation row) of images that look the same, and whether there was time for all."""
     ours, rows, done = thumbnails(train, end)
     theirs, others, also = thumbnails(val, end)
+    if not len(ours) or not len(theirs):
+        return [], done and also
     hashes = [_hash(some) for some in (ours, theirs)]
     flat = [_standardised(some) for some in (ours, theirs)]
     pairs: list[tuple[int, int]] = []

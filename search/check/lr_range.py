@@ -26,6 +26,7 @@ class Sweep:
     rates: NDArray[np.float64]
     losses: NDArray[np.float64]
     batch: int
+    planned: int = STEPS
 
     def smooth(self) -> NDArray[np.float64]:
         """The losses as medians of five, then means of three: one bad batch is no turn."""
@@ -59,6 +60,12 @@ def check(case: Case, space: tuple[float, float]) -> Finding:
     how = f"{len(sweep.rates)} steps of {sweep.batch} images, {path}"
     if useful is None:
         seen = f"the loss falls at no rate from {sweep.rates[0]:.1g} to {sweep.rates[-1]:.2g} ({how})"
+        if space[0] >= sweep.rates[-1] and len(sweep.rates) > 1 and sweep.rates[-1] < max(HIGHEST, space[1]):
+            remedy = f"every trial would diverge: rates below {_round(float(sweep.rates[-1])):g}"
+            return Finding("FAIL", "lr range", seen, remedy)
+        if sweep.planned < STEPS:
+            remedy = f"in {SECONDS:.0f} s there were too few steps to tell; a faster device shows more"
+            return Finding("warn", "lr range", seen, remedy)
         return Finding("warn", "lr range", seen, "see the other lines: the model, the labels or what is frozen")
     return judge(useful, space, how)
 
@@ -104,7 +111,7 @@ def run(learner: Learner, case: Case, highest: float) -> Sweep:
         losses.append(learner.step(index).item())
         if not math.isfinite(losses[-1]) or losses[-1] > 4 * max(losses[:5]) + 1:
             break
-    return Sweep(rates[: len(losses)], np.array(losses), batch)
+    return Sweep(rates[: len(losses)], np.array(losses), batch, steps)
 
 
 def _affordable(case: Case) -> tuple[int, int]:
@@ -137,7 +144,7 @@ def find(sweep: Sweep) -> Useful | None:
     fall = start - float(loss[bottom])
     if fall < max(0.02 * start, waver):
         return None
-    above = np.flatnonzero(loss[: bottom + 1] > start - 0.1 * fall)
+    above = np.flatnonzero(loss[: bottom + 1] > start - 0.05 * fall)
     low = int(above[-1]) + 1 if len(above) else 0
     back = np.flatnonzero(loss[bottom:] > start)
     diverges = sweep.rates[bottom + int(back[0])] if len(back) else sweep.rates[-1]
