@@ -17,8 +17,8 @@ pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads")
 Write = Callable[[str, str], Path]
 SPACE = """\
 from search import Choice, Float, SearchSpace
-space = SearchSpace(model="cnn", dataset="DATA", epochs=2, batch_size=32, lr=Float(LR, log=True), step_size=1, gamma=1.0,
-                    precision="fp32", MORE)
+space = SearchSpace(model="cnn", dataset="DATA", epochs=2, batch_size=32, lr=Float(LR, log=True), step_size=1,
+                    gamma=1.0, precision="fp32", MORE)
 """
 
 
