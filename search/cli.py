@@ -43,24 +43,29 @@ CacheSize = Annotated[
         help="Disk for what frozen layers make of the images, computed once for all trials: 500M, 20G; 0 keeps none.",
     ),
 ]
+SpacePath = Annotated[Path, typer.Argument(metavar="SPACE", help="The space file, such as spaces/digits.py.")]
+Epochs = Annotated[int | None, typer.Option(help="Short for --set epochs=N.")]
+Subset = Annotated[
+    int | None, typer.Option(help="Short for --set subset=N: train on N images, to search broadly first.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Fix a setting; a Choice by its option's label."),
+]
+Name = Annotated[str | None, typer.Option(help="The study's name. [default: the space file's stem]")]
 DEFAULT_STORAGE = "sqlite:///studies.db"
 
 
 @app.command()
 def run(
-    space: Annotated[Path, typer.Argument(metavar="SPACE", help="The space file, such as spaces/digits.py.")],
+    space: SpacePath,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials the study shall have, earlier ones included.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
-    subset: Annotated[
-        int | None, typer.Option(help="Short for --set subset=N: train on N images, to search broadly first.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Fix a setting; a Choice by its option's label."),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="The study's name. [default: the space file's stem]")] = None,
+    epochs: Epochs = None,
+    subset: Subset = None,
+    set_: Set = None,
+    name: Name = None,
     from_: Annotated[
         str | None,
         typer.Option("--from", metavar="STUDY", help="Begin with the ten best configs of another study."),
@@ -88,11 +93,9 @@ def run(
     """Run the search that a space file describes, or go on with it; then write its report and best config."""
     from search.running import Options, run_search
 
-    short = {"epochs": epochs, "subset": subset}
-    overrides = [*(set_ or []), *(f"{setting}={value}" for setting, value in short.items() if value is not None)]
     options = Options(
         space,
-        overrides,
+        _overrides(set_, epochs, subset),
         trials,
         name,
         from_,
@@ -110,6 +113,11 @@ def run(
     raise typer.Exit(run_search(options))
 
 
+def _overrides(set_: list[str] | None, epochs: int | None, subset: int | None) -> list[str]:
+    short = {"epochs": epochs, "subset": subset}
+    return [*(set_ or []), *(f"{setting}={value}" for setting, value in short.items() if value is not None)]
+
+
 def _seconds(text: str | None) -> float | None:
     if text is None:
         return None
@@ -124,6 +132,24 @@ def _bytes(text: str) -> int:
     if not match:
         raise SearchError(f"--cache-size {text}: write a size such as 500M or 20G")
     return int(float(match[1]) * 1024 ** " KMGT".index(match[2] or " "))
+
+
+@app.command()
+def check(
+    space: SpacePath,
+    epochs: Epochs = None,
+    subset: Subset = None,
+    set_: Set = None,
+    name: Name = None,
+    data_root: DataRoot = Path("data"),
+) -> None:
+    """Look at a space before it costs hours: images, labels, learning rates, memory; exit status 1 if a check fails.
+
+    Pictures go to runs/STUDY/check. The test split is not read.
+    """
+    from search.check.doctor import check_space
+
+    raise typer.Exit(check_space(space, _overrides(set_, epochs, subset), name, data_root.resolve()))
 
 
 @app.command()

@@ -137,11 +137,12 @@ def _device_note(driver: Driver, cores: int) -> str:
 
 def _check_and_prepare(space: SpaceFile, data_root: Path, console: Console) -> None:
     """Build every model once, and decode the images, with a bar if there is anything to decode."""
-    from search import check  # late: it imports torch, which a train() of the user's own may have no use for
+    # late: it imports torch, which a train() of the user's own may have no use for
+    from search.check.preflight import preflight, prepare
     from search.data.cache import cache_root
     from search.data.mounts import network_type
 
-    check.preflight(space, data_root)
+    preflight(space, data_root)
     kind = network_type(cache_root())
     if kind:
         note = f"the image cache {cache_root()} is on a network file system ({kind}), and training reads from it: "
@@ -154,7 +155,7 @@ def _check_and_prepare(space: SpaceFile, data_root: Path, console: Console) -> N
         def advance(dataset: str, done: int, total: int) -> None:
             bar.update(task, description=f"decoding {dataset}", completed=done, total=total, visible=True)
 
-        check.prepare(space, data_root, advance)
+        prepare(space, data_root, advance)
 
 
 def _finish(study: Study, options: Options) -> None:

@@ -13,7 +13,7 @@ from optuna.trial import FixedTrial
 
 from search import Choice, SearchSpace, TrainConfig
 from search import models as zoo
-from search.check import preflight
+from search.check.preflight import preflight
 from search.config import make_config
 from search.models.zoo import weights_of
 from search.spacefile import SpaceFile, load_space

@@ -29,6 +29,7 @@ class Batches(Protocol):
 
     labels: Tensor
     """(N,), int64, on the device."""
+    classes: tuple[str, ...]
 
     def __len__(self) -> int:
         """The number of images, N."""
@@ -107,7 +108,7 @@ class Activations:
 
     def __init__(self, values: Tensor, data: Data, views: int, channels_last: bool) -> None:
         """`values`: (views x N, ...), all images in the first view, then all in the second."""
-        self.labels = data.labels
+        self.labels, self.classes = data.labels, data.classes
         self._values, self._views, self._channels_last = values, views, channels_last
 
     def __len__(self) -> int:
