@@ -68,8 +68,8 @@ def _compute(home: Path, rows: int, like: Tensor, compute: Callable[[range], Ten
     with FileLock(home / "lock"):
         if not whole.exists():
             part.rename(whole)
-            for left in (*home.glob("*.done"), *home.glob("*.lock")):
-                left.unlink(missing_ok=True)
+        for left in (*home.glob("*.done"), *home.glob("*.lock")):
+            left.unlink(missing_ok=True)
 
 
 def _plain(values: Tensor) -> Tensor:
