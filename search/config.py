@@ -30,6 +30,12 @@ class TrainConfig(BaseModel):
     subset: int | None = Field(
         None, ge=1, description="training images to use, class by class in proportion; None: all of the split"
     )
+    image_side: int | None = Field(
+        None,
+        ge=32,
+        le=1024,
+        description="pixels of the whole square image that the model sees; None: as its weights did",
+    )
     weights: str | None = Field(None, description="None: from scratch; DEFAULT: the publisher's; or a file")
     epochs: int = Field(ge=1, description="passes over the training split")
     batch_size: int = Field(64, ge=1, description="images a step")

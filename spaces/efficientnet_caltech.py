@@ -11,6 +11,7 @@ space = SearchSpace(
     model="efficientnet_lite0",
     dataset="caltech101",
     weights="DEFAULT",
+    image_side=288,  # the whole picture, larger than the 224 px that the weights were trained on
     frozen=("features",),
     epochs=30,
     batch_size=64,
@@ -24,5 +25,5 @@ space = SearchSpace(
     gamma=Choice(0.1, 0.3, 0.5),  # factor of the learning rate at each decay
 )
 trials = 64
-pruner = ASHA(min_resource=2, reduction_factor=3)
+pruner = ASHA(min_resource=5, reduction_factor=3)
 baselines = "baselines/caltech101.csv"  # hand-tuned rows, ranked beside the search

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from test_trainer import config, numbers
+from torchvision.transforms import v2
 
 from search.config import CACHE_SIZE, Epoch, TrainConfig
-from search.data.datasets import Caltech101
+from search.data import cache
+from search.data.datasets import Caltech101, Digits
 from search.train import train
 from search.train.batches import activations, load_data
 from search.train.device import settle
@@ -105,6 +108,19 @@ def test_shared_by_all_trials_of_the_same_frozen_layers() -> None:
     for more, changed in ((4, {"seed": 1}), (6, {"precision": "bf16"}), (7, {"subset": 300}), (8, {"augment": "flip"})):
         run(config(frozen=("0",), **changed))
         assert len(kept()) == more, changed  # random weights come from the seed; the last two share the validation
+
+
+def test_a_side_of_ones_own_shows_the_whole_image() -> None:
+    names = cache.load(Digits(Path()), 48, ["train"])[0].names
+    _, image = next(Digits(Path()).read({names[0]}))
+    assert isinstance(image, Image.Image)
+    (train_data,) = load_data("resnet18", "digits", Path("data"), "cpu", ("train",), None, 48)
+    x, _ = train_data.batch(torch.tensor([0]), torch.contiguous_format)
+    whole = v2.functional.to_image(image.convert("RGB").resize((48, 48), Image.Resampling.BILINEAR))
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    expected = (whole / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    assert x.shape == (1, 3, 48, 48)
+    assert torch.allclose(x[0], expected, atol=0.02)
 
 
 def test_random_views_drawn_once() -> None:

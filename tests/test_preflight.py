@@ -52,6 +52,11 @@ def test_a_giant_is_built_in_no_time(write: Write) -> None:
         ("model='mlp', hidden=Choice(a=(64,), b=(64, 8)), frozen=('7',)", "frozen='7' matches no parameter"),
         ("model=Choice('cnn', 'none.py:net')", "model='none.py:net': no file none.py"),
         ("model='cnn', weights=Choice(no=None, yes='w.pth')", "weights='w.pth': no such file"),
+        (
+            "model=Choice('resnet18', 'cnn'), image_side=96",
+            "image_side=96: the size of the images of cnn is fixed; leave the setting out",
+        ),
+        ("model='vit_b_16', image_side=256", "image_side=256: the size of the images of vit_b_16 is fixed"),
     ],
 )
 def test_one_wrong_option_among_right_ones_is_found(write: Write, more: str, message: str) -> None:

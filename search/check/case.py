@@ -12,7 +12,7 @@ from torch import Tensor
 
 from search.config import TrainConfig
 from search.data import cache
-from search.data.datasets import Source
+from search.data.datasets import Source, Split
 from search.models import image_spec
 from search.train.batches import Data, load_data
 from search.train.device import Place
@@ -47,12 +47,13 @@ class Case:
     def data(self) -> tuple[Data, Data]:
         """The training and the validation split as the trainer sees them."""
         c = self.config
-        train, val = load_data(c.model, c.dataset, self.root, self.place.device, ("train", "val"), c.subset)
+        splits: tuple[Split, ...] = ("train", "val")
+        train, val = load_data(c.model, c.dataset, self.root, self.place.device, splits, c.subset, c.image_side)
         return train, val
 
     def images(self) -> tuple[cache.Images, cache.Images]:
         """The same splits as decoded pictures, with their names."""
-        spec = image_spec(self.config.model)
+        spec = image_spec(self.config.model, self.config.image_side)
         train, val = cache.load(self.source, spec.resize if spec else None, ("train", "val"))
         return cache.subset(train, self.config.subset), val
 

@@ -61,7 +61,16 @@ class Builder:
             return str(error)
         smallest = images % config.batch_size or min(config.batch_size, images)
         batch = min(smallest, 2)
-        key = (config.model, config.dataset, config.hidden, config.weights, config.frozen, config.dropout, batch)
+        key = (
+            config.model,
+            config.dataset,
+            config.hidden,
+            config.weights,
+            config.frozen,
+            config.dropout,
+            config.image_side,
+            batch,
+        )
         if key not in self._built:
             self._built[key] = self._step(config, classes, batch)
         return self._built[key]
@@ -69,7 +78,7 @@ class Builder:
     def _step(self, config: TrainConfig, classes: int, batch: int) -> str:
         """One forward pass in training mode of `batch` images, on the meta device if that can be."""
         source = open_source(config.dataset, self._root)
-        spec = image_spec(config.model)
+        spec = image_spec(config.model, config.image_side)
         channels, side = (3, spec.crop) if spec else (len(source.mode), source.native)
         shape = (batch, channels, side, side)
         try:

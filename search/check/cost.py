@@ -18,6 +18,7 @@ import torch
 from search.check.case import Case, Finding
 from search.config import TrainConfig
 from search.data.augment import Augment
+from search.data.datasets import Split
 from search.train.batches import EVAL_BATCH, Data, load_data
 from search.train.device import settle
 from search.train.learner import Learner
@@ -92,7 +93,8 @@ def memory(config: TrainConfig, measured: dict[str, Any], cores: int) -> Finding
 def measure(config: TrainConfig, root: Path, device: str) -> dict[str, Any]:
     """Train a few steps and evaluate one batch in this process; seconds, bytes and counts."""
     place = settle(config.precision, device)
-    train, val = load_data(config.model, config.dataset, root, device, ("train", "val"), config.subset)
+    splits: tuple[Split, ...] = ("train", "val")
+    train, val = load_data(config.model, config.dataset, root, device, splits, config.subset, config.image_side)
     learner = Learner(config, train, place)
     learner.begin(1)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(config.seed))

@@ -24,7 +24,7 @@ def check(case: Case) -> Finding:
     noise = torch.Generator().manual_seed(case.config.seed)
     augment = Augment(case.config.augment, noise) if case.config.augment != "none" else None
     x, y = data.batch(torch.tensor(rows), torch.contiguous_format, augment)
-    spec = image_spec(case.config.model) or case.source
+    spec = image_spec(case.config.model, case.config.image_side) or case.source
     pixels = x.cpu() * torch.tensor(spec.std).view(-1, 1, 1) + torch.tensor(spec.mean).view(-1, 1, 1)
     images: Any = pixels.clamp(0, 1).permute(0, 2, 3, 1).numpy()
     figure = Figure(figsize=(12, 9), dpi=80, layout="constrained")

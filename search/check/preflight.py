@@ -21,7 +21,7 @@ from search.space import SearchSpace
 from search.spacefile import SpaceFile
 from search.train.freeze import freeze
 
-_LOADED = ("model", "dataset", "hidden", "subset", "weights", "frozen", "dropout")
+_LOADED = ("model", "dataset", "hidden", "subset", "image_side", "weights", "frozen", "dropout")
 """The settings that decide what a trial loads and builds."""
 
 
@@ -56,7 +56,7 @@ def preflight(space: SpaceFile, data_root: Path) -> None:
         return
     seen = set()
     for config in _configs(space):
-        key = (config.model, config.dataset, config.hidden, config.weights, config.frozen, config.dropout)
+        key = tuple(getattr(config, name) for name in _LOADED)
         if key in seen:
             continue
         seen.add(key)
@@ -73,7 +73,7 @@ def preflight(space: SpaceFile, data_root: Path) -> None:
 
 def skeleton(config: TrainConfig, source: Source, classes: int = 10) -> nn.Module:
     """The model of `config`; without weights no value matters, and the meta device builds the largest in no time."""
-    native = image_spec(config.model) is None
+    native = image_spec(config.model, config.image_side) is None
     channels, side = (len(source.mode) if native else 3), source.native  # L or RGB
     make = partial(build, config.model, classes, channels, config.weights, side, config.hidden)
     if config.weights is None:
@@ -90,8 +90,8 @@ def prepare(space: SpaceFile, data_root: Path, progress: Callable[[str, int, int
     if space.train is not None:
         return
     configs = list(_configs(space))
-    for model, dataset in sorted({(config.model, config.dataset) for config in configs}):
-        spec = image_spec(model)
+    for model, dataset, side in {(config.model, config.dataset, config.image_side): None for config in configs}:
+        spec = image_spec(model, side)
         source = open_source(dataset, data_root)
         train, _ = cache.load(source, spec.resize if spec else None, ("train", "val"), partial(progress, dataset))
         for subset in {c.subset for c in configs if c.dataset == dataset and c.subset is not None}:

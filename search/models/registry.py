@@ -21,15 +21,19 @@ def names() -> list[str]:
     return [*MODELS, "mlp", LITE, *zoo().list_models(module=zoo())]
 
 
-def image_spec(model: str) -> ImageSpec | None:
-    """The input that a model's weights were made for (their metadata); None: the images as they are."""
-    if takes_any_size(model):
+def image_spec(model: str, side: int | None = None) -> ImageSpec | None:
+    """The input that a model's weights were made for (their metadata); None: the images as they are.
+
+    With `side`, in pixels, the whole square instead of its centre: networks see objects larger in training than in
+    evaluation, and do better on more pixels then (Touvron et al. 2019, arXiv 1906.06423). Raises SearchError for a
+    model that takes one size alone.
+    """
+    if takes_any_size(model) or (side is not None and model.startswith("vit_")):
+        if side is not None:
+            raise SearchError(f"image_side={side}: the size of the images of {model} is fixed; leave the setting out")
         return None
-    if model == LITE:
-        return LITE_SPEC
-    if model.startswith(TIMM):
-        return timm_spec(model)
-    return spec_of(model)
+    spec = LITE_SPEC if model == LITE else timm_spec(model) if model.startswith(TIMM) else spec_of(model)
+    return spec if side is None else spec._replace(resize=side, crop=side)
 
 
 def build(

@@ -90,12 +90,21 @@ def default_data_root() -> Path:
 
 @lru_cache(maxsize=4)
 def load_data(
-    model: str, dataset: str, root: Path, device: str, splits: tuple[Split, ...], subset: int | None = None
+    model: str,
+    dataset: str,
+    root: Path,
+    device: str,
+    splits: tuple[Split, ...],
+    subset: int | None = None,
+    side: int | None = None,
 ) -> tuple[Data, ...]:
-    """The splits of `dataset` as `model` wants to see them, of training `subset` images; kept from trial to trial."""
+    """The splits of `dataset` as `model` wants to see them, of training `subset` images; kept from trial to trial.
+
+    `side`: pixels of the whole image, if not as the model's weights were made for.
+    """
     check_name(model)
     source = open_source(dataset, root)
-    spec = image_spec(model)
+    spec = image_spec(model, side)
     images = cache.load(source, spec.resize if spec else None, splits)
     crop, mean, std = (spec.crop, spec.mean, spec.std) if spec else (source.native, source.mean, source.std)
     if "train" in splits:

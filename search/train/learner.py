@@ -21,7 +21,7 @@ from search.train.optim import Schedule, make_optimizer
 from search.train.prefix import Cut, NoPrefix, cut
 
 BODY = (
-    *("model", "dataset", "hidden", "subset", "weights", "frozen", "dropout", "seed", "precision"),
+    *("model", "dataset", "hidden", "subset", "image_side", "weights", "frozen", "dropout", "seed", "precision"),
     *("augment", "cached_views", "mixup", "cutmix"),
 )
 """The settings that a Learner is made for: for another trial that shares them it only starts again."""

@@ -77,7 +77,8 @@ def _new(
     """A learner, and the validation split as it wants to see it."""
     _spare.clear()
     splits: tuple[Split, ...] = ("train", "val")
-    train_data, val_data = load_data(config.model, config.dataset, root, place.device, splits, config.subset)
+    seen = (config.subset, config.image_side)
+    train_data, val_data = load_data(config.model, config.dataset, root, place.device, splits, *seen)
     learner = Learner(config, train_data, place)
     if config.frozen and cache_size:
         try:
@@ -136,5 +137,5 @@ def evaluate_test(
     """Top-1 accuracy on the test split, a fraction. Only `search train` and `search confirm` may look at it."""
     place = settle(config.precision, device)
     root = Path(data_root) if data_root else default_data_root()
-    (test,) = load_data(config.model, config.dataset, root, place.device, ("test",))
+    (test,) = load_data(config.model, config.dataset, root, place.device, ("test",), None, config.image_side)
     return evaluate(model, test, place)[1]
