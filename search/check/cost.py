@@ -111,7 +111,7 @@ def measure(config: TrainConfig, root: Path, device: str) -> dict[str, Any]:
     load = _loading(config, train, batches, learner)
     learner.result.eval()
     with torch.no_grad(), place.autocast():
-        learner.result(val.batch(torch.arange(min(EVAL_BATCH, len(val))), place.memory_format)[0])
+        learner.result(val.batch(torch.arange(min(EVAL_BATCH[place.device], len(val))), place.memory_format)[0])
     peak, free = _peak(device)
     counts = {"images": len(batches[0]), "split": len(train), "device": device}
     return {"step": step, "load": load, "peak": peak, "free": free, **counts}

@@ -20,8 +20,8 @@ from search.models import check_name, image_spec
 from search.train.device import Place
 from search.train.prefix import Cut
 
-EVAL_BATCH = 512
-"""Images a step where no gradient is kept."""
+EVAL_BATCH = {"cpu": 128, "cuda": 512}
+"""Images a step where no gradient is kept: enough for a GPU, and few enough for workers that share a memory."""
 
 
 class Batches(Protocol):
@@ -146,9 +146,11 @@ def activations(cut: Cut, data: Data, place: Place, augment: str, views: int, se
         for view in range(rows.start // len(data), (rows.stop - 1) // len(data) + 1):
             first = view * len(data)
             index = torch.arange(max(rows.start - first, 0), min(rows.stop - first, len(data)))
-            x, _ = data.batch(index, place.memory_format, fixed_view(augment, seed, view, int(index[0])))
-            with place.autocast():
-                parts.append(cut.prefix(x))
+            seen = fixed_view(augment, seed, view, int(index[0]))
+            for batch in index.split(EVAL_BATCH[place.device]):
+                x, _ = data.batch(batch, place.memory_format, seen)
+                with place.autocast():
+                    parts.append(cut.prefix(x))
         values = torch.cat(parts)
         return values.permute(0, 2, 3, 1) if _is_channels_last(values) else values
 

@@ -122,7 +122,7 @@ def evaluate(model: nn.Module, data: Batches, place: Place) -> tuple[float, floa
     model.eval()
     total = torch.zeros(2, dtype=torch.float64, device=place.device)
     with place.autocast():  # once, so that it casts each weight once
-        for index in torch.arange(len(data)).split(EVAL_BATCH):
+        for index in torch.arange(len(data)).split(EVAL_BATCH[place.device]):
             x, y = data.batch(index, place.memory_format)
             logits = model(x).float()
             total[0] += F.cross_entropy(logits, y, reduction="sum")
