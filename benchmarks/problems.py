@@ -1,0 +1,105 @@
+"""The search problems that efficiency.py replays: a grid each, all of whose points record.py trained."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CURVES = Path(__file__).with_name("curves.npz")
+
+_LR = tuple(round(10 ** (k / 3 - 3), 5) for k in range(10))  # 0.001 to 1, three a decade
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A grid of settings and what is fixed beside it.
+
+    `known_good`: configs that somebody would try first, as indices into the axes of `grid`.
+    `features`: train on the pooled features of EfficientNet-Lite0 (N, 1280), instead of on images.
+    """
+
+    name: str
+    what: str
+    fixed: dict[str, Any]
+    grid: dict[str, tuple[Any, ...]]
+    known_good: tuple[tuple[int, ...], ...]
+    classes: int
+    features: bool = False
+
+    @property
+    def epochs(self) -> int:
+        return int(self.fixed["epochs"])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(len(values) for values in self.grid.values())
+
+    def points(self) -> Iterator[tuple[int, ...]]:
+        """Every point of the grid, as indices, the last axis fastest."""
+        return itertools.product(*(range(size) for size in self.shape))
+
+    def settings(self, point: tuple[int, ...]) -> dict[str, Any]:
+        """What TrainConfig needs for `point`."""
+        chosen = {name: values[i] for (name, values), i in zip(self.grid.items(), point, strict=True)}
+        return self.fixed | chosen
+
+
+PROBLEMS = (
+    Problem(
+        "lite0_linear",
+        "a linear head on EfficientNet-Lite0, Caltech-101, 10 epochs",
+        dict(model="mlp", dataset="caltech101", hidden=(), epochs=10, batch_size=64, precision="fp32"),
+        dict(
+            lr=_LR,
+            momentum=(0.8, 0.9, 0.95, 0.99),
+            weight_decay=(1e-6, 1e-4, 1e-2),
+            step_size=(3, 6, 9),
+            gamma=(0.1, 0.3, 0.5),
+        ),
+        ((3, 1, 1, 2, 0), (6, 1, 1, 1, 0)),  # lr 0.01 and 0.1, momentum 0.9
+        101,
+        features=True,
+    ),
+    Problem(
+        "digits_cnn",
+        "the small CNN on the handwritten digits, 12 epochs",
+        dict(model="cnn", dataset="digits", epochs=12, batch_size=32, precision="fp32"),
+        dict(
+            lr=_LR,
+            momentum=(0.0, 0.5, 0.9, 0.97),
+            weight_decay=(1e-6, 1e-4, 1e-2),
+            step_size=(3, 6, 9),
+            gamma=(0.1, 0.3, 0.5),
+        ),
+        ((3, 2, 1, 1, 0), (6, 2, 1, 1, 0)),
+        10,
+    ),
+    Problem(
+        "lite0_bottleneck",
+        "a head with a bottleneck of 64 on EfficientNet-Lite0, Caltech-101, 12 epochs; the usual lr, 0.001, is far off",
+        dict(model="mlp", dataset="caltech101", hidden=(64,), epochs=12, batch_size=64, precision="fp32"),
+        dict(
+            lr=_LR,
+            momentum=(0.8, 0.9, 0.95, 0.99),
+            weight_decay=(1e-6, 1e-4, 1e-2),
+            step_size=(3, 6, 9),
+            gamma=(0.1, 0.3, 0.5),
+        ),
+        ((0, 1, 1, 2, 0),),  # lr 0.001, momentum 0.9: the first row of many a table
+        101,
+        features=True,
+    ),
+)
+
+
+def curves(problem: Problem, file: Path = CURVES) -> NDArray[np.float64]:
+    """Validation accuracy of every point after every epoch, (*grid, epochs); NaN from where it diverged."""
+    with np.load(file) as stored:
+        right, images = stored[problem.name], int(stored[f"{problem.name}_images"])
+    return np.where(right < 0, np.nan, right / images)
