@@ -274,6 +274,6 @@ class Bench:
     def _study_note(self, run: sides.Run, epoch: float) -> str:
         return (
             f"ours whole: {len(run.epochs)} epochs in {len(run.trials)} trials, {run.working:.0%} of the workers' time "
-            f"in epochs; peer extrapolated to the same: its start, {epoch:.0f} s an epoch with {self.lanes} at a time, and "
+            f"in epochs; peer extrapolated to the same: its start, {epoch:.0f} s an epoch, {self.lanes} at a time, and "
             "its reused actors' cost of a trial"
         )
