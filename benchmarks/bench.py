@@ -98,7 +98,9 @@ def main() -> int:
         print("setting up: the JPEGs for the peer, the decoded images for us (not timed)", flush=True)
         images = sides.unpack(arguments.data_root)
         sides.ours_reading(arguments.data_root)
-        bench = Bench(plan, arguments.data_root, images, side_by_side, log=lambda line: print(line, flush=True))
+        bench = Bench(
+            plan, arguments.data_root, images, side_by_side, arguments.gpu, log=lambda line: print(line, flush=True)
+        )
         rows = run(bench, arguments.only)
     except sides.BenchError as error:
         print(f"bench: {error}", file=sys.stderr)

@@ -49,7 +49,7 @@ class Stack:
 
     def __init__(self, config: TrainConfig, width: int, classes: int, rows: int) -> None:
         torch.manual_seed(config.seed)
-        layers = [layer for layer in mlp(classes, width, config.hidden) if isinstance(layer, nn.Linear)]
+        layers = [layer for layer in mlp(classes, width, config.hidden).children() if isinstance(layer, nn.Linear)]
         first = [tensor for layer in layers for tensor in (layer.weight.detach().T, layer.bias.detach()[None])]
         self.parameters = [tensor.expand(rows, -1, -1).clone() for tensor in first]
         self.velocities = [torch.zeros_like(tensor) for tensor in self.parameters]
@@ -168,7 +168,7 @@ def main() -> None:
             splits = principal(splits, problem.features)
         stored[problem.name] = record(problem, splits)
         stored[f"{problem.name}_images"] = np.array(len(splits[1][1]) * problem.seeds)
-        np.savez_compressed(CURVES, **stored)  # type: ignore[arg-type]  # numpy's stub takes no dict of arrays
+        np.savez_compressed(CURVES, **stored)
 
 
 if __name__ == "__main__":

@@ -99,6 +99,11 @@ class Bench:
     def _ours(self, space: Path, *words: object) -> sides.Run:
         return sides.ours(space, self.data_root, *map(str, words))
 
+    @property
+    def _alone(self) -> tuple[object, ...]:
+        """The words that give one trial all cores; on a GPU it has them anyway."""
+        return () if self.gpu else ("--cpus-per-trial", self.lanes)
+
     @cached_property
     def loaders(self) -> int:
         """The number of loader workers with which the peer's classifier-only epoch is the fastest."""
@@ -118,7 +123,7 @@ class Bench:
         for repeat in range(self.plan.repeats):
             run = self._ours(
                 sides.SPACES / "alexnet_classifier.py",
-                *("--trials", 1, "--epochs", self.plan.epochs, "--cpus-per-trial", self.lanes),
+                *("--trials", 1, "--epochs", self.plan.epochs, *self._alone),
             )
             own += [epoch.seconds for epoch in run.epochs[1:]]  # the first may fill caches
             theirs.append(per_epoch(self._peer(*words, whole=repeat < self.plan.whole)))
@@ -198,9 +203,7 @@ class Bench:
         space = sides.SPACES / "alexnet_classifier.py"
         words = ("--set", f"model={model}", "--set", "frozen=none", "--trials", 1, "--epochs", 2)
         for _ in range(max(1, self.plan.repeats - 1)):
-            runs = [
-                self._ours(space, *words, "--set", f"subset={n}", "--cpus-per-trial", self.lanes) for n in (few, many)
-            ]
+            runs = [self._ours(space, *words, "--set", f"subset={n}", *self._alone) for n in (few, many)]
             seconds = [run.epochs[-1].seconds for run in runs]
             own.append((many - few) / (seconds[1] - seconds[0]))
             epoch = self._peer("--model", model, "--loader-workers", self.loaders)
@@ -273,7 +276,7 @@ class Bench:
 
     def _study_note(self, run: sides.Run, epoch: float) -> str:
         return (
-            f"ours whole: {len(run.epochs)} epochs in {len(run.trials)} trials, {run.working:.0%} of the workers' time "
+            f"ours whole: {len(run.epochs)} epochs in {len(run.trials)} trials, {run.working(self.lanes):.0%} of the workers' time "
             f"in epochs; peer extrapolated to the same: its start, {epoch:.0f} s an epoch, {self.lanes} at a time, and "
             "its reused actors' cost of a trial"
         )

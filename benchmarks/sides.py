@@ -63,12 +63,10 @@ class Run:
         """Seconds from the first result to the last."""
         return max(epoch.at for epoch in self.epochs) - min(epoch.at for epoch in self.epochs)
 
-    @property
-    def working(self) -> float:
-        """The fraction of the workers' time, from the first step to the last result, inside epochs."""
-        lanes = len(os.sched_getaffinity(0))
+    def working(self, lanes: int) -> float:
+        """The fraction of the time of `lanes` workers, from the first step to the last result, inside epochs."""
         span = max(epoch.at for epoch in self.epochs) - min(epoch.began for epoch in self.epochs)
-        return sum(epoch.seconds for epoch in self.epochs) / (min(lanes, len(self.trials)) * span)
+        return sum(epoch.seconds for epoch in self.epochs) / (lanes * span)
 
 
 def _call(words: Sequence[str | Path], folder: Path, **variables: str) -> tuple[float, float]:

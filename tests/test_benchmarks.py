@@ -6,6 +6,7 @@ import math
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,7 +76,8 @@ def test_rays_own_pruner_stops_what_lags_and_a_diverged_trial_is_told_as_chance(
     second, _ = side.start()
     assert side.report(first, 1, 0.5, last=False)
     assert not side.report(second, 1, math.nan, last=False)
-    told = side._search._ot_study.trials[1]
+    study: Any = side._search._ot_study
+    told = study.trials[1]
     assert told.value == 0.1
 
 
