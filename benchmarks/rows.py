@@ -275,8 +275,8 @@ class Bench:
         return statistics.median(self.starts[0]) + (len(run.epochs) * epoch + trials) / self.lanes
 
     def _study_note(self, run: sides.Run, epoch: float) -> str:
+        share = f"{run.working(self.lanes):.0%} of the workers' time in epochs"
         return (
-            f"ours whole: {len(run.epochs)} epochs in {len(run.trials)} trials, {run.working(self.lanes):.0%} of the workers' time "
-            f"in epochs; peer extrapolated to the same: its start, {epoch:.0f} s an epoch, {self.lanes} at a time, and "
-            "its reused actors' cost of a trial"
+            f"ours whole: {len(run.epochs)} epochs in {len(run.trials)} trials, {share}; peer extrapolated to the same: "
+            f"its start, {epoch:.0f} s an epoch, {self.lanes} at a time, and its reused actors' cost of a trial"
         )
