@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -129,18 +130,17 @@ def peer(images: Path, *words: str) -> Run:
 
 def peer_epochs(images: Path, *words: str) -> list[dict[str, float]]:
     """The peer's epochs of one config, without Tune, with all cores to itself: what it measured of each."""
-    import ast
-
+    code = """
+import json, sys
+from pathlib import Path
+from benchmarks import peer
+config = dict(lr=0.01, momentum=0.9, weight_decay=5e-5, step_size=15, gamma=0.1)
+epochs = list(peer.epochs(config, peer.arguments(sys.argv[1:])))
+Path("out").write_text(json.dumps(epochs))
+"""
     with _folder() as folder:
-        code = (
-            "import sys; from benchmarks import peer; options = peer.arguments(sys.argv[1:])\n"
-            "config = dict(lr=0.01, momentum=0.9, weight_decay=5e-5, step_size=15, gamma=0.1)\n"
-            "print([epoch for epoch in peer.epochs(config, options)])"
-        )
-        out = folder / "out"
-        code = f"import sys\nsys.stdout = open({str(out)!r}, 'w')\n{code}"
-        _call(["-c", code, images, *words], folder)
-        found: list[dict[str, float]] = ast.literal_eval(out.read_text())
+        _call(["-c", code, images.resolve(), *words], folder)
+        found: list[dict[str, float]] = json.loads((folder / "out").read_text())
     return found
 
 
