@@ -35,21 +35,41 @@ Reports = Annotated[Path, typer.Option("--reports", help="The folder that report
 StudyName = Annotated[
     str, typer.Argument(metavar="STUDY", help="The study's name; of `search run`, the space file's stem.")
 ]
+CacheSize = Annotated[
+    str,
+    typer.Option(
+        "--cache-size",
+        envvar="SEARCH_CACHE_SIZE",
+        help="Disk for what frozen layers make of the images, computed once for all trials: 500M, 20G; 0 keeps none.",
+    ),
+]
+SpacePath = Annotated[Path, typer.Argument(metavar="SPACE", help="The space file, such as spaces/digits.py.")]
+Epochs = Annotated[int | None, typer.Option(help="Short for --set epochs=N.")]
+Subset = Annotated[
+    int | None, typer.Option(help="Short for --set subset=N: train on N images, to search broadly first.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Fix a setting; a Choice by its option's label."),
+]
+Name = Annotated[str | None, typer.Option(help="The study's name. [default: the space file's stem]")]
 DEFAULT_STORAGE = "sqlite:///studies.db"
 
 
 @app.command()
 def run(
-    space: Annotated[Path, typer.Argument(metavar="SPACE", help="The space file, such as spaces/digits.py.")],
+    space: SpacePath,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Trials the study shall have, earlier ones included.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=N.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Fix a setting; a Choice by its option's label."),
+    epochs: Epochs = None,
+    subset: Subset = None,
+    set_: Set = None,
+    name: Name = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="STUDY", help="Begin with the ten best configs of another study."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The study's name. [default: the space file's stem]")] = None,
     timeout: Annotated[
         str | None, typer.Option(help="Stop after so long: 90s, 30m, 2h. The same command goes on.")
     ] = None,
@@ -67,17 +87,18 @@ def run(
     storage: Storage = DEFAULT_STORAGE,
     data_root: DataRoot = Path("data"),
     reports: Reports = Path("reports"),
+    cache_size: CacheSize = "20G",
     verbose: Annotated[bool, typer.Option("--verbose", help="Let Ray talk.")] = False,
 ) -> None:
     """Run the search that a space file describes, or go on with it; then write its report and best config."""
     from search.running import Options, run_search
 
-    overrides = [*(set_ or []), *([f"epochs={epochs}"] if epochs is not None else [])]
     options = Options(
         space,
-        overrides,
+        _overrides(set_, epochs, subset),
         trials,
         name,
+        from_,
         _seconds(timeout),
         gpus_per_trial,
         cpus_per_trial,
@@ -87,8 +108,14 @@ def run(
         reports,
         verbose,
         same_command(),
+        _bytes(cache_size),
     )
     raise typer.Exit(run_search(options))
+
+
+def _overrides(set_: list[str] | None, epochs: int | None, subset: int | None) -> list[str]:
+    short = {"epochs": epochs, "subset": subset}
+    return [*(set_ or []), *(f"{setting}={value}" for setting, value in short.items() if value is not None)]
 
 
 def _seconds(text: str | None) -> float | None:
@@ -98,6 +125,31 @@ def _seconds(text: str | None) -> float | None:
     if not match or float(match[1]) == 0:
         raise SearchError(f"--timeout {text}: write a time such as 90s, 30m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
+    if not match:
+        raise SearchError(f"--cache-size {text}: write a size such as 500M or 20G")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2] or " "))
+
+
+@app.command()
+def check(
+    space: SpacePath,
+    epochs: Epochs = None,
+    subset: Subset = None,
+    set_: Set = None,
+    name: Name = None,
+    data_root: DataRoot = Path("data"),
+) -> None:
+    """Look at a space before it costs hours: images, labels, learning rates, memory; exit status 1 if a check fails.
+
+    Pictures go to runs/STUDY/check. The test split is not read.
+    """
+    from search.check.doctor import check_space
+
+    raise typer.Exit(check_space(space, _overrides(set_, epochs, subset), name, data_root.resolve()))
 
 
 @app.command()
@@ -139,11 +191,12 @@ def train(
     ],
     storage: Storage = DEFAULT_STORAGE,
     data_root: DataRoot = Path("data"),
+    cache_size: CacheSize = "20G",
 ) -> None:
     """Train a best config again from nothing; print validation and, once, test accuracy; write the model beside it."""
     from search.retrain import retrain
 
-    retrain(best, storage, data_root.resolve(), typer.echo)
+    retrain(best, storage, data_root.resolve(), _bytes(cache_size), typer.echo)
 
 
 def main() -> None:

@@ -10,6 +10,9 @@ from pydantic_core import PydanticCustomError
 
 from search.errors import SearchError
 
+CACHE_SIZE = 20 * 2**30
+"""Bytes of disk that the activations of frozen layers may take, unless told otherwise."""
+
 
 class TrainConfig(BaseModel):
     """Everything that determines a training run, but for the machine it runs on.
@@ -61,8 +64,13 @@ class TrainConfig(BaseModel):
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="fraction of each label spread over all classes")
     mixup: float = Field(0.0, ge=0, description="alpha of the Beta distribution of the mixing weight; 0: off")
     cutmix: float = Field(0.0, ge=0, description="alpha of the Beta distribution of the kept area; 0: off")
-    augment: Literal["none", "crop_flip", "randaugment", "trivialaugment"] = Field(
-        "none", description="of training images: none, crop_flip, or that and randaugment or trivialaugment"
+    augment: Literal["none", "flip", "crop_flip", "randaugment", "trivialaugment"] = Field(
+        "none", description="of training images: none, flip, crop_flip, or that and randaugment or trivialaugment"
+    )
+    cached_views: int | None = Field(
+        None,
+        ge=1,
+        description="random views of each training image that frozen layers see, drawn once; None: a new one each time",
     )
     grad_clip: float | None = Field(None, gt=0, description="largest L2 norm of the whole gradient; None: any")
     ema: float = Field(

@@ -29,6 +29,7 @@ class Progress:
         self._driver: Driver | None = None
         self._best: tuple[float, int, dict[str, Any], dict[str, Any]] | None = None
         self._plain = not console.is_terminal
+        self._said: set[str] = set()
 
     def attach(self, driver: Driver) -> None:
         """Follow `driver`, beginning with the best that its study has already."""
@@ -36,7 +37,11 @@ class Progress:
         for trial in ranked(driver.study)[:1]:
             self._best = (float(trial.value or 0), trial.number, config_of(trial), trial.user_attrs.get("epoch", {}))
 
-    def on_epoch(self, job: Job) -> None: ...
+    def on_epoch(self, job: Job) -> None:
+        for note in job.notes:
+            if note not in self._said:
+                self._said.add(note)
+                self._console.print(f"trial {job.number}: {note}", markup=False, highlight=False, soft_wrap=True)
 
     def on_end(self, job: Job, state: TrialState, reason: str) -> None:
         driver = self._driver

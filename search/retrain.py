@@ -21,7 +21,7 @@ from search.train.trainer import Diverged
 Say = Callable[[str], None]
 
 
-def retrain(path: Path, storage: str, data_root: Path, say: Say) -> None:
+def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say) -> None:
     """Train the config of the YAML at `path`; `say` its epochs, validation and, once, test accuracy.
 
     Trains on the device and with the threads that the YAML records, so that on the same machine the trial's
@@ -33,7 +33,7 @@ def retrain(path: Path, storage: str, data_root: Path, say: Say) -> None:
     if device == "cuda" and not cuda.is_available():
         say("the trial ran on a GPU and none is here: training on the CPU; the numbers may differ a little")
         device, threads = "auto", None
-    epochs = train(best.config, data_root, device, threads if isinstance(threads, int) else None)
+    epochs = train(best.config, data_root, device, threads if isinstance(threads, int) else None, cache_size, say)
     try:
         last, model = _follow(epochs, best.config.epochs, say)
     except Diverged as error:

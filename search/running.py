@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.progress import Progress as Bar
 
+from search import queue
 from search import study as studies
 from search.engine.driver import Driver, EngineFailed, Listener, OutOfTime
 from search.engine.worker import Workplace
@@ -35,6 +36,7 @@ class Options:
     overrides: Sequence[str]
     trials: int | None
     name: str | None
+    source: str | None
     timeout: float | None
     gpus: float | None
     cpus: float | None
@@ -44,6 +46,7 @@ class Options:
     reports: Path
     verbose: bool
     again: str
+    cache_size: int
 
 
 def run_search(options: Options) -> int:
@@ -54,6 +57,7 @@ def run_search(options: Options) -> int:
     name = options.name if options.name is not None else space.name
     studies.check_name(name)
     studies.check_storage(options.storage)
+    points = queue.best_points(options.storage, options.source, name, space) if options.source is not None else None
     if space.train is None:
         _check_and_prepare(space, options.data_root, console)
     with studies.storage_errors(options.storage, f"; to go on: {options.again}"), _terminable() as signalled:
@@ -64,6 +68,9 @@ def run_search(options: Options) -> int:
             back = sum(bool(trial.params) for trial in waiting)  # the others were queued and never asked
             if back:
                 console.print(f"interrupted trials that go on first: {back}", highlight=False)
+            if points is not None:  # before the hand-tuned rows, whose results are known
+                console.print(queue.queue_points(study, points), highlight=False, markup=False, soft_wrap=True)
+            queue.queue_baselines(study, space)
             progress = Progress(console, name)
             listeners: list[Listener] = [progress, TensorBoard(Path("runs") / file_name(name) / "tensorboard")]
             driver = Driver(study, space, options.trials or space.trials, deadline, listeners)
@@ -103,7 +110,7 @@ def _engine(driver: Driver, progress: Progress, options: Options, console: Conso
 
         console.print(f"one trial at a time, in this process{_device_note(driver, cores)}", highlight=False)
         with progress.shown():
-            inline.run(driver, Workplace(str(options.data_root), "auto", cores, own_train))
+            inline.run(driver, Workplace(str(options.data_root), "auto", cores, own_train, options.cache_size))
         return
     from search.engine import tune
 
@@ -113,7 +120,8 @@ def _engine(driver: Driver, progress: Progress, options: Options, console: Conso
         resources, slots, threads = tune.plan(wanted.get("cpus"), wanted.get("gpus"))
         where = f"{resources.gpus:g} GPU a trial" if resources.gpus else f"no GPU: training on {cores} CPU cores"
         console.print(f"{where}, {slots} trials side by side, CPU threads of each: {threads}", highlight=False)
-        workplace = Workplace(str(options.data_root), "cuda" if resources.gpus else "cpu", threads, own_train)
+        device = "cuda" if resources.gpus else "cpu"
+        workplace = Workplace(str(options.data_root), device, threads, own_train, options.cache_size)
         with progress.shown():
             tune.run(driver, workplace, resources, slots, temp)
 
@@ -129,16 +137,25 @@ def _device_note(driver: Driver, cores: int) -> str:
 
 def _check_and_prepare(space: SpaceFile, data_root: Path, console: Console) -> None:
     """Build every model once, and decode the images, with a bar if there is anything to decode."""
-    from search import check  # late: it imports torch, which a train() of the user's own may have no use for
+    # late: it imports torch, which a train() of the user's own may have no use for
+    from search.check.preflight import preflight, prepare
+    from search.data.cache import cache_root
+    from search.data.mounts import network_type
 
-    check.preflight(space, data_root)
+    preflight(space, data_root)
+    kind = network_type(cache_root())
+    if kind:
+        note = f"the image cache {cache_root()} is on a network file system ({kind}), and training reads from it: "
+        console.print(
+            f"{note}XDG_CACHE_HOME=DIR puts it on a local disk", markup=False, highlight=False, soft_wrap=True
+        )
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("decoding images", visible=False)
 
         def advance(dataset: str, done: int, total: int) -> None:
             bar.update(task, description=f"decoding {dataset}", completed=done, total=total, visible=True)
 
-        check.prepare(space, data_root, advance)
+        prepare(space, data_root, advance)
 
 
 def _finish(study: Study, options: Options) -> None:

@@ -39,6 +39,15 @@ class Choice:
             twice = Counter(label for label, _ in pairs).most_common(1)[0][0]
             raise ValueError(f"Choice has two options labelled {twice!r}")
 
+    def labels(self, name: str, settings: Mapping[str, Any]) -> list[str]:
+        """The labels of the options that `settings` agree with; of a branch, with what is fixed in it."""
+        return [
+            label
+            for label, option in self.options.items()
+            for fixed in [option if isinstance(option, dict) else {name: option}]
+            if all(_varies(value) or (key in settings and settings[key] == value) for key, value in fixed.items())
+        ]
+
     def __repr__(self) -> str:
         return f"Choice({', '.join(f'{label}={value!r}' for label, value in self.options.items())})"
 

@@ -29,7 +29,7 @@ from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from search.config import is_train_config, with_defaults
-from search.errors import SearchError, StorageFailed
+from search.errors import SearchError, StorageFailed, nearest
 from search.pruner import ASHA
 from search.space import SearchSpace
 from search.spacefile import SpaceFile
@@ -127,15 +127,15 @@ def storage_errors(url: str, hint: str = "") -> Iterator[None]:
 
 
 def load_study(url: str, name: str) -> Study:
-    """An existing study, to be read. Raises SearchError naming those that are there."""
+    """An existing study, to be read. Raises SearchError naming the nearest, or those that are there."""
     check_storage(url, must_exist=True)
     storage = connect(url)
     try:
         return optuna.load_study(study_name=name, storage=storage)
     except KeyError:
-        known = sorted(study.study_name for study in storage.get_all_studies())
-        there = f"there are {', '.join(known)}" if known else "it holds none"
-        raise SearchError(f"no study {name!r} in {redact(url)}; {there}") from None
+        known = {study.study_name for study in storage.get_all_studies()}
+        there = nearest(name, known) if known else "; it holds none"
+        raise SearchError(f"no study {name!r} in {redact(url)}{there}") from None
 
 
 def open_study(url: str, name: str, space: SpaceFile) -> Study:
@@ -168,8 +168,6 @@ def open_study(url: str, name: str, space: SpaceFile) -> Study:
         raise SearchError(f"the study {name!r} has another metric, {study.user_attrs.get('metric')}; use --name")
     if study.direction.name.lower() != space.direction:
         raise SearchError(f"the study {name!r} is to {study.direction.name.lower()} its {space.metric}; use --name")
-    if "baselines" not in study.user_attrs:
-        _queue_baselines(study, space)
     return study
 
 
@@ -184,15 +182,6 @@ def _pruner(space: SpaceFile) -> BasePruner:
 def _difference(old: dict[str, str], new: dict[str, str]) -> str:
     name = next(name for name in sorted({*old, *new}) if old.get(name) != new.get(name))
     return f"{name} is {old.get(name, 'not set')} there and {new.get(name, 'not set')} here"
-
-
-def _queue_baselines(study: Study, space: SpaceFile) -> None:
-    """Queue the hand-tuned rows that are points of the space, so that they run first; keep all for the table."""
-    for baseline in space.baselines:
-        params = space.space.params(baseline.settings) if isinstance(space.space, SearchSpace) else None
-        if params is not None:
-            study.enqueue_trial(params, user_attrs={"baseline": baseline.name}, skip_if_exists=True)
-    study.set_user_attr("baselines", [baseline.to_json() for baseline in space.baselines])
 
 
 def requeue(study: Study) -> int:

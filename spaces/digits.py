@@ -1,6 +1,8 @@
 """Handwritten digits, 8 x 8 px, with a small convolutional network: a search that takes a minute and no download.
 
 search run spaces/digits.py
+Expected: 0.980 validation accuracy for the best of 24 trials, and 0.982 on the test split.
+Cost: 22 s from start to table on two cores of an AMD EPYC (2026-11-21).
 """
 
 from search import ASHA, Float, Int, SearchSpace

@@ -1,7 +1,10 @@
-"""CIFAR-10 without convolutions: fully connected layers, with and without a bottleneck.
+"""CIFAR-10 without convolutions: fully connected layers, with and without a bottleneck, dropout after the ReLU.
 
 search run spaces/mlp_cifar10.py
 What is to be learnt is whether a narrow layer between wide ones helps; convolutional networks do far better here.
+Expected: no result of it is at hand yet.
+Cost: an epoch takes 6.6 s of CPU time without a bottleneck, 4.4 s with one and 8.4 s with two, on one core of an AMD
+EPYC, in bf16 (2026-11-21, on 45,000 and 5,000 random images of CIFAR-10's size).
 """
 
 from search import ASHA, Choice, Float, Int, SearchSpace

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import nn
 
 from search import cli as command
 
@@ -27,7 +29,7 @@ def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clean(tmp_path: Path, cache_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache_home))
-    for name in ("SEARCH_STORAGE", "SEARCH_DATA_ROOT"):
+    for name in ("SEARCH_STORAGE", "SEARCH_DATA_ROOT", "SEARCH_CACHE_SIZE"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -92,3 +94,25 @@ def sys_path() -> Iterator[None]:
     before = list(sys.path)
     yield
     sys.path[:] = before
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty hub folder, and a network on which every connection is refused at once."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    return tmp_path / "torch" / "hub" / "checkpoints"
+
+
+def save_weights(net: nn.Module, file: Path) -> str:
+    """Write the weights of `net` to `file`, in the format of its ending; the path as text."""
+    state = {name: value.contiguous() for name, value in net.state_dict().items()}
+    if file.suffix == ".safetensors":
+        save_file(state, file)
+    else:
+        torch.save(net.state_dict(), file)
+    return str(file)

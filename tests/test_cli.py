@@ -5,12 +5,14 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 import yaml
+from conftest import Result
 from optuna.trial import TrialState, create_trial
 from typer.main import get_command
 
@@ -118,3 +120,17 @@ def test_a_closed_pipe_is_no_traceback(study: optuna.Study) -> None:
     line = f"{search} report s | true"
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=120, check=False)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("0", 0), ("1000", 1000), ("500M", 500 * 2**20), ("1.5 GB", 3 * 2**29), ("2t", 2**41)]
+)
+def test_sizes(text: str, expected: int) -> None:
+    assert command._bytes(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "G", "-1G", "many", "1e9"])
+def test_no_size(cli: Callable[..., Result], text: str) -> None:
+    done = cli("run", "x.py", f"--cache-size={text}")
+    assert done.status == 2
+    assert done.err == f"search: --cache-size {text}: write a size such as 500M or 20G\n"

@@ -67,7 +67,19 @@ def test_frozen_batch_norm_keeps_its_statistics() -> None:
         if isinstance(module, nn.BatchNorm2d):
             assert module.training != name.startswith(("bn1", "layer1.")), name
     assert model.training
-    assert model.get_submodule("layer1").training  # batch normalisation alone is held back
+
+
+def test_frozen_blocks_are_not_skipped_at_random_and_frozen_dropout_still_drops() -> None:
+    model = build("efficientnet_b0", 5)
+    freeze(model, ("features",))
+    train_mode(model, ("features",))
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(model.get_submodule("features")(x), model.get_submodule("features")(x))
+    model = build("alexnet", 5)
+    freeze(model, ("classifier",))
+    train_mode(model, ("classifier",))
+    assert [m.training for m in model.modules() if isinstance(m, nn.Dropout)] == [True, True]
+    assert not model.get_submodule("classifier.1").training
 
 
 def test_a_prefix_ends_where_a_name_ends() -> None:

@@ -17,7 +17,7 @@ LAYERS = [
     {"space", "pruner", "baselines", "models", "data"},
     {"spacefile", "train"},
     {"study", "engine"},
-    {"monitor", "report", "export", "check"},
+    {"monitor", "report", "export", "check", "queue"},
     {"progress", "retrain"},
     {"running"},
     {"cli"},

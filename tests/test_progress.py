@@ -106,6 +106,17 @@ def test_the_live_view_shows_counts_and_the_best_in_the_tables_columns() -> None
     assert shown["VALIDATION ACC"] == "0.9375"
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_note_is_said_once(terminal: bool) -> None:
+    console = Console(file=io.StringIO(), width=200, force_terminal=terminal, record=True)
+    progress, driver = make(console)
+    with progress.shown():
+        for _ in range(2):
+            driver.receive(ask(driver), epoch(score=0.5, last=True) | {"notes": ["[x] computed anew"]})
+    assert console.export_text().count("trial 0: [x] computed anew") == 1
+    assert driver.study.trials[1].user_attrs["notes"] == ["[x] computed anew"]
+
+
 def test_before_the_first_trial_there_are_counts_alone() -> None:
     console = Console(file=io.StringIO(), width=200, force_terminal=True, record=True)
     progress, _ = make(console)

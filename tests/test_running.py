@@ -16,6 +16,7 @@ import torch
 from optuna.trial import TrialState
 
 from search import study as studies
+from search.data import mounts
 
 pytestmark = pytest.mark.usefixtures("sys_path")
 Write = Callable[[str, str], Path]
@@ -26,6 +27,12 @@ from pathlib import Path
 from search import Choice, Float, SearchSpace
 space = SearchSpace(x=Float(0, 1), kind=Choice("plain", "odd"))
 metric, trials = "score", 2
+"""
+DIGITS = """
+from search import Float, SearchSpace
+space = SearchSpace(model="cnn", dataset="digits", epochs=1, lr=Float(0.01, 0.3), batch_size=64,
+                    step_size=1, gamma=0.1, precision="fp32")
+trials = 1
 """
 PLAIN = """
 def train(config):
@@ -67,6 +74,54 @@ def test_digits_from_the_space_file_to_table_and_yaml(cli: Any, write: Write) ->
         assert trial.value == trial.user_attrs["epoch"]["val_acc"] > 0.2
         assert trial.user_attrs["ran_on"]["precision"] == "fp32"
     assert list(Path("runs/short/tensorboard/trial-0001").iterdir())
+
+
+def test_a_search_on_few_images_hands_its_best_to_the_next(cli: Any, write: Write) -> None:
+    """Stages: broadly on a part of the training split, then on all of it, from the best configs on."""
+    text = """
+        from search import Choice, Float, SearchSpace
+        space = SearchSpace(model="cnn", dataset="digits", epochs=1, lr=Float(0.01, 0.3, log=True), batch_size=64,
+                            momentum=Choice(0.5, 0.9), schedule="constant", precision="fp32")
+        trials = 3
+    """
+    write("space.py", text)
+    assert cli(*RUN, "--subset", 300, "--name", "broad").status == 0
+    broad = studies.ranked(studies.load_study("sqlite:///studies.db", "broad"))
+    assert [trial.user_attrs["config"]["subset"] for trial in broad] == [300] * 3
+    status, out, _ = cli(*RUN, "--from", "broad", "--trials", 4)
+    assert status == 0
+    assert "the best of broad that go first: 3\n" in out
+    later = trials()
+    assert [trial.params for trial in later[:3]] == [trial.params for trial in broad]
+    assert [trial.user_attrs["config"]["subset"] for trial in later] == [None] * 4
+    assert later[0].user_attrs["from"] == f"broad, trial {broad[0].number}"
+    # Again: nothing is queued twice.
+    status, out, _ = cli(*RUN, "--from", "broad", "--trials", 5)
+    assert "the best of broad that go first: 0; already in this study: 3\n" in out
+    assert [trial.number for trial in trials()] == [0, 1, 2, 3, 4]
+
+
+def test_a_cache_on_a_network_is_named_with_the_remedy(
+    cli: Any, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("space.py", DIGITS)
+    monkeypatch.setattr(mounts, "_MOUNTS", write("mounts", f"nas:/home {tmp_path} nfs4 rw 0 0\n"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    status, out, _ = cli(*RUN)
+    assert status == 0
+    where = f"the image cache {tmp_path}/cache/search is on a network file system (nfs4)"
+    assert f"{where}, and training reads from it: XDG_CACHE_HOME=DIR puts it on a local disk\n" in out
+
+
+def test_the_best_of_an_earlier_study_go_before_hand_tuned_rows(cli: Any, write: Write) -> None:
+    head = "name,model,pretrained,trained_layers,lr,momentum,weight_decay,num_epochs,step_size,gamma"
+    head += ",training_loss_at_last_step,validation_acc,testing_acc"
+    write("rows.csv", f"{head}\nMine,cnn,false,all,0.05,0.9,0,1,1,0.1,1.0,0.5,\n")
+    write("space.py", DIGITS)
+    assert cli(*RUN, "--name", "broad").status == 0
+    write("space.py", DIGITS.replace("trials = 1", "trials, baselines = 2, 'rows.csv'"))
+    assert cli(*RUN, "--from", "broad").status == 0
+    assert [sorted(trial.user_attrs.keys() & {"from", "baseline"}) for trial in trials()] == [["from"], ["baseline"]]
 
 
 def test_a_run_goes_on_where_it_was_and_counts_what_is_done(cli: Any, write: Write) -> None:
@@ -161,6 +216,9 @@ def test_sigterm_exits_143_and_says_how_to_go_on(write: Write) -> None:
         (["--set", "kind=other"], "--set kind=other: kind is one of plain, odd"),
         (["--set", "kimd=odd"], "did you mean 'kind'?"),
         (["--name", "../up"], "--name"),
+        (["--from", "broad"], "no storage sqlite:///studies.db"),
+        (["--from", "space"], "--from space: that is this study itself"),
+        (["--subset", "9"], "--set subset=9: unknown setting 'subset'"),
     ],
 )
 def test_wrong_words_are_one_line_and_create_nothing(cli: Any, write: Write, words: list[str], message: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ from optuna.trial import FixedTrial
 
 from search import Choice, SearchSpace, TrainConfig
 from search import models as zoo
-from search.check import preflight
+from search.check.preflight import preflight
 from search.config import make_config
+from search.models.zoo import weights_of
 from search.spacefile import SpaceFile, load_space
+from search.train.groups import layer_groups
 
 SPACES = Path(__file__).resolve().parent.parent / "spaces"
 FILES = sorted(SPACES.glob("*.py"))
@@ -27,9 +31,7 @@ def space(request: pytest.FixtureRequest) -> SpaceFile:
 
 
 def test_there_are_space_files() -> None:
-    assert {"alexnet_caltech", "digits", "efficientnet_caltech", "mlp_cifar10", "sklearn_digits"} <= {
-        file.stem for file in FILES
-    }
+    assert {*SEARCHES, "sklearn_digits"} <= {file.stem for file in FILES}
 
 
 def test_its_docstring_says_what_it_searches(space: SpaceFile) -> None:
@@ -58,7 +60,7 @@ def test_every_combination_builds(space: SpaceFile, tmp_path: Path, monkeypatch:
     pretrained = {c["model"] for c in space.space.combinations() if c.get("weights") == "DEFAULT"}
     pretrained.discard(zoo.LITE)  # a package carries these
     for model in pretrained:
-        url = zoo._weights_of(model).url
+        url = weights_of(model).url
         file = tmp_path / "torch" / "hub" / "checkpoints" / url.rpartition("/")[2]
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.save(zoo.build(model, 1000).state_dict(), file)
@@ -100,3 +102,50 @@ def test_the_head_of_efficientnet_has_as_many_weights_as_its_docstring_says() ->
     head = zoo.build("efficientnet_lite0", 101).get_submodule("classifier")
     text = (SPACES / "efficientnet_caltech.py").read_text(encoding="utf-8")
     assert f"{sum(p.numel() for p in head.parameters()):,}" in text
+
+
+SEARCHES = ["alexnet_caltech", "digits", "efficientnet_caltech", "mlp_cifar10", "resnet50_caltech", "ulmfit_caltech"]
+SEARCHES += ["vit_caltech"]
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_its_docstring_states_command_and_cost(name: str) -> None:
+    text = ast.get_docstring(ast.parse((SPACES / f"{name}.py").read_text(encoding="utf-8")))
+    assert text is not None
+    assert f"\nsearch run spaces/{name}.py\n" in text
+    assert re.search(r"^Cost: .*\(20\d\d-\d\d-\d\d[,)]", text, re.MULTILINE | re.DOTALL)
+    assert "\nExpected: " in text or name == "efficientnet_caltech"
+
+
+def test_hand_tuned_rows_that_docstrings_cite_are_in_the_file() -> None:
+    rows = {row.name: row for row in load_space(SPACES / "alexnet_caltech.py").baselines}
+    cited = {
+        "alexnet_caltech": [
+            *(("Model 3", "val_acc"), ("Transfer Model 3", "val_acc")),
+            *(("M3 fully connected", "val_acc"), ("M3 convolutional", "val_acc")),
+        ],
+        "resnet50_caltech": [("ResNet-50 Model 3", "val_acc"), ("ResNet-50 Model 3", "test_acc")],
+    }
+    for name, cells in cited.items():
+        text = (SPACES / f"{name}.py").read_text(encoding="utf-8")
+        for row, column in cells:
+            assert f"{getattr(rows[row], column):.3f}" in text, (name, row)
+
+
+def test_the_hand_tuned_resnet_is_a_point_and_mixed_precision_can_be_set() -> None:
+    loaded = load_space(SPACES / "resnet50_caltech.py", ["precision=fp16"])
+    assert isinstance(loaded.space, SearchSpace)
+    points = [row.name for row in loaded.baselines if loaded.space.params(row.settings)]
+    assert points == ["ResNet-50 Model 3"]
+    assert {settings["precision"] for settings in loaded.space.combinations()} == {"fp16"}
+
+
+def test_the_paper_s_own_recipe_is_a_point_of_the_ulmfit_space() -> None:
+    loaded = load_space(SPACES / "ulmfit_caltech.py", ["layer_decay=ulmfit", "gradual_unfreeze=yes"])
+    assert isinstance(loaded.space, SearchSpace)
+    config = make_config(next(iter(loaded.space.combinations())))
+    assert (config.schedule, config.layer_decay, config.gradual_unfreeze) == ("slanted_triangular", 2.6, True)
+    groups = layer_groups(zoo.build(config.model, 101))
+    assert config.epochs > len(groups) == 4  # one group more from epoch to epoch, and all of them at the end
+    assert loaded.pruner is not None
+    assert getattr(loaded.pruner, "min_resource", 0) >= len(groups)  # none is stopped before all its layers train

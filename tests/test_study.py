@@ -20,9 +20,8 @@ from optuna.pruners import NopPruner
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from search import ASHA, Choice, Float, Int, SearchSpace
+from search import ASHA, Float, SearchSpace
 from search import study as studies
-from search.baselines import Baseline
 from search.errors import SearchError
 from search.spacefile import SpaceFile
 
@@ -147,30 +146,6 @@ def test_the_pruner_is_asha_where_the_number_of_epochs_is_known() -> None:
     assert studies.open_study(URL, "c", space_file(pruner=own)).pruner is own
 
 
-POINT = dict(
-    model="alexnet", weights=None, frozen=(), lr=0.01, momentum=0.9, weight_decay=0.0, epochs=2, step_size=5, gamma=0.1
-)
-
-
-def test_baselines_that_are_points_of_the_space_run_first() -> None:
-    space = SearchSpace(
-        **POINT | dict(dataset="digits", lr=Float(1e-3, 1.0), gamma=Choice(0.1, 0.5), step_size=Int(1, 9))
-    )
-    baselines = [
-        Baseline("far", POINT | dict(lr=5.0), 1.0, 0.5, 0.4),
-        Baseline("near", POINT, 1.0, 0.6, None),
-    ]
-    file = space_file(space=space, train=None, baselines=baselines)
-    for _ in range(2):  # opened again, nothing is queued again
-        study = studies.open_study(URL, "s", file)
-    waiting = study.get_trials()
-    assert [trial.user_attrs for trial in waiting] == [{"baseline": "near"}]
-    assert [kept["name"] for kept in study.user_attrs["baselines"]] == ["far", "near"]
-    first = study.ask()
-    assert first.number == 0
-    assert file.suggest(first) == POINT | dict(dataset="digits")
-
-
 @pytest.mark.parametrize(("direction", "best"), [(MAXIMIZE, [2, 0, 3, 1]), (MINIMIZE, [1, 0, 3, 2])])
 def test_ranked_puts_the_best_first_and_equals_in_order(direction: StudyDirection, best: list[int]) -> None:
     study = optuna.create_study(direction=direction)
@@ -275,6 +250,6 @@ def test_an_unknown_study_names_those_that_are_there(cli: Any) -> None:
         "search: no storage sqlite:///studies.db; --storage or SEARCH_STORAGE names another\n",
     )
     assert not Path("studies.db").exists()
-    for name in ("one", "two"):
-        studies.open_study(URL, name, space_file())
-    assert cli("export", "three") == (2, "", "search: no study 'three' in sqlite:///studies.db; there are one, two\n")
+    studies.open_study(URL, "two", space_file())
+    studies.open_study(URL, "one", space_file())
+    assert cli("export", "three") == (2, "", "search: no study 'three' in sqlite:///studies.db; known are one, two\n")

@@ -26,8 +26,9 @@ from search.data.datasets import Caltech101, Digits, Split
 from search.errors import SearchError
 from search.models import MODELS, build, image_spec
 from search.train import evaluate_test, train
+from search.train.batches import Data, load_data
 from search.train.device import settle
-from search.train.trainer import Data, Diverged, evaluate, load_data
+from search.train.trainer import Diverged, evaluate
 
 
 @pytest.fixture(autouse=True)
@@ -238,7 +239,7 @@ def test_batches_are_what_the_weights_were_trained_on() -> None:
     spec = image_spec("alexnet")
     assert spec is not None
     whole = np.asarray(v2.functional.center_crop(picture, [spec.resize, spec.resize]))[None]
-    images = cache.Images(whole, np.array([3]), ("a", "b", "c", "d"), ("x",))
+    images = cache.Images(whole, np.array([3]), ("a", "b", "c", "d"), ("x",), "whole")
     x, y = Data(images, spec.crop, spec.mean, spec.std, "cpu").batch(torch.tensor([0]), torch.contiguous_format)
     assert torch.allclose(x[0], AlexNet_Weights.DEFAULT.transforms()(picture), atol=1e-5)
     assert y.tolist() == [3]

@@ -113,13 +113,23 @@ CONFIG: dict[str, Any] = dict(
 def test_the_built_in_trainer(tmp_path: Path) -> None:
     worker = Worker(Workplace(str(tmp_path), "cpu", 1))
     first, second = drawn(worker, CONFIG)
-    assert set(first) == {"epoch", "last", "ran_on"}
+    assert set(first) == {"epoch", "last", "ran_on", "notes"}
+    assert first["notes"] == []
     assert (first["epoch"]["epoch"], second["epoch"]["epoch"]) == (1, 2)
     assert (first["last"], second["last"]) == (False, True)
     assert first["ran_on"]["device"] == "cpu"
     assert first["ran_on"]["threads"] == torch.get_num_threads() == 1
     assert first["ran_on"]["precision"] == "fp32"
     assert json.loads(json.dumps(first)) == first
+
+
+def test_notes_are_told_once(tmp_path: Path) -> None:
+    worker = Worker(Workplace(str(tmp_path), "cpu", 1))
+    first, second = drawn(worker, CONFIG | {"frozen": ["0"], "mixup": 0.2})
+    assert first["notes"] == [
+        "cnn, frozen=0: computed anew in every epoch: mixup and cutmix change the images at random"
+    ]
+    assert second["notes"] == []
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ by hand, draw for each image. RandAugment and TrivialAugmentWide are torchvision
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Beta
@@ -28,10 +29,10 @@ def drawing_from(generator: torch.Generator) -> Iterator[None]:
 
 
 class Augment:
-    """What `augment` names: ``crop_flip``, or that and then ``randaugment`` or ``trivialaugment``."""
+    """What `augment` names: ``flip``, ``crop_flip``, or the latter and then ``randaugment`` or ``trivialaugment``."""
 
     def __init__(self, kind: str, generator: torch.Generator) -> None:
-        self._generator = generator
+        self._kind, self._generator = kind, generator
         self._policy: Any = None
         if kind in ("randaugment", "trivialaugment"):
             from torchvision.transforms import v2  # late: it takes seconds to import
@@ -41,11 +42,42 @@ class Augment:
 
     def __call__(self, pixels: Tensor, crop: int) -> Tensor:
         """Images (B, S, S, C), uint8, as squares (B, crop, crop, C), uint8."""
+        if self._kind == "flip":
+            mirrored = self.draw(len(pixels), 2).bool().to(pixels.device).view(-1, 1, 1, 1)
+            return torch.where(mirrored, mirror(pixels, crop), centre(pixels, crop))
         with drawing_from(self._generator):
             pixels = crop_flip(pixels, crop)
             if self._policy is None:
                 return pixels
             return torch.stack([self._policy(image) for image in pixels.permute(0, 3, 1, 2)]).permute(0, 2, 3, 1)
+
+    def draw(self, count: int, views: int) -> Tensor:
+        """Which of so many views each of `count` images is seen in: (count,), int64."""
+        return torch.randint(views, (count,), generator=self._generator)
+
+
+def exact_views(augment: str) -> int | None:
+    """In how many ways `augment` can show an image; None: in too many to count."""
+    return {"none": 1, "flip": 2}.get(augment)
+
+
+def fixed_view(augment: str, seed: int, view: int, first: int) -> Callable[[Tensor, int], Tensor] | None:
+    """What makes the view of that number of the images from `first` on; None: the centre square as it is."""
+    if exact_views(augment) is not None:
+        return mirror if view else None
+    noise = np.random.SeedSequence([seed, view, first]).generate_state(1, np.uint64)[0]
+    return Augment(augment, torch.Generator().manual_seed(int(noise) >> 1))
+
+
+def centre(pixels: Tensor, crop: int) -> Tensor:
+    """The centre square (B, crop, crop, C) of each image (B, S, S, C)."""
+    first = (pixels.shape[1] - crop) // 2
+    return pixels[:, first : first + crop, first : first + crop]
+
+
+def mirror(pixels: Tensor, crop: int) -> Tensor:
+    """The centre square of each image, mirrored left to right."""
+    return centre(pixels, crop).flip(2)
 
 
 def crop_flip(pixels: Tensor, crop: int) -> Tensor:

@@ -24,12 +24,16 @@ _VERSION = 1  # of the arrays' making: raise it when their content changes for t
 
 
 class Images(NamedTuple):
-    """One split. `pixels`: (N, H, W, C) uint8, memory-mapped; `labels`: (N,) int64; `names`: of the N images."""
+    """One split. `pixels`: (N, H, W, C) uint8, memory-mapped; `labels`: (N,) int64; `names`: of the N images.
+
+    `key` changes when the pixels do.
+    """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     names: tuple[str, ...]
+    key: str
 
 
 def cache_root() -> Path:
@@ -78,7 +82,8 @@ def subset(images: Images, count: int | None) -> Images:
         own = order[images.labels[order] == label]
         place[own] = np.arange(len(own)) / max(len(own), 1)
     rows = np.sort(order[np.argsort(place[order], kind="stable")[:count]])
-    return Images(images.pixels[rows], images.labels[rows], images.classes, tuple(images.names[row] for row in rows))
+    names = tuple(images.names[row] for row in rows)
+    return Images(images.pixels[rows], images.labels[rows], images.classes, names, f"{images.key} {count}")
 
 
 def check_subset(images: Images, count: int | None) -> None:
@@ -90,7 +95,8 @@ def check_subset(images: Images, count: int | None) -> None:
 def _open(folder: Path) -> Images:
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     pixels: NDArray[np.uint8] = np.load(folder / "pixels.npy", mmap_mode="r")
-    return Images(pixels, np.load(folder / "labels.npy"), tuple(index["classes"]), tuple(index["names"]))
+    key = f"{folder.parent.name}/{folder.name}"
+    return Images(pixels, np.load(folder / "labels.npy"), tuple(index["classes"]), tuple(index["names"]), key)
 
 
 def _build(source: Source, size: int | None, home: Path, splits: Sequence[Split], progress: Progress | None) -> None:

@@ -95,11 +95,9 @@ class Caltech101:
         digest = hashlib.sha256()
         for listing in self._listings():
             digest.update(listing.read_bytes())
-        if self.source.is_file():
-            with self.source.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        else:
-            digest.update(fingerprint_of(self.source, self.source.glob("*/*")).encode())
+        archive = self.source.is_file()  # of which name, size and time tell enough, and reading it again takes long
+        paths = [self.source] if archive else self.source.glob("*/*")
+        digest.update(fingerprint_of(self.source.parent if archive else self.source, paths).encode())
         return digest.hexdigest()
 
     def _listings(self) -> list[Path]:
@@ -176,9 +174,11 @@ class Caltech101:
         if self.source.is_dir():
             for name in sorted(names):
                 path = self.source / name
-                if not path.is_file():
-                    raise SearchError(f"{path}: no such image; train.txt or test.txt names it")
-                yield name, path.read_bytes()
+                try:
+                    data = path.read_bytes()
+                except (FileNotFoundError, IsADirectoryError):
+                    raise SearchError(f"{path}: no such image; train.txt or test.txt names it") from None
+                yield name, data
             return
         yield from ((name, data) for name, data in self._members(names.__contains__) if name in names)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +30,11 @@ class _Files:
     def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
         for name in sorted(names):
             path = self.home / name
-            if not path.is_file():
-                raise SearchError(f"{path}: no such image; the split lists it")
-            yield name, path.read_bytes()
+            try:
+                data = path.read_bytes()
+            except (FileNotFoundError, IsADirectoryError):
+                raise SearchError(f"{path}: no such image; the split lists it") from None
+            yield name, data
 
     def place(self, name: str) -> str:
         return str(self.home / name)
@@ -85,6 +88,21 @@ class Food101(_Files):
         return listed
 
 
+def _below(folder: Path | str, depth: int) -> Iterator[str]:
+    """The files in the folders of `folder`, at any depth, without asking for each what it is: the listing says it.
+
+    Hidden ones are left out, and links to folders but for those in `folder` itself.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=depth == 0):
+                yield from _below(entry.path, depth + 1)
+            elif depth and entry.is_file():
+                yield entry.path
+
+
 @dataclass
 class ImageFolder(_Files):
     """Pictures of one's own, in a folder for each class.
@@ -114,9 +132,11 @@ class ImageFolder(_Files):
 
     def _names(self, folder: Path) -> list[str]:
         """The images under `folder` in order, by their path from `home`; hidden files are not looked at."""
-        found = (path for path in folder.glob("*/**/*") if path.suffix.lower() in _ENDINGS)
-        names = (path.relative_to(self.home).as_posix() for path in found if path.is_file())
-        return sorted(name for name in names if not any(part.startswith(".") for part in name.split("/")))
+        try:
+            found = [path for path in map(Path, _below(folder, 0)) if path.suffix.lower() in _ENDINGS]
+        except OSError as error:
+            raise SearchError(f"{error.filename}: the folder cannot be read: {error.strerror}") from None
+        return sorted(path.relative_to(self.home).as_posix() for path in found)
 
     def fingerprint(self) -> str:
         return fingerprint_of(self.home, (self.home / name for name in self._names(self.home)))

@@ -38,6 +38,7 @@ class Job:
     known: FrozenTrial
     epoch: dict[str, Any] = field(default_factory=dict)
     step: int = 0
+    notes: list[str] = field(default_factory=list)
 
     @property
     def number(self) -> int:
@@ -55,7 +56,7 @@ class Driver:
     """Asks the study for trials, writes their epochs to it, and decides who goes on.
 
     Only the process of the driver writes to the storage. What a worker sends is one of ``{"epoch": {...}, "last":
-    bool}``, ``{"end": True}`` and ``{"error": reason}``.
+    bool}``, with ``"notes"`` for the user,, ``{"end": True}`` and ``{"error": reason}``.
     """
 
     def __init__(
@@ -130,6 +131,9 @@ class Driver:
             return False
         if "ran_on" in message and job.step == 1:
             job.trial.set_user_attr("ran_on", message["ran_on"])
+        job.notes = message.get("notes", [])
+        if job.notes:
+            job.trial.set_user_attr("notes", job.notes)
         job.trial.set_user_attr("epoch", job.epoch)
         replayed = job.step in job.known.intermediate_values
         if not replayed:  # before the decision, so that a pruned trial's curve holds its last epoch

@@ -10,7 +10,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from search.config import TrainConfig
+from search.config import CACHE_SIZE, TrainConfig
 from search.errors import SearchError
 from search.spacefile import load_train
 
@@ -20,12 +20,14 @@ class Workplace:
     """What a worker needs beside a trial's settings; plain data, so that it travels.
 
     `threads`: CPU threads of the worker. `own_train`: the space file whose ``train`` to call; None: the built-in.
+    `cache_size`: bytes of disk for the activations of frozen layers.
     """
 
     data_root: str
     device: str
     threads: int
     own_train: str | None = None
+    cache_size: int = CACHE_SIZE
 
 
 class Worker:
@@ -56,8 +58,10 @@ class Worker:
         place = self.workplace
         config = TrainConfig(**settings)
         ran_on = settle(config.precision, place.device, place.threads).describe()
-        for epoch in train(config, Path(place.data_root), place.device, place.threads):
-            yield {"epoch": epoch.model_dump(), "ran_on": ran_on}
+        notes: list[str] = []
+        for epoch in train(config, Path(place.data_root), place.device, place.threads, place.cache_size, notes.append):
+            yield {"epoch": epoch.model_dump(), "ran_on": ran_on, "notes": notes.copy()}
+            notes.clear()
 
     def step(self) -> dict[str, Any]:
         """Train one epoch. Returns ``{"epoch", "last"}``, ``{"end"}`` or ``{"error"}``; never raises an Exception."""

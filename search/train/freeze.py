@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from search.errors import SearchError
 
@@ -35,8 +35,12 @@ def freeze(model: nn.Module, prefixes: Sequence[str]) -> None:
 
 
 def train_mode(model: nn.Module, prefixes: Sequence[str]) -> None:
-    """``model.train()``, but frozen batch normalisation keeps its statistics (it stays in ``eval()``)."""
+    """``model.train()``, but what is frozen stays in ``eval()``, all but its dropout layers.
+
+    Frozen batch normalisation keeps its statistics, and frozen blocks are not skipped at random (stochastic depth):
+    that regularises the training of blocks, and these do not train.
+    """
     model.train()
     for name, module in model.named_modules():
-        if isinstance(module, _BatchNorm) and within(name, prefixes):
-            module.eval()
+        if within(name, prefixes) and not isinstance(module, _DropoutNd):
+            module.training = False

@@ -14,8 +14,10 @@ from torch.nn import functional as F
 
 from search.errors import SearchError
 from search.models import MODELS
+from search.train.batches import load_data
 from search.train.device import Place, settle
-from search.train.trainer import Learner, evaluate, load_data
+from search.train.learner import Learner
+from search.train.trainer import evaluate
 
 
 @pytest.fixture(autouse=True)

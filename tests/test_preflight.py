@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from search import models
-from search.check import preflight, prepare
+from search.check.preflight import preflight, prepare
 from search.errors import SearchError
 from search.spacefile import load_space
 

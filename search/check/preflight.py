@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import optuna
 import torch
 from optuna.samplers import RandomSampler
 from torch import nn
 
+from search.check.points import draw
 from search.config import TrainConfig, make_config
 from search.data import cache
 from search.data.datasets import Source, open_source
@@ -31,31 +30,17 @@ def _configs(space: SpaceFile) -> Iterator[TrainConfig]:
     if isinstance(space.space, SearchSpace):
         yield from map(make_config, space.space.combinations(_LOADED))
         return
-    settings, _ = _draw(space, 0)
+    settings = draw(space, RandomSampler(seed=0)).settings
     try:
         yield make_config(settings)
     except SearchError as error:
         raise SearchError(f"{space.path}: space(trial): {error}") from None
 
 
-def _draw(space: SpaceFile, seed: int) -> tuple[dict[str, Any], set[str]]:
-    """The settings of a define-by-run space at a random point, and the names of the dimensions it has there."""
-    trial = optuna.create_study(sampler=space.keep_fixed(RandomSampler(seed=seed))).ask()
-    try:
-        settings = space.suggest(trial)
-    except Exception as error:  # the user's own function
-        first = (str(error).strip() or "no message").splitlines()[0]
-        raise SearchError(f"{space.path}: space(trial) raised {type(error).__name__}: {first}") from None
-    if not isinstance(settings, dict):
-        kind = type(settings).__name__
-        raise SearchError(f"{space.path}: space(trial) returned a {kind}; it must be a dict of settings")
-    return settings, set(trial.params)
-
-
-def _check_fixed(space: SpaceFile) -> None:
+def check_fixed(space: SpaceFile) -> None:
     """Every name that --set fixes in a define-by-run space is one that some of its points have."""
-    draws = [_draw(space, seed) for seed in range(20 if space.fixed else 0)]
-    names = {name for settings, dimensions in draws for name in {*settings, *dimensions}}
+    points = [draw(space, RandomSampler(seed=seed)) for seed in range(20 if space.fixed else 0)]
+    names = {name for point in points for name in {*point.settings, *point.distributions}}
     for name, value in space.fixed.items():
         if name not in names:
             raise SearchError(f"--set {name}={value}: unknown setting {name!r}{nearest(name, names)}")
@@ -66,7 +51,7 @@ def preflight(space: SpaceFile, data_root: Path) -> None:
 
     Raises SearchError for the first that is not there. Trains nothing and creates nothing.
     """
-    _check_fixed(space)
+    check_fixed(space)
     if space.train is not None:
         return
     seen = set()
@@ -78,7 +63,7 @@ def preflight(space: SpaceFile, data_root: Path) -> None:
         try:
             check_name(config.model)
             source = open_source(config.dataset, data_root)
-            model = _skeleton(config, source)
+            model = skeleton(config, source)
             freeze(model, config.frozen)
             if config.dropout is not None:
                 set_dropout(model, config.model, config.dropout)
@@ -86,11 +71,11 @@ def preflight(space: SpaceFile, data_root: Path) -> None:
             raise SearchError(f"{space.path}: {error}") from None
 
 
-def _skeleton(config: TrainConfig, source: Source) -> nn.Module:
+def skeleton(config: TrainConfig, source: Source, classes: int = 10) -> nn.Module:
     """The model of `config`; without weights no value matters, and the meta device builds the largest in no time."""
     native = image_spec(config.model) is None
     channels, side = (len(source.mode) if native else 3), source.native  # L or RGB
-    make = partial(build, config.model, 10, channels, config.weights, side, config.hidden)
+    make = partial(build, config.model, classes, channels, config.weights, side, config.hidden)
     if config.weights is None:
         with suppress(NotImplementedError), torch.device("meta"):  # RegNet reads the widths it computes: not on meta
             return make()

@@ -1,0 +1,46 @@
+"""Functions of one's own: ``path/to/file.py:function``."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import nn
+
+from search.errors import SearchError, nearest
+from search.models.spec import first_line
+
+
+def is_file(model: str) -> bool:
+    """Whether `model` names a function in a file."""
+    return ".py:" in model
+
+
+def function_of(model: str) -> Callable[[int, int], nn.Module]:
+    """The function that ``path/to/file.py:function`` names."""
+    file, _, name = model.rpartition(":")
+    if not Path(file).is_file():
+        raise SearchError(f"model={model!r}: no file {file}; write it as path/to/file.py:function")
+    try:
+        found = runpy.run_path(file)
+    except (Exception, SystemExit) as error:  # the user's own code
+        raise SearchError(f"{file}: {type(error).__name__}: {first_line(error)}") from None
+    if not callable(found.get(name)):
+        known = {key for key, value in found.items() if callable(value) and not key.startswith("_")}
+        raise SearchError(f"{file}: no function {name!r}{nearest(name, known)}")
+    function: Callable[[int, int], nn.Module] = found[name]
+    return function
+
+
+def build_own(model: str, num_classes: int, channels: int) -> nn.Module:
+    """What the function makes; raises SearchError if it fails, or makes anything but a module."""
+    try:
+        net = function_of(model)(num_classes, channels)
+    except SearchError:
+        raise
+    except Exception as error:  # the user's own code
+        raise SearchError(f"{model}: {type(error).__name__}: {first_line(error)}") from None
+    if not isinstance(net, nn.Module):
+        raise SearchError(f"{model} returned a {type(net).__name__}; it must be a torch.nn.Module")
+    return net

@@ -1,0 +1,168 @@
+"""A split as batches on its device: images, or what the frozen layers make of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from search.data import cache, features
+from search.data.augment import Augment, exact_views, fixed_view
+from search.data.datasets import Split, open_source
+from search.models import check_name, image_spec
+from search.train.device import Place
+from search.train.prefix import Cut
+
+EVAL_BATCH = 512
+"""Images a step where no gradient is kept."""
+
+
+class Batches(Protocol):
+    """What is trained and evaluated on."""
+
+    labels: Tensor
+    """(N,), int64, on the device."""
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """The number of images, N."""
+
+    def batch(
+        self, index: Tensor, memory_format: torch.memory_format, augment: Augment | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Inputs (B, ...) and labels (B,) for the indices (B,) on the CPU."""
+
+
+class Data:
+    """One split on its device: uint8 pixels, turned into normalised batches where they are.
+
+    On a GPU the whole split lies in its memory; on a CPU it stays in the memory-mapped file.
+    """
+
+    def __init__(self, images: cache.Images, crop: int, mean: tuple[float, ...], std: tuple[float, ...], device: str):
+        self.device = device
+        self.key = f"{images.key} {crop} {mean} {std}"
+        self.classes = images.classes
+        side = images.pixels.shape[1]
+        first = (side - crop) // 2
+        window = slice(first, first + crop)
+        self._whole = images.pixels if device == "cpu" else torch.from_numpy(np.array(images.pixels)).to(device)
+        self._centre = self._whole[:, window, window]
+        self.labels = torch.from_numpy(images.labels).to(device)
+        self.channels = images.pixels.shape[3]
+        self.side = crop
+        self._scale = 1 / (255 * torch.tensor(std, device=device)).view(-1, 1, 1)
+        self._shift = -(torch.tensor(mean, device=device) / torch.tensor(std, device=device)).view(-1, 1, 1)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(
+        self, index: Tensor, memory_format: torch.memory_format, augment: Callable[[Tensor, int], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Images (B, C, H, W), float32, normalised, and labels (B,), for the indices (B,) on the CPU.
+
+        The centre square of each image, or what `augment` makes of the whole.
+        """
+        source = self._centre if augment is None else self._whole
+        if isinstance(source, Tensor):
+            index = index.to(self.device)
+            pixels = source[index]
+        else:
+            pixels = torch.from_numpy(source[index.numpy()])
+        if augment is not None:
+            pixels = augment(pixels, self.side)
+        x = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=memory_format)
+        return x.mul_(self._scale).add_(self._shift), self.labels[index]
+
+
+def default_data_root() -> Path:
+    """``$SEARCH_DATA_ROOT``, by default ``data``."""
+    return Path(os.environ.get("SEARCH_DATA_ROOT") or "data")
+
+
+@lru_cache(maxsize=4)
+def load_data(
+    model: str, dataset: str, root: Path, device: str, splits: tuple[Split, ...], subset: int | None = None
+) -> tuple[Data, ...]:
+    """The splits of `dataset` as `model` wants to see them, of training `subset` images; kept from trial to trial."""
+    check_name(model)
+    source = open_source(dataset, root)
+    spec = image_spec(model)
+    images = cache.load(source, spec.resize if spec else None, splits)
+    crop, mean, std = (spec.crop, spec.mean, spec.std) if spec else (source.native, source.mean, source.std)
+    if "train" in splits:
+        images[splits.index("train")] = cache.subset(images[splits.index("train")], subset)
+    return tuple(Data(split, crop, mean, std, device) for split in images)
+
+
+class Activations:
+    """One split as the frozen prefix of a model sees it, each image in one or more views; stands in for `data`."""
+
+    def __init__(self, values: Tensor, data: Data, views: int, channels_last: bool) -> None:
+        """`values`: (views x N, ...), all images in the first view, then all in the second."""
+        self.labels, self.classes = data.labels, data.classes
+        self._values, self._views, self._channels_last = values, views, channels_last
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(
+        self, index: Tensor, memory_format: torch.memory_format, augment: Augment | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Activations (B, ...) and labels (B,); of each image the view that `augment` draws, without it the first."""
+        labels = self.labels[index.to(self.labels.device)]
+        if augment is not None:
+            index = index + len(self) * augment.draw(len(index), self._views)
+        values = self._values[index.to(self._values.device)]
+        return (values.permute(0, 3, 1, 2) if self._channels_last else values), labels
+
+
+def activations(cut: Cut, data: Data, place: Place, augment: str, views: int, seed: int, budget: int) -> Activations:
+    """`data` as `cut.prefix` sees it, in `views` views of the augmentation `augment`, from the cache or into it.
+
+    Raises features.NoRoom if they take more than `budget` bytes.
+    """
+
+    @torch.no_grad()
+    def compute(rows: range) -> Tensor:
+        parts = []
+        for view in range(rows.start // len(data), (rows.stop - 1) // len(data) + 1):
+            first = view * len(data)
+            index = torch.arange(max(rows.start - first, 0), min(rows.stop - first, len(data)))
+            x, _ = data.batch(index, place.memory_format, fixed_view(augment, seed, view, int(index[0])))
+            with place.autocast():
+                parts.append(cut.prefix(x))
+        values = torch.cat(parts)
+        return values.permute(0, 2, 3, 1) if _is_channels_last(values) else values
+
+    with torch.no_grad(), place.autocast():
+        one = cut.prefix(data.batch(torch.arange(1), place.memory_format)[0])
+    like = one.permute(0, 2, 3, 1) if _is_channels_last(one) else one
+    drawn = (augment, views, seed if exact_views(augment) is None else 0)
+    key = hashlib.sha256(f"{data.key} {drawn} {_made_by(cut, place)}".encode()).hexdigest()[:32]
+    values = features.load(key, views * len(data), like, compute, budget)
+    return Activations(values.to(place.device), data, views, like is not one)
+
+
+def _is_channels_last(values: Tensor) -> bool:
+    if values.ndim != 4:
+        return False
+    return values.is_contiguous(memory_format=torch.channels_last) and not values.is_contiguous()
+
+
+def _made_by(cut: Cut, place: Place) -> str:
+    """What the activations depend on beside the images: the prefix's code, layers and weights, and the arithmetic."""
+    digest = hashlib.sha256(f"{cut.prefix.code} {cut.prefix}".encode())
+    for name, value in cut.prefix.state_dict().items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    where = {name: value for name, value in place.describe().items() if name != "threads"}
+    return f"{digest.hexdigest()} {where}"

@@ -1,0 +1,145 @@
+"""A model in training: all that one step needs, and the step."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from search.config import CACHE_SIZE, TrainConfig
+from search.data.augment import Augment, Mix, exact_views
+from search.models import build, set_dropout
+from search.train.batches import Batches, Data, activations
+from search.train.device import Place
+from search.train.freeze import freeze, train_mode
+from search.train.groups import layer_groups
+from search.train.optim import Schedule, make_optimizer
+from search.train.prefix import Cut, NoPrefix, cut
+
+BODY = (
+    *("model", "dataset", "hidden", "subset", "weights", "frozen", "dropout", "seed", "precision"),
+    *("augment", "cached_views", "mixup", "cutmix"),
+)
+"""The settings that a Learner is made for: for another trial that shares them it only starts again."""
+
+
+class Learner:
+    """A model in training on `data`.
+
+    `net` is what a step calls: the model, or, after `cache_prefix`, what follows its frozen prefix.
+    """
+
+    def __init__(self, config: TrainConfig, data: Data, place: Place) -> None:
+        self.data: Batches = data
+        self._images, self.place = data, place
+        torch.manual_seed(config.seed)
+        self.model = build(config.model, len(data.classes), data.channels, config.weights, data.side, config.hidden)
+        if config.dropout is not None:
+            set_dropout(self.model, config.model, config.dropout)
+        freeze(self.model, config.frozen)
+        self.model.to(place.device).to(memory_format=place.memory_format)
+        frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
+        state = self.model.state_dict()
+        self._initial = {name: value.clone() for name, value in state.items() if name not in frozen}
+        self._random = torch.get_rng_state()
+        self._cut: Cut | None = None
+        self._prepare(config)
+
+    def restart(self, config: TrainConfig) -> None:
+        """Begin another trial, whose config differs in none of BODY: as if this learner were new."""
+        with torch.no_grad():
+            state = self.model.state_dict()
+            for name, value in self._initial.items():
+                state[name].copy_(value)
+        self.model.zero_grad(set_to_none=True)
+        self._prepare(config)
+
+    def _prepare(self, config: TrainConfig) -> None:
+        self.config = config
+        freeze(self.model, config.frozen)
+        torch.manual_seed(config.seed)  # a GPU's dropout, too
+        torch.set_rng_state(self._random)
+        self._groups = layer_groups(self.model) if config.gradual_unfreeze else []
+        self.optimizer = make_optimizer(self.model, config)
+        self.schedule = Schedule(self.optimizer, config, math.ceil(len(self.data) / config.batch_size))
+        self._scaler = GradScaler(self.place.device, enabled=self.place.precision == "fp16")
+        average = get_ema_multi_avg_fn(config.ema)
+        self._average = AveragedModel(self.model, multi_avg_fn=average) if config.ema else None
+        self.order = torch.Generator().manual_seed(config.seed)
+        noise = torch.Generator().manual_seed(config.seed)
+        self._augment = Augment(config.augment, noise) if config.augment != "none" else None
+        mixes = config.mixup or config.cutmix
+        self._mix = Mix(config.mixup, config.cutmix, len(self._images.classes), noise) if mixes else None
+        self._set_nets()
+
+    def _set_nets(self) -> None:
+        self.net: nn.Module = self._cut.rest if self._cut else self.model
+        self.judged = self.result
+        """What is evaluated on the batches that `cache_prefix` returns, or on images if it was not called."""
+        if self._cut:
+            self.judged = self._rest_of(self.result) if self._average else self._cut.rest
+
+    def _rest_of(self, model: nn.Module) -> nn.Module:
+        train_mode(model, self.config.frozen)
+        return cut(model, self._image()).rest
+
+    def _image(self) -> Tensor:
+        return self._images.batch(torch.arange(1), self.place.memory_format)[0]
+
+    def cache_prefix(self, val: Data, budget: int = CACHE_SIZE) -> Batches:
+        """Train from now on on what the frozen layers make of the images, computed once; `val` through them, too.
+
+        `budget`: bytes of disk for that. Raises NoPrefix or NoRoom, and changes nothing, where that cannot be.
+        """
+        config = self.config
+        views = exact_views(config.augment) or config.cached_views
+        if config.mixup or config.cutmix:
+            raise NoPrefix("mixup and cutmix change the images at random")
+        if views is None:
+            raise NoPrefix(f"augment={config.augment} changes the images at random; cached_views=K draws K views once")
+        train_mode(self.model, config.frozen)
+        parts = cut(self.model, self._image())
+        how = (self.place, config.augment, views, config.seed, budget)
+        data = activations(parts, self._images, *how)
+        seen = activations(parts, val, self.place, "none", 1, 0, budget)
+        self.data, self._cut = data, parts
+        self._set_nets()
+        return seen
+
+    def begin(self, number: int) -> float:
+        """Make ready for the epoch `number`, counted from 1; the learning rate of its first step, of the top group."""
+        held = self._groups[:-number]  # of no groups, none
+        frozen = (*self.config.frozen, *(prefix for group in held for prefix in group))
+        freeze(self.model, frozen)
+        self.net.train()
+        train_mode(self.model, frozen)
+        return float(self.optimizer.param_groups[-1]["lr"])
+
+    def step(self, index: Tensor) -> Tensor:
+        """One optimizer step on the images `index` (B,); their mean loss, a scalar on the device."""
+        config = self.config
+        x, y = self.data.batch(index, self.place.memory_format, self._augment)
+        if self._mix is not None:
+            x, y = self._mix(x, y)
+        with self.place.autocast():
+            loss = F.cross_entropy(self.net(x), y, label_smoothing=config.label_smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()
+        if config.grad_clip is not None:
+            self._scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), config.grad_clip)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        self.schedule.after_step()
+        if self._average is not None:
+            self._average.update_parameters(self.model)
+        return loss.detach()
+
+    @property
+    def result(self) -> nn.Module:
+        """What is kept: the model, or the average of its weights (batch statistics are the model's)."""
+        return self.model if self._average is None else self._average.module

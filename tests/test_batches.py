@@ -1,0 +1,183 @@
+"""Training on activations computed once is training on the images, to the bit where a batch's size changes no sum."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_trainer import config, numbers
+
+from search.config import CACHE_SIZE, Epoch, TrainConfig
+from search.data.datasets import Caltech101
+from search.train import train
+from search.train.batches import activations, load_data
+from search.train.device import settle
+from search.train.learner import Learner
+from search.train.prefix import cut
+
+pytestmark = pytest.mark.usefixtures("torch_threads", "own_cache")
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No activations of another test's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def run(made: TrainConfig, cache_size: int = CACHE_SIZE) -> tuple[list[dict[str, Any]], list[str]]:
+    """The numbers of every epoch, and what was said."""
+    said: list[str] = []
+    return numbers(list(train(made, device="cpu", threads=1, cache_size=cache_size, say=said.append))), said
+
+
+def kept() -> list[Path]:
+    return list(Path("cache/search/features").glob("*/values.npy"))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"precision": "bf16"},
+        {"augment": "flip"},
+        {"augment": "flip", "precision": "bf16", "subset": 200},
+        {"ema": 0.9},
+        {"gradual_unfreeze": True},
+        {"optimizer": "adamw", "label_smoothing": 0.1, "grad_clip": 1.0, "schedule": "one_cycle"},
+    ],
+    ids=str,
+)
+def test_the_cache_changes_no_number(changed: dict[str, Any]) -> None:
+    made = config(frozen=("0",), batch_size=100, epochs=3, **changed)
+    plain, _ = run(made, cache_size=0)
+    assert not kept()
+    for _ in range(2):  # computed, then read
+        assert run(made) == (plain, [])
+        assert len(kept()) == 2
+
+
+def test_dropout_above_the_prefix_draws_the_same() -> None:
+    made = config(model="mlp", frozen=("1",), dropout=0.5, epochs=3, batch_size=449)
+    assert run(made) == run(made, cache_size=0)
+    assert len(kept()) == 2
+
+
+@pytest.fixture
+def pictures(shared_data: Path, tmp_path: Path) -> str:
+    """A hundred pictures of Caltech-101 in four classes."""
+    names = [f"{c}/image_{i:04}.jpg" for c in ("beaver", "crab", "gerenuk", "rooster") for i in range(1, 26)]
+    for name, data in Caltech101(shared_data).read(set(names)):
+        (tmp_path / "few" / name).parent.mkdir(parents=True, exist_ok=True)
+        assert isinstance(data, bytes)
+        (tmp_path / "few" / name).write_bytes(data)
+    return f"imagefolder:{tmp_path / 'few'}"
+
+
+@pytest.mark.parametrize("model", ["alexnet", "resnet18"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_to_the_bit_with_the_models_of_the_notes(pictures: str, model: str, precision: str) -> None:
+    frozen = ("features",) if model == "alexnet" else ("conv1", "bn1", "layer1", "layer2", "layer3")
+    made = config(model=model, dataset=pictures, frozen=frozen, epochs=1, batch_size=25, lr=0.01, precision=precision)
+    assert run(made) == run(made, cache_size=0)
+    assert len(kept()) == 2
+
+
+def test_a_pretrained_backbone(pictures: str) -> None:
+    """oneDNN sums otherwise for the few images of a last batch: equal but for rounding there."""
+    made = config(
+        model="efficientnet_lite0", weights="DEFAULT", dataset=pictures, frozen=("features",), batch_size=24, lr=0.01
+    )
+    ours, plain = run(made)[0], run(made, cache_size=0)[0]
+    for mine, theirs in zip(ours, plain, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-5)
+    assert sum(path.stat().st_size for path in kept()) < 100 * 1280 * 4 + 1024
+
+
+def test_shared_by_all_trials_of_the_same_frozen_layers() -> None:
+    run(config(frozen=("0",)))
+    first = {path: path.stat().st_mtime_ns for path in kept()}
+    assert len(first) == 2
+    run(config(frozen=("0",), lr=0.01, batch_size=50, label_smoothing=0.1, ema=0.5))
+    assert {path: path.stat().st_mtime_ns for path in kept()} == first  # not written again
+    for more, changed in ((4, {"seed": 1}), (6, {"precision": "bf16"}), (7, {"subset": 300}), (8, {"augment": "flip"})):
+        run(config(frozen=("0",), **changed))
+        assert len(kept()) == more, changed  # random weights come from the seed; the last two share the validation
+
+
+def test_random_views_drawn_once() -> None:
+    made = config(frozen=("0",), augment="crop_flip", cached_views=3, epochs=3)
+    ours, said = run(made)
+    assert said == []
+    assert run(made)[0] == ours
+    assert ours != run(config(frozen=("0",), epochs=3))[0]
+    place = settle("fp32", "cpu", 1)
+    train_data, _ = load_data("cnn", "digits", Path("data"), "cpu", ("train", "val"))
+    learner = Learner(made, train_data, place)
+    learner.begin(1)
+    parts = cut(learner.model, train_data.batch(torch.arange(1), place.memory_format)[0])
+    views = activations(parts, train_data, place, "crop_flip", 3, 0, CACHE_SIZE)
+    index = torch.arange(len(views))
+    images = [views._values[index + view * len(views)] for view in range(3)]
+    assert not any(torch.equal(images[0], other) for other in images[1:])
+    assert torch.equal(views.batch(index, place.memory_format)[0], images[0])
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"augment": "crop_flip"}, "augment=crop_flip changes the images at random; cached_views=K draws K views once"),
+        ({"mixup": 0.2}, "mixup and cutmix change the images at random"),
+        ({"frozen": ("2",)}, "its first layers train"),
+    ],
+)
+def test_where_it_cannot_be_it_says_so(changed: dict[str, Any], why: str) -> None:
+    made = config(**{"frozen": ("0",), **changed})
+    numbers_, said = run(made)
+    assert said == [f"cnn, frozen={made.frozen[0]}: computed anew in every epoch: {why}"]
+    assert numbers_ == run(made, cache_size=0)[0]
+    assert not kept()
+
+
+def test_too_little_room_says_so() -> None:
+    made = config(frozen=("0",))
+    numbers_, said = run(made, cache_size=1000)
+    assert "of activations, of at most 1e-06 GB kept; --cache-size allows more" in said[0]
+    assert numbers_ == run(made, cache_size=0)[0]
+
+
+def test_nothing_frozen_says_nothing() -> None:
+    assert run(config())[1] == []
+
+
+@pytest.mark.parametrize("changed", [{}, {"frozen": ("0",)}, {"model": "mlp", "dropout": 0.3}, {"ema": 0.9}], ids=str)
+def test_a_trial_that_is_dropped_leaves_no_trace_in_the_next(changed: dict[str, Any]) -> None:
+    fresh, _ = run(config(lr=0.02, **changed))
+    dropped: Generator[Epoch, None, Any] = train(config(lr=0.5, epochs=4, **changed), device="cpu", threads=1)
+    next(dropped)
+    next(dropped)
+    dropped.close()
+    assert run(config(lr=0.02, **changed))[0] == fresh
+
+
+def test_two_trainings_at_a_time_do_not_share_a_model() -> None:
+    made = config(frozen=("0",))
+    alone, _ = run(made)
+    both = [train(made, device="cpu", threads=1) for _ in range(2)]
+    pairs = list(zip(*both, strict=True))
+    assert [[numbers([epoch])[0] for epoch in side] for side in zip(*pairs, strict=True)] == [alone, alone]
+
+
+def test_flip_mirrors_every_second_image() -> None:
+    """Against the two pictures themselves."""
+    (data,) = load_data("cnn", "digits", Path("data"), "cpu", ("train",))
+    learner = Learner(config(augment="flip"), data, settle("fp32", "cpu", 1))
+    index = torch.arange(len(data))
+    plain, _ = data.batch(index, torch.contiguous_format)
+    seen, _ = data.batch(index, torch.contiguous_format, learner._augment)
+    same = (seen == plain).flatten(1).all(1)
+    mirrored = (seen == plain.flip(3)).flatten(1).all(1)
+    assert (same | mirrored).all()
+    assert 0.4 < mirrored.float().mean() < 0.6

@@ -1,0 +1,105 @@
+"""`search check` end to end: what is sound passes, and what is broken is named."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads")
+Write = Callable[[str, str], Path]
+SPACE = """\
+from search import Choice, Float, SearchSpace
+space = SearchSpace(model="cnn", dataset="DATA", epochs=2, batch_size=32, lr=Float(LR, log=True), step_size=1,
+                    gamma=1.0, precision="fp32", MORE)
+"""
+
+
+@pytest.fixture(autouse=True)
+def one_thread(torch_threads: None) -> None:
+    torch.set_num_threads(1)
+
+
+def space(write: Write, data: str = "digits", lr: str = "1e-3, 1.0", more: str = "") -> Path:
+    return write("s.py", SPACE.replace("DATA", data).replace("LR", lr).replace("MORE", more))
+
+
+def failed(out: str) -> list[str]:
+    return [line for line in out.splitlines() if line.startswith("FAIL")]
+
+
+def pictures(shuffled: bool) -> None:
+    """Digits in the folders train, val and test."""
+    digits = load_digits()
+    labels = np.random.default_rng(0).permutation(digits.target) if shuffled else digits.target
+    for i, (image, label) in enumerate(zip(digits.images[:900], labels, strict=False)):
+        part = ("train", "train", "val", "test")[i % 4]
+        home = Path("data/own") / part / str(label)
+        home.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * 15).astype(np.uint8)).save(home / f"{i}.png")
+
+
+def test_a_sound_space_passes_every_check(cli: Any, write: Write) -> None:
+    status, out, err = cli("check", space(write))
+    assert (status, err) == (0, ""), out
+    lines = out.splitlines()
+    assert lines[0].startswith("checking cnn on digits at the middle of the space (lr=0.03162)")
+    names = ("choices", "images", "duplicates", "labels", "head", "initial loss", "memorise", "lr range", "speed")
+    assert [line[5:18].strip() for line in lines[1:-1]] == [*names, "memory"]
+    assert sorted(path.name for path in Path("runs/s/check").iterdir()) == ["images.png", "lr_range.png"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"more": "frozen=('2',)"}, "FAIL head          2.weight is random and frozen"),
+        ({"lr": "1.0, 1e3"}, "FAIL lr range      useful "),
+        ({"more": "weights=Choice(scratch=None, file='no.pth')"}, "FAIL choices       weights=file: weights='no.pth'"),
+    ],
+)
+def test_what_is_broken_is_named_and_the_other_checks_go_on(
+    cli: Any, write: Write, changed: dict[str, str], line: str
+) -> None:
+    status, out, _ = cli("check", space(write, **changed))
+    assert status == 1
+    (broken,) = failed(out)
+    assert broken.startswith(line)
+    assert "10 checks in" in out
+
+
+def test_shuffled_labels_are_caught(cli: Any, write: Write) -> None:
+    pictures(shuffled=True)
+    status, out, _ = cli("check", space(write, "imagefolder:own"))
+    assert status == 1
+    assert any(line.startswith("FAIL labels") and "are they shuffled?" in line for line in failed(out))
+
+
+def test_an_image_in_both_splits_is_caught(cli: Any, write: Write) -> None:
+    pictures(shuffled=False)
+    first = sorted(Path("data/own/train/3").iterdir())[0]
+    shutil.copy(first, Path("data/own/val/3/copy.png"))
+    status, out, _ = cli("check", space(write, "imagefolder:own"))
+    assert status == 1
+    (broken,) = failed(out)
+    assert broken.startswith("FAIL duplicates")
+    assert f"1 in both splits: train/3/{first.name} = val/3/copy.png" in broken
+
+
+def test_a_train_of_its_own_has_its_choices_looked_at(cli: Any, write: Write) -> None:
+    text = "from search import Float, SearchSpace\nspace = SearchSpace(x=Float(0, 1))\nmetric = 'y'\n"
+    path = write("own.py", text + "def train(config):\n    yield {'y': 1}\n")
+    status, out, _ = cli("check", path)
+    assert status == 0
+    assert "its own train() trains, so only the choices are looked at" in out
+
+
+def test_a_file_that_is_no_space_exits_2_with_one_line(cli: Any, write: Write) -> None:
+    status, out, err = cli("check", write("s.py", "space = 3"))
+    assert (status, out, err.count("\n")) == (2, "", 1)

@@ -1,0 +1,45 @@
+"""timm's models, where the extra is installed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import save_weights
+
+from search import models
+from search.errors import SearchError
+
+
+@pytest.mark.parametrize("model", ["efficientnet_lite0", "timm/resnet18"])
+def test_a_missing_extra_is_named(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    extra = "timm" if model.startswith("timm") else "lite"
+    with pytest.raises(SearchError, match=rf"is not installed; .* pip install -e '\.\[{extra}\]'"):
+        models.build(model, 10)
+
+
+def test_timm_says_what_its_models_want_and_gives_them_a_head() -> None:
+    pytest.importorskip("timm", reason="timm is an extra: this test did NOT run")
+    assert models.image_spec("timm/resnet18.tv_in1k") == models.image_spec("resnet18")
+    spec = models.image_spec("timm/tf_efficientnet_lite0.in1k")
+    assert spec is not None
+    assert (spec.resize, spec.crop, spec.mean) == (256, 224, (0.5, 0.5, 0.5))
+    assert models.build("timm/resnet18", 7).eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
+    with pytest.raises(SearchError, match=r"unknown model 'timm/resnet81'; did you mean 'timm/resnet"):
+        models.check_name("timm/resnet81")
+    with pytest.raises(SearchError, match=r"'timm/resnet18\.nonsense' cannot be used: Invalid pretrained tag"):
+        models.check_name("timm/resnet18.nonsense")
+
+
+def test_timm_reads_a_file_and_offline_says_so(tmp_path: Path, offline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("timm", reason="timm is an extra: this test did NOT run")
+    source = models.build("timm/resnet18", 5)
+    net = models.build("timm/resnet18", 7, weights=save_weights(source, tmp_path / "w.safetensors"))
+    assert torch.equal(net.state_dict()["conv1.weight"], source.state_dict()["conv1.weight"])
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    with pytest.raises(SearchError, match=r"the weights of timm/resnet18 cannot be had .*--set weights=scratch"):
+        models.build("timm/resnet18", 7, weights="DEFAULT")
