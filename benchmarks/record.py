@@ -23,8 +23,9 @@ from torch.nn import functional as F
 
 from benchmarks.problems import CURVES, PROBLEMS, Point, Problem
 from search.config import TrainConfig
-from search.models import LITE, build, mlp
-from search.train.trainer import load_data
+from search.models import LITE, build
+from search.models.house import mlp
+from search.train.batches import load_data
 
 Split = tuple[Tensor, Tensor]
 """Inputs (N, D) float32 and labels (N,)."""

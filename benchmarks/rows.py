@@ -277,6 +277,6 @@ class Bench:
     def _study_note(self, run: sides.Run, epoch: float) -> str:
         share = f"{run.working(self.lanes):.0%} of the workers' time in epochs"
         return (
-            f"ours whole: {len(run.epochs)} epochs in {len(run.trials)} trials, {share}; peer "
-            f"extrapolated to the same: its start, {epoch:.0f} s an epoch, {self.lanes} at a time, and its reused actors' cost of a trial"
+            f"ours whole: {len(run.epochs)} epochs in {len(run.trials)} trials, {share}; peer: extrapolated to it from "
+            f"its start, {epoch:.0f} s an epoch, {self.lanes} at a time, and its reused actors' cost of a trial"
         )

@@ -196,7 +196,7 @@ import sys, time
 from pathlib import Path
 import torch
 from search.train.device import settle
-from search.train.trainer import load_data
+from search.train.batches import load_data
 place = settle("auto")
 (data,) = load_data("alexnet", "caltech101", Path(sys.argv[1]), place.device, ("train",))
 for _ in range(2):  # the first pass reads the file into memory
@@ -218,7 +218,7 @@ def empty_cache(data_root: Path) -> Iterator[None]:
         os.environ["XDG_CACHE_HOME"] = str(folder)
         try:
             code = (
-                "import sys; from pathlib import Path; from search.train.trainer import load_data\n"
+                "import sys; from pathlib import Path; from search.train.batches import load_data\n"
                 "load_data('efficientnet_lite0', 'caltech101', Path(sys.argv[1]), 'cpu', ('train', 'val'))"
             )
             _call(["-c", code, data_root.resolve()], folder)
