@@ -10,15 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, IntDistribution
 
 CURVES = Path(__file__).with_name("curves.npz")
 
-Point = tuple[float, ...]
-"""Places on the axes of a grid, in steps from its first value: whole ones were trained."""
-
-CONTINUOUS = ("lr", "momentum", "weight_decay")
-"""What a search may choose between the grid's values, too. On a grid alone a sampler would soon repeat its points."""
+Point = tuple[int, ...]
+"""Indices into the axes of a grid."""
 
 _LR = tuple(round(10 ** (k / 3 - 3), 5) for k in range(10))  # 0.001 to 1, three a decade
 
@@ -55,15 +52,12 @@ class Problem:
         return itertools.product(*(range(size) for size in self.shape))
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """The axes as Optuna's distributions, from 0 to the last step."""
-        return {
-            name: FloatDistribution(0, len(values) - 1) if name in CONTINUOUS else IntDistribution(0, len(values) - 1)
-            for name, values in self.grid.items()
-        }
+        """The axes as Optuna's distributions: a sampler sees steps, whose order it may use."""
+        return {name: IntDistribution(0, len(values) - 1) for name, values in self.grid.items()}
 
     def settings(self, point: Point) -> dict[str, Any]:
         """What TrainConfig needs for a `point` of the grid."""
-        chosen = {name: values[int(i)] for (name, values), i in zip(self.grid.items(), point, strict=True)}
+        chosen = {name: values[i] for (name, values), i in zip(self.grid.items(), point, strict=True)}
         return self.fixed | chosen
 
 
@@ -121,13 +115,3 @@ def curves(problem: Problem, file: Path = CURVES) -> NDArray[np.float64]:
     with np.load(file) as stored:
         right, images = stored[problem.name], int(stored[f"{problem.name}_images"])
     return np.where(right < 0, np.nan, right / images)
-
-
-def curve(table: NDArray[np.float64], point: Point) -> NDArray[np.float64]:
-    """The curve of a point, (epochs,): between the grid's points the mean of those around it, by their nearness."""
-    low = [min(int(place), size - 1) for place, size in zip(point, table.shape, strict=False)]
-    found = table[tuple(slice(i, i + 2) for i in low)]
-    for place, i in zip(point, low, strict=True):
-        part = place - i
-        found = found[0] if part == 0 else (1 - part) * found[0] + part * found[1]
-    return found

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks import bench, efficiency, results, sides
-from benchmarks.problems import PROBLEMS, Problem, curve
+from benchmarks.problems import PROBLEMS, Problem
 from benchmarks.record import inputs, train_together
 from benchmarks.rows import QUICK, Bench, Row
 from search import TrainConfig
@@ -51,15 +51,6 @@ def test_a_run_that_diverges_has_no_accuracy_from_there_on() -> None:
 def test_every_side_finds_the_best_of_a_small_grid(name: str) -> None:
     costs = efficiency.replay(efficiency.SIDES[name](TINY, 0), tiny_curves(), lanes=2, cap=2000)
     assert all(4 < cost < math.inf and cost % 2 == 0 for cost in costs)
-
-
-def test_between_two_points_of_a_grid_lies_the_mean_of_their_curves() -> None:
-    table = tiny_curves()
-    assert np.array_equal(curve(table, (2, 3)), table[2, 3])
-    assert np.allclose(curve(table, (0.25, 3)), 0.75 * table[0, 3] + 0.25 * table[1, 3])
-    table[1, 0] = math.nan
-    assert np.isnan(curve(table, (0.5, 0))).all()
-    assert np.isfinite(curve(table, (0, 0))).all()
 
 
 def test_a_replay_counts_the_epochs_of_whole_trials_only() -> None:
