@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow lint format lock clean
+.PHONY: demo test test-slow lint format lock clean bench bench-quick bench-gpu bench-efficiency
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -34,6 +34,18 @@ format: $(READY)
 lock: $(READY) ## after a change of the dependencies in pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml --extra dev --extra lite \
 		--generate-hashes --no-annotate --no-header --no-emit-index-url -o requirements.lock
+
+bench: $(READY) ## this project beside the script that people run today, on the CPU; under 20 minutes on two cores
+	$(BIN)/python -m benchmarks.bench
+
+bench-quick: $(READY) ## the same in under 3 minutes, without the long studies
+	$(BIN)/python -m benchmarks.bench --quick
+
+bench-gpu: $(READY) ## the same on a GPU; ten minutes
+	@$(BIN)/python -m benchmarks.bench --gpu
+
+bench-efficiency: $(READY) ## how many epochs a search needs, replayed from recorded learning curves
+	$(BIN)/python -m benchmarks.efficiency
 
 clean:
 	rm -rf .venv runs studies.db*

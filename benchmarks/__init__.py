@@ -1,0 +1,1 @@
+"""What this project costs, measured beside what a user would run instead."""

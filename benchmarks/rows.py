@@ -1,0 +1,282 @@
+"""The rows of the bench: what both sides do, how often, and what is compared."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from benchmarks import sides
+
+TRAIN_IMAGES, VAL_IMAGES = 2892, 2893
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    `unit`: of `peer` and `ours`, medians. `times`: the bar as a ratio, peer over ours (of rates, ours over peer);
+    `at_most`: the bar as a value of ours. `note`: how it was measured.
+    """
+
+    what: str
+    peer: float
+    ours: float
+    unit: str = "s"
+    times: float | None = None
+    at_most: float | None = None
+    note: str = ""
+    higher_is_better: bool = False
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.peer if self.higher_is_better else self.peer / self.ours
+
+    @property
+    def bar(self) -> str:
+        return f"{self.times:g} x" if self.times is not None else f"<= {self.at_most:g} {self.unit}"
+
+    @property
+    def verdict(self) -> str:
+        if self.times is not None:
+            return "holds" if self.ratio >= self.times else f"misses by {self.times / self.ratio:.2f} x"
+        assert self.at_most is not None
+        return "holds" if self.ours <= self.at_most else f"misses by {self.ours / self.at_most:.2f} x"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of each side is run: what `make bench` and `make bench-quick` differ in.
+
+    `repeats`: of the short runs. `epochs`: of ours, in one run. `fraction`: of a peer's epoch. `loaders`: numbers of
+    loader workers to choose from. `trials` and `study_epochs`: of the AlexNet study, 0 leaves it out.
+    """
+
+    repeats: int = 3
+    epochs: int = 3
+    fraction: float = 0.25
+    whole: int = 1
+    loaders: tuple[int, ...] = (0, 1, 2, 4)
+    trials: int = 64
+    study_epochs: int = 2
+    noop_trials: int = 64
+    new_actor_trials: int = 10
+    models: tuple[str, ...] = ("alexnet",)
+
+
+FULL = Plan()
+QUICK = Plan(repeats=1, epochs=2, fraction=0.08, whole=0, loaders=(0, 2), trials=0, new_actor_trials=4)
+GPU = Plan(loaders=(4, 16), fraction=1.0, study_epochs=10, models=("alexnet", "resnet50", "vit_b_16"))
+
+
+def per_epoch(measured: dict[str, float]) -> float:
+    """Seconds of a whole epoch of the peer's, from a part of its training and of its validation batches."""
+    return measured["train_seconds"] / measured["train_fraction"] + measured["val_seconds"] / measured["val_fraction"]
+
+
+@dataclass
+class Bench:
+    """Both sides on one machine. What several rows need is measured once and kept."""
+
+    plan: Plan
+    data_root: Path
+    images: Path
+    lanes: int
+    gpu: bool = False
+    log: Callable[[str], None] = print
+    said: list[str] = field(default_factory=list)
+
+    def _peer(self, *words: object, whole: bool = False) -> dict[str, float]:
+        """One epoch of the peer's, or the plan's fraction of one; the first is a warm-up where it is a fraction."""
+        fraction = 1.0 if whole else self.plan.fraction
+        epochs = 1 if whole else 2
+        return sides.peer_epochs(self.images, *map(str, words), "--fraction", str(fraction), "--epochs", str(epochs))[
+            -1
+        ]
+
+    def _ours(self, space: Path, *words: object) -> sides.Run:
+        return sides.ours(space, self.data_root, *map(str, words))
+
+    @property
+    def _alone(self) -> tuple[object, ...]:
+        """The words that give one trial all cores; on a GPU it has them anyway."""
+        return () if self.gpu else ("--cpus-per-trial", self.lanes)
+
+    @cached_property
+    def loaders(self) -> int:
+        """The number of loader workers with which the peer's classifier-only epoch is the fastest."""
+        seconds = {
+            workers: per_epoch(self._peer("--frozen", "features", "--loader-workers", workers))
+            for workers in self.plan.loaders
+        }
+        self.log("peer, seconds an epoch by loader workers: " + ", ".join(f"{n}: {s:.1f}" for n, s in seconds.items()))
+        return min(seconds, key=seconds.__getitem__)
+
+    @cached_property
+    def _first_epochs(self) -> tuple[list[float], list[float]]:
+        """Seconds an epoch, AlexNet's classifier only: the peer's and ours, in turn."""
+        own: list[float] = []
+        theirs: list[float] = []
+        words = ("--frozen", "features", "--loader-workers", self.loaders)
+        for repeat in range(self.plan.repeats):
+            run = self._ours(
+                sides.SPACES / "alexnet_classifier.py",
+                *("--trials", 1, "--epochs", self.plan.epochs, *self._alone),
+            )
+            own += [epoch.seconds for epoch in run.epochs[1:]]  # the first may fill caches
+            theirs.append(per_epoch(self._peer(*words, whole=repeat < self.plan.whole)))
+        return theirs, own
+
+    def epoch(self) -> Row:
+        theirs, own = self._first_epochs
+        whole = min(self.plan.whole, self.plan.repeats)
+        part = f"peer: {whole} whole epochs, {len(theirs) - whole} from {self.plan.fraction:.0%} of the batches; "
+        note = f"{part}loader workers: {self.loaders}, the fastest of {self.plan.loaders}; ours: {len(own)} epochs"
+        return Row(
+            "epoch (train + validation) of AlexNet on Caltech-101, only the classifier trained",
+            statistics.median(theirs), statistics.median(own), times=25, note=note,
+        )  # fmt: skip
+
+    @cached_property
+    def side_by_side(self) -> float:
+        """Seconds an epoch of the peer's while its trials run side by side under Tune, as in a study."""
+        words = ("--frozen", "features", "--loader-workers", self.loaders, "--fraction", self.plan.fraction)
+        run = sides.peer(self.images, *map(str, (*words, "--trials", self.lanes, "--epochs", 1)))
+        return statistics.median(epoch.seconds for epoch in run.epochs) / self.plan.fraction
+
+    @cached_property
+    def costs(self) -> dict[str, list[float]]:
+        """Seconds that a no-op trial of one epoch takes, by side, runs in turn."""
+        found: dict[str, list[float]] = {"new": [], "reused": [], "ours": []}
+        noop = sides.SPACES / "noop.py"
+        for _ in range(self.plan.repeats):
+            for name in found:
+                trials = self.plan.new_actor_trials if name == "new" else self.plan.noop_trials // 2
+                reuse = ["--reuse-actors"] if name == "reused" else []
+                if name == "ours":
+                    run = self._ours(noop, "--trials", self.plan.noop_trials, "--epochs", 1)
+                else:
+                    run = sides.peer(self.images, "--noop", "--epochs", "1", "--trials", str(trials), *reuse)
+                # The first trials start their workers; from then on each lane ends one trial after another.
+                found[name].append(self.lanes * run.first_to_last / max(1, len(run.epochs) - self.lanes))
+        return found
+
+    def trial_cost(self) -> Row:
+        new, reused, own = (statistics.median(times) * 1000 for times in self.costs.values())
+        note = f"no-op trials of one epoch; Tune's default of a new actor a trial: {new:.0f} ms; in the table: reused"
+        return Row("cost of a trial beside its training", reused, own, "ms", at_most=50, note=note)
+
+    @cached_property
+    def starts(self) -> tuple[list[float], list[float]]:
+        """Seconds from the command to the first training step: the peer's and ours, in turn; caches are warm."""
+        space = sides.SPACES / "alexnet_classifier.py"
+        theirs, own = [], []
+        small = ("--trials", self.lanes, "--epochs", 1)
+        for _ in range(self.plan.repeats):
+            own.append(self._ours(space, *small).to_first_step)
+            words = ("--frozen", "features", "--fraction", 0.01, "--loader-workers", self.loaders, *small)
+            theirs.append(sides.peer(self.images, *map(str, words)).to_first_step)
+        return theirs, own
+
+    def start(self) -> Row:
+        theirs, own = map(statistics.median, self.starts)
+        return Row("`search run` to the first training step, caches warm", theirs, own, at_most=5)
+
+    def noop_study(self) -> Row:
+        trials, theirs, own = self.plan.noop_trials, [], []
+        for repeat in range(self.plan.repeats):
+            own.append(self._ours(sides.SPACES / "noop.py", "--trials", trials).first_to_last)
+            if not repeat:
+                words = ("--noop", "--reuse-actors", "--epochs", "10", "--trials", str(trials))
+                theirs.append(sides.peer(self.images, *words).first_to_last)
+        note = f"{trials} trials x 10 epochs, {self.lanes} workers; peer: once, actors reused"
+        return Row(
+            "no-op study, first result to last", statistics.median(theirs), statistics.median(own), at_most=6, note=note
+        )
+
+    def finetuning(self, model: str = "alexnet") -> Row:
+        """Images a second of full fine-tuning, without validation: of ours, the difference of two subsets' epochs."""
+        theirs, own = [], []
+        few, many = 256, 256 * 5
+        space = sides.SPACES / "alexnet_classifier.py"
+        words = ("--set", f"model={model}", "--set", "frozen=none", "--trials", 1, "--epochs", 2)
+        for _ in range(max(1, self.plan.repeats - 1)):
+            runs = [self._ours(space, *words, "--set", f"subset={n}", *self._alone) for n in (few, many)]
+            seconds = [run.epochs[-1].seconds for run in runs]
+            own.append((many - few) / (seconds[1] - seconds[0]))
+            epoch = self._peer("--model", model, "--loader-workers", self.loaders)
+            theirs.append(TRAIN_IMAGES * epoch["train_fraction"] / epoch["train_seconds"])
+        part = f"{self.plan.fraction:.0%} of the training batches"
+        note = f"{model}; peer: fp32, {part}; ours: from epochs of {many} and {few} images"
+        return Row(
+            "full fine-tuning, images/s", statistics.median(theirs), statistics.median(own), "images/s", times=2,
+            note=note, higher_is_better=True,
+        )  # fmt: skip
+
+    def reading(self) -> Row:
+        """Seconds to read an epoch's training images, in batches of 256, without a model."""
+        theirs: dict[int, list[float]] = {workers: [] for workers in self.plan.loaders}
+        own: list[float] = []
+        for _ in range(self.plan.repeats):
+            own.append(sides.ours_reading(self.data_root))
+            for workers in theirs:
+                theirs[workers].append(sides.peer_reading(self.images, workers))
+        medians = {workers: statistics.median(seconds) for workers, seconds in theirs.items()}
+        note = (
+            "peer by loader workers: "
+            + ", ".join(f"{n}: {s:.1f} s" for n, s in medians.items())
+            + "; the fastest counts"
+        )
+        what = f"input of one epoch, {TRAIN_IMAGES:,} images of 256 px"
+        return Row(what, min(medians.values()), statistics.median(own), times=4, note=note)
+
+    def study(self) -> Row:
+        """The AlexNet study: ours whole; the peer's from its parts, for the same trials and epochs."""
+        run = self._ours(
+            sides.SPACES / "alexnet_classifier.py", "--trials", self.plan.trials, "--epochs", self.plan.study_epochs
+        )
+        theirs = self._extrapolated(run, self.side_by_side)
+        note = self._study_note(run, self.side_by_side)
+        return Row(
+            f"study of {self.plan.trials} trials of that kind, start to report",
+            theirs,
+            run.seconds,
+            times=25,
+            note=note,
+        )
+
+    def head_studies(self) -> Iterable[Row]:
+        """A first and later studies of heads on Lite0's frozen features, which the first computes."""
+        space = sides.REPO_SPACES / "efficientnet_caltech.py"
+        words = ("--set", "frozen=features", "--trials", self.plan.trials or 16)
+        frozen = "_conv_stem,_bn0,_blocks,_conv_head,_bn1"
+        epoch = self._peer(
+            *("--model", "efficientnet_lite0", "--frozen", frozen, "--batch-size", 64, "--loader-workers", self.loaders)
+        )
+        one = per_epoch(epoch)
+        with sides.empty_cache(self.data_root):
+            first = self._ours(space, *words)
+            later = [self._ours(space, *words) for _ in range(self.plan.repeats)]
+        yield self._head_row("first", [first], one, 100)
+        yield self._head_row("later", later, one, 1000)
+
+    def _head_row(self, which: str, runs: Sequence[sides.Run], epoch: float, times: float) -> Row:
+        # Two of the peer's trials share the cores, so that a lane's epoch takes `lanes` times as long.
+        theirs = statistics.median(self._extrapolated(run, epoch * self.lanes) for run in runs)
+        own = statistics.median(run.seconds for run in runs)
+        what = f"head-only study on EfficientNet-Lite0, {len(runs[-1].trials)} trials, {which}"
+        return Row(what, theirs, own, times=times, note=self._study_note(runs[-1], epoch * self.lanes))
+
+    def _extrapolated(self, run: sides.Run, epoch: float) -> float:
+        """What the peer takes for the trials and epochs of `run`, `epoch` being seconds of one in one of its lanes."""
+        trials = len(run.trials) * statistics.median(self.costs["reused"])
+        return statistics.median(self.starts[0]) + (len(run.epochs) * epoch + trials) / self.lanes
+
+    def _study_note(self, run: sides.Run, epoch: float) -> str:
+        share = f"{run.working(self.lanes):.0%} of the workers' time in epochs"
+        return (
+            f"ours whole: {len(run.epochs)} epochs in {len(run.trials)} trials, {share}; peer: extrapolated to it from "
+            f"its start, {epoch:.0f} s an epoch, {self.lanes} at a time, and its reused actors' cost of a trial"
+        )

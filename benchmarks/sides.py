@@ -1,0 +1,229 @@
+"""Run each side as its user does, in processes of its own, and read off when what happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from optuna.trial import FrozenTrial
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+from search.data.datasets import open_source
+from search.study import load_study
+
+HERE = Path(__file__).resolve().parent
+SPACES = HERE / "spaces"
+REPO_SPACES = HERE.parent / "spaces"
+
+
+class BenchError(RuntimeError):
+    """One of the sides did not run."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of one trial: when it was reported (seconds since 1970), and how long it took."""
+
+    trial: int
+    at: float
+    seconds: float
+
+    @property
+    def began(self) -> float:
+        return self.at - self.seconds
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a command. `began` and `ended`: seconds since 1970."""
+
+    began: float
+    ended: float
+    epochs: list[Epoch]
+    trials: list[FrozenTrial] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.began
+
+    @property
+    def to_first_step(self) -> float:
+        return min(epoch.began for epoch in self.epochs) - self.began
+
+    @property
+    def first_to_last(self) -> float:
+        """Seconds from the first result to the last."""
+        return max(epoch.at for epoch in self.epochs) - min(epoch.at for epoch in self.epochs)
+
+    def working(self, lanes: int) -> float:
+        """The fraction of the time of `lanes` workers, from the first step to the last result, inside epochs."""
+        span = max(epoch.at for epoch in self.epochs) - min(epoch.began for epoch in self.epochs)
+        return sum(epoch.seconds for epoch in self.epochs) / (lanes * span)
+
+
+def _call(words: Sequence[str | Path], folder: Path, **variables: str) -> tuple[float, float]:
+    """Run a command in `folder`; when it began and ended. Raises BenchError with what it said."""
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "RAY_USAGE_STATS_ENABLED": "0", **variables}
+    began = time.time()
+    done = subprocess.run(
+        [sys.executable, *map(str, words)], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise BenchError(f"{' '.join(map(str, words))}: exit {done.returncode}\n{(done.stderr or done.stdout)[-2000:]}")
+    return began, time.time()
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="search-bench-", dir="/tmp"))  # Ray's sockets need a short path
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stamped(file: Path) -> list[Epoch]:
+    pairs = [tuple(map(float, line.split())) for line in file.read_text().splitlines()]
+    return [Epoch(0, end, end - began) for began, end in pairs]
+
+
+def _from_tensorboard(folder: Path) -> list[Epoch]:
+    """Every epoch of a run, from the event files that `search run` writes."""
+    found = []
+    for file in sorted(folder.glob("*/tensorboard/trial-*/events*")):
+        for event in EventFileLoader(str(file)).Load():
+            seconds = {value.tag: value.tensor.float_val for value in event.summary.value}.get("seconds")
+            if seconds:
+                found.append(Epoch(int(file.parent.name.removeprefix("trial-")), event.wall_time, seconds[0]))
+    return found
+
+
+def ours(space: Path, data_root: Path, *words: str) -> Run:
+    """`search run SPACE` with a storage of its own; `words` are further options."""
+    with _folder() as folder:
+        stamps = folder / "stamps"
+        main = "from search.cli import main; main()"
+        command: list[str | Path] = ["-c", main, "run", space, "--data-root", data_root.resolve(), "--name", "bench"]
+        began, ended = _call([*command, *words], folder, BENCH_STAMPS=str(stamps))
+        epochs = _stamped(stamps) if stamps.is_file() else _from_tensorboard(folder / "runs")
+        trials = load_study(f"sqlite:///{folder / 'studies.db'}", "bench").get_trials(deepcopy=False)
+    return Run(began, ended, epochs, trials)
+
+
+def peer(images: Path, *words: str) -> Run:
+    """`python -m benchmarks.peer IMAGES` with further options `words`."""
+    with _folder() as folder:
+        stamps = folder / "stamps"
+        command: list[str | Path] = ["-m", "benchmarks.peer", images, "--stamps", stamps, "--out", folder]
+        began, ended = _call([*command, *words], folder, TMPDIR="/tmp")
+        return Run(began, ended, _stamped(stamps))
+
+
+def peer_epochs(images: Path, *words: str) -> list[dict[str, float]]:
+    """The peer's epochs of one config, without Tune, with all cores to itself: what it measured of each."""
+    code = """
+import json, sys
+from pathlib import Path
+from benchmarks import peer
+config = dict(lr=0.01, momentum=0.9, weight_decay=5e-5, step_size=15, gamma=0.1)
+epochs = list(peer.epochs(config, peer.arguments(sys.argv[1:])))
+Path("out").write_text(json.dumps(epochs))
+"""
+    with _folder() as folder:
+        _call(["-c", code, images.resolve(), *words], folder)
+        found: list[dict[str, float]] = json.loads((folder / "out").read_text())
+    return found
+
+
+def unpack(data_root: Path) -> Path:
+    """Caltech-101's training and validation images as train/CLASS/*.jpg and val/CLASS/*.jpg, in the temp folder.
+
+    The same split as the project's; done once, and kept for the next bench.
+    """
+    source = open_source("caltech101", data_root)
+    home = Path(tempfile.gettempdir()) / f"search-bench-images-{source.fingerprint()[:12]}"
+    if home.is_dir():
+        return home
+    part = home.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    _, splits = source.splits()
+    where = {item.name: split for split in ("train", "val") for item in splits[split]}
+    for name, data in source.read(set(where)):
+        file = part / where[name] / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        assert isinstance(data, bytes)
+        file.write_bytes(data)
+    part.rename(home)
+    return home
+
+
+def _seconds(code: str, folder: Path, *words: str | Path) -> float:
+    """Run `code`, which writes a number into the file ``out``."""
+    _call(["-c", code, *words], folder)
+    return float((folder / "out").read_text())
+
+
+def peer_reading(images: Path, workers: int) -> float:
+    """Seconds for one pass of the peer's loader over the training images, after its workers have started."""
+    code = """
+import sys, time
+from pathlib import Path
+from benchmarks.peer import make_loader
+loader = make_loader(Path(sys.argv[1]), "train", "alexnet", 256, int(sys.argv[2]))
+if int(sys.argv[2]):  # start the workers, which stay
+    for _ in loader: pass
+began = time.perf_counter()
+for _ in loader: pass
+Path("out").write_text(str(time.perf_counter() - began))
+"""
+    with _folder() as folder:
+        return _seconds(code, folder, images, str(workers))
+
+
+def ours_reading(data_root: Path) -> float:
+    """Seconds for one pass over the same images as the trainer makes it, in its default precision."""
+    code = """
+import sys, time
+from pathlib import Path
+import torch
+from search.train.device import settle
+from search.train.batches import load_data
+place = settle("auto")
+(data,) = load_data("alexnet", "caltech101", Path(sys.argv[1]), place.device, ("train",))
+for _ in range(2):  # the first pass reads the file into memory
+    began = time.perf_counter()
+    for index in torch.randperm(len(data)).split(256):
+        data.batch(index, place.memory_format)
+    if place.device == "cuda": torch.cuda.synchronize()
+    Path("out").write_text(str(time.perf_counter() - began))
+"""
+    with _folder() as folder:
+        return _seconds(code, folder, data_root.resolve())
+
+
+@contextmanager
+def empty_cache(data_root: Path) -> Iterator[None]:
+    """A cache in which the images are decoded and nothing else is; the user's own stays as it is."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    with _folder() as folder:
+        os.environ["XDG_CACHE_HOME"] = str(folder)
+        try:
+            code = (
+                "import sys; from pathlib import Path; from search.train.batches import load_data\n"
+                "load_data('efficientnet_lite0', 'caltech101', Path(sys.argv[1]), 'cpu', ('train', 'val'))"
+            )
+            _call(["-c", code, data_root.resolve()], folder)
+            yield
+        finally:
+            del os.environ["XDG_CACHE_HOME"]
+            if before is not None:
+                os.environ["XDG_CACHE_HOME"] = before
