@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,3 +85,29 @@ def test_the_description_goes_into_json() -> None:
     assert described["threads"] == (os.cpu_count() or 1)
     assert described["torch"] == torch.__version__
     assert described["device_name"]
+
+
+def test_freed_memory_is_kept_for_the_next_tensor() -> None:
+    """Page faults of ten tensors of 64 MiB, one after another."""
+    script = """
+    import resource, sys, torch
+    from search.train.device import settle
+    if "settled" in sys.argv:
+        settle("fp32", "cpu", 1)
+    torch.ones(2**24)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(2**24)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    """
+    faults = {
+        how: int(
+            subprocess.run(
+                [sys.executable, "-c", textwrap.dedent(script), how],
+                capture_output=True, text=True, check=True, env={**os.environ, "GLIBC_TUNABLES": ""},
+            ).stdout
+        )
+        for how in ("plain", "settled")
+    }  # fmt: skip
+    once = 2**26 // 4096
+    assert faults["settled"] < 2 * once < 5 * once < faults["plain"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from ctypes import CDLL
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 
 import torch
@@ -63,9 +65,20 @@ def settle(precision: str, device: str = "auto", threads: int | None = None) -> 
         raise SearchError(f"threads={threads}: a number from 1 to 4096")
     if threads is not None and threads != torch.get_num_threads():
         torch.set_num_threads(threads)
+    _keep_memory()
     torch.backends.cudnn.deterministic = True  # same config and seed, same numbers
     torch.backends.cudnn.benchmark = False
     return Place(device, precision, torch.get_num_threads())
+
+
+@lru_cache(maxsize=1)
+def _keep_memory() -> None:
+    """Have glibc keep what tensors free: else it hands each large one back, and the next costs page faults."""
+    with suppress(OSError, AttributeError):  # another C library has no mallopt
+        mallopt = CDLL(None).mallopt
+        mallopt(-4, 0)  # M_MMAP_MAX: large blocks come from the heap, too
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD, bytes: and the heap does not shrink
+        mallopt(-2, 64 * 2**20)  # M_TOP_PAD, bytes: it grows in large steps
 
 
 def _has_bf16(device: str) -> bool:
