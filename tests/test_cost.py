@@ -21,7 +21,7 @@ def test_a_trial_is_measured_in_a_process_of_its_own() -> None:
     case = Case(CONFIG, Digits(Path()), Path("data"), settle("fp32", "cpu"), Path("pictures"))
     speed, memory = cost.check(case, 64)
     assert speed.status == "ok"
-    assert speed.seen.startswith("a step of 64 images takes 0.0")
+    assert speed.seen.startswith("a step of 64 images takes ")
     peak = float(memory.seen.split(" GiB")[0])
     assert 0.2 < peak < 2.0  # torch itself, and a small model
     assert "batch_size=64" in memory.seen
@@ -39,6 +39,8 @@ def test_a_loader_slower_than_the_training_is_named(load: float, status: str) ->
     found = cost.speed(CONFIG, {**MEASURED, "load": load})
     assert found.status == status
     assert found.seen.endswith("an epoch about 5 s, a trial 15 s")
+    frozen = cost.speed(CONFIG.model_copy(update={"frozen": ("0",)}), {**MEASURED, "load": load})
+    assert frozen.seen.endswith("a trial 15 s, less where the frozen layers are computed once")
 
 
 @pytest.mark.parametrize(

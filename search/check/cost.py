@@ -63,6 +63,8 @@ def speed(config: TrainConfig, measured: dict[str, Any]) -> Finding:
         f"a step of {images} images takes {step:.3g} s, {load / step:.0%} of it loading ({images / load:.0f} images/s "
         f"against {images / rest:.0f} trained); an epoch about {epoch:.3g} s, a trial {epoch * config.epochs:.3g} s"
     )
+    if config.frozen:
+        seen += ", less where the frozen layers are computed once"
     if load > rest:
         what = (
             f"augment={config.augment!r} is dear" if config.augment != "none" else "put the image cache on a fast disk"

@@ -62,7 +62,7 @@ def _examine(space: SpaceFile, root: Path, folder: Path, console: Console) -> It
     config = make_config(point.settings)
     place = settle(config.precision)
     case = Case(config, open_source(config.dataset, root), root, place, folder)
-    where = f"{place.device}, {place.precision}, {place.threads} threads"
+    where = f"{place.device}, {place.precision}, CPU threads: {place.threads}"
     console.print(Text(f"checking {_describe(config, point)}; {where}"), soft_wrap=True)
     for what, look in _checks(case, space, point, builder):
         with console.status(what):
