@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import signal
@@ -328,5 +327,4 @@ def test_ctrl_c_puts_trials_back_and_the_same_command_goes_on(folder: Callable[[
     for old, new in zip(before, after, strict=False):
         assert (new.number, new.params) == (old.number, old.params)
         assert new.intermediate_values.items() >= old.intermediate_values.items()
-    starts = [trial.user_attrs["epoch"]["began"] for trial in after]
-    assert max(starts[: len(before)]) < min(starts[len(before) :], default=math.inf)
+    assert f"interrupted trials that go on first: {len(before)}\n" in again.output
