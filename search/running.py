@@ -6,10 +6,12 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from types import FrameType
 
 from optuna.study import Study
@@ -19,13 +21,18 @@ from rich.progress import Progress as Bar
 
 from search import queue
 from search import study as studies
-from search.engine.driver import Driver, EngineFailed, Listener, OutOfTime
+from search.engine import nursery
+from search.engine.driver import Driver, Engine, EngineFailed, Listener, OutOfTime
 from search.engine.worker import Workplace
 from search.errors import NothingCompleted
 from search.files import file_name
 from search.monitor import TensorBoard
 from search.progress import Progress
 from search.spacefile import SpaceFile, load_space
+
+# By name: the process of the run itself never imports torch, and so starts in a second.
+_CHECK = "search.check.preflight:ready"
+_PRELOAD = ("search.check.preflight", "search.train.trainer", "torch._dynamo")  # the last by every first optimizer step
 
 
 @dataclass(frozen=True)
@@ -58,36 +65,44 @@ def run_search(options: Options) -> int:
     studies.check_name(name)
     studies.check_storage(options.storage)
     points = queue.best_points(options.storage, options.source, name, space) if options.source is not None else None
-    if space.train is None:
-        _check_and_prepare(space, options.data_root, console)
     with studies.storage_errors(options.storage, f"; to go on: {options.again}"), _terminable() as signalled:
-        study = studies.open_study(options.storage, name, space)
-        with studies.lease(study):
-            studies.requeue(study)
-            waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-            back = sum(bool(trial.params) for trial in waiting)  # the others were queued and never asked
-            if back:
-                console.print(f"interrupted trials that go on first: {back}", highlight=False)
-            if points is not None:  # before the hand-tuned rows, whose results are known
-                console.print(queue.queue_points(study, points), highlight=False, markup=False, soft_wrap=True)
-            queue.queue_baselines(study, space)
-            progress = Progress(console, name)
-            listeners: list[Listener] = [progress, TensorBoard(Path("runs") / file_name(name) / "tensorboard")]
-            driver = Driver(study, space, options.trials or space.trials, deadline, listeners)
-            progress.attach(driver)
-            status = _drive(driver, progress, options, console, signalled)
+        with _engine(space, options, console) as engine:
+            study = studies.open_study(options.storage, name, space)
+            with studies.lease(study):
+                studies.requeue(study)
+                _fill_queue(study, space, points, console)
+                progress = Progress(console, name)
+                listeners: list[Listener] = [progress, TensorBoard(Path("runs") / file_name(name) / "tensorboard")]
+                driver = Driver(study, space, options.trials or space.trials, deadline, listeners)
+                progress.attach(driver)
+                status = _drive(driver, progress, engine, options, console, signalled)
         if status == 0:
             _finish(study, options)
         return status
 
 
-def _drive(driver: Driver, progress: Progress, options: Options, console: Console, signalled: list[int]) -> int:
+def _fill_queue(study: Study, space: SpaceFile, points: queue.Points | None, console: Console) -> None:
+    """What runs before the sampler's own: interrupted trials, another study's best, hand-tuned rows."""
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    back = sum(bool(trial.params) for trial in waiting)  # the others were queued and never asked
+    if back:
+        console.print(f"interrupted trials that go on first: {back}", highlight=False)
+    if points is not None:  # before the hand-tuned rows, whose results are known
+        console.print(queue.queue_points(study, points), highlight=False, markup=False, soft_wrap=True)
+    queue.queue_baselines(study, space)
+
+
+def _drive(
+    driver: Driver, progress: Progress, engine: Engine, options: Options, console: Console, signalled: list[int]
+) -> int:
     """Run the trials; 0, or the exit status of an interruption, after which all that ran is in the queue again."""
     if driver.finished:
         console.print(f"{driver.counts.total()} trials are done already; --trials asks for more", highlight=False)
         return 0
     try:
-        _engine(driver, progress, options, console)
+        console.print(engine.note, highlight=False)
+        with progress.shown():
+            engine.run(driver)
     except (KeyboardInterrupt, OutOfTime) as stop:
         # The run may have stopped between a change in the storage and the driver's memory of it.
         studies.requeue(driver.study)
@@ -102,60 +117,47 @@ def _drive(driver: Driver, progress: Progress, options: Options, console: Consol
     return 0
 
 
-def _engine(driver: Driver, progress: Progress, options: Options, console: Console) -> None:
-    own_train = str(driver.space.path.resolve()) if driver.space.train else None
+@contextmanager
+def _engine(space: SpaceFile, options: Options, console: Console) -> Iterator[Engine]:
+    """What runs the trials, once the space is checked and its images are decoded.
+
+    Ray starts while another process imports torch and checks: each takes about two seconds of a core.
+    """
+    own_train = str(space.path.resolve()) if space.train else None
     cores = len(os.sched_getaffinity(0))
+    workplace = Workplace(str(options.data_root), "auto", cores, own_train, options.cache_size)
+    what = (str(space.path), list(options.overrides), options.data_root)
     if options.engine == "inline":
-        from search.engine import inline
+        from search.engine.inline import Inline
 
-        console.print(f"one trial at a time, in this process{_device_note(driver, cores)}", highlight=False)
-        with progress.shown():
-            inline.run(driver, Workplace(str(options.data_root), "auto", cores, own_train, options.cache_size))
+        if not own_train:
+            _show(partial(resolve_name(_CHECK), *what), console)
+        yield Inline(workplace)
         return
-    from search.engine import tune
+    with nursery.opened(() if own_train else _PRELOAD, options.verbose) as forks:
+        checking = None if own_train else nursery.Call(forks.address, _CHECK, *what)
+        from search.engine import tune  # late: it takes a second, which the nursery needs for torch
 
-    wanted = dict(driver.space.resources)
-    wanted |= {name: value for name, value in (("cpus", options.cpus), ("gpus", options.gpus)) if value is not None}
-    with tune.started(options.verbose) as temp:
-        resources, slots, threads = tune.plan(wanted.get("cpus"), wanted.get("gpus"))
-        where = f"{resources.gpus:g} GPU a trial" if resources.gpus else f"no GPU: training on {cores} CPU cores"
-        console.print(f"{where}, {slots} trials side by side, CPU threads of each: {threads}", highlight=False)
-        device = "cuda" if resources.gpus else "cpu"
-        workplace = Workplace(str(options.data_root), device, threads, own_train, options.cache_size)
-        with progress.shown():
-            tune.run(driver, workplace, resources, slots, temp)
-
-
-def _device_note(driver: Driver, cores: int) -> str:
-    """What to add where there is no GPU; a train() of the user's own may not care, and need not wait for torch."""
-    if driver.space.train is not None:
-        return ""
-    import torch
-
-    return "" if torch.cuda.is_available() else f"; no GPU: training on {cores} CPU cores"
+        wanted = dict(space.resources)
+        wanted |= {name: value for name, value in (("cpus", options.cpus), ("gpus", options.gpus)) if value is not None}
+        with tune.started(forks, workplace, wanted.get("cpus"), wanted.get("gpus"), options.verbose) as engine:
+            studies.warm_up()
+            if checking is not None:
+                _show(checking.result, console)
+            yield engine
 
 
-def _check_and_prepare(space: SpaceFile, data_root: Path, console: Console) -> None:
-    """Build every model once, and decode the images, with a bar if there is anything to decode."""
-    # late: it imports torch, which a train() of the user's own may have no use for
-    from search.check.preflight import preflight, prepare
-    from search.data.cache import cache_root
-    from search.data.mounts import network_type
-
-    preflight(space, data_root)
-    kind = network_type(cache_root())
-    if kind:
-        note = f"the image cache {cache_root()} is on a network file system ({kind}), and training reads from it: "
-        console.print(
-            f"{note}XDG_CACHE_HOME=DIR puts it on a local disk", markup=False, highlight=False, soft_wrap=True
-        )
+def _show(check: Callable[[Callable[..., None]], str], console: Console) -> None:
+    """Wait for the check, with a bar if there are images to decode; then print what it noted."""
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("decoding images", visible=False)
 
         def advance(dataset: str, done: int, total: int) -> None:
             bar.update(task, description=f"decoding {dataset}", completed=done, total=total, visible=True)
 
-        prepare(space, data_root, advance)
+        note = check(advance)
+    if note:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
 def _finish(study: Study, options: Options) -> None:

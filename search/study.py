@@ -112,6 +112,11 @@ def connect(url: str) -> RDBStorage:
     return storage
 
 
+def warm_up() -> None:
+    """Do what the first storage of a process takes half a second for: imports, mappings, statements."""
+    RDBStorage("sqlite://")
+
+
 @contextmanager
 def storage_errors(url: str, hint: str = "") -> Iterator[None]:
     """Turn what a storage or a disk that gives up raises into StorageFailed, with `hint` at the end of its line."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from search.engine import inline
 from search.engine.driver import Driver, OutOfTime
+from search.engine.inline import Inline
 from search.engine.worker import Workplace
 from search.spacefile import load_space
 from search.study import open_study, requeue
@@ -32,7 +32,7 @@ def drive(path: Path, trials: int = 3, seconds: float = 600) -> Driver:
     study = open_study("sqlite:///studies.db", "s", space)
     requeue(study)
     driver = Driver(study, space, trials, time.monotonic() + seconds)
-    inline.run(driver, Workplace("data", "cpu", 1, str(path)))
+    Inline(Workplace("data", "cpu", 1, str(path))).run(driver)
     return driver
 
 

@@ -116,6 +116,12 @@ def test_a_report_needs_neither_ray_nor_torch() -> None:
     assert not names & {"torch", "ray"}
 
 
+def test_the_driver_needs_no_torch() -> None:
+    names = loaded("import search.running, search.engine.tune")
+    assert "ray" in names
+    assert not names & {"torch", "torchvision"}
+
+
 def test_the_trainer_needs_neither_ray_nor_optuna() -> None:
     names = loaded("import search.train")
     assert "torch" in names

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from search.errors import SearchError
 from search.study import load_study
 
 BIN = Path(sys.executable).parent
@@ -57,7 +58,10 @@ class Run:
         return (self.folder / "output").read_text()
 
     def trials(self) -> list[FrozenTrial]:
-        return load_study(f"sqlite:///{self.folder}/studies.db", "space").get_trials()
+        try:
+            return load_study(f"sqlite:///{self.folder}/studies.db", "space").get_trials()
+        except SearchError:  # not yet
+            return []
 
     def started(self) -> bool:
         assert self.process.poll() is None, self.output
@@ -257,6 +261,7 @@ def _loopback(address: str) -> bool:
 def test_ray_leaves_nothing_behind(watched: Watched) -> None:
     commands = " ".join(watched.processes.values())
     assert all(name in commands for name in ("gcs_server", "raylet", "ray::"))
+    assert not any(name in commands for name in ("dashboard.py", "monitor.py"))  # they would only cost time
     until(lambda: not watched.run.alive(), "the end of every process")
     assert len(watched.temp) == 1
     assert not [path for path in watched.temp if path.exists()]
@@ -273,6 +278,19 @@ def test_the_dashboard_shows_a_live_run(watched: Watched) -> None:
     ]
     poor = [trial.number for trial in of(watched, "poor")]
     assert [last[number]["state"] for number in poor] == ["Pruned"] * len(poor)
+
+
+def test_a_killed_run_leaves_no_process_and_no_folder(folder: Callable[[str], Path]) -> None:
+    run = Run(folder(SLOW))
+    try:
+        until(lambda: [trial for trial in run.trials() if trial.last_step], "an epoch")
+        temp = run.temp()
+        run.process.kill()
+        until(lambda: not run.alive(), "the end of every process")
+        assert len(temp) == 1
+        until(lambda: not [path for path in temp if path.exists()], "the end of its folder")
+    finally:
+        run.end()
 
 
 SLOW = """

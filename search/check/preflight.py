@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,11 @@ from search.check.points import draw
 from search.config import TrainConfig, make_config
 from search.data import cache
 from search.data.datasets import Source, open_source
+from search.data.mounts import network_type
 from search.errors import SearchError, nearest
 from search.models import build, check_name, image_spec, set_dropout
 from search.space import SearchSpace
-from search.spacefile import SpaceFile
+from search.spacefile import SpaceFile, load_space
 from search.train.freeze import freeze
 
 _LOADED = ("model", "dataset", "hidden", "subset", "image_side", "weights", "frozen", "dropout")
@@ -44,6 +45,21 @@ def check_fixed(space: SpaceFile) -> None:
     for name, value in space.fixed.items():
         if name not in names:
             raise SearchError(f"--set {name}={value}: unknown setting {name!r}{nearest(name, names)}")
+
+
+def ready(path: str, overrides: Sequence[str], data_root: Path, progress: Callable[[str, int, int], None]) -> str:
+    """Check the space file at `path` before its first trial and decode its images; returns what the user should know.
+
+    `progress` is called as in `prepare`. Raises SearchError.
+    """
+    space = load_space(path, overrides)
+    preflight(space, data_root)
+    prepare(space, data_root, progress)
+    kind = network_type(cache.cache_root())
+    if not kind:
+        return ""
+    note = f"the image cache {cache.cache_root()} is on a network file system ({kind}), and training reads from it: "
+    return f"{note}XDG_CACHE_HOME=DIR puts it on a local disk"
 
 
 def preflight(space: SpaceFile, data_root: Path) -> None:

@@ -52,11 +52,20 @@ class Listener(Protocol):
     def on_end(self, job: Job, state: TrialState, reason: str) -> None: ...
 
 
+class Engine(Protocol):
+    """Where trials run; `note` says so to the user."""
+
+    @property
+    def note(self) -> str: ...
+    def run(self, driver: Driver) -> None: ...
+
+
 class Driver:
     """Asks the study for trials, writes their epochs to it, and decides who goes on.
 
     Only the process of the driver writes to the storage. What a worker sends is one of ``{"epoch": {...}, "last":
-    bool}``, with ``"notes"`` for the user,, ``{"end": True}`` and ``{"error": reason}``.
+    bool}``, with ``"notes"`` for the user, ``{"end": True}``, ``{"error": reason}`` and ``{"lost": True}``, when its
+    training process died.
     """
 
     def __init__(
@@ -111,6 +120,9 @@ class Driver:
         """Take in what the worker sent; whether the trial goes on."""
         if "error" in message:
             self.fail(job, message["error"])
+            return False
+        if "lost" in message:
+            self.lost(job)
             return False
         if "end" in message:
             self._complete(job)

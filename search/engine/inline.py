@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from search.engine.driver import Driver, OutOfTime
 from search.engine.worker import Worker, Workplace
 
 
-def run(driver: Driver, workplace: Workplace) -> None:
-    """Run the driver's trials to their ends, one at a time."""
-    worker = Worker(workplace)
-    while job := driver.next():
-        worker.start(job.settings)
-        while driver.receive(job, worker.step()):
-            if driver.out_of_time:
-                raise OutOfTime
-    if driver.counts.total() < driver.trials:  # the time was over between two trials
-        raise OutOfTime
+@dataclass(frozen=True)
+class Inline:
+    """This process as an engine."""
+
+    workplace: Workplace
+
+    @property
+    def note(self) -> str:
+        here = "one trial at a time, in this process"
+        if self.workplace.own_train:  # it may not care for GPUs, and need not wait for torch
+            return here
+        import torch
+
+        return here if torch.cuda.is_available() else f"{here}; no GPU: training on {self.workplace.threads} CPU cores"
+
+    def run(self, driver: Driver) -> None:
+        """Run the driver's trials to their ends, one at a time."""
+        worker = Worker(self.workplace)
+        while job := driver.next():
+            worker.start(job.settings)
+            while driver.receive(job, worker.step()):
+                if driver.out_of_time:
+                    raise OutOfTime
+        if driver.counts.total() < driver.trials:  # the time was over between two trials
+            raise OutOfTime

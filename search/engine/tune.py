@@ -6,17 +6,16 @@ RUNNING trials behind. This is the only module that imports ray.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
-import shutil
-import signal
-import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from multiprocessing.connection import Connection
 from typing import Any
+from unittest.mock import patch
 
 # Read by Ray when it is imported, or by the processes that it starts.
 _ENVIRONMENT = {
@@ -33,23 +32,29 @@ _ENVIRONMENT = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_FORCE_TRIAL_CLEANUP_S": "1",
     "TUNE_RESULT_BUFFER_LENGTH": "1",
-    # glibc: large tensors from the heap, kept, in huge pages. Page faults were a tenth of an AlexNet step's CPU time.
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184",
+    "RAY_preload_python_modules": "search.engine.tune",
+    "RAY_idle_worker_killing_time_threshold_ms": "60000",  # the workers it starts with are those that Tune will want
 }
 os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
 
+gc.disable()  # it takes a sixth of the import's time
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of Ray's dependencies
     import ray
     from ray import tune
+    from ray._private.node import Node
     from ray.exceptions import RayError
     from ray.tune import CheckpointConfig, RunConfig, TuneConfig
     from ray.tune.error import TuneError
+    from ray.tune.execution import class_cache
     from ray.tune.schedulers import FIFOScheduler, TrialScheduler
     from ray.tune.search import Searcher
+gc.enable()
 
 from search.engine.driver import Driver, EngineFailed, Job, OutOfTime
-from search.engine.worker import Worker, Workplace
+from search.engine.nursery import Nursery, fork
+from search.engine.scratch import held_back, uninterrupted
+from search.engine.worker import Workplace
 from search.errors import SearchError
 
 
@@ -62,33 +67,55 @@ class Resources:
 
 
 @contextmanager
-def started(verbose: bool = False) -> Iterator[Path]:
-    """A Ray of our own on this machine, on loopback; yields its temp folder, which is gone at the end."""
-    temp = tempfile.mkdtemp(prefix="search-ray-", dir="/tmp")  # a socket's path has at most 107 bytes
-    on_terminate = signal.getsignal(signal.SIGTERM)
+def started(
+    nursery: Nursery, workplace: Workplace, cpus: float | None, gpus: float | None, verbose: bool = False
+) -> Iterator[Tune]:
+    """A Ray of our own on this machine, on loopback, with its files beside the nursery's.
+
+    `cpus` and `gpus` are a trial's, None for their defaults. Raises SearchError if not even one fits, EngineFailed.
+    """
     level = logging.INFO if verbose else logging.CRITICAL
     try:
         try:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                log_to_driver=verbose,
-                logging_level=level,
-                object_store_memory=100 * 2**20,  # nothing large goes through it
-                _temp_dir=temp,
-            )
+            with held_back(), _few_processes(verbose):
+                ray.init(
+                    address="local",
+                    include_dashboard=False,
+                    log_to_driver=verbose,
+                    logging_level=level,
+                    object_store_memory=100 * 2**20,  # nothing large goes through it
+                    _temp_dir=str(nursery.folder),
+                )
         except Exception as error:  # of many kinds, from a full disk to a port that is taken
             raise EngineFailed(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from error
-        signal.signal(signal.SIGTERM, on_terminate)  # ray.init takes it
         for name in ("ray", "ray.tune"):
             logging.getLogger(name).setLevel(level)
-        yield Path(temp)
+        resources, slots, threads = plan(cpus, gpus)
+        device = "cuda" if resources.gpus else "cpu"
+        yield Tune(nursery, replace(workplace, device=device, threads=threads), resources, slots)
     finally:
-        # A second Ctrl-C must not leave Ray's processes behind.
-        on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        ray.shutdown()
-        shutil.rmtree(temp, ignore_errors=True)
-        signal.signal(signal.SIGINT, on_interrupt)
+        with uninterrupted():
+            ray.shutdown()
+
+
+@contextmanager
+def _few_processes(verbose: bool) -> Iterator[None]:
+    """Ray without its dashboard, its autoscaler and, where nobody reads logs, their monitor.
+
+    They serve a cluster that many use; here they are three processes that cost two seconds before the first trial.
+    A Ray that has no such methods starts as it does.
+    """
+    spared = ["start_api_server", "start_monitor", *([] if verbose else ["start_log_monitor"])]
+    with ExitStack() as stack:
+        for name in spared:
+            if hasattr(Node, name):
+                stack.enter_context(patch.object(Node, name, _nothing))
+        stack.enter_context(patch("ray._private.utils.set_sigterm_handler"))  # SIGTERM is ours
+        yield
+
+
+def _nothing(node: Node, **options: Any) -> None:
+    node._webui_url = ""
 
 
 def plan(cpus: float | None = None, gpus: float | None = None) -> tuple[Resources, int, int]:
@@ -112,20 +139,38 @@ def plan(cpus: float | None = None, gpus: float | None = None) -> tuple[Resource
     return Resources(cpus, gpus), slots, max(1, int(all_cpus // slots))
 
 
+TRAINING = "search.engine.worker:serve"
+
+
 class WarmWorker(tune.Trainable):
-    """A worker process, kept from trial to trial: it draws epochs from ``train(config)``."""
+    """Stands in Ray for a training process, kept from trial to trial, and hands its messages on."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        warnings.simplefilter("ignore")
-        self._worker = Worker(Workplace(**config["workplace"]))
-        self._worker.start(config["settings"])
+        self._connection: Connection | None = None
+        self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._worker.start(new_config["settings"])
+        if self._connection is None:
+            self._connection = fork(new_config["nursery"], TRAINING, Workplace(**new_config["workplace"]), _placed())
+        self._connection.send(new_config["settings"])
         return True
 
     def step(self) -> dict[str, Any]:
-        return {"message": [self._worker.step()]}  # in a list, because Tune flattens dicts
+        assert self._connection is not None
+        try:
+            self._connection.send(None)
+            message = self._connection.recv()
+        except (EOFError, OSError):
+            self._connection.close()
+            self._connection = None  # the next trial gets a new process
+            message = {"lost": True}
+        return {"message": [message]}  # in a list, because Tune flattens dicts
+
+
+def _placed() -> dict[str, str]:
+    """What Ray gave this worker: its GPUs and its threads."""
+    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 class _Broken(BaseException):
@@ -153,10 +198,9 @@ class _NotSaved:
 class _Asks(_NotSaved, Searcher):
     """Asks the driver for the next trial, and tells it of workers that died."""
 
-    def __init__(self, driver: Driver, workplace: Workplace, jobs: dict[str, Job], slots: int) -> None:
+    def __init__(self, driver: Driver, place: dict[str, Any], jobs: dict[str, Job], slots: int) -> None:
         super().__init__(metric=None, mode=None)
-        self._driver, self._jobs, self._slots = driver, jobs, slots
-        self._workplace = asdict(workplace)
+        self._driver, self._jobs, self._slots, self._place = driver, jobs, slots, place
 
     def suggest(self, trial_id: str) -> Any:
         if self._driver.out_of_time:
@@ -169,7 +213,7 @@ class _Asks(_NotSaved, Searcher):
         if job is None:
             return Searcher.FINISHED if self._driver.finished else None
         self._jobs[trial_id] = job
-        return {"settings": job.settings, "workplace": self._workplace}
+        return {"settings": job.settings, **self._place}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         job = self._jobs.pop(trial_id, None)
@@ -201,32 +245,50 @@ class _Reports(_NotSaved, FIFOScheduler):
         return next((trial for trial in tune_controller.get_live_trials() if trial.status == trial.PENDING), None)
 
 
-def run(driver: Driver, workplace: Workplace, resources: Resources, slots: int, temp: Path) -> None:
-    """Run the driver's trials to their ends, `slots` at a time; `temp` is what `started` yields.
+@dataclass(frozen=True)
+class Tune:
+    """Ray Tune as an engine: `slots` trials at a time, in processes of the `nursery`."""
 
-    Raises whatever the driver raised, EngineFailed if Tune itself gave up.
-    """
-    jobs: dict[str, Job] = {}
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)  # else one worker starts after another
-    trainable = tune.with_resources(WarmWorker, {"cpu": resources.cpus, "gpu": resources.gpus})
-    tuner = tune.Tuner(
-        trainable,
-        tune_config=TuneConfig(
-            search_alg=_Asks(driver, workplace, jobs, slots),
-            scheduler=_Reports(driver, jobs),
-            num_samples=-1,
-            reuse_actors=True,
-        ),
-        run_config=RunConfig(
-            name="tune",
-            storage_path=str(temp),
-            checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
-            verbose=0,
-        ),
-    )
-    try:
-        tuner.fit()
-    except _Broken as broken:
-        raise broken.cause from None
-    except (TuneError, RayError) as error:
-        raise EngineFailed(f"Ray Tune gave up: {str(error).strip().splitlines()[-1]}") from error
+    nursery: Nursery
+    workplace: Workplace
+    resources: Resources
+    slots: int
+
+    @property
+    def note(self) -> str:
+        gpus = self.resources.gpus
+        where = f"{gpus:g} GPU a trial" if gpus else f"no GPU: training on {len(os.sched_getaffinity(0))} CPU cores"
+        return f"{where}, {self.slots} trials side by side, CPU threads of each: {self.workplace.threads}"
+
+    def run(self, driver: Driver) -> None:
+        """Run the driver's trials to their ends.
+
+        Raises whatever the driver raised, EngineFailed if Tune itself gave up.
+        """
+        jobs: dict[str, Job] = {}
+        place = {"workplace": asdict(self.workplace), "nursery": self.nursery.address}
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)  # else one worker starts after another
+        trainable = tune.with_resources(WarmWorker, {"cpu": self.resources.cpus, "gpu": self.resources.gpus})
+        tuner = tune.Tuner(
+            trainable,
+            tune_config=TuneConfig(
+                search_alg=_Asks(driver, place, jobs, self.slots),
+                scheduler=_Reports(driver, jobs),
+                num_samples=-1,
+                reuse_actors=True,
+            ),
+            run_config=RunConfig(
+                name="tune",
+                storage_path=str(self.nursery.folder),
+                checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
+                verbose=0,
+            ),
+        )
+        class_cache.DEFAULT_ENV_VARS.clear()
+        class_cache.ENV_VARS_TO_PROPAGATE.clear()
+        try:
+            tuner.fit()
+        except _Broken as broken:
+            raise broken.cause from None
+        except (TuneError, RayError) as error:
+            raise EngineFailed(f"Ray Tune gave up: {str(error).strip().splitlines()[-1]}") from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,24 @@ class Worker:
         self._count += 1
         message["epoch"].setdefault("seconds", time.perf_counter() - start)
         return {**message, "last": self._count == self._total}
+
+
+def serve(connection: Connection, workplace: Workplace, environment: dict[str, str]) -> None:
+    """Train for whoever is at the other end: settings begin a trial, None asks for its next message."""
+    os.environ.update(environment)
+    try:
+        worker = Worker(workplace)
+    except Exception as error:  # the space file was edited while the run went on
+        while connection.recv() is not None:
+            pass
+        connection.send({"error": reason(error)})
+        return
+    while True:
+        settings = connection.recv()
+        if settings is None:
+            connection.send(worker.step())
+        else:
+            worker.start(settings)
 
 
 def _plain(value: Any) -> Any:

@@ -41,7 +41,7 @@ class Place:
             "device_name": name,
             "precision": self.precision,
             "threads": self.threads,
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "torchvision": version("torchvision"),
         }
 

@@ -1,0 +1,145 @@
+"""The nursery: real processes, forked, fed, killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from search.engine.nursery import Call, Died, Nursery, fork, opened
+from search.errors import SearchError
+
+HERE = f"{Path(__file__).stem}:"
+
+
+@pytest.fixture
+def nursery(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nursery]:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    with opened(("json", "numpy")) as opened_nursery:
+        yield opened_nursery
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def until(done: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 30
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return done()
+
+
+def echo(connection: Connection, prefix: str) -> None:
+    import numpy as np
+
+    connection.send((os.getpid(), os.getppid(), "torch" in sys.modules, float(np.random.random())))
+    while True:
+        connection.send(prefix + connection.recv())
+
+
+def sleep_long(connection: Connection) -> None:
+    connection.send(os.getpid())
+    time.sleep(1000)
+
+
+def count(to: int, progress: Callable[[int], None]) -> str:
+    for i in range(to):
+        progress(i)
+    return "done"
+
+
+def fail(kind: str, progress: Callable[[int], None]) -> None:
+    if kind == "search":
+        raise SearchError("no such file")
+    if kind == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise ValueError("odd")
+
+
+def test_children_are_forked_from_what_is_imported_and_draw_differently(nursery: Nursery) -> None:
+    first, second = (fork(nursery.address, HERE + "echo", "hi ") for _ in range(2))
+    seen = [child.recv() for child in (first, second)]
+    assert len({pid for pid, _, _, _ in seen}) == 2
+    assert len({parent for _, parent, _, _ in seen}) == 1
+    assert not any(torch for _, _, torch, _ in seen)
+    assert seen[0][3] != seen[1][3]
+    second.send("you")
+    first.send("me")
+    assert (first.recv(), second.recv()) == ("hi me", "hi you")
+
+
+def test_a_child_ends_with_its_connection_whatever_it_does(nursery: Nursery) -> None:
+    child = fork(nursery.address, HERE + "sleep_long")
+    pid = child.recv()
+    assert alive(pid)
+    child.close()
+    assert until(lambda: not alive(pid))
+
+
+def test_a_call_returns_with_its_progress(nursery: Nursery) -> None:
+    seen: list[int] = []
+    assert Call(nursery.address, HERE + "count", 3).result(seen.append) == "done"
+    assert seen == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "words"),
+    [("search", SearchError, "no such file"), ("other", ValueError, "odd"), ("dies", Died, "want of memory")],
+)
+def test_a_call_raises_what_went_wrong(nursery: Nursery, kind: str, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        Call(nursery.address, HERE + "fail", kind).result(print)
+
+
+def test_a_killed_child_is_an_end_of_file_and_the_next_one_works(nursery: Nursery) -> None:
+    child = fork(nursery.address, HERE + "sleep_long")
+    os.kill(child.recv(), signal.SIGKILL)
+    with pytest.raises(EOFError):
+        child.recv()
+    assert Call(nursery.address, HERE + "count", 1).result(print) == "done"
+
+
+def test_without_a_server_fork_says_so(nursery: Nursery) -> None:
+    child = fork(nursery.address, HERE + "echo", "")
+    os.kill(child.recv()[1], signal.SIGKILL)
+    with pytest.raises(Died, match="server"):
+        until(lambda: fork(nursery.address, HERE + "echo", "") is None)
+
+
+def test_folder_server_and_children_are_gone_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    with opened() as nursery:
+        assert oct(nursery.folder.stat().st_mode)[-3:] == "700"
+        child = fork(nursery.address, HERE + "echo", "")
+        pid, server, *_ = child.recv()
+    child.close()
+    assert until(lambda: not alive(server) and not alive(pid))
+    assert not nursery.folder.exists()
+
+
+def test_a_killed_driver_leaves_no_process(tmp_path: Path) -> None:
+    script = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from search.engine.nursery import fork, opened
+with opened() as nursery:
+    child = fork(nursery.address, "{HERE}echo", "")
+    print(*child.recv()[:2], nursery.folder, flush=True)
+    time.sleep(1000)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as driver:
+        assert driver.stdout is not None
+        pid, server, folder = driver.stdout.readline().split()
+        assert alive(int(pid))
+        driver.kill()
+    assert until(lambda: not alive(int(server)) and not alive(int(pid)))
+    assert until(lambda: not Path(folder).exists())
