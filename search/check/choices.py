@@ -18,7 +18,7 @@ from search.check.points import Point, at, draw, neighbours
 from search.check.preflight import skeleton
 from search.config import TrainConfig, make_config
 from search.data.datasets import Split, open_source
-from search.errors import SearchError
+from search.errors import SearchError, first_line
 from search.models import build, check_name, image_spec, set_dropout
 from search.spacefile import SpaceFile
 from search.train.freeze import freeze, train_mode
@@ -94,9 +94,8 @@ class Builder:
         except SearchError as error:
             return str(error)
         except Exception as error:  # torch's, or the user's own code
-            first = (str(error).strip() or "no message").splitlines()[0]
             alone = "the last batch of an epoch has one image: " if batch == 1 else ""
-            return f"{alone}{type(error).__name__}: {first}"
+            return f"{alone}{type(error).__name__}: {first_line(error)}"
         return ""
 
 
