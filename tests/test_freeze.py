@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import nn
@@ -15,16 +13,8 @@ from search.models import build
 from search.train.freeze import configure, freeze, train_mode
 from search.train.optim import make_optimizer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIG = TrainConfig(model="resnet18", dataset="digits", epochs=1, lr=0.1, weight_decay=0.01, step_size=1, gamma=0.5)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Images this small are faster so, most of all on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def stepped(model: nn.Module, frozen: tuple[str, ...]) -> torch.optim.Optimizer:

@@ -11,12 +11,8 @@ from search.models import build
 from search.train.freeze import freeze, train_mode
 from search.train.prefix import Cut, NoPrefix, cut
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 BODY = ("conv_proj", "class_token", "encoder")
-
-
-@pytest.fixture(autouse=True)
-def one_thread(torch_threads: None) -> None:
-    torch.set_num_threads(1)
 
 
 def ready(model: nn.Module, *frozen: str) -> nn.Module:
