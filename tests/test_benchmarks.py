@@ -85,7 +85,7 @@ def test_the_defaults_are_those_of_search_run_and_begin_at_the_seed() -> None:
     assert isinstance(pruner, ASHA)
     draws = [
         [efficiency.Ours(TINY, efficiency.seeded(sampler, seed), pruner).start()[1] for _ in range(2)]
-        + [efficiency.seeded(sampler, seed)._rng.rng.randint(1000)]  # type: ignore[attr-defined]
+        + [efficiency.seeded(sampler, seed)._rng.rng.randint(1000)]  # type: ignore[attr-defined] # Optuna's own
         for seed in (1, 1, 2)
     ]
     assert draws[0] == draws[1]
