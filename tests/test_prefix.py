@@ -25,6 +25,11 @@ def halves(model: nn.Module, *frozen: str, side: int = 64, channels: int = 3) ->
     return cut(ready(model, *frozen), torch.randn(1, channels, side, side))
 
 
+def last(parts: Cut) -> str:
+    """The last layer of the prefix."""
+    return [str(node.target) for node in parts.prefix.graph.nodes if node.op == "call_module"][-1]
+
+
 @pytest.mark.parametrize(
     ("name", "frozen", "layer"),
     [
@@ -51,7 +56,7 @@ def test_the_prefix_ends_where_training_begins(name: str, frozen: tuple[str, ...
             cut(ready(model), x[:1])
         return
     parts = halves(model, *frozen)
-    assert parts.layer == layer
+    assert last(parts) == layer
     assert not any(parameter.requires_grad for parameter in parts.prefix.parameters())
     trains = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
     assert trains <= {id(parameter) for parameter in parts.rest.parameters()}
@@ -95,7 +100,19 @@ def test_dropout_that_drops_nothing_is_no_end() -> None:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    assert halves(model, "features", "classifier.1").layer == "classifier.3"
+    assert last(halves(model, "features", "classifier.1")) == "classifier.3"
+
+
+def test_the_digest_tells_weights_and_ends_apart_and_is_computed_once() -> None:
+    def alexnet(seed: int, *frozen: str) -> Cut:
+        torch.manual_seed(seed)
+        return halves(build("alexnet", 5), *frozen)
+
+    parts = alexnet(0, "features")
+    assert parts.digest is parts.digest
+    assert parts.digest == alexnet(0, "features").digest
+    others = {alexnet(1, "features").digest, alexnet(0, "features.0", "features.3").digest}
+    assert len(others - {parts.digest}) == 2
 
 
 class Own(nn.Module):
