@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from search.config import TrainConfig
 from search.data import cache, features
 from search.data.augment import Augment, exact_views, fixed_view
 from search.data.datasets import Split, open_source
@@ -110,6 +111,11 @@ def load_data(
     if "train" in splits:
         images[splits.index("train")] = cache.subset(images[splits.index("train")], subset)
     return tuple(Data(split, crop, mean, std, device) for split in images)
+
+
+def load_splits(config: TrainConfig, root: Path, device: str, *splits: Split) -> tuple[Data, ...]:
+    """The splits as the model of `config` wants to see them, as `load_data` keeps them."""
+    return load_data(config.model, config.dataset, root, device, splits, config.subset, config.image_side)
 
 
 class Activations:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from search.config import CACHE_SIZE, TrainConfig
-from search.data.augment import Augment, Mix, exact_views
+from search.data.augment import Mix, exact_views, make_augment
 from search.models import build
 from search.train.batches import Batches, Data, activations
 from search.train.device import Place
@@ -68,7 +68,7 @@ class Learner:
         self._average = AveragedModel(self.model, multi_avg_fn=average) if config.ema else None
         self.order = torch.Generator().manual_seed(config.seed)
         noise = torch.Generator().manual_seed(config.seed)
-        self._augment = Augment(config.augment, noise) if config.augment != "none" else None
+        self._augment = make_augment(config.augment, noise)
         mixes = config.mixup or config.cutmix
         self._mix = Mix(config.mixup, config.cutmix, len(self._images.classes), noise) if mixes else None
         self._set_nets()
