@@ -25,3 +25,8 @@ def nearest(name: str, names: set[str]) -> str:
     """What to say after an unknown name: the nearest known one, or the list."""
     close = get_close_matches(name, sorted(names), n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(names))}"
+
+
+def first_line(error: BaseException) -> str:
+    """What `error` says, on one line."""
+    return (str(error).strip() or "no message").splitlines()[0]

@@ -19,7 +19,7 @@ from optuna.trial import BaseTrial
 
 from search.baselines import Baseline, read_baselines
 from search.config import Epoch, TrainConfig, check_value, missing_settings
-from search.errors import SearchError, nearest
+from search.errors import SearchError, first_line, nearest
 from search.space import Choice, Float, Int, SearchSpace, parse_value
 
 Train = Callable[[dict[str, Any]], Iterator[dict[str, Any]]]
@@ -133,8 +133,7 @@ def _run(path: Path) -> dict[str, Any]:
     except (Exception, SystemExit) as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).name == path.name]
         place = f"{path}:{frames[-1].lineno}: {(frames[-1].line or '').strip()}" if frames else str(path)
-        first = (str(error).strip() or "no message").splitlines()[0]
-        raise SearchError(f"{place}: {type(error).__name__}: {first}") from None
+        raise SearchError(f"{place}: {type(error).__name__}: {first_line(error)}") from None
 
 
 def _check_settings(path: Path, space: SearchSpace) -> None:

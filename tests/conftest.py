@@ -89,6 +89,12 @@ def torch_threads() -> Iterator[None]:
 
 
 @pytest.fixture
+def one_thread(torch_threads: None) -> None:
+    """Tensors as small as the tests' are faster so, most of all on a busy machine."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
 def sys_path() -> Iterator[None]:
     """Takes back what loading a space file adds to the import path."""
     before = list(sys.path)

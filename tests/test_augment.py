@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from search.data.augment import Augment, Mix, crop_flip, drawing_from
+from search.data.augment import Augment, Mix, crop_flip, drawing_from, make_augment
 
 KINDS = ["crop_flip", "randaugment", "trivialaugment"]
 
@@ -39,6 +39,13 @@ def test_by_seed_and_each_image_its_own(kind: str, side: int, crop: int, channel
     assert not torch.equal(first, Augment(kind, seeded(8))(same, crop))
     assert len({image.numpy().tobytes() for image in first}) > 5  # of 32 equal images
     assert torch.equal(same, before)
+
+
+def test_the_name_none_changes_nothing_and_others_draw_from_the_generator() -> None:
+    assert make_augment("none", seeded()) is None
+    same, made = pictures(8, 20), make_augment("crop_flip", seeded(7))
+    assert made is not None
+    assert torch.equal(made(same, 16), Augment("crop_flip", seeded(7))(same, 16))
 
 
 @pytest.mark.parametrize("kind", KINDS)

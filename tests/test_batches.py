@@ -16,7 +16,7 @@ from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.data import cache
 from search.data.datasets import Caltech101, Digits
 from search.train import train
-from search.train.batches import activations, load_data
+from search.train.batches import activations, load_data, load_splits
 from search.train.device import settle
 from search.train.learner import Learner
 from search.train.prefix import cut
@@ -121,6 +121,14 @@ def test_a_side_of_ones_own_shows_the_whole_image() -> None:
     expected = (whole / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
     assert x.shape == (1, 3, 48, 48)
     assert torch.allclose(x[0], expected, atol=0.02)
+
+
+def test_the_splits_of_a_config_are_loaded_once() -> None:
+    made = config(subset=100, image_side=48, model="resnet18")
+    train_data, test_data = load_splits(made, Path("data"), "cpu", "train", "test")
+    assert (len(train_data), len(test_data), train_data.side) == (100, 450, 48)
+    again = load_splits(made.model_copy(update={"lr": 1.0}), Path("data"), "cpu", "train", "test")
+    assert again[0] is train_data
 
 
 def test_random_views_drawn_once() -> None:

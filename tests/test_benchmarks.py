@@ -30,8 +30,7 @@ def tiny_curves() -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     return np.asarray((0.1 * a + 0.1 * b + 0.1) * (1 - 0.5**epoch), dtype=np.float64)
 
 
-def test_points_trained_side_by_side_have_the_curves_that_the_trainer_gives_them(torch_threads: None) -> None:
-    torch.set_num_threads(1)
+def test_points_trained_side_by_side_have_the_curves_that_the_trainer_gives_them(one_thread: None) -> None:
     points = [(3, 2, 1, 1, 0), (3, 2, 1, 0, 2), (3, 0, 2, 0, 1)]
     configs = [TrainConfig(**DIGITS.settings(point)) for point in points]
     right, trained = train_together(configs, inputs(DIGITS, Path()), 10)
@@ -86,7 +85,7 @@ def test_the_defaults_are_those_of_search_run_and_begin_at_the_seed() -> None:
     assert isinstance(pruner, ASHA)
     draws = [
         [efficiency.Ours(TINY, efficiency.seeded(sampler, seed), pruner).start()[1] for _ in range(2)]
-        + [efficiency.seeded(sampler, seed)._rng.rng.randint(1000)]  # type: ignore[attr-defined]
+        + [efficiency.seeded(sampler, seed)._rng.rng.randint(1000)]  # type: ignore[attr-defined] # Optuna's own
         for seed in (1, 1, 2)
     ]
     assert draws[0] == draws[1]

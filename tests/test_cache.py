@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class Watched(Caltech101):
 
     reads: list[set[str]] = field(default_factory=list)
 
-    def read(self, names: set[str]):  # type: ignore[no-untyped-def]
+    def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
         self.reads.append(set(names))
         return super().read(names)
 

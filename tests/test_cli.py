@@ -19,7 +19,7 @@ from typer.main import get_command
 from search import cli as command
 from search import study as studies
 
-VERBS: dict[str, Any] = get_command(command.app).commands  # type: ignore[attr-defined]
+VERBS: dict[str, Any] = get_command(command.app).commands  # type: ignore[attr-defined] # of many: a group
 
 
 @pytest.fixture

@@ -9,22 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads")
+pytestmark = pytest.mark.usefixtures("sys_path", "one_thread")
 Write = Callable[[str, str], Path]
 SPACE = """\
 from search import Choice, Float, SearchSpace
 space = SearchSpace(model="cnn", dataset="DATA", epochs=2, batch_size=32, lr=Float(LR, log=True), step_size=1,
                     gamma=1.0, precision="fp32", MORE)
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread(torch_threads: None) -> None:
-    torch.set_num_threads(1)
 
 
 def space(write: Write, data: str = "digits", lr: str = "1e-3, 1.0", more: str = "") -> Path:

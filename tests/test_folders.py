@@ -54,7 +54,7 @@ def test_food101_is_split_as_torchvision_has_it(tmp_path: Path) -> None:
 def test_a_broken_food101_is_named(tmp_path: Path) -> None:
     home = food(tmp_path)
     (home / "images" / "ramen" / "3.jpg").unlink()
-    with pytest.raises(SearchError, match=r"images/ramen/3\.jpg: no such image"):
+    with pytest.raises(SearchError, match=r"images/ramen/3\.jpg: no such image; the split lists it"):
         cache.load(open_source("food101", tmp_path), 16, SPLITS)
     (home / "meta" / "test.json").write_text('{"ramen": ["ramen/11"]}')
     with pytest.raises(SearchError, match="different classes"):

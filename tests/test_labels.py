@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -36,16 +35,14 @@ def case(count: int, shuffled: bool) -> Case:
 
 
 @pytest.mark.parametrize(("shuffled", "status"), [(False, "ok"), (True, "FAIL")])
-def test_shuffled_labels_are_told_from_true_ones(shuffled: bool, status: str, torch_threads: None) -> None:
-    torch.set_num_threads(1)
+def test_shuffled_labels_are_told_from_true_ones(shuffled: bool, status: str, one_thread: None) -> None:
     found = check(case(600, shuffled))
     assert found.status == status
     assert "the nearest image in pixels names " in found.seen
     assert ("are they shuffled?" in found.remedy) == shuffled
 
 
-def test_of_few_images_nothing_is_claimed(torch_threads: None) -> None:
-    torch.set_num_threads(1)
+def test_of_few_images_nothing_is_claimed(one_thread: None) -> None:
     found = check(case(101, True))
     assert found.status == "warn"
     assert "too few validation images" in found.remedy

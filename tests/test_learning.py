@@ -79,14 +79,12 @@ def test_a_head_that_begins_too_loud_is_found(write: Write, change: str, status:
     assert found.remedy.startswith(remedy)
 
 
-def test_ten_images_are_learnt_by_heart(torch_threads: None) -> None:
-    torch.set_num_threads(1)
+def test_ten_images_are_learnt_by_heart(one_thread: None) -> None:
     for changed in (dict(model="cnn"), dict(model="mlp", lr=1000.0, weight_decay=10.0, optimizer="adamw")):
         assert memorised(case(**changed)).status == "ok"
 
 
-def test_a_model_that_cannot_learn_is_found(write: Write, torch_threads: None) -> None:
-    torch.set_num_threads(1)
+def test_a_model_that_cannot_learn_is_found(write: Write, one_thread: None) -> None:
     blind = """\
         from torch import nn
         class Blind(nn.Linear):

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from search.check.case import Case
 from search.check.lr_range import Sweep, Useful, check, find, judge
@@ -25,9 +24,8 @@ def case(**changed: Any) -> Case:
     [({}, (1e-3, 1.0)), ({"optimizer": "adamw", "schedule": "cosine", "warmup_epochs": 0.5}, (1e-4, 1e-2))],
 )
 def test_the_sweep_finds_rates_at_which_the_digits_are_learnt(
-    changed: dict[str, Any], space: tuple[float, float], torch_threads: None
+    changed: dict[str, Any], space: tuple[float, float], one_thread: None
 ) -> None:
-    torch.set_num_threads(1)
     found = check(case(**changed), space)
     assert found.status == "ok", found
     assert Path("pictures/lr_range.png").stat().st_size > 5000

@@ -11,12 +11,8 @@ from search.models import build
 from search.train.freeze import freeze, train_mode
 from search.train.prefix import Cut, NoPrefix, cut
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 BODY = ("conv_proj", "class_token", "encoder")
-
-
-@pytest.fixture(autouse=True)
-def one_thread(torch_threads: None) -> None:
-    torch.set_num_threads(1)
 
 
 def ready(model: nn.Module, *frozen: str) -> nn.Module:
@@ -27,6 +23,11 @@ def ready(model: nn.Module, *frozen: str) -> nn.Module:
 
 def halves(model: nn.Module, *frozen: str, side: int = 64, channels: int = 3) -> Cut:
     return cut(ready(model, *frozen), torch.randn(1, channels, side, side))
+
+
+def last(parts: Cut) -> str:
+    """The last layer of the prefix."""
+    return [str(node.target) for node in parts.prefix.graph.nodes if node.op == "call_module"][-1]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_the_prefix_ends_where_training_begins(name: str, frozen: tuple[str, ...
             cut(ready(model), x[:1])
         return
     parts = halves(model, *frozen)
-    assert parts.layer == layer
+    assert last(parts) == layer
     assert not any(parameter.requires_grad for parameter in parts.prefix.parameters())
     trains = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
     assert trains <= {id(parameter) for parameter in parts.rest.parameters()}
@@ -99,7 +100,19 @@ def test_dropout_that_drops_nothing_is_no_end() -> None:
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    assert halves(model, "features", "classifier.1").layer == "classifier.3"
+    assert last(halves(model, "features", "classifier.1")) == "classifier.3"
+
+
+def test_the_digest_tells_weights_and_ends_apart_and_is_computed_once() -> None:
+    def alexnet(seed: int, *frozen: str) -> Cut:
+        torch.manual_seed(seed)
+        return halves(build("alexnet", 5), *frozen)
+
+    parts = alexnet(0, "features")
+    assert parts.digest is parts.digest
+    assert parts.digest == alexnet(0, "features").digest
+    others = {alexnet(1, "features").digest, alexnet(0, "features.0", "features.3").digest}
+    assert len(others - {parts.digest}) == 2
 
 
 class Own(nn.Module):
@@ -115,7 +128,8 @@ class Own(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)
         if self.manner == "branches" and x.sum() > 1e9:
-            return self.head(self.a(x))  # type: ignore[no-any-return]
+            early: Tensor = self.head(self.a(x))
+            return early
         h = (self.a(x) + self.b(x)) * self.scale
         if self.manner == "noise":
             h = h + torch.randn_like(h)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from typing import Any
 
 import optuna
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from search.config import TrainConfig
@@ -71,6 +74,22 @@ def test_ties_share_a_rank() -> None:
         add(study, value)
     study.set_user_attr("baselines", [BASELINE])
     assert ranks(study) == [("1", "1"), ("1", "3"), ("1", "hand-tuned: Model 1"), ("4", "0"), ("5", "2")]
+
+
+@given(
+    st.lists(st.none() | st.sampled_from([-0.0, 0.0, 0.25, 0.5, 1, 1.0]) | st.floats(allow_nan=False)),
+    st.sampled_from([StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]),
+)
+@settings(deadline=None)
+def test_a_rank_is_the_first_place_of_its_value(values: list[float | None], direction: StudyDirection) -> None:
+    found = table._rank([(value, {"Trial": str(i)}) for i, value in enumerate(values)], direction)
+    sign = -1 if direction == StudyDirection.MAXIMIZE else 1
+    order = sorted(range(len(values)), key=lambda i: math.inf if (value := values[i]) is None else sign * value)
+    ordered = [values[i] for i in order]
+    assert [row["Trial"] for row in found] == [str(i) for i in order]
+    assert [row["Rank"] for row in found] == [
+        "" if value is None else str(ordered.index(value) + 1) for value in ordered
+    ]
 
 
 def test_a_loss_is_minimised_and_baselines_have_none() -> None:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from search.config import TrainConfig
 from search.data import cache
-from search.data.datasets import Source, Split
+from search.data.datasets import Source
 from search.models import image_spec
-from search.train.batches import Data, load_data
+from search.train.batches import Data, load_splits
 from search.train.device import Place
 from search.train.learner import Learner
 
@@ -46,9 +46,7 @@ class Case:
 
     def data(self) -> tuple[Data, Data]:
         """The training and the validation split as the trainer sees them."""
-        c = self.config
-        splits: tuple[Split, ...] = ("train", "val")
-        train, val = load_data(c.model, c.dataset, self.root, self.place.device, splits, c.subset, c.image_side)
+        train, val = load_splits(self.config, self.root, self.place.device, "train", "val")
         return train, val
 
     def images(self) -> tuple[cache.Images, cache.Images]:

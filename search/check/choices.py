@@ -18,10 +18,11 @@ from search.check.points import Point, at, draw, neighbours
 from search.check.preflight import skeleton
 from search.config import TrainConfig, make_config
 from search.data.datasets import Split, open_source
-from search.errors import SearchError
-from search.models import build, check_name, image_spec, set_dropout
+from search.errors import SearchError, first_line
+from search.models import build, check_name, image_spec
 from search.spacefile import SpaceFile
-from search.train.freeze import freeze, train_mode
+from search.train.freeze import configure, train_mode
+from search.train.learner import BUILT
 from search.train.optim import Schedule, make_optimizer
 
 SECONDS = 20.0
@@ -61,16 +62,7 @@ class Builder:
             return str(error)
         smallest = images % config.batch_size or min(config.batch_size, images)
         batch = min(smallest, 2)
-        key = (
-            config.model,
-            config.dataset,
-            config.hidden,
-            config.weights,
-            config.frozen,
-            config.dropout,
-            config.image_side,
-            batch,
-        )
+        key = (*(getattr(config, name) for name in BUILT), batch)
         if key not in self._built:
             self._built[key] = self._step(config, classes, batch)
         return self._built[key]
@@ -94,16 +86,13 @@ class Builder:
         except SearchError as error:
             return str(error)
         except Exception as error:  # torch's, or the user's own code
-            first = (str(error).strip() or "no message").splitlines()[0]
             alone = "the last batch of an epoch has one image: " if batch == 1 else ""
-            return f"{alone}{type(error).__name__}: {first}"
+            return f"{alone}{type(error).__name__}: {first_line(error)}"
         return ""
 
 
 def _prepare(model: nn.Module, config: TrainConfig) -> None:
-    freeze(model, config.frozen)
-    if config.dropout is not None:
-        set_dropout(model, config.model, config.dropout)
+    configure(model, config)
     train_mode(model, config.frozen)
 
 

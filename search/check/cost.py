@@ -17,9 +17,8 @@ import torch
 
 from search.check.case import Case, Finding
 from search.config import TrainConfig
-from search.data.augment import Augment
-from search.data.datasets import Split
-from search.train.batches import EVAL_BATCH, Data, load_data
+from search.data.augment import make_augment
+from search.train.batches import EVAL_BATCH, Data, load_splits
 from search.train.device import settle
 from search.train.learner import Learner
 
@@ -95,8 +94,7 @@ def memory(config: TrainConfig, measured: dict[str, Any], cores: int) -> Finding
 def measure(config: TrainConfig, root: Path, device: str) -> dict[str, Any]:
     """Train a few steps and evaluate one batch in this process; seconds, bytes and counts."""
     place = settle(config.precision, device)
-    splits: tuple[Split, ...] = ("train", "val")
-    train, val = load_data(config.model, config.dataset, root, device, splits, config.subset, config.image_side)
+    train, val = load_splits(config, root, device, "train", "val")
     learner = Learner(config, train, place)
     learner.begin(1)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(config.seed))
@@ -128,7 +126,7 @@ def _now(device: str) -> float:
 def _loading(config: TrainConfig, data: Data, batches: list[torch.Tensor], learner: Learner) -> float:
     """Seconds that it takes to make one batch, augmented."""
     noise = torch.Generator().manual_seed(config.seed)
-    augment = Augment(config.augment, noise) if config.augment != "none" else None
+    augment = make_augment(config.augment, noise)
     begin = _now(data.device)
     for number in range(3):
         data.batch(batches[number % len(batches)], learner.place.memory_format, augment)

@@ -17,7 +17,7 @@ from search.check.points import Point, neighbours, rate_range
 from search.check.preflight import check_fixed
 from search.config import TrainConfig, make_config
 from search.data.datasets import open_source
-from search.errors import SearchError
+from search.errors import SearchError, first_line
 from search.files import file_name
 from search.spacefile import SpaceFile, load_space
 from search.train.device import settle
@@ -75,9 +75,8 @@ def _looked(what: str, look: Callable[[], Finding | list[Finding]]) -> list[Find
     try:
         found = look()
     except Exception as error:  # torch's, or the user's own code
-        first = (str(error).strip() or "no message").splitlines()[0]
         remedy = "" if isinstance(error, SearchError) else "the check could not end; the model or the data broke it"
-        return [Finding("FAIL", what, f"{type(error).__name__}: {first}", remedy)]
+        return [Finding("FAIL", what, f"{type(error).__name__}: {first_line(error)}", remedy)]
     return found if isinstance(found, list) else [found]
 
 

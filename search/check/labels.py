@@ -49,7 +49,7 @@ def check(case: Case) -> Finding:
 
 def _against_chance(who: str, guesses: NDArray[np.int64], labels: NDArray[np.int64]) -> tuple[str, bool]:
     """What to say of `guesses`, and whether they are better than chance."""
-    from scipy.stats import binomtest  # type: ignore[import-untyped] # late: it takes a while to import
+    from scipy.stats import binomtest  # late: it takes a while to import
 
     hits, total = int((guesses == labels).sum()), len(labels)
     count = int(max(guesses.max(), labels.max())) + 1

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from search.check.case import Case, Finding, spread
-from search.data.augment import Augment
+from search.data.augment import make_augment
 from search.files import write_whole
 from search.models import image_spec
 
@@ -22,7 +22,7 @@ def check(case: Case) -> Finding:
     data = case.data()[0]
     rows = spread(data.labels.cpu().numpy(), COUNT)
     noise = torch.Generator().manual_seed(case.config.seed)
-    augment = Augment(case.config.augment, noise) if case.config.augment != "none" else None
+    augment = make_augment(case.config.augment, noise)
     x, y = data.batch(torch.tensor(rows), torch.contiguous_format, augment)
     spec = image_spec(case.config.model, case.config.image_side) or case.source
     pixels = x.cpu() * torch.tensor(spec.std).view(-1, 1, 1) + torch.tensor(spec.mean).view(-1, 1, 1)

@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from search.errors import SearchError
+from search.errors import SearchError, first_line
 from search.spacefile import SpaceFile
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # not a line a point
@@ -71,8 +71,7 @@ def draw(space: SpaceFile, sampler: BaseSampler) -> Point:
     try:
         settings = space.suggest(trial)
     except Exception as error:  # the user's own function
-        first = (str(error).strip() or "no message").splitlines()[0]
-        raise SearchError(f"{space.path}: space(trial) raised {type(error).__name__}: {first}") from None
+        raise SearchError(f"{space.path}: space(trial) raised {type(error).__name__}: {first_line(error)}") from None
     if not isinstance(settings, dict):
         kind = type(settings).__name__
         raise SearchError(f"{space.path}: space(trial) returned a {kind}; it must be a dict of settings")

@@ -17,12 +17,13 @@ from search.data import cache
 from search.data.datasets import Source, open_source
 from search.data.mounts import network_type
 from search.errors import SearchError, nearest
-from search.models import build, check_name, image_spec, set_dropout
+from search.models import build, check_name, image_spec
 from search.space import SearchSpace
 from search.spacefile import SpaceFile, load_space
-from search.train.freeze import freeze
+from search.train.freeze import configure
+from search.train.learner import BUILT
 
-_LOADED = ("model", "dataset", "hidden", "subset", "image_side", "weights", "frozen", "dropout")
+_LOADED = (*BUILT, "subset")
 """The settings that decide what a trial loads and builds."""
 
 
@@ -72,17 +73,14 @@ def preflight(space: SpaceFile, data_root: Path) -> None:
         return
     seen = set()
     for config in _configs(space):
-        key = tuple(getattr(config, name) for name in _LOADED)
+        key = tuple(getattr(config, name) for name in BUILT)
         if key in seen:
             continue
         seen.add(key)
         try:
             check_name(config.model)
             source = open_source(config.dataset, data_root)
-            model = skeleton(config, source)
-            freeze(model, config.frozen)
-            if config.dropout is not None:
-                set_dropout(model, config.model, config.dropout)
+            configure(skeleton(config, source), config)
         except SearchError as error:
             raise SearchError(f"{space.path}: {error}") from None
 

@@ -56,6 +56,11 @@ class Augment:
         return torch.randint(views, (count,), generator=self._generator)
 
 
+def make_augment(kind: str, generator: torch.Generator) -> Augment | None:
+    """What `kind` names, drawing from `generator`; None for ``none``, the centre square as it is."""
+    return Augment(kind, generator) if kind != "none" else None
+
+
 def exact_views(augment: str) -> int | None:
     """In how many ways `augment` can show an image; None: in too many to count."""
     return {"none": 1, "flip": 2}.get(augment)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from search.data.folders import Food101, ImageFolder
 from search.data.published import CIFAR10, CIFAR100, FashionMNIST
-from search.data.source import Item, Source, Split, decode, fingerprint_of, stratified
+from search.data.source import Item, Source, Split, decode, fingerprint_of, read_files, stratified
 from search.errors import SearchError, nearest
 
 __all__ = ["DATASETS", "Caltech101", "Digits", "Item", "Source", "Split", "decode", "open_source", "stratified"]
@@ -172,15 +172,8 @@ class Caltech101:
 
     def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
         if self.source.is_dir():
-            for name in sorted(names):
-                path = self.source / name
-                try:
-                    data = path.read_bytes()
-                except (FileNotFoundError, IsADirectoryError):
-                    raise SearchError(f"{path}: no such image; train.txt or test.txt names it") from None
-                yield name, data
-            return
-        yield from ((name, data) for name, data in self._members(names.__contains__) if name in names)
+            return read_files(self.source, names, "train.txt or test.txt names it")
+        return ((name, data) for name, data in self._members(names.__contains__) if name in names)
 
     def place(self, name: str) -> str:
         return str(self.source / name)

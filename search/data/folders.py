@@ -12,7 +12,7 @@ from typing import ClassVar
 from PIL import Image
 
 from search.data.published import missing
-from search.data.source import Item, Split, fingerprint_of, stratified
+from search.data.source import Item, Split, fingerprint_of, read_files, stratified
 from search.errors import SearchError
 
 _ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -28,13 +28,7 @@ class _Files:
     std: ClassVar[tuple[float, ...]] = (0.229, 0.224, 0.225)
 
     def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
-        for name in sorted(names):
-            path = self.home / name
-            try:
-                data = path.read_bytes()
-            except (FileNotFoundError, IsADirectoryError):
-                raise SearchError(f"{path}: no such image; the split lists it") from None
-            yield name, data
+        return read_files(self.home, names, "the split lists it")
 
     def place(self, name: str) -> str:
         return str(self.home / name)

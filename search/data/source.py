@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, NamedTuple, Protocol
 from PIL import Image
 
 from search.data.mounts import network_type
+from search.errors import SearchError
 
 Split = Literal["train", "val", "test"]
 
@@ -70,6 +71,20 @@ def fingerprint_of(folder: Path, paths: Iterable[Path]) -> str:
         seen = f" {stat.st_size} {stat.st_mtime_ns}" if stat else ""
         digest.update(f"{path.relative_to(folder)}{seen}\n".encode())
     return digest.hexdigest()
+
+
+def read_files(home: Path, names: set[str], named_by: str) -> Iterator[tuple[str, bytes]]:
+    """The files called `names` under `home`, in order of name; raises SearchError for one that is not there.
+
+    `named_by`: what says that it should be.
+    """
+    for name in sorted(names):
+        path = home / name
+        try:
+            data = path.read_bytes()
+        except (FileNotFoundError, IsADirectoryError):
+            raise SearchError(f"{path}: no such image; {named_by}") from None
+        yield name, data
 
 
 def decode(data: bytes | Image.Image) -> Image.Image:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from search.errors import SearchError, nearest
-from search.models.spec import first_line
+from search.errors import SearchError, first_line, nearest
 
 
 def is_file(model: str) -> bool:

@@ -32,8 +32,3 @@ def extra(module: str, extra: str) -> Any:
         raise SearchError(
             f"{module} is not installed; it comes with this project's extra: {PIP} '.[{extra}]'"
         ) from None
-
-
-def first_line(error: BaseException) -> str:
-    """What `error` says, on one line."""
-    return (str(error).strip() or "no message").splitlines()[0]

@@ -50,8 +50,10 @@ def _whole(settings: dict[str, Any]) -> dict[str, Any]:
 def _rank(rows: list[tuple[float | None, dict[str, str]]], direction: StudyDirection) -> list[dict[str, str]]:
     sign = -1 if direction == StudyDirection.MAXIMIZE else 1
     rows = sorted(rows, key=lambda row: math.inf if row[0] is None else sign * row[0])
-    values = [value for value, _ in rows]
-    return [{"Rank": "" if value is None else str(values.index(value) + 1), **cells} for value, cells in rows]
+    first: dict[float | None, int] = {}
+    for place, (value, _) in enumerate(rows, 1):
+        first.setdefault(value, place)
+    return [{"Rank": "" if value is None else str(first[value]), **cells} for value, cells in rows]
 
 
 def markdown(study: Study) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from search.config import TrainConfig
 from search.data import cache, features
 from search.data.augment import Augment, exact_views, fixed_view
 from search.data.datasets import Split, open_source
@@ -112,6 +113,11 @@ def load_data(
     return tuple(Data(split, crop, mean, std, device) for split in images)
 
 
+def load_splits(config: TrainConfig, root: Path, device: str, *splits: Split) -> tuple[Data, ...]:
+    """The splits as the model of `config` wants to see them, as `load_data` keeps them."""
+    return load_data(config.model, config.dataset, root, device, splits, config.subset, config.image_side)
+
+
 class Activations:
     """One split as the frozen prefix of a model sees it, each image in one or more views; stands in for `data`."""
 
@@ -171,9 +177,5 @@ def _is_channels_last(values: Tensor) -> bool:
 
 def _made_by(cut: Cut, place: Place) -> str:
     """What the activations depend on beside the images: the prefix's code, layers and weights, and the arithmetic."""
-    digest = hashlib.sha256(f"{cut.prefix.code} {cut.prefix}".encode())
-    for name, value in cut.prefix.state_dict().items():
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     where = {name: value for name, value in place.describe().items() if name != "threads"}
-    return f"{digest.hexdigest()} {where}"
+    return f"{cut.digest} {where}"

@@ -11,19 +11,18 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from search.config import CACHE_SIZE, TrainConfig
-from search.data.augment import Augment, Mix, exact_views
-from search.models import build, set_dropout
+from search.data.augment import Mix, exact_views, make_augment
+from search.models import build
 from search.train.batches import Batches, Data, activations
 from search.train.device import Place
-from search.train.freeze import freeze, train_mode
+from search.train.freeze import configure, freeze, train_mode
 from search.train.groups import layer_groups
 from search.train.optim import Schedule, make_optimizer
 from search.train.prefix import Cut, NoPrefix, cut
 
-BODY = (
-    *("model", "dataset", "hidden", "subset", "image_side", "weights", "frozen", "dropout", "seed", "precision"),
-    *("augment", "cached_views", "mixup", "cutmix"),
-)
+BUILT = ("model", "dataset", "hidden", "image_side", "weights", "frozen", "dropout")
+"""The settings that decide what model is built."""
+BODY = (*BUILT, "subset", "seed", "precision", "augment", "cached_views", "mixup", "cutmix")
 """The settings that a Learner is made for: for another trial that shares them it only starts again."""
 
 
@@ -38,9 +37,7 @@ class Learner:
         self._images, self.place = data, place
         torch.manual_seed(config.seed)
         self.model = build(config.model, len(data.classes), data.channels, config.weights, data.side, config.hidden)
-        if config.dropout is not None:
-            set_dropout(self.model, config.model, config.dropout)
-        freeze(self.model, config.frozen)
+        configure(self.model, config)
         self.model.to(place.device).to(memory_format=place.memory_format)
         frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
         state = self.model.state_dict()
@@ -71,7 +68,7 @@ class Learner:
         self._average = AveragedModel(self.model, multi_avg_fn=average) if config.ema else None
         self.order = torch.Generator().manual_seed(config.seed)
         noise = torch.Generator().manual_seed(config.seed)
-        self._augment = Augment(config.augment, noise) if config.augment != "none" else None
+        self._augment = make_augment(config.augment, noise)
         mixes = config.mixup or config.cutmix
         self._mix = Mix(config.mixup, config.cutmix, len(self._images.classes), noise) if mixes else None
         self._set_nets()

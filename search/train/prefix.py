@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -27,12 +30,21 @@ class Rest(nn.Module):
         return logits
 
 
-class Cut(NamedTuple):
-    """A model in two. `prefix`: images (B, C, H, W) to activations (B, ...); `layer`: the last one in it."""
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A model in two. `prefix`: images (B, C, H, W) to activations (B, ...)."""
 
     prefix: fx.GraphModule
     rest: Rest
-    layer: str
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, in hex, of the prefix's code, layers and weights; computed once, for the weights do not move."""
+        digest = hashlib.sha256(f"{self.prefix.code} {self.prefix}".encode())
+        for name, value in self.prefix.state_dict().items():
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
 
 
 def cut(model: nn.Module, image: Tensor) -> Cut:
@@ -61,8 +73,7 @@ def cut(model: nn.Module, image: Tensor) -> Cut:
     _try(prefix, rest, image, expected)
     for module, mode in modes.items():  # a new GraphModule is in training mode, and its parts are put there
         module.training = mode
-    last = [node for node in nodes[:count] if node.op == "call_module"]
-    return Cut(prefix, rest, str(last[-1].target) if last else "its input layers")
+    return Cut(prefix, rest)
 
 
 def _trace(model: nn.Module) -> fx.Graph:

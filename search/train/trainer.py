@@ -12,9 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from search.config import CACHE_SIZE, Epoch, TrainConfig
-from search.data.datasets import Split
 from search.data.features import NoRoom
-from search.train.batches import EVAL_BATCH, Batches, default_data_root, load_data
+from search.train.batches import EVAL_BATCH, Batches, default_data_root, load_splits
 from search.train.device import Place, settle
 from search.train.learner import BODY, Learner
 from search.train.prefix import NoPrefix
@@ -76,9 +75,7 @@ def _new(
 ) -> tuple[Learner, Batches]:
     """A learner, and the validation split as it wants to see it."""
     _spare.clear()
-    splits: tuple[Split, ...] = ("train", "val")
-    seen = (config.subset, config.image_side)
-    train_data, val_data = load_data(config.model, config.dataset, root, place.device, splits, *seen)
+    train_data, val_data = load_splits(config, root, place.device, "train", "val")
     learner = Learner(config, train_data, place)
     if config.frozen and cache_size:
         try:
@@ -137,5 +134,5 @@ def evaluate_test(
     """Top-1 accuracy on the test split, a fraction. Only `search train` and `search confirm` may look at it."""
     place = settle(config.precision, device)
     root = Path(data_root) if data_root else default_data_root()
-    (test,) = load_data(config.model, config.dataset, root, place.device, ("test",), None, config.image_side)
+    (test,) = load_splits(config, root, place.device, "test")
     return evaluate(model, test, place)[1]
