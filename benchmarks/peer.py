@@ -133,7 +133,9 @@ def epochs(config: dict[str, Any], options: argparse.Namespace) -> Iterator[dict
 def noop(options: argparse.Namespace) -> Iterator[dict[str, float]]:
     """A trial that trains nothing."""
     for _ in range(options.epochs):
-        yield {"val_acc": 0.5, "began": time.time()}
+        began = time.time()
+        time.sleep(options.pause)
+        yield {"val_acc": 0.5, "began": began}
 
 
 def trainable(config: dict[str, Any], options: argparse.Namespace) -> None:
@@ -174,6 +176,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--reuse-actors", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("ray_results"))
     parser.add_argument("--noop", action="store_true", help="train nothing")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds that an epoch of --noop sleeps")
     parser.add_argument("--fraction", type=float, default=1.0, help="of an epoch's batches")
     parser.add_argument("--stamps", type=Path, help="a file for the times of each epoch's begin and end")
     return parser.parse_args(words)

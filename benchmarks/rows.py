@@ -11,6 +11,8 @@ from pathlib import Path
 from benchmarks import sides
 
 TRAIN_IMAGES, VAL_IMAGES = 2892, 2893
+PAUSE = 0.2
+"""Seconds of an epoch where only what lies between the trials is measured."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Plan:
 
 
 FULL = Plan()
-QUICK = Plan(repeats=1, epochs=2, fraction=0.08, whole=0, loaders=(0, 2), trials=0, new_actor_trials=4)
+QUICK = Plan(repeats=1, epochs=2, fraction=0.08, whole=0, loaders=(0,), trials=0, noop_trials=32, new_actor_trials=3)
 GPU = Plan(loaders=(4, 16), fraction=1.0, study_epochs=10, models=("alexnet", "resnet50", "vit_b_16"))
 
 
@@ -148,24 +150,27 @@ class Bench:
 
     @cached_property
     def costs(self) -> dict[str, list[float]]:
-        """Seconds that a no-op trial of one epoch takes, by side, runs in turn."""
+        """Seconds that a trial of one epoch takes beside its epoch, which sleeps; by side, runs in turn."""
         found: dict[str, list[float]] = {"new": [], "reused": [], "ours": []}
         noop = sides.SPACES / "noop.py"
         for _ in range(self.plan.repeats):
             for name in found:
-                trials = self.plan.new_actor_trials if name == "new" else self.plan.noop_trials // 2
+                trials = self.plan.new_actor_trials if name == "new" else self.plan.noop_trials
                 reuse = ["--reuse-actors"] if name == "reused" else []
                 if name == "ours":
-                    run = self._ours(noop, "--trials", self.plan.noop_trials, "--epochs", 1)
+                    run = self._ours(noop, "--trials", trials, "--epochs", 1, "--set", f"pause={PAUSE}")
                 else:
-                    run = sides.peer(self.images, "--noop", "--epochs", "1", "--trials", str(trials), *reuse)
-                # The first trials start their workers; from then on each lane ends one trial after another.
-                found[name].append(self.lanes * run.first_to_last / max(1, len(run.epochs) - self.lanes))
+                    words = ["--noop", "--pause", str(PAUSE), "--epochs", "1", "--trials", str(trials), *reuse]
+                    run = sides.peer(self.images, *words)
+                found[name].append(run.cost(self.lanes))
         return found
 
     def trial_cost(self) -> Row:
         new, reused, own = (statistics.median(times) * 1000 for times in self.costs.values())
-        note = f"no-op trials of one epoch; Tune's default of a new actor a trial: {new:.0f} ms; in the table: reused"
+        note = (
+            f"trials of one epoch that sleeps {PAUSE:g} s, {self.lanes} side by side; "
+            f"Tune's default of a new actor a trial: {new:.0f} ms; in the table: reused"
+        )
         return Row("cost of a trial beside its training", reused, own, "ms", at_most=50, note=note)
 
     @cached_property
@@ -249,8 +254,8 @@ class Bench:
 
     def head_studies(self) -> Iterable[Row]:
         """A first and later studies of heads on Lite0's frozen features, which the first computes."""
-        space = sides.REPO_SPACES / "efficientnet_caltech.py"
-        words = ("--set", "frozen=features", "--trials", self.plan.trials or 16)
+        space = sides.SPACES / "lite0_head.py"
+        words = ("--trials", self.plan.trials)
         frozen = "_conv_stem,_bn0,_blocks,_conv_head,_bn1"
         epoch = self._peer(
             *("--model", "efficientnet_lite0", "--frozen", frozen, "--batch-size", 64, "--loader-workers", self.loaders)

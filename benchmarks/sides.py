@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,6 @@ from search.study import load_study
 
 HERE = Path(__file__).resolve().parent
 SPACES = HERE / "spaces"
-REPO_SPACES = HERE.parent / "spaces"
 
 
 class BenchError(RuntimeError):
@@ -63,6 +63,14 @@ class Run:
     def first_to_last(self) -> float:
         """Seconds from the first result to the last."""
         return max(epoch.at for epoch in self.epochs) - min(epoch.at for epoch in self.epochs)
+
+    def cost(self, lanes: int) -> float:
+        """Seconds of a lane that a trial takes beside its epochs.
+
+        The first trials start their workers; from the first result on each lane ends one trial after another.
+        """
+        trials = len(self.epochs) - lanes
+        return lanes * self.first_to_last / trials - statistics.median(epoch.seconds for epoch in self.epochs)
 
     def working(self, lanes: int) -> float:
         """The fraction of the time of `lanes` workers, from the first step to the last result, inside epochs."""

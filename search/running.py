@@ -28,11 +28,14 @@ from search.errors import NothingCompleted
 from search.files import file_name
 from search.monitor import TensorBoard
 from search.progress import Progress
+from search.space import SearchSpace
 from search.spacefile import SpaceFile, load_space
 
 # By name: the process of the run itself never imports torch, and so starts in a second.
 _CHECK = "search.check.preflight:ready"
 _PRELOAD = ("search.check.preflight", "search.train.trainer", "torch._dynamo")  # the last by every first optimizer step
+_SMALL_MODELS = ({"cnn"}, {"mlp"}, {"cnn", "mlp"})
+"""What a space may search without torchvision, whose import takes longer than a short search of these."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def _engine(space: SpaceFile, options: Options, console: Console) -> Iterator[En
             _show(partial(resolve_name(_CHECK), *what), console)
         yield Inline(workplace)
         return
-    with nursery.opened(() if own_train else _PRELOAD, options.verbose) as forks:
+    with nursery.opened(_preload(space), options.verbose) as forks:
         checking = None if own_train else nursery.Call(forks.address, _CHECK, *what)
         from search.engine import tune  # late: it takes a second, which the nursery needs for torch
 
@@ -145,6 +148,14 @@ def _engine(space: SpaceFile, options: Options, console: Console) -> Iterator[En
             if checking is not None:
                 _show(checking.result, console)
             yield engine
+
+
+def _preload(space: SpaceFile) -> Sequence[str]:
+    if space.train is not None:
+        return ()
+    known = space.space.combinations(("model",)) if isinstance(space.space, SearchSpace) else ()
+    small = {settings["model"] for settings in known} in _SMALL_MODELS
+    return _PRELOAD if small else ("torchvision.models", *_PRELOAD)
 
 
 def _show(check: Callable[[Callable[..., None]], str], console: Console) -> None:

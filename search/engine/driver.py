@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import time
@@ -101,7 +102,7 @@ class Driver:
         """The next trial to run: an interrupted one, a queued one, or the sampler's; None if no more are wanted."""
         while self._wants_more():
             trial = self.study.ask()
-            job = Job(trial, {}, self.study._storage.get_trial(trial._trial_id))
+            job = Job(trial, {}, copy.deepcopy(trial._cached_frozen_trial))  # as it stood before this attempt
             self.live[job.number] = job
             try:
                 job.settings = self.space.suggest(trial)

@@ -51,8 +51,9 @@ def train(
     place = settle(config.precision, device, threads)
     root = Path(data_root) if data_root else default_data_root()
     key = (*(getattr(config, name) for name in BODY), root, place, cache_size)
-    if key in _spare:
-        learner, val = _spare.pop(key)
+    spare = _spare  # at the interpreter's end the module's name is gone before its generators are
+    if key in spare:
+        learner, val = spare.pop(key)
         learner.restart(config)
     else:
         learner, val = _new(config, root, place, cache_size, say)
@@ -60,8 +61,8 @@ def train(
         for number in range(1, config.epochs + 1):
             yield _epoch(learner, val, number)
     except GeneratorExit:  # nobody wants this model: the next trial starts again with it
-        _spare.clear()
-        _spare[key] = learner, val
+        spare.clear()
+        spare[key] = learner, val
         raise
     return learner.result
 
