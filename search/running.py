@@ -68,7 +68,8 @@ def run_search(options: Options) -> int:
     studies.check_name(name)
     studies.check_storage(options.storage)
     points = queue.best_points(options.storage, options.source, name, space) if options.source is not None else None
-    with studies.storage_errors(options.storage, f"; to go on: {options.again}"), _terminable() as signalled:
+    again = f"; to go on: {options.again}"
+    with studies.storage_errors(options.storage, again), _interruptible(again, console) as signalled:
         with _engine(space, options, console) as engine:
             study = studies.open_study(options.storage, name, space)
             with studies.lease(study):
@@ -76,7 +77,7 @@ def run_search(options: Options) -> int:
                 _fill_queue(study, space, points, console)
                 progress = Progress(console, name)
                 listeners: list[Listener] = [progress, TensorBoard(Path("runs") / file_name(name) / "tensorboard")]
-                driver = Driver(study, space, options.trials or space.trials, deadline, listeners)
+                driver = Driver(study, space, options.trials or space.trials, deadline, listeners, signalled)
                 progress.attach(driver)
                 status = _drive(driver, progress, engine, options, console, signalled)
         if status == 0:
@@ -189,20 +190,20 @@ def _finish(study: Study, options: Options) -> None:
 
 
 @contextmanager
-def _terminable() -> Iterator[list[int]]:
-    """SIGTERM ends the run as Ctrl-C does; the list holds its number then."""
+def _interruptible(hint: str, console: Console) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM raise KeyboardInterrupt, and leave their numbers in the list: what raised may be swallowed."""
     signalled: list[int] = []
 
-    def terminate(number: int, frame: FrameType | None) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
         signalled.append(number)
         raise KeyboardInterrupt  # Ray's compiled code lets no other exception through
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = [signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         yield signalled
     except KeyboardInterrupt:
-        if signalled:
-            raise SystemExit(128 + signalled[0]) from None
-        raise
+        console.print(f"interrupted before the first trial{hint}", markup=False, soft_wrap=True)
+        raise SystemExit(128 + (signalled or [signal.SIGINT])[0]) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)

@@ -235,3 +235,15 @@ def test_better_knows_the_direction(direction: str, better: bool) -> None:
     driver, _ = drive(direction=direction)
     assert driver.better(0.9, 0.5) is better
     assert not driver.better(0.5, 0.5)
+
+
+def test_a_signal_whose_exception_was_lost_still_ends_the_run() -> None:
+    driver, _ = drive()
+    signalled: list[int] = []
+    driver.signalled = signalled
+    job = ask(driver)
+    assert driver.receive(job, epoch(0.5))
+    signalled.append(2)
+    with pytest.raises(KeyboardInterrupt):
+        driver.receive(job, epoch(0.6))
+    assert stored(driver.study, 0).intermediate_values == {1: 0.5}

@@ -280,6 +280,20 @@ def test_the_dashboard_shows_a_live_run(watched: Watched) -> None:
     assert [last[number]["state"] for number in poor] == ["Pruned"] * len(poor)
 
 
+def test_ctrl_c_while_ray_starts_is_one_line_and_leaves_nothing(folder: Callable[[str], Path]) -> None:
+    run = Run(folder(SLOW))
+    try:
+        temp = until(run.temp, "the nursery")
+        os.killpg(run.process.pid, signal.SIGINT)
+        assert run.process.wait(WAIT) == 130, run.output
+        until(lambda: not run.alive(), "the end of every process")
+    finally:
+        run.end()
+    assert run.output == "interrupted before the first trial; to go on: search run space.py\n"
+    assert not [path for path in temp if path.exists()]
+    assert run.trials() == []
+
+
 def test_a_killed_run_leaves_no_process_and_no_folder(folder: Callable[[str], Path]) -> None:
     run = Run(folder(SLOW))
     try:

@@ -76,12 +76,15 @@ class Driver:
         trials: int,
         deadline: float = math.inf,
         listeners: Sequence[Listener] = (),
+        signalled: Sequence[int] = (),
     ) -> None:
+        """`deadline`: of time.monotonic(). `signalled`: not empty once the run shall stop."""
         self.study = study
         self.space = space
         self.trials = trials
         self.deadline = deadline
         self.listeners = listeners
+        self.signalled = signalled
         self.live: dict[int, Job] = {}
         self.counts = Counter(trial.state for trial in study.get_trials(deepcopy=False) if trial.state.is_finished())
         self.at_start = self.counts.total()
@@ -119,6 +122,8 @@ class Driver:
 
     def receive(self, job: Job, message: dict[str, Any]) -> bool:
         """Take in what the worker sent; whether the trial goes on."""
+        if self.signalled:  # the KeyboardInterrupt was lost in Ray's compiled code
+            raise KeyboardInterrupt
         if "error" in message:
             self.fail(job, message["error"])
             return False

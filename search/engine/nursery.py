@@ -50,16 +50,7 @@ def opened(preload: Sequence[str] = (), verbose: bool = False) -> Iterator[Nurse
             listening.bind(address)
             listening.listen(128)
             server = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    __name__,
-                    str(listening.fileno()),
-                    str(os.getpid()),
-                    str(folder),
-                    *preload,
-                ],
+                [sys.executable, "-P", "-m", __name__, str(listening.fileno()), str(folder), *preload],
                 stdin=subprocess.PIPE,
                 stdout=None if verbose else subprocess.DEVNULL,
                 stderr=None if verbose else subprocess.DEVNULL,
@@ -69,8 +60,8 @@ def opened(preload: Sequence[str] = (), verbose: bool = False) -> Iterator[Nurse
         try:
             yield Nursery(folder, address)
         finally:
-            with uninterrupted(), server:  # closing its stdin ends it
-                pass
+            with uninterrupted():
+                server.communicate(b"done")  # the end of its stdin ends it
 
 
 class Died(RuntimeError):
@@ -129,7 +120,7 @@ def _serve(listening: socket.socket, modules: list[str]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
     gc.disable()  # it takes a sixth of an import's time, and a collection in a child would copy every page
     ready: list[Any] = []
-    while 0 not in ready:  # the end of stdin is the end of the driver
+    while 0 not in ready:  # stdin has something to say, or an end, when the driver ends
         if listening in ready:
             accepted, _ = listening.accept()
             if os.fork() == 0:
@@ -170,6 +161,6 @@ def _end_with(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[4:])
-    if os.getppid() != int(sys.argv[2]):  # it was killed, and cannot sweep up
-        sweep(Path(sys.argv[3]))
+    _serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[3:])
+    if not sys.stdin.read():  # the driver was killed, and cannot sweep up
+        sweep(Path(sys.argv[2]))
