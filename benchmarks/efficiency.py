@@ -218,7 +218,7 @@ class Task:
 
 def measure(sides: dict[str, Make], seeds: int, lanes: int) -> Iterator[tuple[Problem, str, NDArray[np.float64]]]:
     """Each problem, each side, and its costs, (seeds, gaps)."""
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for problem in PROBLEMS:
             found = {
                 name: [pool.submit(Task(problem, make, seed, lanes).run) for seed in range(seeds)]
