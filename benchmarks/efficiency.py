@@ -192,8 +192,8 @@ def sweep() -> dict[str, Make]:
         "GP": GPSampler,
         "random": RandomSampler,
     }
-    pruners: list[BasePruner] = [ASHA(first, factor) for first in (1, 2, 3) for factor in (2, 3, 4, 6)]
-    base = ASHA(1, 4)
+    pruners: list[BasePruner] = [ASHA(first, factor) for first in (1, 2, 3, 4, 6) for factor in (2, 3, 4)]
+    base = ASHA()
     return {
         **{f"{name}, {base}": partial(ours_with, sampler=make, pruner=base) for name, make in samplers.items()},
         **{f"TPE, {pruner}": partial(ours_with, sampler=TPESampler, pruner=pruner) for pruner in pruners},
@@ -279,7 +279,7 @@ def main() -> None:
     parser.add_argument("--sweep", action="store_true", help="print the sweep; RESULTS.md stays as it is")
     arguments = parser.parse_args()
     if arguments.sweep:
-        table(list(measure(sweep(), arguments.seeds, arguments.lanes)), f"TPE, {ASHA(1, 4)}")
+        table(list(measure(sweep(), arguments.seeds, arguments.lanes)), f"TPE, {ASHA()}")
         return
     measured = list(measure(SIDES, arguments.seeds, arguments.lanes))
     lines = [f"{arguments.seeds} seeds, {arguments.lanes} lanes; median (quartiles).", ""]

@@ -3,8 +3,8 @@
 python -m benchmarks.late
 
 Trials that share all but `step_size` and `gamma` have the same epochs until a decay parts them. A search that trained
-each such epoch once, by branching from a checkpoint, would do what the plain one does for fewer epochs; this counts both,
-for a search of 64 trials with the project's defaults on the recorded curves, and for the whole grid.
+each such epoch once, by branching from a checkpoint, would do what the plain one does for fewer epochs; this counts
+both, for a search of 64 trials with the project's defaults on the recorded curves, and for the whole grid.
 """
 
 from __future__ import annotations

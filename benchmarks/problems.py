@@ -84,7 +84,7 @@ PROBLEMS = (
     ),
     Problem(
         "lite0_bottleneck",
-        "a head 128-64-101 on the same, 12 epochs, 4 seeds; its known-good config, lr 0.001, is far from the best",
+        "a head 128-64-101 on the same, 12 epochs, 4 seeds; its known-good config (lr 0.001) is poor",
         dict(model="mlp", dataset="caltech101", hidden=(64,), dropout=0.0, epochs=12, batch_size=64),
         dict(lr=_LR, momentum=(0.8, 0.9, 0.95, 0.99), **_DECAY),
         ((0, 1, 1, 2, 0),),  # lr 0.001, momentum 0.9: the first row of many a table
