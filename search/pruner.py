@@ -20,11 +20,12 @@ class ASHA(BasePruner):
     The engine does not ask at a trial's last epoch: a trial that reached it is COMPLETE.
 
     Args:
-        min_resource: the first rung, in epochs.
+        min_resource: the first rung, in epochs. By default 4: before its first decay a learning rate's rank says little
+            of its rank at the end (benchmarks/efficiency.py chose both defaults).
         reduction_factor: eta of the paper; one in so many goes on.
     """
 
-    def __init__(self, min_resource: int = 1, reduction_factor: int = 4) -> None:
+    def __init__(self, min_resource: int = 4, reduction_factor: int = 2) -> None:
         if min_resource < 1:
             raise ValueError(f"min_resource={min_resource}: the first rung is at epoch 1 or later")
         if reduction_factor < 2:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import bench, efficiency, results, sides
+from benchmarks import bench, efficiency, late, results, sides
 from benchmarks.problems import PROBLEMS, Problem
 from benchmarks.record import inputs, train_together
 from benchmarks.rows import QUICK, Bench, Row
@@ -90,6 +90,27 @@ def test_the_defaults_are_those_of_search_run_and_begin_at_the_seed() -> None:
     ]
     assert draws[0] == draws[1]
     assert draws[0] != draws[2]
+
+
+def test_a_late_decay_shares_the_epochs_before_it_and_only_those() -> None:
+    early, later, other = (3, 2, 1, 0, 0), (3, 2, 1, 1, 0), (3, 1, 1, 1, 0)
+    assert late.distinct(DIGITS, [(early, 5), (later, 4)]) == (6, 6)  # step_size 3 and 6: three epochs are the same
+    assert late.distinct(DIGITS, [(early, 5), (other, 4)]) == (9, 9)
+    assert late.distinct(DIGITS, [(early, 5), (early, 2)]) == (5, 7)
+
+
+def test_a_search_trains_as_many_trials_as_asked_for_and_no_more_epochs_than_they_have() -> None:
+    class Stopping:
+        points = iter([(0, 0, 0, 0, 0)] * 9)
+
+        def start(self) -> tuple[None, tuple[int, ...]]:
+            return None, next(self.points)
+
+        def report(self, handle: None, step: int, accuracy: float, last: bool) -> bool:
+            return step < 2
+
+    found = late.epochs_of_search(Stopping(), DIGITS, trials=5)
+    assert found == [((0, 0, 0, 0, 0), 2)] * 5
 
 
 def test_what_was_never_reached_counts_as_never() -> None:

@@ -20,7 +20,7 @@ Write = Callable[[str, str], Path]
 HEAD = """
 from pathlib import Path
 from search import ASHA, Float, SearchSpace
-metric, pruner = "score", ASHA()
+metric, pruner = "score", ASHA(1, 4)
 
 def space(trial):
     return {"x": trial.suggest_float("x", 0, 1), "number": trial.number, "epochs": 3}

@@ -27,7 +27,7 @@ def make(console: Console, own: bool = True, trials: int = 4) -> tuple[Progress,
         space,
         (lambda config: iter(())) if own else None,
         metric="score" if own else "val_acc",
-        pruner=ASHA(),
+        pruner=ASHA(1, 4),
     )
     progress = Progress(console, "s")
     driver = Driver(open_study("sqlite:///studies.db", "s", file), file, trials, listeners=[progress])

@@ -55,6 +55,10 @@ def test_rungs_are_at_powers_of_eta(first: int, eta: int, rungs: list[int]) -> N
     assert [step for step in range(101) if ASHA(first, eta).is_rung(step)] == rungs
 
 
+def test_by_default_half_go_on_from_the_fourth_epoch() -> None:
+    assert [step for step in range(40) if ASHA().is_rung(step)] == [4, 8, 16, 32]
+
+
 def test_the_best_of_eta_go_on() -> None:
     assert at_rung([0.1, 0.5, 0.3, 0.8, 0.2, 0.7, 0.4, 0.6]) == [True, True, True, False, True, False, True, True]
     # Seven make one place, not two: a trial counts once.

@@ -110,7 +110,7 @@ KINDS = """
     from search import ASHA
 
     kinds = "gated raises nan kills good poor good poor good torch good poor".split()
-    metric, trials, pruner = "score", len(kinds), ASHA()
+    metric, trials, pruner = "score", len(kinds), ASHA(1, 4)
     here = Path(__file__).parent
 
     def space(trial):
