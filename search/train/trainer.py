@@ -55,7 +55,7 @@ def train(
         learner, val = _spare.pop(key)
         learner.restart(config)
     else:
-        learner, val = _new(config, root, place, cache_size, say)
+        learner, val = new_learner(config, root, place, cache_size, say)
     try:
         for number in range(1, config.epochs + 1):
             yield _epoch(learner, val, number)
@@ -70,10 +70,10 @@ _spare: dict[tuple[object, ...], tuple[Learner, Batches]] = {}
 """The learner of the last trial, at most one. To build and load a model takes longer than many a trial's epoch."""
 
 
-def _new(
-    config: TrainConfig, root: Path, place: Place, cache_size: int, say: Callable[[str], None] | None
+def new_learner(
+    config: TrainConfig, root: Path, place: Place, cache_size: int, say: Callable[[str], None] | None = None
 ) -> tuple[Learner, Batches]:
-    """A learner, and the validation split as it wants to see it."""
+    """A learner, and the validation split as it wants to see it; the arguments are `train`'s."""
     _spare.clear()
     train_data, val_data = load_splits(config, root, place.device, "train", "val")
     learner = Learner(config, train_data, place)
