@@ -91,7 +91,8 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
     start = time.perf_counter()
     lr = learner.begin(number)
     count = len(learner.data)
-    batches = torch.randperm(count, generator=learner.order).split(learner.config.batch_size)
+    order = torch.randperm(count, generator=learner.order).to(learner.place.device)  # once: every copy takes a wait
+    batches = order.split(learner.config.batch_size)
     losses = torch.stack([learner.step(index) for index in batches]).double().cpu()
     sizes = torch.tensor([len(batch) for batch in batches], dtype=torch.float64)
     train_loss = (losses @ sizes / count).item()
@@ -119,7 +120,7 @@ def evaluate(model: nn.Module, data: Batches, place: Place) -> tuple[float, floa
     model.eval()
     total = torch.zeros(2, dtype=torch.float64, device=place.device)
     with place.autocast():  # once, so that it casts each weight once
-        for index in torch.arange(len(data)).split(EVAL_BATCH[place.device]):
+        for index in torch.arange(len(data), device=place.device).split(EVAL_BATCH[place.device]):
             x, y = data.batch(index, place.memory_format)
             logits = model(x).float()
             total[0] += F.cross_entropy(logits, y, reduction="sum")
