@@ -74,8 +74,12 @@ def run(
         str | None, typer.Option(help="Stop after so long: 90s, 30m, 2h. The same command goes on.")
     ] = None,
     gpus_per_trial: Annotated[
-        float | None,
-        typer.Option(min=0, help="GPUs of one trial; 0.25 lets four share one. [default: 1 if there is one]"),
+        str | None,
+        typer.Option(
+            metavar="NUMBER|auto",
+            help="GPUs of one trial; 0.25 lets four share one; auto measures how many gain by it. "
+            "[default: 1 if there is one]",
+        ),
     ] = None,
     cpus_per_trial: Annotated[
         float | None, typer.Option(min=0, help="CPUs of one trial. [default: 1, or its GPU's share]")
@@ -100,7 +104,7 @@ def run(
         name,
         from_,
         _seconds(timeout),
-        gpus_per_trial,
+        _gpus(gpus_per_trial),
         cpus_per_trial,
         engine,
         storage,
@@ -125,6 +129,16 @@ def _seconds(text: str | None) -> float | None:
     if not match or float(match[1]) == 0:
         raise SearchError(f"--timeout {text}: write a time such as 90s, 30m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _gpus(text: str | None) -> float | Literal["auto"] | None:
+    if text is None:
+        return None
+    if text.strip() == "auto":
+        return "auto"
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text.strip()):
+        raise SearchError(f"--gpus-per-trial {text}: write a number such as 1 or 0.25, or auto")
+    return float(text)
 
 
 def _bytes(text: str) -> int:

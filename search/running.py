@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal
 
 from optuna.study import Study
 from optuna.trial import TrialState
@@ -24,15 +25,19 @@ from search import study as studies
 from search.engine import nursery
 from search.engine.driver import Driver, Engine, EngineFailed, Listener, OutOfTime
 from search.engine.worker import Workplace
-from search.errors import NothingCompleted
+from search.errors import NothingCompleted, SearchError
 from search.files import file_name
 from search.monitor import TensorBoard
 from search.progress import Progress
 from search.space import SearchSpace
 from search.spacefile import SpaceFile, load_space
 
+if TYPE_CHECKING:
+    from search.engine.tune import Tune
+
 # By name: the process of the run itself never imports torch, and so starts in a second.
 _CHECK = "search.check.preflight:ready"
+_CHOOSE = "search.check.share:choose"
 _PRELOAD = ("search.check.preflight", "search.train.trainer", "torch._dynamo")  # the last by every first optimizer step
 _SMALL_MODELS = ({"cnn"}, {"mlp"}, {"cnn", "mlp"})
 """What a space may search without torchvision, whose import takes longer than a short search of these."""
@@ -48,7 +53,7 @@ class Options:
     name: str | None
     source: str | None
     timeout: float | None
-    gpus: float | None
+    gpus: float | Literal["auto"] | None
     cpus: float | None
     engine: str
     storage: str
@@ -64,13 +69,14 @@ def run_search(options: Options) -> int:
     deadline = time.monotonic() + options.timeout if options.timeout else math.inf
     console = Console()
     space = load_space(options.space, options.overrides)
+    wanted = _wanted(space, options)
     name = options.name if options.name is not None else space.name
     studies.check_name(name)
     studies.check_storage(options.storage)
     points = queue.best_points(options.storage, options.source, name, space) if options.source is not None else None
     again = f"; to go on: {options.again}"
     with studies.storage_errors(options.storage, again), _interruptible(again, console) as signalled:
-        with _engine(space, options, console) as engine:
+        with _engine(space, wanted, options, console) as engine:
             study = studies.open_study(options.storage, name, space)
             with studies.lease(study):
                 studies.requeue(study)
@@ -115,14 +121,25 @@ def _drive(
         done = f"{driver.counts.total()} of {driver.trials} trials are done"
         console.print(f"{word}; {done}; to go on: {options.again}", markup=False, highlight=False, soft_wrap=True)
         return status
-    except EngineFailed as error:
+    except EngineFailed:
         studies.requeue(driver.study)
-        raise NothingCompleted(f"{error}; to go on: {options.again}") from error
+        raise
     return 0
 
 
+def _wanted(space: SpaceFile, options: Options) -> dict[str, Any]:
+    """The CPUs and GPUs of a trial, as far as somebody says; the command's words go before the file's."""
+    said = (("cpus", options.cpus), ("gpus", options.gpus))
+    wanted = {**space.resources, **{name: value for name, value in said if value is not None}}
+    if space.train and wanted.get("gpus") == "auto":
+        raise SearchError(
+            "--gpus-per-trial auto measures the built-in training; with a train() of your own, say a number"
+        )
+    return wanted
+
+
 @contextmanager
-def _engine(space: SpaceFile, options: Options, console: Console) -> Iterator[Engine]:
+def _engine(space: SpaceFile, wanted: dict[str, Any], options: Options, console: Console) -> Iterator[Engine]:
     """What runs the trials, once the space is checked and its images are decoded.
 
     Ray starts while another process imports torch and checks: each takes about two seconds of a core.
@@ -142,13 +159,24 @@ def _engine(space: SpaceFile, options: Options, console: Console) -> Iterator[En
         checking = None if own_train else nursery.Call(forks.address, _CHECK, *what)
         from search.engine import tune  # late: it takes a second, which the nursery needs for torch
 
-        wanted = dict(space.resources)
-        wanted |= {name: value for name, value in (("cpus", options.cpus), ("gpus", options.gpus)) if value is not None}
-        with tune.started(forks, workplace, wanted.get("cpus"), wanted.get("gpus"), options.verbose) as engine:
+        cpus, gpus = wanted.get("cpus"), wanted.get("gpus")
+        with tune.started(forks, workplace, cpus, None if gpus == "auto" else gpus, options.verbose) as engine:
             studies.warm_up()
             if checking is not None:
                 _show(checking.result, console)
-            yield engine
+            yield engine if gpus != "auto" else _sharing(engine, what, cpus, console)
+
+
+def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: Console) -> Tune:
+    """The engine with as many trials on a GPU as a measurement says, once its images are decoded."""
+    if not engine.resources.gpus:
+        console.print("--gpus-per-trial auto: no GPU here to share", highlight=False)
+        return engine
+    place = (engine.workplace.cache_size, engine.cpus_a_gpu, cpus or 1.0)
+    measuring = nursery.Call(engine.nursery.address, _CHOOSE, *what, *place)
+    trials, why = _wait(measuring.result, console)
+    console.print(why, markup=False, highlight=False, soft_wrap=True)
+    return engine.shared(cpus, trials)
 
 
 def _preload(space: SpaceFile) -> Sequence[str]:
@@ -161,15 +189,20 @@ def _preload(space: SpaceFile) -> Sequence[str]:
 
 def _show(check: Callable[[Callable[..., None]], str], console: Console) -> None:
     """Wait for the check, with a bar if there are images to decode; then print what it noted."""
-    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("decoding images", visible=False)
-
-        def advance(dataset: str, done: int, total: int) -> None:
-            bar.update(task, description=f"decoding {dataset}", completed=done, total=total, visible=True)
-
-        note = check(advance)
+    note = _wait(check, console, "decoding ")
     if note:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def _wait(work: Callable[[Callable[..., None]], Any], console: Console, verb: str = "") -> Any:
+    """What `work` returns; meanwhile a bar, if it has progress to show."""
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", visible=False)
+
+        def advance(what: str, done: int, total: int) -> None:
+            bar.update(task, description=f"{verb}{what}", completed=done, total=total, visible=True)
+
+        return work(advance)
 
 
 def _finish(study: Study, options: Options) -> None:
@@ -201,6 +234,8 @@ def _interruptible(hint: str, console: Console) -> Iterator[list[int]]:
     before = [signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         yield signalled
+    except (EngineFailed, nursery.Died) as error:
+        raise NothingCompleted(f"{error}{hint}") from error
     except KeyboardInterrupt:
         console.print(f"interrupted before the first trial{hint}", markup=False, soft_wrap=True)
         raise SystemExit(128 + (signalled or [signal.SIGINT])[0]) from None

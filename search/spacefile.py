@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import runpy
 import sys
 import traceback
@@ -39,7 +40,7 @@ class SpaceFile:
     sampler: BaseSampler | None = None
     pruner: BasePruner | None = None
     baselines: Sequence[Baseline] = ()
-    resources: Mapping[str, float] = field(default_factory=dict)
+    resources: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
@@ -197,9 +198,11 @@ def _options(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _resources(path: Path, resources: Any) -> dict[str, float]:
+def _resources(path: Path, resources: Any) -> dict[str, Any]:
     ok = isinstance(resources, Mapping) and all(
-        key in ("cpus", "gpus") and isinstance(value, (int, float)) and value >= 0 for key, value in resources.items()
+        (key, value) == ("gpus", "auto")
+        or (key in ("cpus", "gpus") and isinstance(value, (int, float)) and 0 <= value < math.inf)
+        for key, value in resources.items()
     )
     if not ok:
         raise SearchError(f"{path}: resources = {resources!r}; it must be like dict(cpus=2, gpus=0.5), for one trial")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,9 +15,13 @@ from typing import Any
 import pytest
 import torch
 from optuna.trial import TrialState
+from rich.console import Console
 
+from search import running
 from search import study as studies
 from search.data import mounts
+from search.engine import nursery, tune
+from search.engine.worker import Workplace
 
 pytestmark = pytest.mark.usefixtures("sys_path")
 Write = Callable[[str, str], Path]
@@ -210,6 +215,23 @@ def test_sigterm_exits_143_and_says_how_to_go_on(write: Write) -> None:
     assert studies.load_study("sqlite:///studies.db", "space").user_attrs["driver"] is None
 
 
+def test_the_trials_that_share_a_gpu_are_counted_beside_the_run(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ray is told of a GPU; what measures, in a process of its own, finds the one that is here, or the CPU."""
+    path = write("space.py", DIGITS)
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 16.0, "GPU": 1.0})
+    with nursery.opened(("search.check.share",)) as forks:
+        engine = tune.Tune(forks, Workplace("data", "auto", 1), tune.Resources(0, 0), 0).placed(None, None)
+        shared = running._sharing(engine, (str(path), [], tmp_path), None, Console(width=1000))
+    found = re.match(
+        r"--gpus-per-trial auto: (\d+) on a GPU, which has memory for \d+, CPUs for 16", capsys.readouterr().out
+    )
+    assert found is not None
+    assert shared.slots == int(found[1])
+    assert shared.resources.gpus == pytest.approx(1 / shared.slots, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -218,6 +240,10 @@ def test_sigterm_exits_143_and_says_how_to_go_on(write: Write) -> None:
         (["--name", "../up"], "--name"),
         (["--from", "broad"], "no storage sqlite:///studies.db"),
         (["--from", "space"], "--from space: that is this study itself"),
+        (["--gpus-per-trial", "autp"], "--gpus-per-trial autp: write a number such as 1 or 0.25, or auto"),
+        (["--gpus-per-trial=-1"], "--gpus-per-trial -1: write a number such as 1 or 0.25, or auto"),
+        (["--gpus-per-trial", "nan"], "--gpus-per-trial nan: write a number such as 1 or 0.25, or auto"),
+        (["--gpus-per-trial", "auto"], "with a train() of your own, say a number"),
         (["--subset", "9"], "--set subset=9: unknown setting 'subset'"),
     ],
 )

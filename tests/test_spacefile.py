@@ -196,6 +196,7 @@ def test_a_space_file_and_what_it_may_say(write: Write) -> None:
     assert repr(loaded.pruner) == "ASHA(min_resource=2, reduction_factor=3)"
     assert isinstance(loaded.sampler, optuna.samplers.RandomSampler)
     assert loaded.resources == {"cpus": 2, "gpus": 0.5}
+    assert load_space(write("s.py", f"{GOOD}resources = dict(gpus='auto')")).resources == {"gpus": "auto"}
 
 
 def test_a_latin_1_file_is_read_as_python_reads_it(tmp_path: Path) -> None:

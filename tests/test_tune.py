@@ -18,8 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from optuna.trial import FrozenTrial, TrialState
 
+from search.engine import tune
+from search.engine.nursery import Nursery
+from search.engine.worker import Workplace
 from search.errors import SearchError
 from search.study import load_study
 
@@ -207,6 +211,42 @@ def _descriptors(pid: int) -> list[Path]:
         return [fd for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()]
     except OSError:
         return []
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "trials", "slots", "threads"),
+    [(16, 1, 1, 1, 16), (16, 1, 3, 3, 5), (16, 1, 6, 6, 2), (64, 8, 7, 56, 1), (480, 8, 60, 480, 1)],
+)
+def test_so_many_trials_share_each_gpu(
+    monkeypatch: pytest.MonkeyPatch, cpus: int, gpus: int, trials: int, slots: int, threads: int
+) -> None:
+    """Whatever a part of a GPU is rounded to: Ray counts it in ten-thousandths."""
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": cpus, "GPU": gpus})
+    engine = tune.Tune(Nursery(Path(), ""), Workplace("data", "auto", 1), tune.Resources(0, 0), 0)
+    shared = engine.shared(None, trials)
+    assert (shared.slots, shared.workplace.threads, shared.workplace.device) == (slots, threads, "cuda")
+    assert round(shared.resources.gpus * 10_000) * trials <= 10_000
+    assert shared.resources.cpus * slots <= cpus
+    assert engine.cpus_a_gpu == cpus / gpus
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_auto_without_a_gpu_is_the_default_and_says_so(folder: Callable[[str], Path]) -> None:
+    run = Run(folder(AUTO))
+    try:
+        assert run.process.wait(WAIT) == 0, run.output
+    finally:
+        run.end()
+    assert "--gpus-per-trial auto: no GPU here to share\nno GPU: training on" in run.output
+    assert [trial.state for trial in run.trials()] == [TrialState.COMPLETE]
+
+
+AUTO = """
+    from search import Float, SearchSpace
+
+    space = SearchSpace(model="cnn", dataset="digits", epochs=1, lr=Float(0.01, 0.3), step_size=1, gamma=0.1)
+    trials, resources = 1, dict(gpus="auto")
+"""
 
 
 def of(watched: Watched, kind: str) -> list[FrozenTrial]:

@@ -97,27 +97,33 @@ def measure(config: TrainConfig, root: Path, device: str) -> dict[str, Any]:
     train, val = load_splits(config, root, device, "train", "val")
     learner = Learner(config, train, place)
     learner.begin(1)
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(config.seed))
-    batches = [batch for batch in order.split(config.batch_size) if len(batch) == min(config.batch_size, len(train))]
-    begin = _now(device)
+    batches = full_batches(config, len(train))
+    begin = now(device)
     learner.step(batches[0])  # which allocates
-    step = _now(device) - begin
-    begin = _now(device)
+    step = now(device) - begin
+    begin = now(device)
     for number in range(1, 21 if step < SECONDS else 1):
         learner.step(batches[number % len(batches)])
-        step = (_now(device) - begin) / number
+        step = (now(device) - begin) / number
         if step * (number + 1) > SECONDS:
             break
     load = _loading(config, train, batches, learner)
     learner.result.eval()
     with torch.no_grad(), place.autocast():
         learner.result(val.batch(torch.arange(min(EVAL_BATCH[place.device], len(val))), place.memory_format)[0])
-    peak, free = _peak(device)
+    held, free = peak(device)
     counts = {"images": len(batches[0]), "split": len(train), "device": device}
-    return {"step": step, "load": load, "peak": peak, "free": free, **counts}
+    return {"step": step, "load": load, "peak": held, "free": free, **counts}
 
 
-def _now(device: str) -> float:
+def full_batches(config: TrainConfig, count: int) -> list[torch.Tensor]:
+    """The batches of an epoch of `count` images, as their indices, without a smaller last one."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(config.seed))
+    return [batch for batch in order.split(config.batch_size) if len(batch) == min(config.batch_size, count)]
+
+
+def now(device: str) -> float:
+    """Seconds on the clock, once the device has done all it was given."""
     if device == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
@@ -127,21 +133,20 @@ def _loading(config: TrainConfig, data: Data, batches: list[torch.Tensor], learn
     """Seconds that it takes to make one batch, augmented."""
     noise = torch.Generator().manual_seed(config.seed)
     augment = make_augment(config.augment, noise)
-    begin = _now(data.device)
+    begin = now(data.device)
     for number in range(3):
         data.batch(batches[number % len(batches)], learner.place.memory_format, augment)
-    return (_now(data.device) - begin) / 3
+    return (now(data.device) - begin) / 3
 
 
-def _peak(device: str) -> tuple[int, int]:
+def peak(device: str) -> tuple[int, int]:
     """The most bytes that this process held at a time, and those that trials like it can have now."""
     if device == "cuda":
         free, total = torch.cuda.mem_get_info()
-        reserved, peak = torch.cuda.memory_reserved(), torch.cuda.max_memory_reserved()
+        reserved, most = torch.cuda.memory_reserved(), torch.cuda.max_memory_reserved()
         context = total - free - reserved  # CUDA's own, and what other processes hold
-        return peak + context, total
-    peak = _status("VmHWM")
-    return peak, available() + _status("VmRSS")
+        return most + context, total
+    return _status("VmHWM"), available() + _status("VmRSS")
 
 
 def _status(name: str) -> int:

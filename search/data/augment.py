@@ -28,6 +28,13 @@ def drawing_from(generator: torch.Generator) -> Iterator[None]:
             generator.set_state(torch.get_rng_state())
 
 
+def send(tensor: Tensor, device: str | torch.device) -> Tensor:
+    """`tensor` on `device`. From the CPU to a GPU, without waiting until that has done all it was given before."""
+    if tensor.device.type == "cpu" and torch.device(device).type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
 class Augment:
     """What `augment` names: ``flip``, ``crop_flip``, or the latter and then ``randaugment`` or ``trivialaugment``."""
 
@@ -43,7 +50,7 @@ class Augment:
     def __call__(self, pixels: Tensor, crop: int) -> Tensor:
         """Images (B, S, S, C), uint8, as squares (B, crop, crop, C), uint8."""
         if self._kind == "flip":
-            mirrored = self.draw(len(pixels), 2).bool().to(pixels.device).view(-1, 1, 1, 1)
+            mirrored = send(self.draw(len(pixels), 2).bool(), pixels.device).view(-1, 1, 1, 1)
             return torch.where(mirrored, mirror(pixels, crop), centre(pixels, crop))
         with drawing_from(self._generator):
             pixels = crop_flip(pixels, crop)
@@ -98,8 +105,8 @@ def crop_flip(pixels: Tensor, crop: int) -> Tensor:
     first = torch.randint(side - crop + 1, (2, count, 1))
     rows, columns = first + torch.arange(crop)  # (B, crop) each
     columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)
-    image = torch.arange(count).view(-1, 1, 1).to(pixels.device)
-    return pixels[image, rows[:, :, None].to(pixels.device), columns[:, None, :].to(pixels.device)]
+    image = torch.arange(count, device=pixels.device).view(-1, 1, 1)
+    return pixels[image, send(rows[:, :, None], pixels.device), send(columns[:, None, :], pixels.device)]
 
 
 class Mix:
@@ -117,11 +124,12 @@ class Mix:
         """Images (B, C, H, W) mixed with others of the batch; for labels (B,) the probabilities (B, classes)."""
         with drawing_from(self._generator):
             count = len(x)
-            other = torch.randperm(count).to(x.device)
+            other = send(torch.randperm(count), x.device)
             cuts = torch.rand(count) < (0.5 if self.mixup and self.cutmix else float(self.cutmix > 0))
             kept = torch.where(cuts, _weights(self.cutmix, count), _weights(self.mixup, count))
             box = _boxes(torch.where(cuts, kept, 1.0), x.shape[2], x.shape[3])
-            weight = torch.where(cuts[:, None, None], 1 - box.float(), kept[:, None, None])[:, None].to(x.device)
+            weight = torch.where(cuts[:, None, None], 1 - box.float(), kept[:, None, None])[:, None]
+        weight = send(weight, x.device)
         mixed = weight * x + (1 - weight) * x[other]
         share = weight.mean(dim=(2, 3))
         labels = F.one_hot(y, self.classes).to(x.dtype)

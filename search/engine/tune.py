@@ -90,9 +90,7 @@ def started(
             raise EngineFailed(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from error
         for name in ("ray", "ray.tune"):
             logging.getLogger(name).setLevel(level)
-        resources, slots, threads = plan(cpus, gpus)
-        device = "cuda" if resources.gpus else "cpu"
-        yield Tune(nursery, replace(workplace, device=device, threads=threads), resources, slots)
+        yield Tune(nursery, workplace, Resources(0, 0), 0).placed(cpus, gpus)
     finally:
         with uninterrupted():
             ray.shutdown()
@@ -130,13 +128,18 @@ def plan(cpus: float | None = None, gpus: float | None = None) -> tuple[Resource
     if cpus is None:
         cpus = max(1.0, all_cpus * gpus // all_gpus) if gpus else 1.0
     asked = [(all_cpus, cpus), (all_gpus, gpus)]
-    slots = int(min((has // wants for has, wants in asked if wants), default=0))
+    slots = min((_fits(has, wants) for has, wants in asked if wants), default=0)
     if slots < 1:
         raise SearchError(
             f"a trial asks for {cpus:g} CPUs and {gpus:g} GPUs, and this machine has {all_cpus:g} and {all_gpus:g}: "
             "--cpus-per-trial, --gpus-per-trial"
         )
     return Resources(cpus, gpus), slots, max(1, int(all_cpus // slots))
+
+
+def _fits(has: float, wants: float) -> int:
+    """How many trials that want so much of a resource it is enough for; none has parts of two GPUs."""
+    return int(has) * int(1 // wants) if wants < 1 else int(has // wants)
 
 
 TRAINING = "search.engine.worker:serve"
@@ -259,6 +262,23 @@ class Tune:
         gpus = self.resources.gpus
         where = f"{gpus:g} GPU a trial" if gpus else f"no GPU: training on {len(os.sched_getaffinity(0))} CPU cores"
         return f"{where}, {self.slots} trials side by side, CPU threads of each: {self.workplace.threads}"
+
+    def placed(self, cpus: float | None, gpus: float | None) -> Tune:
+        """This engine with trials that take so much, None for the defaults. Raises SearchError if not one fits."""
+        resources, slots, threads = plan(cpus, gpus)
+        device = "cuda" if resources.gpus else "cpu"
+        workplace = replace(self.workplace, device=device, threads=threads)
+        return replace(self, workplace=workplace, resources=resources, slots=slots)
+
+    def shared(self, cpus: float | None, trials: int) -> Tune:
+        """This engine with so many trials on each GPU; Ray counts in ten-thousandths, and rounds."""
+        return self.placed(cpus, 10_000 // trials / 10_000)
+
+    @property
+    def cpus_a_gpu(self) -> float:
+        """A GPU's share of the CPUs; 0 where there is no GPU."""
+        there = ray.cluster_resources()
+        return float(there.get("CPU", 0.0) / there["GPU"]) if there.get("GPU") else 0.0
 
     def run(self, driver: Driver) -> None:
         """Run the driver's trials to their ends.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from search.config import TrainConfig
 from search.data import cache, features
-from search.data.augment import Augment, exact_views, fixed_view
+from search.data.augment import Augment, exact_views, fixed_view, send
 from search.data.datasets import Split, open_source
 from search.models import check_name, image_spec
 from search.train.device import Place
@@ -38,7 +38,7 @@ class Batches(Protocol):
     def batch(
         self, index: Tensor, memory_format: torch.memory_format, augment: Augment | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Inputs (B, ...) and labels (B,) for the indices (B,) on the CPU."""
+        """Inputs (B, ...) and labels (B,) for the indices (B,), on the device or the CPU."""
 
 
 class Data:
@@ -68,13 +68,13 @@ class Data:
     def batch(
         self, index: Tensor, memory_format: torch.memory_format, augment: Callable[[Tensor, int], Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Images (B, C, H, W), float32, normalised, and labels (B,), for the indices (B,) on the CPU.
+        """Images (B, C, H, W), float32, normalised, and labels (B,), for the indices (B,).
 
         The centre square of each image, or what `augment` makes of the whole.
         """
         source = self._centre if augment is None else self._whole
         if isinstance(source, Tensor):
-            index = index.to(self.device)
+            index = send(index, self.device)
             pixels = source[index]
         else:
             pixels = torch.from_numpy(source[index.numpy()])
@@ -133,10 +133,11 @@ class Activations:
         self, index: Tensor, memory_format: torch.memory_format, augment: Augment | None = None
     ) -> tuple[Tensor, Tensor]:
         """Activations (B, ...) and labels (B,); of each image the view that `augment` draws, without it the first."""
-        labels = self.labels[index.to(self.labels.device)]
+        index = send(index, self.labels.device)
+        labels = self.labels[index]
         if augment is not None:
-            index = index + len(self) * augment.draw(len(index), self._views)
-        values = self._values[index.to(self._values.device)]
+            index = index + len(self) * send(augment.draw(len(index), self._views), index.device)
+        values = self._values[index]
         return (values.permute(0, 3, 1, 2) if self._channels_last else values), labels
 
 

@@ -64,8 +64,8 @@ class Learner:
         self.optimizer = make_optimizer(self.model, config)
         self.schedule = Schedule(self.optimizer, config, math.ceil(len(self.data) / config.batch_size))
         self._scaler = GradScaler(self.place.device, enabled=self.place.precision == "fp16")
-        average = get_ema_multi_avg_fn(config.ema)
-        self._average = AveragedModel(self.model, multi_avg_fn=average) if config.ema else None
+        self._blend = get_ema_multi_avg_fn(config.ema)
+        self._average = AveragedModel(self.model, multi_avg_fn=self._blend) if config.ema else None
         self.order = torch.Generator().manual_seed(config.seed)
         noise = torch.Generator().manual_seed(config.seed)
         self._augment = make_augment(config.augment, noise)
@@ -133,8 +133,18 @@ class Learner:
         self._scaler.update()
         self.schedule.after_step()
         if self._average is not None:
-            self._average.update_parameters(self.model)
+            self._follow(self._average)
         return loss.detach()
+
+    @torch.no_grad()
+    def _follow(self, average: AveragedModel) -> None:
+        """What `update_parameters` does, but that it copies its count to the device in each step, and waits for it."""
+        if not average.n_averaged:
+            average.update_parameters(self.model)
+            return
+        self._blend(list(average.module.parameters()), list(self.model.parameters()), average.n_averaged)
+        for kept, statistics in zip(average.module.buffers(), self.model.buffers(), strict=True):
+            kept.copy_(statistics)
 
     @property
     def result(self) -> nn.Module:

@@ -56,7 +56,7 @@ def train(
         learner, val = spare.pop(key)
         learner.restart(config)
     else:
-        learner, val = _new(config, root, place, cache_size, say)
+        learner, val = new_learner(config, root, place, cache_size, say)
     try:
         for number in range(1, config.epochs + 1):
             yield _epoch(learner, val, number)
@@ -71,10 +71,10 @@ _spare: dict[tuple[object, ...], tuple[Learner, Batches]] = {}
 """The learner of the last trial, at most one. To build and load a model takes longer than many a trial's epoch."""
 
 
-def _new(
-    config: TrainConfig, root: Path, place: Place, cache_size: int, say: Callable[[str], None] | None
+def new_learner(
+    config: TrainConfig, root: Path, place: Place, cache_size: int, say: Callable[[str], None] | None = None
 ) -> tuple[Learner, Batches]:
-    """A learner, and the validation split as it wants to see it."""
+    """A learner, and the validation split as it wants to see it; the arguments are `train`'s."""
     _spare.clear()
     train_data, val_data = load_splits(config, root, place.device, "train", "val")
     learner = Learner(config, train_data, place)
@@ -92,7 +92,8 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
     start = time.perf_counter()
     lr = learner.begin(number)
     count = len(learner.data)
-    batches = torch.randperm(count, generator=learner.order).split(learner.config.batch_size)
+    order = torch.randperm(count, generator=learner.order).to(learner.place.device)  # once: every copy takes a wait
+    batches = order.split(learner.config.batch_size)
     losses = torch.stack([learner.step(index) for index in batches]).double().cpu()
     sizes = torch.tensor([len(batch) for batch in batches], dtype=torch.float64)
     train_loss = (losses @ sizes / count).item()
@@ -120,7 +121,7 @@ def evaluate(model: nn.Module, data: Batches, place: Place) -> tuple[float, floa
     model.eval()
     total = torch.zeros(2, dtype=torch.float64, device=place.device)
     with place.autocast():  # once, so that it casts each weight once
-        for index in torch.arange(len(data)).split(EVAL_BATCH[place.device]):
+        for index in torch.arange(len(data), device=place.device).split(EVAL_BATCH[place.device]):
             x, y = data.batch(index, place.memory_format)
             logits = model(x).float()
             total[0] += F.cross_entropy(logits, y, reduction="sum")
