@@ -218,6 +218,34 @@ for _ in range(2):  # the first pass reads the file into memory
         return _seconds(code, folder, data_root.resolve())
 
 
+def ours_steps(data_root: Path, model: str, count: int) -> float:
+    """Images a second of full fine-tuning: `count` of the trainer's own steps of 256 images, after one to warm up."""
+    code = """
+import sys, time
+from pathlib import Path
+import torch
+from search.config import make_config
+from search.train.batches import load_splits
+from search.train.device import settle
+from search.train.learner import Learner
+root, model, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+config = make_config(dict(model=model, dataset="caltech101", epochs=1, batch_size=256, lr=0.01, momentum=0.9,
+                          weight_decay=5e-5, step_size=15, gamma=0.1))
+place = settle(config.precision)
+(data,) = load_splits(config, root, place.device, "train")
+learner = Learner(config, data, place)
+learner.begin(1)
+batches = torch.randperm(len(data), generator=learner.order).split(256)[: count + 1]
+learner.step(batches[0]).item()
+began = time.perf_counter()
+losses = [learner.step(index) for index in batches[1:]]
+losses[-1].item()
+Path("out").write_text(str(256 * count / (time.perf_counter() - began)))
+"""
+    with _folder() as folder:
+        return _seconds(code, folder, data_root.resolve(), model, str(count))
+
+
 @contextmanager
 def empty_cache(data_root: Path) -> Iterator[None]:
     """A cache in which the images are decoded and nothing else is; the user's own stays as it is."""
