@@ -26,7 +26,7 @@ from search.engine.driver import Driver, Engine, EngineFailed, Listener, OutOfTi
 from search.engine.worker import Workplace
 from search.errors import NothingCompleted
 from search.files import file_name
-from search.monitor import TensorBoard
+from search.monitor import Correctness, TensorBoard
 from search.progress import Progress
 from search.spacefile import SpaceFile, load_space
 
@@ -72,7 +72,8 @@ def run_search(options: Options) -> int:
                 studies.requeue(study)
                 _fill_queue(study, space, points, console)
                 progress = Progress(console, name)
-                listeners: list[Listener] = [progress, TensorBoard(Path("runs") / file_name(name) / "tensorboard")]
+                board = TensorBoard(Path("runs") / file_name(name) / "tensorboard")
+                listeners: list[Listener] = [progress, board, Correctness(name)]
                 driver = Driver(study, space, options.trials or space.trials, deadline, listeners)
                 progress.attach(driver)
                 status = _drive(driver, progress, engine, options, console, signalled)
