@@ -203,20 +203,49 @@ def requeue(study: Study) -> int:
 
 def metric_of(study: Study) -> str:
     """The name of what the study optimises."""
-    return str(study.user_attrs.get("metric") or (study.metric_names or ["value"])[0])
+    return str(study.user_attrs.get("metric") or metrics_of(study)[0])
+
+
+def metrics_of(study: Study) -> list[str]:
+    """The name of each objective of a study that may have several."""
+    count = len(study.directions)
+    return study.metric_names or (["value"] if count == 1 else [f"value {i}" for i in range(count)])
+
+
+def value_of(trial: FrozenTrial) -> float | None:
+    """What the trial reached; None if that is no number, or several."""
+    values = trial.values or []
+    return None if len(values) != 1 or math.isnan(values[0]) else float(values[0])
+
+
+def epoch_of(trial: FrozenTrial) -> dict[str, Any]:
+    """What its last epoch measured; empty if `search run` did not make it."""
+    epoch = trial.user_attrs.get("epoch")
+    return epoch if isinstance(epoch, dict) else {}
 
 
 def config_of(trial: FrozenTrial) -> dict[str, Any]:
     """The settings a trial ran with; its parameters, if plain Optuna code made it."""
-    settings = dict(trial.user_attrs.get("config") or trial.params)
+    config = trial.user_attrs.get("config")
+    settings = dict(config if config and isinstance(config, dict) else trial.params)
     return with_defaults(settings) if is_train_config(settings) else settings
 
 
 def ranked(study: Study) -> list[FrozenTrial]:
-    """The COMPLETE trials, the best first; equal values in the order of their numbers."""
+    """The COMPLETE trials, the best first; equal values in the order of their numbers, what is no number last.
+
+    Of several objectives nothing is the best: the trials that no other beats in all, by number.
+    """
+    if len(study.directions) > 1:
+        return sorted(study.best_trials, key=lambda trial: trial.number)
     sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return sorted(done, key=lambda trial: (sign * (trial.value if trial.value is not None else math.inf), trial.number))
+
+    def place(trial: FrozenTrial) -> tuple[float, int]:
+        value = value_of(trial)
+        return (math.inf if value is None else sign * value, trial.number)
+
+    return sorted(done, key=place)
 
 
 @contextmanager
