@@ -13,13 +13,14 @@ from search.report import columns, table, ties
 from search.report.columns import accuracy, duration
 from search.report.comments import comments
 from search.report.cost import cost
+from search.report.ties import Ties
 from search.study import metric_of, metrics_of, ranked, value_of
 
 
-def render(study: Study) -> str:
-    """The whole page, as Markdown."""
-    trials, tested = study.get_trials(deepcopy=False), ties.find(study)
-    parts = [f"# {columns.number(study.study_name)}", _head(study, trials), table.markdown(study, tested)]
+def render(study: Study, tested: Ties | None = None, ranking: str | None = None) -> str:
+    """The whole page, as Markdown. `tested`, `ranking`: the ties and the table, if they are made already."""
+    trials, tested = study.get_trials(deepcopy=False), ties.find(study) if tested is None else tested
+    parts = [f"# {columns.number(study.study_name)}", _head(study, trials), ranking or table.markdown(study, tested)]
     parts += [ties.sentence(study, tested), _counts(trials), *comments(study)]
     if study.user_attrs.get("baselines"):
         parts.append("Rows marked *hand-tuned* are not trials of this study: their numbers are those they came with.")
@@ -70,8 +71,8 @@ def _failures(trials: list[FrozenTrial]) -> str:
     return "\n".join(["Failed trials:", "", *lines]) if failed else ""
 
 
-def write(study: Study, folder: Path) -> Path:
+def write(study: Study, folder: Path, tested: Ties | None = None, ranking: str | None = None) -> Path:
     """Write the page to `folder`/<study>.md, whole or not at all; returns its path."""
     path = folder / f"{file_name(study.study_name)}.md"
-    write_text(path, render(study))
+    write_text(path, render(study, tested, ranking))
     return path

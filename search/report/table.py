@@ -102,3 +102,12 @@ def markdown(study: Study, tested: Ties | None = None) -> str:
         return "No trial completed."
     table = table.rename(columns=columns.number)  # the names are the user's, and may hold a bar
     return str(table.to_markdown(index=False, disable_numparse=True))
+
+
+def listing(rows: list[dict[str, Any]]) -> str:
+    """Rows of `data.status` as a Markdown table."""
+    return str(
+        pd.DataFrame([{name: columns.number(value) for name, value in row.items()} for row in rows])
+        .rename(columns=lambda name: str(name).replace("_", " "))
+        .to_markdown(index=False, disable_numparse=True)
+    )
