@@ -83,7 +83,7 @@ def _study(storage: RDBStorage, study: Any) -> dict[str, Any]:
         found = connection.execute(
             select(TrialModel.state, func.count()).where(TrialModel.study_id == number).group_by(TrialModel.state)
         )
-        by_state: dict[TrialState, int] = dict(found.tuples().all())
+        by_state: dict[TrialState, int] = {row[0]: row[1] for row in found}
     counts = {state.name.lower(): by_state.get(state, 0) for state in TrialState}
     driver = driver_of(study.user_attrs.get("driver"))
     best_is = {"best": best.value if best else None, "best_trial": best.number if best else None}
