@@ -111,6 +111,9 @@ class Epoch(BaseModel):
     val_acc: float = Field(description="top-1 accuracy on the validation split, a fraction")
     lr: float = Field(description="learning rate of the top layer group that trains, at the epoch's first step")
     seconds: float = Field(description="wall seconds of training and validation")
+    right: bytes | None = Field(
+        None, exclude=True, repr=False, description="of the last epoch: 1 for each validation image named right, else 0"
+    )
 
 
 FIRST_FIELDS = {"model", "dataset", "weights", "epochs", "batch_size", "lr", "momentum", "weight_decay"} | {

@@ -74,7 +74,7 @@ def write_best(study: Study, folder: Path, number: int | None = None) -> Path:
         "trial": trial.number,
         "state": trial.state.name,
         "metric": metric_of(study),
-        "value": trial.value,
+        "value": trial.values[0] if trial.values and len(trial.values) == 1 else trial.values,
         "ran_on": ran_on,
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("search", "optuna", "ray")},
@@ -85,6 +85,11 @@ def write_best(study: Study, folder: Path, number: int | None = None) -> Path:
 
 
 def _pick(study: Study, number: int | None) -> FrozenTrial:
+    if number is None and len(study.directions) > 1:
+        raise SearchError(
+            f"the study {study.study_name!r} has {len(study.directions)} objectives and no best trial; "
+            "--trial N names one"
+        )
     if number is None:
         best = ranked(study)[:1]
         if not best:

@@ -1,4 +1,4 @@
-"""What TensorBoard is fed: one folder of event files a trial."""
+"""What a run leaves in its folder: event files for TensorBoard, and which validation images each trial named right."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from search import correct
 from search.engine.driver import Job
 
 
@@ -37,3 +38,17 @@ class TensorBoard:
     def on_end(self, job: Job, state: TrialState, reason: str) -> None:
         if job.number in self._writers:
             self._writers.pop(job.number).close()
+
+
+class Correctness:
+    """Keeps in the run folder of `study` which validation images each trial named right after its last epoch."""
+
+    def __init__(self, study: str) -> None:
+        self._study = study
+
+    def on_epoch(self, job: Job) -> None:
+        if job.right is not None:  # before the trial is COMPLETE, so that no COMPLETE one is without
+            correct.write(self._study, job.number, job.right)
+
+    def on_end(self, job: Job, state: TrialState, reason: str) -> None:
+        """Nothing: the last epoch had it all."""

@@ -27,7 +27,7 @@ from search.engine.driver import Driver, Engine, EngineFailed, Listener, OutOfTi
 from search.engine.worker import Workplace
 from search.errors import NothingCompleted, SearchError
 from search.files import file_name
-from search.monitor import TensorBoard
+from search.monitor import Correctness, TensorBoard
 from search.progress import Progress
 from search.space import SearchSpace
 from search.spacefile import SpaceFile, load_space
@@ -82,7 +82,8 @@ def run_search(options: Options) -> int:
                 studies.requeue(study)
                 _fill_queue(study, space, points, console)
                 progress = Progress(console, name)
-                listeners: list[Listener] = [progress, TensorBoard(Path("runs") / file_name(name) / "tensorboard")]
+                board = TensorBoard(Path("runs") / file_name(name) / "tensorboard")
+                listeners: list[Listener] = [progress, board, Correctness(name)]
                 driver = Driver(study, space, options.trials or space.trials, deadline, listeners, signalled)
                 progress.attach(driver)
                 status = _drive(driver, progress, engine, options, console, signalled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import math
 import os
@@ -133,14 +134,26 @@ def storage_errors(url: str, hint: str = "") -> Iterator[None]:
 
 def load_study(url: str, name: str) -> Study:
     """An existing study, to be read. Raises SearchError naming the nearest, or those that are there."""
-    check_storage(url, must_exist=True)
-    storage = connect(url)
+    storage = open_storage(url)
+    collecting = gc.isenabled()
+    gc.disable()  # of 10,000 trials the collector takes half of the reading's time, and finds nothing
     try:
-        return optuna.load_study(study_name=name, storage=storage)
+        study = optuna.load_study(study_name=name, storage=storage)
+        study.get_trials(deepcopy=False)  # Optuna keeps those that are finished
+        return study
     except KeyError:
         known = {study.study_name for study in storage.get_all_studies()}
         there = nearest(name, known) if known else "; it holds none"
         raise SearchError(f"no study {name!r} in {redact(url)}{there}") from None
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def open_storage(url: str) -> RDBStorage:
+    """An existing storage, to be read. Raises SearchError."""
+    check_storage(url, must_exist=True)
+    return connect(url)
 
 
 def open_study(url: str, name: str, space: SpaceFile) -> Study:
@@ -203,20 +216,49 @@ def requeue(study: Study) -> int:
 
 def metric_of(study: Study) -> str:
     """The name of what the study optimises."""
-    return str(study.user_attrs.get("metric") or (study.metric_names or ["value"])[0])
+    return str(study.user_attrs.get("metric") or metrics_of(study)[0])
+
+
+def metrics_of(study: Study) -> list[str]:
+    """The name of each objective of a study that may have several."""
+    count = len(study.directions)
+    return study.metric_names or (["value"] if count == 1 else [f"value {i}" for i in range(count)])
+
+
+def value_of(trial: FrozenTrial) -> float | None:
+    """What the trial reached; None if that is no number, or several."""
+    values = trial.values or []
+    return None if len(values) != 1 or math.isnan(values[0]) else float(values[0])
+
+
+def epoch_of(trial: FrozenTrial) -> dict[str, Any]:
+    """What its last epoch measured; empty if `search run` did not make it."""
+    epoch = trial.user_attrs.get("epoch")
+    return epoch if isinstance(epoch, dict) else {}
 
 
 def config_of(trial: FrozenTrial) -> dict[str, Any]:
     """The settings a trial ran with; its parameters, if plain Optuna code made it."""
-    settings = dict(trial.user_attrs.get("config") or trial.params)
+    config = trial.user_attrs.get("config")
+    settings = dict(config if config and isinstance(config, dict) else trial.params)
     return with_defaults(settings) if is_train_config(settings) else settings
 
 
 def ranked(study: Study) -> list[FrozenTrial]:
-    """The COMPLETE trials, the best first; equal values in the order of their numbers."""
+    """The COMPLETE trials, the best first; equal values in the order of their numbers, what is no number last.
+
+    Of several objectives nothing is the best: the trials that no other beats in all, by number.
+    """
+    if len(study.directions) > 1:
+        return sorted(study.best_trials, key=lambda trial: trial.number)
     sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return sorted(done, key=lambda trial: (sign * (trial.value if trial.value is not None else math.inf), trial.number))
+
+    def place(trial: FrozenTrial) -> tuple[float, int]:
+        value = value_of(trial)
+        return (math.inf if value is None else sign * value, trial.number)
+
+    return sorted(done, key=place)
 
 
 @contextmanager
@@ -256,12 +298,18 @@ def lease(study: Study) -> Iterator[None]:
 
 def _refuse_if_held(study: Study, token: Any) -> None:
     held = study.user_attrs.get("driver")
-    if not held or held["token"] == token or time.time() - held["beat"] > LEASE_SECONDS:
-        return
+    who = driver_of(held)
+    if held and who is not None and held["token"] != token:
+        raise SearchError(f"the study {study.study_name!r} is being run by {who}; stop that first")
+
+
+def driver_of(held: Any) -> str | None:
+    """Who runs a study whose attribute `driver` is `held`, if that one lives."""
+    if not isinstance(held, dict) or time.time() - held["beat"] > LEASE_SECONDS:
+        return None
     if held["host"] == socket.gethostname() and not _alive(held["pid"]):
-        return
-    who = f"process {held['pid']} on {held['host']}"
-    raise SearchError(f"the study {study.study_name!r} is being run by {who}; stop that first")
+        return None
+    return f"process {held['pid']} on {held['host']}"
 
 
 def _alive(pid: int) -> bool:

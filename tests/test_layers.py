@@ -13,7 +13,7 @@ SEARCH = Path(__file__).resolve().parent.parent / "search"
 
 LAYERS = [
     {"errors", "files"},
-    {"config"},
+    {"config", "correct", "notes"},
     {"space", "pruner", "baselines", "models", "data"},
     {"spacefile", "train"},
     {"study", "engine"},

@@ -7,9 +7,9 @@ from pathlib import Path
 from optuna.trial import TrialState
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from search import Float, SearchSpace
+from search import Float, SearchSpace, correct
 from search.engine.driver import Driver
-from search.monitor import TensorBoard
+from search.monitor import Correctness, TensorBoard
 from search.spacefile import SpaceFile
 from search.study import open_study
 
@@ -43,3 +43,20 @@ def test_each_trials_epochs_are_curves_of_its_own() -> None:
     }
     assert curves(Path("runs/trial-0001"))["score"] == [(1, 0.25)]
     assert driver.counts == {TrialState.COMPLETE: 2, TrialState.FAIL: 1}
+
+
+def test_which_images_were_right_is_kept_at_the_last_epoch() -> None:
+    space = SpaceFile(
+        Path("space.py"), "space", SearchSpace(x=Float(0, 1), epochs=2), lambda config: iter(()), metric="score"
+    )
+    driver = Driver(open_study("sqlite:///studies.db", "s", space), space, 2, listeners=[Correctness("s")])
+    first, second = driver.next(), driver.next()
+    assert first is not None
+    assert second is not None
+    driver.receive(first, {"epoch": {"score": 0.5, "seconds": 1.0}, "last": False})
+    assert not Path("runs").exists()
+    driver.receive(first, {"epoch": {"score": 0.5, "seconds": 1.0}, "last": True, "right": b"\1\0\1\0"})
+    driver.receive(second, {"epoch": {"score": 0.5, "seconds": 1.0}, "last": True})  # a train() of the user's own
+    assert [trial.user_attrs.get("val_images") for trial in driver.study.get_trials()] == [4, None]
+    assert correct.read("s", 0, 4, 2) is not None
+    assert not correct.place("s", 1).exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ import pytest
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from search.errors import SearchError
+from search.export import write_best
 from search.report import page
+from search.report.cost import Cost, cost
+from search.study import connect, load_study
 
 
 def trial(state: TrialState, seconds: float = 0.0, ran: int = 0, **attrs: Any) -> FrozenTrial:
@@ -37,7 +42,7 @@ def test_time_spent_and_saved() -> None:
         trial(TrialState.WAITING),
         create_trial(state=TrialState.PRUNED),  # of plain Optuna
     ]
-    assert page.cost(trials) == page.Cost(spent=142.0, saved=125.0)
+    assert cost(trials) == Cost(spent=142.0, saved=125.0)
 
 
 def test_the_whole_page() -> None:
@@ -55,6 +60,9 @@ def test_the_whole_page() -> None:
         "| 1      | 0       | 1   | 10       | 0.5     |\n\n"
         "3 trials ran: 1 completed, 1 were pruned, 1 failed; 1 are under way or wait in the queue. "
         "Machine time: 2 min 10 s spent, 2 min 00 s saved by pruning.\n\n"
+        "Pruning: 1 pruned trials ran 2 epochs; at the winner's 10 each they would have run 10. When they were "
+        "stopped, 0 of 1 were ahead of what the winner (trial 0) had after as many epochs: these are what pruning "
+        "may have cost.\n\n"
         "Failed trials:\n\n"
         "- trial 2: diverged: score is nan at epoch 3\n"
     )
@@ -95,3 +103,60 @@ def test_write_replaces_the_page_in_its_folder() -> None:
         assert page.write(study, Path("new/reports")) == Path("new/reports/made.md")
     assert Path("new/reports/made.md").read_text() == page.render(study)
     assert [path.name for path in Path("new/reports").iterdir()] == ["made.md"]
+
+
+URL = "sqlite:///studies.db"
+
+
+def kept(trials: list[FrozenTrial], **options: Any) -> Study:
+    """A study in SQLite, as another program left it there; read again as `search report` does."""
+    options = {"direction": "maximize"} | options
+    study = optuna.create_study(storage=connect(URL), study_name="made", **options)
+    study.add_trials(trials)
+    return load_study(URL, "made")
+
+
+FAILED = create_trial(state=TrialState.FAIL)
+
+
+@pytest.mark.parametrize(
+    ("trials", "says"),
+    [
+        ([], "No trial completed, so there is no best value."),
+        ([FAILED, FAILED], "2 trials ran: 0 completed, 0 were pruned, 2 failed"),
+        ([create_trial(state=TrialState.PRUNED, intermediate_values={0: math.nan})], "0 completed, 1 were pruned"),
+        ([create_trial(value=0.5)], "Best value: **0.5000**, trial 0"),
+        ([create_trial(value=-math.inf), create_trial(value=math.inf)], "Best value: **inf**, trial 1"),
+        ([create_trial(value=0.5, user_attrs={"epoch": 3, "config": "mine", "val_images": "all"})], "**0.5000**"),
+        ([create_trial(value=0.5, intermediate_values={1: math.nan}), FAILED], "1 completed"),
+    ],
+    ids=["none", "all failed", "pruned at NaN", "one", "infinite", "attributes of others", "NaN on its way"],
+)
+def test_any_study_of_optunas_has_a_page(trials: list[FrozenTrial], says: str) -> None:
+    text = page.render(kept(trials))
+    assert says in text
+    assert "nan" not in text.lower()
+
+
+def test_a_value_that_is_no_number_is_never_the_best() -> None:
+    study = kept([])
+    study.optimize(lambda trial: math.nan if trial.number < 2 else 0.25, n_trials=3)
+    text = page.render(load_study(URL, "made"))
+    assert "Best value: **0.2500**, trial 2" in text
+    assert "3 trials ran: 1 completed, 0 were pruned, 2 failed" in text
+
+
+def test_two_objectives_have_a_front() -> None:
+    values = [(0.9, 5.0), (0.8, 1.0), (0.7, 2.0)]
+    study = kept([create_trial(values=pair) for pair in values], direction=None, directions=["maximize", "minimize"])
+    study._storage.set_study_system_attr(study._study_id, "study:metric_names", ["accuracy", "seconds"])
+    text = page.render(load_study(URL, "made"))
+    assert "The study has 2 objectives: accuracy (maximize), seconds (minimize)." in text
+    assert [line[2] for line in text.splitlines() if line.startswith("| ")] == ["T", "0", "1"]
+    with pytest.raises(SearchError, match="has 2 objectives and no best trial; --trial N names one"):
+        write_best(study, Path())
+    assert "value: [" in write_best(study, Path(), 1).read_text() or "- 0.8" in Path("made.trial-1.yaml").read_text()
+
+
+def test_two_objectives_and_no_trial() -> None:
+    assert "No trial completed." in page.render(kept([], direction=None, directions=["maximize", "minimize"]))

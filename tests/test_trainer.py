@@ -214,8 +214,20 @@ def test_evaluation_is_in_eval_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {name: value.clone() for name, value in model.named_buffers()}
     assert before["0.2.num_batches_tracked"] == 2 * len(batches(0, 32))  # training batches alone
     model.train()
-    assert evaluate(model, val, settle("fp32", "cpu")) == (epochs[-1].val_loss, epochs[-1].val_acc)
+    assert evaluate(model, val, settle("fp32", "cpu"))[:2] == (epochs[-1].val_loss, epochs[-1].val_acc)
     assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
+
+
+def test_the_last_epoch_says_which_images_were_right() -> None:
+    epochs, model = run(config())
+    assert epochs[0].right is None
+    (val,) = load_data("cnn", "digits", Path("data"), "cpu", ("val",))
+    x, y = val.batch(torch.arange(len(val)), torch.contiguous_format)
+    with torch.no_grad():
+        assert epochs[-1].right == bytes((model.eval()(x).argmax(1) == y).tolist())
+    assert sum(epochs[-1].right) / len(val) == epochs[-1].val_acc
+    assert "right" not in epochs[-1].model_dump()
+    assert "right" not in str(epochs[-1])
 
 
 def test_frozen_layers_do_not_move(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,8 @@ class Job:
     epoch: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     notes: list[str] = field(default_factory=list)
+    right: bytes | None = None
+    """After the last epoch: 1 for each validation image named right, else 0. Of a train() of the user's own, None."""
 
     @property
     def number(self) -> int:
@@ -65,8 +67,8 @@ class Driver:
     """Asks the study for trials, writes their epochs to it, and decides who goes on.
 
     Only the process of the driver writes to the storage. What a worker sends is one of ``{"epoch": {...}, "last":
-    bool}``, with ``"notes"`` for the user, ``{"end": True}``, ``{"error": reason}`` and ``{"lost": True}``, when its
-    training process died.
+    bool}``, with ``"notes"`` for the user and ``"right"``, ``{"end": True}``, ``{"error": reason}`` and
+    ``{"lost": True}``, when its training process died.
     """
 
     def __init__(
@@ -152,6 +154,9 @@ class Driver:
         job.notes = message.get("notes", [])
         if job.notes:
             job.trial.set_user_attr("notes", job.notes)
+        job.right = message.get("right")
+        if job.right is not None:
+            job.trial.set_user_attr("val_images", len(job.right))
         job.trial.set_user_attr("epoch", job.epoch)
         replayed = job.step in job.known.intermediate_values
         if not replayed:  # before the decision, so that a pruned trial's curve holds its last epoch

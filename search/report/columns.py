@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from search.config import is_train_config
+from search.report.statistics import wilson
 
 Config = Mapping[str, Any]
 
@@ -18,9 +20,15 @@ def number(value: Any, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
-def accuracy(value: float | None) -> str:
-    """A fraction to four places; empty if it was not measured."""
-    return "" if value is None else f"{value:.4f}"
+def accuracy(value: float | None, images: int | None = None) -> str:
+    """A fraction to four places, with its 95% interval if it is one of so many images; empty if not measured."""
+    if value is None:
+        return ""
+    right = value * images if images else math.nan
+    if not images or not 0 <= value <= 1 or abs(right - round(right)) > 1e-3:  # of other images
+        return f"{value:.4f}"
+    low, high = wilson(round(right), images)
+    return f"{value:.4f} ({low:.3f} to {high:.3f})"
 
 
 def duration(seconds: float) -> str:
@@ -64,11 +72,24 @@ def settings(config: Config, varied: Iterable[str] = ()) -> dict[str, str]:
     return {column: text(config) for column, (_, text) in _SETTINGS.items()} | extra
 
 
-def results(metric: str, epoch: Mapping[str, Any], test_acc: float | None, trainer: bool) -> dict[str, str]:
-    """Column to text for what the last epoch measured, and for the test split if it was looked at."""
+def results(
+    metric: str,
+    epoch: Mapping[str, Any],
+    test_acc: float | None,
+    trainer: bool,
+    val_images: int | None = None,
+    test_images: int | None = None,
+) -> dict[str, str]:
+    """Column to text for what the last epoch measured, and for the test split if it was looked at.
+
+    `val_images`, `test_images`: how many each accuracy is a share of, where that is known.
+    """
     if not trainer:
         return {metric: number(epoch.get(metric))}
     row = {"TRAINING LOSS AT LAST STEP": number(epoch.get("last_step_loss"))}
     if metric not in ("val_acc", "last_step_loss"):
         row[metric] = number(epoch.get(metric))
-    return row | {"VALIDATION ACC": accuracy(epoch.get("val_acc")), "TESTING ACC": accuracy(test_acc)}
+    return row | {
+        "VALIDATION ACC": accuracy(epoch.get("val_acc"), val_images),
+        "TESTING ACC": accuracy(test_acc, test_images),
+    }

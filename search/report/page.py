@@ -3,42 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.files import file_name, write_text
-from search.report import table
-from search.report.columns import duration
-from search.study import metric_of, ranked
+from search.report import columns, table, ties
+from search.report.columns import accuracy, duration
+from search.report.comments import comments
+from search.report.cost import cost
+from search.report.ties import Ties
+from search.study import metric_of, metrics_of, ranked, value_of
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Machine seconds: spent in training and validation by all workers together, and not spent thanks to pruning."""
-
-    spent: float
-    saved: float
-
-
-def cost(trials: list[FrozenTrial]) -> Cost:
-    """What the trials took. Saved: the epochs that pruned trials did not run, at each trial's own mean speed."""
-    spent = saved = 0.0
-    for trial in trials:
-        seconds = trial.user_attrs.get("epoch", {}).get("machine_seconds", 0.0)
-        spent += seconds
-        planned, ran = trial.user_attrs.get("config", {}).get("epochs"), len(trial.intermediate_values)
-        if trial.state == TrialState.PRUNED and isinstance(planned, int) and ran:
-            saved += seconds / ran * (planned - ran)
-    return Cost(spent, saved)
-
-
-def render(study: Study) -> str:
-    """The whole page, as Markdown."""
-    trials = study.get_trials(deepcopy=False)
-    parts = [f"# {study.study_name}", _head(study, trials), table.markdown(study), _counts(trials)]
+def render(study: Study, tested: Ties | None = None, ranking: str | None = None) -> str:
+    """The whole page, as Markdown. `tested`, `ranking`: the ties and the table, if they are made already."""
+    trials, tested = study.get_trials(deepcopy=False), ties.find(study) if tested is None else tested
+    parts = [f"# {columns.number(study.study_name)}", _head(study, trials), ranking or table.markdown(study, tested)]
+    parts += [ties.sentence(study, tested), _counts(trials), *comments(study)]
     if study.user_attrs.get("baselines"):
         parts.append("Rows marked *hand-tuned* are not trials of this study: their numbers are those they came with.")
     parts.append(_failures(trials))
@@ -48,11 +31,24 @@ def render(study: Study) -> str:
 def _head(study: Study, trials: list[FrozenTrial]) -> str:
     best = ranked(study)[:1]
     metric = metric_of(study)
+    if len(study.directions) > 1:
+        goals = ", ".join(
+            f"{name} ({direction.name.lower()})"
+            for name, direction in zip(metrics_of(study), study.directions, strict=True)
+        )
+        which = "No trial completed." if not best else "Listed are the trials that no other beats in all of them."
+        return f"The study has {len(study.directions)} objectives: {goals}. {which}"
     if not best:
         return f"No trial completed, so there is no best {metric}."
+    value = value_of(best[0])
+    if value is None:
+        return f"No completed trial has a number for its {metric}, so there is no best."
     ran_on = best[0].user_attrs.get("ran_on", {})
     where = f", on {ran_on['device']} ({ran_on['device_name']}) in {ran_on['precision']}" if ran_on else ""
-    return f"Best {metric}: **{best[0].value:.4f}**, trial {best[0].number}{where}, measured at its last epoch."
+    images = ties.images_of(best[0]) if metric == "val_acc" else None
+    sure = accuracy(value, images).partition(" (")[2].rstrip(")")
+    sure = f" (95% interval {sure}, {images} images)" if sure else ""
+    return f"Best {metric}: **{value:.4f}**{sure}, trial {best[0].number}{where}, measured at its last epoch."
 
 
 def _counts(trials: list[FrozenTrial]) -> str:
@@ -75,8 +71,8 @@ def _failures(trials: list[FrozenTrial]) -> str:
     return "\n".join(["Failed trials:", "", *lines]) if failed else ""
 
 
-def write(study: Study, folder: Path) -> Path:
+def write(study: Study, folder: Path, tested: Ties | None = None, ranking: str | None = None) -> Path:
     """Write the page to `folder`/<study>.md, whole or not at all; returns its path."""
     path = folder / f"{file_name(study.study_name)}.md"
-    write_text(path, render(study))
+    write_text(path, render(study, tested, ranking))
     return path

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search.config import CACHE_SIZE, Epoch, TrainConfig
@@ -100,7 +100,7 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
     if not math.isfinite(train_loss):
         step = int((~losses.isfinite()).nonzero()[0].item()) + 1
         raise Diverged(f"the training loss is {train_loss} from step {step} of epoch {number} on")
-    val_loss, val_acc = evaluate(learner.judged, val, learner.place)
+    val_loss, val_acc, right = evaluate(learner.judged, val, learner.place)
     if not math.isfinite(val_loss):  # the last steps broke the weights
         raise Diverged(f"the validation loss is {val_loss} after epoch {number}")
     learner.schedule.after_epoch()
@@ -112,22 +112,25 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
         val_acc=val_acc,
         lr=lr,
         seconds=time.perf_counter() - start,
+        right=right.cpu().numpy().tobytes() if number == learner.config.epochs else None,
     )
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, data: Batches, place: Place) -> tuple[float, float]:
-    """Mean cross-entropy in nats and top-1 accuracy, a fraction, of `model` on `data`."""
+def evaluate(model: nn.Module, data: Batches, place: Place) -> tuple[float, float, Tensor]:
+    """Mean cross-entropy in nats, top-1 accuracy (a fraction), and which of the images (N,), as bool on the device."""
     model.eval()
-    total = torch.zeros(2, dtype=torch.float64, device=place.device)
+    total = torch.zeros((), dtype=torch.float64, device=place.device)
+    right = []
     with place.autocast():  # once, so that it casts each weight once
         for index in torch.arange(len(data), device=place.device).split(EVAL_BATCH[place.device]):
             x, y = data.batch(index, place.memory_format)
             logits = model(x).float()
-            total[0] += F.cross_entropy(logits, y, reduction="sum")
-            total[1] += (logits.argmax(1) == y).sum()
-    loss, right = (total / len(data)).tolist()
-    return loss, right
+            total += F.cross_entropy(logits, y, reduction="sum")
+            right.append(logits.argmax(1) == y)
+    named = torch.cat(right)
+    loss, accuracy = (torch.stack([total, named.sum(dtype=torch.float64)]) / len(data)).tolist()
+    return loss, accuracy, named
 
 
 def evaluate_test(

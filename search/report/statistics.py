@@ -1,0 +1,57 @@
+"""What a difference between two accuracies is worth. Of SciPy, scipy.special alone: scipy.stats takes a second."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import bdtr, ndtri
+
+LEVEL = 0.95
+_Z = float(ndtri((1 + LEVEL) / 2))
+
+
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """The 95% score interval of the share `right` of `count`, as two fractions.
+
+    Wilson, Journal of the American Statistical Association 22 (1927). Raises ValueError unless 0 <= right <= count > 0.
+    """
+    if not 0 <= right <= count or not count:
+        raise ValueError(f"{right} right of {count}")
+    share, weight = right / count, _Z**2 / count
+    middle = share + weight / 2
+    half = _Z * math.sqrt(share * (1 - share) / count + weight / (4 * count))
+    low, high = (middle - half) / (1 + weight), (middle + half) / (1 + weight)
+    return (0.0 if right == 0 else low), (1.0 if right == count else high)  # not off by a rounding
+
+
+def difference(right_a: int, count_a: int, right_b: int, count_b: int) -> tuple[float, float]:
+    """The 95% interval of a share less another, of independent samples.
+
+    Newcombe, Statistics in Medicine 17 (1998) 873, method 10. On the same images it is wider than need be.
+    """
+    a, b = right_a / count_a, right_b / count_b
+    (low_a, high_a), (low_b, high_b) = wilson(right_a, count_a), wilson(right_b, count_b)
+    return a - b - math.hypot(a - low_a, high_b - b), a - b + math.hypot(high_a - a, b - low_b)
+
+
+def mcnemar(only_a: NDArray[np.int64], only_b: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Exact two-sided p, row by row: `only_a` images that A alone names right, `only_b` those that B alone does.
+
+    McNemar, Psychometrika 12 (1947), with the binomial distribution in place of its chi-square. (R,), (R,) -> (R,).
+    """
+    fewer, both = np.minimum(only_a, only_b), only_a + only_b
+    p: NDArray[np.float64] = np.minimum(1.0, 2 * bdtr(fewer.astype(np.float64), both, 0.5))
+    return p
+
+
+def holm(p: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """p values adjusted for how many they are, in their order; Holm, Scandinavian Journal of Statistics 6 (1979)."""
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    scaled = values[order] * np.arange(len(values), 0, -1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(scaled)) if len(values) else scaled
+    return adjusted

@@ -1,0 +1,60 @@
+"""Intervals and tests against SciPy's on the same numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from search.report.statistics import difference, holm, mcnemar, wilson
+
+SHARES = st.integers(1, 5000).flatmap(lambda count: st.tuples(st.integers(0, count), st.just(count)))
+
+
+@given(SHARES)
+def test_wilson_is_scipys(share: tuple[int, int]) -> None:
+    right, count = share
+    low, high = wilson(right, count)
+    expected = binomtest(right, count).proportion_ci(0.95, method="wilson")
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert 0 <= low <= right / count <= high <= 1
+
+
+@pytest.mark.parametrize("share", [(0, 0), (-1, 3), (4, 3)])
+def test_no_share(share: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="right of"):
+        wilson(*share)
+
+
+def test_the_difference_is_newcombes() -> None:
+    """His own examples: Table II of the paper, contrasts a and c, to its four digits."""
+    assert difference(56, 70, 48, 80) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    assert difference(9, 10, 3, 10) == pytest.approx((0.1705, 0.8090), abs=5e-5)
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), min_size=1, max_size=20))
+def test_mcnemar_is_the_binomial_test(pairs: list[tuple[int, int]]) -> None:
+    only_a, only_b = (np.array(side) for side in zip(*pairs, strict=True))
+    found = mcnemar(only_a, only_b)
+    expected = [binomtest(a, a + b).pvalue if a + b else 1.0 for a, b in pairs]
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert mcnemar(only_b, only_a) == pytest.approx(found)
+
+
+def test_holm_on_numbers_done_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert list(holm([])) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.floats(0.001, 0.2))
+def test_holm_rejects_what_the_step_down_rejects(p: list[float], level: float) -> None:
+    adjusted = holm(p)
+    rejected = set()
+    for step, index in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        if p[index] * (len(p) - step) > level:
+            break
+        rejected.add(index)
+    assert {i for i, value in enumerate(adjusted) if value <= level} == rejected
+    assert all(p[i] <= adjusted[i] <= 1 for i in range(len(p)))
