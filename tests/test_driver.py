@@ -10,7 +10,7 @@ import pytest
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from search import Choice, Float, SearchSpace
+from search import ASHA, Choice, Float, SearchSpace
 from search.engine.driver import MAX_ATTEMPTS, Driver, Job
 from search.errors import SearchError
 from search.spacefile import SpaceFile
@@ -38,6 +38,7 @@ def drive(trials: int = 8, space: Any = OWN, own: bool = True, **options: Any) -
     """A driver as `search run` makes one, on the study in the working directory: new, or gone on with."""
     train = (lambda config: iter(())) if own else None
     metric = "score" if own else "val_acc"
+    options = {"pruner": ASHA(min_resource=1), **options}  # the first epoch decides
     file = SpaceFile(Path("space.py"), "space", space, train, metric=metric, **options)
     study = open_study(URL, "s", file)
     requeue(study)
