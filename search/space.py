@@ -180,7 +180,12 @@ def _varies(setting: Any) -> bool:
 
 
 def _contains(distribution: Any, value: Any) -> bool:
-    return isinstance(value, (int, float)) and bool(distribution._contains(distribution.to_internal_repr(value)))
+    if not isinstance(value, (int, float)):
+        return False
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except ValueError:  # 0 has no logarithm
+        return False
 
 
 def _combinations(settings: Settings, names: Collection[str] | None) -> Iterator[dict[str, Any]]:

@@ -63,6 +63,12 @@ def test_the_params_of_a_points_settings_give_these_settings_again(parts: dict[s
     assert {name: got.get(name) for name in wanted} == wanted
 
 
+def test_zero_is_no_point_of_a_logarithmic_range() -> None:
+    """A hand-tuned row without weight decay, say."""
+    space = SearchSpace(weight_decay=Float(1e-6, 1e-2, log=True))
+    assert space.params({"weight_decay": 0.0}) is None
+
+
 @given(settings(), st.data())
 def test_fixing_a_setting_takes_its_dimension_away(parts: dict[str, Any], data: st.DataObject) -> None:
     space = SearchSpace(**parts)
