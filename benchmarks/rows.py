@@ -257,8 +257,9 @@ class Bench:
 
     def head_studies(self) -> Iterable[Row]:
         """A first and later studies of heads on Lite0's frozen features, which the first computes."""
-        space = sides.SPACES / "lite0_head.py"
-        words = ("--trials", self.plan.trials)
+        space = sides.SPACES / "alexnet_classifier.py"
+        body = ("--set", "model=efficientnet_lite0", "--set", "weights=DEFAULT", "--set", "batch_size=64")
+        words = (*body, "--trials", self.plan.trials)
         frozen = "_conv_stem,_bn0,_blocks,_conv_head,_bn1"
         epoch = self._peer(
             *("--model", "efficientnet_lite0", "--frozen", frozen, "--batch-size", 64, "--loader-workers", self.loaders)

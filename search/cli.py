@@ -177,7 +177,7 @@ def report(
     csv: Csv = False,
 ) -> None:
     """Write a study's report, reports/STUDY.md, and print its table; or print it as data, and write nothing."""
-    from search.report import data, page, table, ties
+    from search.report import data, page
     from search.study import load_study, storage_errors
 
     with storage_errors(storage):
@@ -186,9 +186,7 @@ def report(
             content = data.report(loaded)
             typer.echo(data.to_csv(content["rows"]) if csv else data.to_json(content), nl=not csv)
             return
-        tested = ties.find(loaded)
-        ranking = table.markdown(loaded, tested)
-        path = page.write(loaded, reports, tested, ranking)
+        path, ranking = page.write_with_table(loaded, reports)
         typer.echo(ranking)
         typer.echo(f"\nwrote {path}")
 

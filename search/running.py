@@ -24,6 +24,7 @@ from search import queue
 from search import study as studies
 from search.engine import nursery
 from search.engine.driver import Driver, Engine, EngineFailed, Listener, OutOfTime
+from search.engine.scratch import handled
 from search.engine.worker import Workplace
 from search.errors import NothingCompleted, SearchError
 from search.files import file_name
@@ -209,13 +210,13 @@ def _wait(work: Callable[[Callable[..., None]], Any], console: Console, verb: st
 def _finish(study: Study, options: Options) -> None:
     """Write report and best config; print the table."""
     from search.export import write_best
-    from search.report import page, table  # late: pandas takes a second to import
+    from search.report import page  # late: pandas takes a second to import
 
-    path = page.write(study, options.reports)
+    path, ranking = page.write_with_table(study, options.reports)
     if not studies.ranked(study):
         raise NothingCompleted(f"no trial completed; {path} has the reasons")
     best = write_best(study, options.reports)
-    print(f"\n{table.markdown(study)}\n")
+    print(f"\n{ranking}\n")
     own = study.user_attrs.get("own_train", False)
     print(f"report       {path}\nbest config  {best}")
     if not own:
@@ -232,14 +233,11 @@ def _interruptible(hint: str, console: Console) -> Iterator[list[int]]:
         signalled.append(number)
         raise KeyboardInterrupt  # Ray's compiled code lets no other exception through
 
-    before = [signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
-        yield signalled
+        with handled(interrupt, signal.SIGINT, signal.SIGTERM):
+            yield signalled
     except (EngineFailed, nursery.Died) as error:
         raise NothingCompleted(f"{error}{hint}") from error
     except KeyboardInterrupt:
         console.print(f"interrupted before the first trial{hint}", markup=False, soft_wrap=True)
         raise SystemExit(128 + (signalled or [signal.SIGINT])[0]) from None
-    finally:
-        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
-            signal.signal(number, handler)

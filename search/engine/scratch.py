@@ -9,8 +9,9 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 _PREFIX = "search-ray-"
 
@@ -71,25 +72,28 @@ def _sweep_if_stale(folder: Path) -> None:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C must not leave processes or folders behind."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def handled(handler: Any, *numbers: int) -> Iterator[None]:
+    """Give the signals `numbers` to `handler`, and then back to whom they belonged."""
+    before = [signal.signal(number, handler) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, owner in zip(numbers, before, strict=True):
+            signal.signal(number, owner)
+
+
+def uninterrupted() -> AbstractContextManager[None]:
+    """A second Ctrl-C must not leave processes or folders behind."""
+    return handled(signal.SIG_IGN, signal.SIGINT)
 
 
 @contextmanager
 def held_back() -> Iterator[None]:
     """Ctrl-C and SIGTERM wait until the end: an exception amid Ray's start would leave its processes, or crash."""
     arrived: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda number, _: arrived.append(number)) for number in numbers]
     try:
-        yield
+        with handled(lambda number, _: arrived.append(number), signal.SIGINT, signal.SIGTERM):
+            yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
         if arrived:
             signal.raise_signal(arrived[0])

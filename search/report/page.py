@@ -76,3 +76,10 @@ def write(study: Study, folder: Path, tested: Ties | None = None, ranking: str |
     path = folder / f"{file_name(study.study_name)}.md"
     write_text(path, render(study, tested, ranking))
     return path
+
+
+def write_with_table(study: Study, folder: Path) -> tuple[Path, str]:
+    """Write the page; returns its path and the ranked table, which is made once for both."""
+    tested = ties.find(study)
+    ranking = table.markdown(study, tested)
+    return write(study, folder, tested, ranking), ranking
