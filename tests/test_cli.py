@@ -16,10 +16,10 @@ from conftest import Result
 from optuna.trial import TrialState, create_trial
 from typer.main import get_command
 
-from search import cli as command
 from search import study as studies
+from search.cli import words as cli_words
 
-VERBS: dict[str, Any] = get_command(command.app).commands  # type: ignore[attr-defined] # of many: a group
+VERBS: dict[str, Any] = get_command(cli_words.app).commands  # type: ignore[attr-defined] # of many: a group
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_timeout_is_a_time(cli: Any, timeout: str) -> None:
 
 @pytest.mark.parametrize(("text", "seconds"), [(None, None), ("90", 90), ("90s", 90), ("1.5 m", 90), ("2h", 7200)])
 def test_seconds(text: str | None, seconds: float | None) -> None:
-    assert command._seconds(text) == seconds
+    assert cli_words.seconds(text) == seconds
 
 
 def test_report_prints_the_table_and_writes_the_page(cli: Any, study: optuna.Study) -> None:
@@ -90,10 +90,10 @@ def test_export_writes_the_best_or_the_one_that_was_asked_for(cli: Any, study: o
     for name, number, value in (("best", 1, 0.75), ("trial-0", 0, 0.5)):
         content = yaml.safe_load(Path(f"reports/s.{name}.yaml").read_text())
         assert (content["config"], content["trial"], content["value"]) == ({"x": number}, number, value)
-    for number, words in ((2, "is FAIL"), (3, "no trial 3")):
+    for number, problem in ((2, "is FAIL"), (3, "no trial 3")):
         status, _, err = cli("export", "s", "--trial", number)
         assert status == 2
-        assert words in err
+        assert problem in err
 
 
 def test_the_storage_may_come_from_the_environment(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +106,7 @@ def test_the_storage_may_come_from_the_environment(cli: Any, monkeypatch: pytest
 def test_the_command_to_type_again_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["run", "my space.py", "--set", "frozen='a','b'"]
     monkeypatch.setattr(sys, "argv", ["/some/where/search", *words])
-    assert shlex.split(command.same_command()) == ["search", *words]
+    assert shlex.split(cli_words.same_command()) == ["search", *words]
 
 
 def test_help_waits_for_nothing_heavy() -> None:
@@ -126,7 +126,7 @@ def test_a_closed_pipe_is_no_traceback(study: optuna.Study) -> None:
     ("text", "expected"), [("0", 0), ("1000", 1000), ("500M", 500 * 2**20), ("1.5 GB", 3 * 2**29), ("2t", 2**41)]
 )
 def test_sizes(text: str, expected: int) -> None:
-    assert command._bytes(text) == expected
+    assert cli_words.bytes(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "G", "-1G", "many", "1e9"])

@@ -28,7 +28,7 @@ HOMES = {
     "ray": {"engine/tune.py"},
     "pandas": {"report/table.py"},
     "yaml": {"export.py"},
-    "typer": {"cli.py"},
+    "typer": {"cli/words.py", "cli/runs.py", "cli/studies.py"},
 }
 
 

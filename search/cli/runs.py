@@ -1,0 +1,121 @@
+"""The verbs that train: run, check, train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from search.cli.words import (
+    DEFAULT_STORAGE,
+    CacheSize,
+    DataRoot,
+    Epochs,
+    Name,
+    Reports,
+    Set,
+    SpacePath,
+    Storage,
+    Subset,
+    app,
+    bytes,
+    gpus,
+    overrides,
+    same_command,
+    seconds,
+)
+
+
+@app.command()
+def run(
+    space: SpacePath,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials the study shall have, earlier ones included.")
+    ] = None,
+    epochs: Epochs = None,
+    subset: Subset = None,
+    set_: Set = None,
+    name: Name = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="STUDY", help="Begin with the ten best configs of another study."),
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option(help="Stop after so long: 90s, 30m, 2h. The same command goes on.")
+    ] = None,
+    gpus_per_trial: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER|auto",
+            help="GPUs of one trial; 0.25 lets four share one; auto measures how many gain by it. "
+            "[default: 1 if there is one]",
+        ),
+    ] = None,
+    cpus_per_trial: Annotated[
+        float | None, typer.Option(min=0, help="CPUs of one trial. [default: 1, or its GPU's share]")
+    ] = None,
+    engine: Annotated[
+        Literal["tune", "inline"],
+        typer.Option(help="tune: Ray Tune, trials side by side; inline: one by one in this process."),
+    ] = "tune",
+    storage: Storage = DEFAULT_STORAGE,
+    data_root: DataRoot = Path("data"),
+    reports: Reports = Path("reports"),
+    cache_size: CacheSize = "20G",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Let Ray talk.")] = False,
+) -> None:
+    """Run the search that a space file describes, or go on with it; then write its report and best config."""
+    from search.running import Options, run_search
+
+    options = Options(
+        space,
+        overrides(set_, epochs, subset),
+        trials,
+        name,
+        from_,
+        seconds(timeout),
+        gpus(gpus_per_trial),
+        cpus_per_trial,
+        engine,
+        storage,
+        data_root.resolve(),
+        reports,
+        verbose,
+        same_command(),
+        bytes(cache_size),
+    )
+    raise typer.Exit(run_search(options))
+
+
+@app.command()
+def check(
+    space: SpacePath,
+    epochs: Epochs = None,
+    subset: Subset = None,
+    set_: Set = None,
+    name: Name = None,
+    data_root: DataRoot = Path("data"),
+) -> None:
+    """Look at a space before it costs hours: images, labels, learning rates, memory; exit status 1 if a check fails.
+
+    Pictures go to runs/STUDY/check. The test split is not read.
+    """
+    from search.check.doctor import check_space
+
+    raise typer.Exit(check_space(space, overrides(set_, epochs, subset), name, data_root.resolve()))
+
+
+@app.command()
+def train(
+    best: Annotated[
+        Path, typer.Argument(metavar="BEST.yaml", help="A config that `search run` or `search export` wrote.")
+    ],
+    storage: Storage = DEFAULT_STORAGE,
+    data_root: DataRoot = Path("data"),
+    cache_size: CacheSize = "20G",
+) -> None:
+    """Train a best config again from nothing; print validation and, once, test accuracy; write the model beside it."""
+    from search.retrain import retrain
+
+    retrain(best, storage, data_root.resolve(), bytes(cache_size), typer.echo)

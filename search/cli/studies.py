@@ -1,0 +1,86 @@
+"""The verbs that read a study: report, status, import, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.words import DEFAULT_STORAGE, Csv, Json, Reports, Storage, StudyName, app
+
+
+@app.command()
+def report(
+    study: StudyName,
+    storage: Storage = DEFAULT_STORAGE,
+    reports: Reports = Path("reports"),
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Write a study's report, reports/STUDY.md, and print its table; or print it as data, and write nothing."""
+    from search.report import data, page
+    from search.study import load_study, storage_errors
+
+    with storage_errors(storage):
+        loaded = load_study(storage, study)
+        if json or csv:
+            content = data.report(loaded)
+            typer.echo(data.to_csv(content["rows"]) if csv else data.to_json(content), nl=not csv)
+            return
+        path, ranking = page.write_with_table(loaded, reports)
+        typer.echo(ranking)
+        typer.echo(f"\nwrote {path}")
+
+
+@app.command()
+def status(
+    study: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="One study's name. [default: all of the storage]")
+    ] = None,
+    storage: Storage = DEFAULT_STORAGE,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """List the studies of a storage: trials by state, the best, and who runs it now."""
+    from search.report import data
+    from search.study import load_study, open_storage, storage_errors
+
+    with storage_errors(storage):
+        rows = data.status(open_storage(storage), study)
+        if study is not None and not rows:
+            load_study(storage, study)  # which says what there is
+    if json or csv:
+        typer.echo(data.to_csv(rows) if csv else data.to_json(rows), nl=not csv)
+        return
+    from search.report.table import listing
+
+    typer.echo(listing(rows) if rows else "No study yet.")
+
+
+@app.command(name="import")
+def import_(
+    table: Annotated[Path, typer.Argument(metavar="TABLE.md", help="Hand-written notes with a Markdown table.")],
+    out: Annotated[Path | None, typer.Option(help="The CSV file to write. [default: TABLE.csv, beside it]")] = None,
+) -> None:
+    """Make a baselines CSV from a hand-written Markdown table, whose columns may stand in any order."""
+    from search.notes import import_table
+
+    path = out or table.with_suffix(".csv")
+    for line in import_table(table, path):
+        typer.echo(line)
+
+
+@app.command()
+def export(
+    study: StudyName,
+    trial: Annotated[int | None, typer.Option(min=0, help="The trial's number. [default: the best one]")] = None,
+    storage: Storage = DEFAULT_STORAGE,
+    reports: Reports = Path("reports"),
+) -> None:
+    """Write a trial's config as YAML, for `search train`."""
+    from search.export import write_best
+    from search.study import load_study, storage_errors
+
+    with storage_errors(storage):
+        typer.echo(f"wrote {write_best(load_study(storage, study), reports, trial)}")

@@ -1,0 +1,95 @@
+"""The command, the options that several verbs take, and what their words mean."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from search.errors import SearchError
+
+app = typer.Typer(
+    help="Hyperparameter search for people who fine-tune image classifiers.\n\n"
+    "Write a space file, run it, read the ranked table, train the best config again:\n\n"
+    "  search run spaces/digits.py\n\n  search train reports/digits.best.yaml\n\n"
+    "Exit status: 0 done; 1 the run failed; 2 the words or the space file are wrong; 3 the storage or the disk; "
+    "130 interrupted, 143 terminated: the same command goes on.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Storage = Annotated[
+    str, typer.Option("--storage", envvar="SEARCH_STORAGE", help="Where studies are kept: an Optuna storage URL.")
+]
+DataRoot = Annotated[
+    Path, typer.Option("--data-root", envvar="SEARCH_DATA_ROOT", help="The folder that holds the data sets.")
+]
+Reports = Annotated[Path, typer.Option("--reports", help="The folder that reports are written to.")]
+StudyName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="The study's name; of `search run`, the space file's stem.")
+]
+CacheSize = Annotated[
+    str,
+    typer.Option(
+        "--cache-size",
+        envvar="SEARCH_CACHE_SIZE",
+        help="Disk for what frozen layers make of the images, computed once for all trials: 500M, 20G; 0 keeps none.",
+    ),
+]
+SpacePath = Annotated[Path, typer.Argument(metavar="SPACE", help="The space file, such as spaces/digits.py.")]
+Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print its rows as CSV.")]
+Epochs = Annotated[int | None, typer.Option(help="Short for --set epochs=N.")]
+Subset = Annotated[
+    int | None, typer.Option(help="Short for --set subset=N: train on N images, to search broadly first.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Fix a setting; a Choice by its option's label."),
+]
+Name = Annotated[str | None, typer.Option(help="The study's name. [default: the space file's stem]")]
+DEFAULT_STORAGE = "sqlite:///studies.db"
+
+
+def overrides(set_: list[str] | None, epochs: int | None, subset: int | None) -> list[str]:
+    short = {"epochs": epochs, "subset": subset}
+    return [*(set_ or []), *(f"{setting}={value}" for setting, value in short.items() if value is not None)]
+
+
+def seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if not match or float(match[1]) == 0:
+        raise SearchError(f"--timeout {text}: write a time such as 90s, 30m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def gpus(text: str | None) -> float | Literal["auto"] | None:
+    if text is None:
+        return None
+    if text.strip() == "auto":
+        return "auto"
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text.strip()):
+        raise SearchError(f"--gpus-per-trial {text}: write a number such as 1 or 0.25, or auto")
+    return float(text)
+
+
+def bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
+    if not match:
+        raise SearchError(f"--cache-size {text}: write a size such as 500M or 20G")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2] or " "))
+
+
+def same_command() -> str:
+    """The command line that runs now, to be typed again; the password of a storage is left out."""
+    from search.study import redact
+
+    return shlex.join(["search", *(redact(word) if "://" in word else word for word in sys.argv[1:])])
