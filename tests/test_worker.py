@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from search.engine.worker import Worker, Workplace, reason
+from search.engine.worker import Worker, Workplace, reason, serve
 from search.errors import SearchError
 
 Write = Callable[[str, str], Path]
@@ -170,3 +172,31 @@ def test_interrupts_are_not_swallowed(write: Write, tmp_path: Path) -> None:
     worker.step()
     with pytest.raises(KeyboardInterrupt):
         worker.step()
+
+
+def test_settings_alone_begin_a_trial(write: Write, tmp_path: Path) -> None:
+    """Its first epoch does not wait until Tune, busy with another trial, asks for it."""
+    here, there = Pipe()
+    place = Workplace(str(tmp_path), "cpu", 1, str(write("own.py", OWN)))
+    thread = threading.Thread(target=serve, args=(there, place, {}), daemon=True)
+    thread.start()
+    settings = {"x": 0.25, "epochs": 3, "count": 3}
+    for x in (0.25, 0.5):
+        here.send(settings | {"x": x})
+        assert here.poll(20)
+        assert here.recv()["epoch"]["score"] == x
+    here.send(None)
+    assert here.recv()["epoch"]["score"] == 1.5
+
+
+def test_a_space_file_that_no_longer_loads_is_the_trials_error(tmp_path: Path) -> None:
+    here, there = Pipe()
+    (tmp_path / "own.py").write_text("1 / 0")
+    place = Workplace(str(tmp_path), "cpu", 1, str(tmp_path / "own.py"))
+    thread = threading.Thread(target=serve, args=(there, place, {}))
+    thread.start()
+    here.send({})
+    assert here.poll(20)
+    assert "ZeroDivisionError" in here.recv()["error"]
+    thread.join(20)
+    assert not thread.is_alive()

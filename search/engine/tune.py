@@ -150,18 +150,25 @@ class WarmWorker(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         self._connection: Connection | None = None
+        self._asked = False
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if self._connection is None:
             self._connection = fork(new_config["nursery"], TRAINING, Workplace(**new_config["workplace"]), _placed())
+        elif self._asked:
+            self._connection.recv()  # of a trial that nobody waits for
+        # It begins at once: until Tune asks for its first epoch, other trials may keep Tune busy.
         self._connection.send(new_config["settings"])
+        self._asked = True
         return True
 
     def step(self) -> dict[str, Any]:
         assert self._connection is not None
         try:
-            self._connection.send(None)
+            if not self._asked:
+                self._connection.send(None)
+            self._asked = False
             message = self._connection.recv()
         except (EOFError, OSError):
             self._connection.close()

@@ -82,21 +82,19 @@ class Worker:
 
 
 def serve(connection: Connection, workplace: Workplace, environment: dict[str, str]) -> None:
-    """Train for whoever is at the other end: settings begin a trial, None asks for its next message."""
+    """Train for whoever is at the other end: settings ask for a trial's first message, None for its next."""
     os.environ.update(environment)
     try:
         worker = Worker(workplace)
     except Exception as error:  # the space file was edited while the run went on
-        while connection.recv() is not None:
-            pass
+        connection.recv()
         connection.send({"error": reason(error)})
         return
     while True:
         settings = connection.recv()
-        if settings is None:
-            connection.send(worker.step())
-        else:
+        if settings is not None:
             worker.start(settings)
+        connection.send(worker.step())
 
 
 def _plain(value: Any) -> Any:
