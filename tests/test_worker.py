@@ -185,8 +185,11 @@ def test_settings_alone_begin_a_trial(write: Write, tmp_path: Path) -> None:
         here.send(settings | {"x": x})
         assert here.poll(20)
         assert here.recv()["epoch"]["score"] == x
+    for score in (1.5, 2.5):
+        here.send(None)
+        assert here.recv()["epoch"]["score"] == score
     here.send(None)
-    assert here.recv()["epoch"]["score"] == 1.5
+    assert here.recv() == {"end": True}
 
 
 def test_a_space_file_that_no_longer_loads_is_the_trials_error(tmp_path: Path) -> None:
