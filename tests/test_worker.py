@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -174,12 +176,21 @@ def test_interrupts_are_not_swallowed(write: Write, tmp_path: Path) -> None:
         worker.step()
 
 
+def served(place: Workplace) -> Connection:
+    """The driver's end of a worker that serves until it is closed."""
+    here, there = Pipe()
+
+    def work() -> None:
+        with suppress(EOFError):
+            serve(there, place, {})
+
+    threading.Thread(target=work, daemon=True).start()
+    return here
+
+
 def test_settings_alone_begin_a_trial(write: Write, tmp_path: Path) -> None:
     """Its first epoch does not wait until Tune, busy with another trial, asks for it."""
-    here, there = Pipe()
-    place = Workplace(str(tmp_path), "cpu", 1, str(write("own.py", OWN)))
-    thread = threading.Thread(target=serve, args=(there, place, {}), daemon=True)
-    thread.start()
+    here = served(Workplace(str(tmp_path), "cpu", 1, str(write("own.py", OWN))))
     settings = {"x": 0.25, "epochs": 3, "count": 3}
     for x in (0.25, 0.5):
         here.send(settings | {"x": x})
@@ -190,16 +201,13 @@ def test_settings_alone_begin_a_trial(write: Write, tmp_path: Path) -> None:
         assert here.recv()["epoch"]["score"] == score
     here.send(None)
     assert here.recv() == {"end": True}
+    here.close()
 
 
 def test_a_space_file_that_no_longer_loads_is_the_trials_error(tmp_path: Path) -> None:
-    here, there = Pipe()
     (tmp_path / "own.py").write_text("1 / 0")
-    place = Workplace(str(tmp_path), "cpu", 1, str(tmp_path / "own.py"))
-    thread = threading.Thread(target=serve, args=(there, place, {}))
-    thread.start()
+    here = served(Workplace(str(tmp_path), "cpu", 1, str(tmp_path / "own.py")))
     here.send({})
     assert here.poll(20)
     assert "ZeroDivisionError" in here.recv()["error"]
-    thread.join(20)
-    assert not thread.is_alive()
+    here.close()
