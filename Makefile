@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow lint format lock clean bench bench-quick bench-gpu bench-efficiency
+.PHONY: demo test test-slow lint format lock clean bench bench-quick bench-gpu bench-profile bench-efficiency
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -43,6 +43,9 @@ bench-quick: $(READY) ## the same in under 3 minutes, without the long studies
 
 bench-gpu: $(READY) ## the same on a GPU; ten minutes
 	@$(BIN)/python -m benchmarks.bench --gpu
+
+bench-profile: $(READY) ## where the workers' time of a whole search goes, sampled
+	$(BIN)/python -m benchmarks.sampled
 
 bench-efficiency: $(READY) ## how many epochs a search needs, replayed from recorded learning curves
 	$(BIN)/python -m benchmarks.efficiency

@@ -19,7 +19,8 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import results, sides
-from benchmarks.rows import FULL, GPU, QUICK, Bench, Plan, Row
+from benchmarks.plan import FULL, GPU, QUICK, Plan, Row
+from benchmarks.rows import Bench
 
 
 def _number(value: float) -> str:
@@ -35,8 +36,9 @@ def table(rows: Sequence[Row]) -> list[str]:
         if row.note:
             notes.append(f"{len(notes) + 1}. {row.note}")
             mark = f" ({len(notes)})"
-        values = [f"{_number(value)} {row.unit}" for value in (row.peer, row.ours)]
-        lines.append(f"| {' | '.join([row.what + mark, *values, f'{_number(row.ratio)} x', row.bar, row.verdict])} |")
+        peer, ratio = ("", "") if row.peer is None else (f"{_number(row.peer)} {row.unit}", f"{_number(row.ratio)} x")
+        cells = [row.what + mark, peer, f"{_number(row.ours)} {row.unit}", ratio, row.bar, row.verdict]
+        lines.append(f"| {' | '.join(cells)} |")
     return [*lines, "", *notes]
 
 
@@ -61,8 +63,8 @@ def run(bench: Bench, only: str = "") -> list[Row]:
         for row in [found] if isinstance(found, Row) else found:
             rows.append(row)
             bench.log(
-                f"{row.what}: {_number(row.peer)} against {_number(row.ours)} {row.unit}, bar {row.bar}: {row.verdict} "
-                f"[{time.monotonic() - began:.0f} s]"
+                f"{row.what}: {'' if row.peer is None else f'{_number(row.peer)} against '}{_number(row.ours)} "
+                f"{row.unit}, bar {row.bar}: {row.verdict} [{time.monotonic() - began:.0f} s]"
             )
     return rows
 
@@ -97,7 +99,7 @@ def main() -> int:
         side_by_side = lanes(arguments.gpu)
         print("setting up: the JPEGs for the peer, the decoded images for us (not timed)", flush=True)
         images = sides.unpack(arguments.data_root)
-        sides.ours_reading(arguments.data_root)
+        sides.decode(arguments.data_root, "alexnet")
         bench = Bench(
             plan, arguments.data_root, images, side_by_side, arguments.gpu, log=lambda line: print(line, flush=True)
         )

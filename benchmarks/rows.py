@@ -2,77 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from benchmarks import sides
+from benchmarks import processes, sampled, sides
+from benchmarks.plan import Plan, Row
 
 TRAIN_IMAGES = 2892
-STEPS = 5
-"""Of a training whose speed is measured without validation."""
 PAUSE = 0.2
 """Seconds of an epoch where only what lies between the trials is measured."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table.
-
-    `unit`: of `peer` and `ours`, medians. `times`: the bar as a ratio, peer over ours (of rates, ours over peer);
-    `at_most`: the bar as a value of ours. `note`: how it was measured.
-    """
-
-    what: str
-    peer: float
-    ours: float
-    unit: str = "s"
-    times: float | None = None
-    at_most: float | None = None
-    note: str = ""
-    higher_is_better: bool = False
-
-    @property
-    def ratio(self) -> float:
-        return self.ours / self.peer if self.higher_is_better else self.peer / self.ours
-
-    @property
-    def bar(self) -> str:
-        return f"{self.times:g} x" if self.times is not None else f"<= {self.at_most:g} {self.unit}"
-
-    @property
-    def verdict(self) -> str:
-        if self.times is not None:
-            return "holds" if self.ratio >= self.times else f"misses by {self.times / self.ratio:.2f} x"
-        assert self.at_most is not None
-        return "holds" if self.ours <= self.at_most else f"misses by {self.ours / self.at_most:.2f} x"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much of each side is run: what `make bench` and `make bench-quick` differ in.
-
-    `repeats`: of the short runs. `epochs`: of ours, in one run. `fraction`: of a peer's epoch. `loaders`: numbers of
-    loader workers to choose from. `trials` and `study_epochs`: of the AlexNet study, 0 leaves it out.
-    """
-
-    repeats: int = 3
-    epochs: int = 3
-    fraction: float = 0.15
-    whole: int = 1
-    loaders: tuple[int, ...] = (0, 1, 2, 4)
-    trials: int = 64
-    study_epochs: int = 2
-    noop_trials: int = 64
-    new_actor_trials: int = 6
-    models: tuple[str, ...] = ("alexnet",)
-
-
-FULL = Plan()
-QUICK = Plan(repeats=1, epochs=4, fraction=0.08, whole=0, loaders=(0,), trials=0, noop_trials=32, new_actor_trials=0)
-GPU = Plan(loaders=(4, 16), fraction=1.0, study_epochs=10, models=("alexnet", "resnet50", "vit_b_16"))
 
 
 def per_epoch(measured: dict[str, float]) -> float:
@@ -140,10 +82,20 @@ class Bench:
         whole = min(self.plan.whole, self.plan.repeats)
         part = f"peer: {whole} whole epochs, {len(theirs) - whole} from {self.plan.fraction:.0%} of the batches; "
         note = f"{part}loader workers: {self.loaders}, the fastest of {self.plan.loaders}; ours: {len(own)} epochs"
+        note += self._limits
         return Row(
             "epoch (train + validation) of AlexNet on Caltech-101, only the classifier trained",
             statistics.median(theirs), statistics.median(own), times=25, note=note,
         )  # fmt: skip
+
+    @property
+    def _limits(self) -> str:
+        """What an epoch of ours consists of, from a sampled profile."""
+        if self.plan.repeats == 1:
+            return ""
+        space = sides.SPACES / "alexnet_classifier.py"
+        _, found = sampled.run(space, self.data_root, "--trials", "1", "--epochs", "6", *map(str, self._alone))
+        return f"; {sampled.sentence(found)}"
 
     @cached_property
     def side_by_side(self) -> float:
@@ -182,42 +134,51 @@ class Bench:
         return Row("cost of a trial beside its training", reused, own, "ms", at_most=50, note=note)
 
     @cached_property
-    def starts(self) -> tuple[list[float], list[float]]:
-        """Seconds from the command to the first training step: the peer's and ours, in turn; caches are warm."""
+    def starts(self) -> tuple[list[float], list[float], dict[str, float]]:
+        """Seconds from the command to the first training step: the peer's and ours, in turn; caches are warm.
+
+        And the CPU seconds of our processes by then.
+        """
         space = sides.SPACES / "alexnet_classifier.py"
-        theirs, own = [], []
+        theirs, own, used = [], [], {}
         small = ("--trials", self.lanes, "--epochs", 1)
         for _ in range(self.plan.repeats):
-            own.append(self._ours(space, *small).to_first_step)
+            with processes.watched() as seen:
+                run = self._ours(space, *small)
+            own.append(run.to_first_step)
+            used = seen.by(run.began + run.to_first_step)
             words = ("--frozen", "features", "--fraction", 0.01, "--loader-workers", self.loaders, *small)
             theirs.append(sides.peer(self.images, *map(str, words)).to_first_step)
-        return theirs, own
+        return theirs, own, used
 
     def start(self) -> Row:
-        theirs, own = map(statistics.median, self.starts)
-        return Row("`search run` to the first training step, caches warm", theirs, own, at_most=5)
+        theirs, own, used = self.starts
+        cores = len(os.sched_getaffinity(0))
+        parts = ", ".join(f"{part} {seconds:.1f}" for part, seconds in used.items())
+        note = f"ours: {sum(used.values()):.1f} CPU seconds by then on {cores} cores: {parts}"
+        what = "`search run` to the first training step, caches warm"
+        return Row(what, statistics.median(theirs), statistics.median(own), at_most=5, note=note)
 
     def noop_study(self) -> Row:
         trials, theirs, own = self.plan.noop_trials, [], []
         for repeat in range(self.plan.repeats):
             own.append(self._ours(sides.SPACES / "noop.py", "--trials", trials).first_to_last)
-            if not repeat:
+            if not repeat and self.plan.noop_peer:
                 words = ("--noop", "--reuse-actors", "--epochs", "10", "--trials", str(trials))
                 theirs.append(sides.peer(self.images, *words).first_to_last)
-        note = f"{trials} trials x 10 epochs, {self.lanes} workers; peer: once, actors reused"
-        return Row(
-            "no-op study, first result to last", statistics.median(theirs), statistics.median(own), at_most=6, note=note
-        )
+        note = f"{trials} trials x 10 epochs, {self.lanes} workers" + "; peer: once, actors reused" * bool(theirs)
+        peer = statistics.median(theirs) if theirs else None
+        return Row("no-op study, first result to last", peer, statistics.median(own), at_most=6, note=note)
 
     def finetuning(self, model: str = "alexnet") -> Row:
         """Images a second of full fine-tuning, without validation, with all cores."""
         theirs, own = [], []
         for _ in range(max(1, self.plan.repeats - 1)):
-            own.append(sides.ours_steps(self.data_root, model, STEPS))
+            own.append(sides.ours_steps(self.data_root, model, self.plan.steps))
             epoch = self._peer("--model", model, "--loader-workers", self.loaders)
             theirs.append(TRAIN_IMAGES * epoch["train_fraction"] / epoch["train_seconds"])
         part = f"{self.plan.fraction:.0%} of the training batches"
-        note = f"{model}; peer: fp32, {part}; ours: {STEPS} steps of the trainer, 256 images each"
+        note = f"{model}; peer: fp32, {part}; ours: {self.plan.steps} steps of the trainer, 256 images each"
         return Row(
             "full fine-tuning, images/s", statistics.median(theirs), statistics.median(own), "images/s", times=2,
             note=note, higher_is_better=True,
@@ -242,11 +203,10 @@ class Bench:
 
     def study(self) -> Row:
         """The AlexNet study: ours whole; the peer's from its parts, for the same trials and epochs."""
-        run = self._ours(
-            sides.SPACES / "alexnet_classifier.py", "--trials", self.plan.trials, "--epochs", self.plan.study_epochs
-        )
+        words = ("--trials", str(self.plan.trials), "--epochs", str(self.plan.study_epochs))
+        run, found = sampled.run(sides.SPACES / "alexnet_classifier.py", self.data_root, *words)
         theirs = self._extrapolated(run, self.side_by_side)
-        note = self._study_note(run, self.side_by_side)
+        note = f"{self._study_note(run, self.side_by_side)}; {sampled.sentence(found)}"
         return Row(
             f"study of {self.plan.trials} trials of that kind, start to report",
             theirs,

@@ -78,12 +78,19 @@ class Run:
         return sum(epoch.seconds for epoch in self.epochs) / (lanes * span)
 
 
-def _call(words: Sequence[str | Path], folder: Path, **variables: str) -> tuple[float, float]:
-    """Run a command in `folder`; when it began and ended. Raises BenchError with what it said."""
+def _call(
+    words: Sequence[str | Path], folder: Path, under: Sequence[str | Path] = (), **variables: str
+) -> tuple[float, float]:
+    """Run Python in `folder`, `under` another command; when it began and ended. Raises BenchError with what it said."""
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "RAY_USAGE_STATS_ENABLED": "0", **variables}
     began = time.time()
     done = subprocess.run(
-        [sys.executable, *map(str, words)], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [*under, sys.executable, *map(str, words)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise BenchError(f"{' '.join(map(str, words))}: exit {done.returncode}\n{(done.stderr or done.stdout)[-2000:]}")
@@ -91,7 +98,8 @@ def _call(words: Sequence[str | Path], folder: Path, **variables: str) -> tuple[
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def temporary() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="search-bench-", dir="/tmp"))  # Ray's sockets need a short path
     try:
         yield folder
@@ -115,13 +123,13 @@ def _from_tensorboard(folder: Path) -> list[Epoch]:
     return found
 
 
-def ours(space: Path, data_root: Path, *words: str) -> Run:
-    """`search run SPACE` with a storage of its own; `words` are further options."""
-    with _folder() as folder:
+def ours(space: Path, data_root: Path, *words: str, under: Sequence[str | Path] = ()) -> Run:
+    """`search run SPACE` with a storage of its own; `words` are further options; `under` another command."""
+    with temporary() as folder:
         stamps = folder / "stamps"
         main = "from search.cli import main; main()"
         command: list[str | Path] = ["-c", main, "run", space, "--data-root", data_root.resolve(), "--name", "bench"]
-        began, ended = _call([*command, *words], folder, BENCH_STAMPS=str(stamps))
+        began, ended = _call([*command, *words], folder, under, BENCH_STAMPS=str(stamps))
         epochs = _stamped(stamps) if stamps.is_file() else _from_tensorboard(folder / "runs")
         trials = load_study(f"sqlite:///{folder / 'studies.db'}", "bench").get_trials(deepcopy=False)
     return Run(began, ended, epochs, trials)
@@ -129,7 +137,7 @@ def ours(space: Path, data_root: Path, *words: str) -> Run:
 
 def peer(images: Path, *words: str) -> Run:
     """`python -m benchmarks.peer IMAGES` with further options `words`."""
-    with _folder() as folder:
+    with temporary() as folder:
         stamps = folder / "stamps"
         command: list[str | Path] = ["-m", "benchmarks.peer", images, "--stamps", stamps, "--out", folder]
         began, ended = _call([*command, *words], folder, TMPDIR="/tmp")
@@ -146,7 +154,7 @@ config = dict(lr=0.01, momentum=0.9, weight_decay=5e-5, step_size=15, gamma=0.1)
 epochs = list(peer.epochs(config, peer.arguments(sys.argv[1:])))
 Path("out").write_text(json.dumps(epochs))
 """
-    with _folder() as folder:
+    with temporary() as folder:
         _call(["-c", code, images.resolve(), *words], folder)
         found: list[dict[str, float]] = json.loads((folder / "out").read_text())
     return found
@@ -193,7 +201,7 @@ began = time.perf_counter()
 for _ in loader: pass
 Path("out").write_text(str(time.perf_counter() - began))
 """
-    with _folder() as folder:
+    with temporary() as folder:
         return _seconds(code, folder, images, str(workers))
 
 
@@ -214,7 +222,7 @@ for _ in range(2):  # the first pass reads the file into memory
     if place.device == "cuda": torch.cuda.synchronize()
     Path("out").write_text(str(time.perf_counter() - began))
 """
-    with _folder() as folder:
+    with temporary() as folder:
         return _seconds(code, folder, data_root.resolve())
 
 
@@ -242,22 +250,30 @@ losses = [learner.step(index) for index in batches[1:]]
 losses[-1].item()
 Path("out").write_text(str(256 * count / (time.perf_counter() - began)))
 """
-    with _folder() as folder:
+    with temporary() as folder:
         return _seconds(code, folder, data_root.resolve(), model, str(count))
+
+
+def decode(data_root: Path, model: str) -> None:
+    """Have Caltech-101's images decoded for `model` and kept, if they are not yet."""
+    code = """
+import sys
+from pathlib import Path
+from search.train.batches import load_data
+load_data(sys.argv[2], "caltech101", Path(sys.argv[1]), "cpu", ("train", "val"))
+"""
+    with temporary() as folder:
+        _call(["-c", code, data_root.resolve(), model], folder)
 
 
 @contextmanager
 def empty_cache(data_root: Path) -> Iterator[None]:
     """A cache in which the images are decoded and nothing else is; the user's own stays as it is."""
     before = os.environ.get("XDG_CACHE_HOME")
-    with _folder() as folder:
+    with temporary() as folder:
         os.environ["XDG_CACHE_HOME"] = str(folder)
         try:
-            code = (
-                "import sys; from pathlib import Path; from search.train.batches import load_data\n"
-                "load_data('efficientnet_lite0', 'caltech101', Path(sys.argv[1]), 'cpu', ('train', 'val'))"
-            )
-            _call(["-c", code, data_root.resolve()], folder)
+            decode(data_root, "efficientnet_lite0")
             yield
         finally:
             del os.environ["XDG_CACHE_HOME"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import bench, efficiency, late, results, sides
+from benchmarks import bench, efficiency, late, processes, results, sampled, sides
+from benchmarks.plan import QUICK, Row
 from benchmarks.problems import PROBLEMS, Problem
 from benchmarks.record import inputs, train_together
-from benchmarks.rows import QUICK, Bench, Row
+from benchmarks.rows import Bench
 from search import TrainConfig
 from search.pruner import ASHA
 from search.train import train
@@ -122,6 +124,7 @@ def test_a_row_says_whether_its_bar_holds_and_by_how_much_it_misses() -> None:
         Row("an epoch", 100, 5, times=25, note="peer: once"),
         Row("an epoch", 100, 4, times=25),
         Row("a start", 20, 6, at_most=5),
+        Row("a no-op", None, 2, at_most=6),
         Row("a rate", 46, 92, "images/s", times=2, higher_is_better=True),
     ]
     lines = bench.table(rows)
@@ -129,6 +132,7 @@ def test_a_row_says_whether_its_bar_holds_and_by_how_much_it_misses() -> None:
         "| an epoch (1) | 100 s | 5 s | 20 x | 25 x | misses by 1.25 x |",
         "| an epoch | 100 s | 4 s | 25 x | 25 x | holds |",
         "| a start | 20 s | 6 s | 3.33 x | <= 5 s | misses by 1.20 x |",
+        "| a no-op |  | 2 s |  | <= 6 s | holds |",
         "| a rate | 46 images/s | 92 images/s | 2 x | 2 x | holds |",
         "",
         "1. peer: once",
@@ -172,3 +176,42 @@ def test_a_side_that_fails_says_what_it_said(tmp_path: Path) -> None:
 
 def test_only_the_rows_asked_for_are_measured(tmp_path: Path) -> None:
     assert bench.run(Bench(QUICK, tmp_path, tmp_path, 2), only="no such row") == []
+
+
+def test_a_sampled_profile_counts_what_the_workers_do_and_nobody_else() -> None:
+    serve = "process 1:x;serve (search/engine/worker.py:97)"
+    epoch = f"{serve};_epoch (search/train/trainer.py:97)"
+    step = f"{epoch};Learner.step (search/train/learner.py:126)"
+    raw = "\n".join(
+        [
+            "process 1:x;main (search/cli/__init__.py:20);recv (multiprocessing/connection.py:1) 900",
+            f"{serve};recv (multiprocessing/connection.py:250) 10",
+            f"{serve};new_learner (search/train/trainer.py:80) 5",
+            f"{step} 30",
+            f"{step};Activations.batch (search/train/batches.py:140) 2",
+            f"{step};Tensor.backward (torch/_tensor.py:623);backward (torch/autograd/__init__.py:395) 40",
+            f"{epoch};evaluate (search/train/trainer.py:128);forward (search/train/prefix.py:29) 13",
+        ]
+    )
+    found = sampled.shares(raw)
+    assert found == {
+        "backward": 0.4,
+        "forward": 0.3,
+        "evaluation": 0.13,
+        "waiting for the next trial": 0.1,
+        "getting ready": 0.05,
+        "input": 0.02,
+    }
+    assert sampled.working(found) == pytest.approx(0.85)
+    assert "85% in training and evaluation (backward 40%" in sampled.sentence(found)
+
+
+def test_the_cpu_seconds_of_a_commands_processes_are_counted_by_part() -> None:
+    burn = "import time; end = time.process_time() + {}\nwhile time.process_time() < end: pass"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn.format(0.6)!r}]); {burn.format(0.3)}"
+    with processes.watched() as seen:
+        subprocess.run([sys.executable, "-c", f"{code}\ntime.sleep(0.3)"], check=True)
+    at = next(moment for moment, used in seen.seen if used.get("Ray", 0) > 0.3)  # not the driver, so it is Ray's
+    assert seen.by(at)["Ray"] > 0.3
+    assert max(used.get("the driver", 0) for _, used in seen.seen) > 0.3
+    assert seen.by(0) == {}

@@ -15,6 +15,7 @@ from search.data.augment import Mix, exact_views, make_augment
 from search.models import build
 from search.train.batches import Batches, Data, activations
 from search.train.device import Place
+from search.train.dropout import toss_coins
 from search.train.freeze import configure, freeze, train_mode
 from search.train.groups import layer_groups
 from search.train.optim import Schedule, make_optimizer
@@ -38,6 +39,7 @@ class Learner:
         torch.manual_seed(config.seed)
         self.model = build(config.model, len(data.classes), data.channels, config.weights, data.side, config.hidden)
         configure(self.model, config)
+        toss_coins(self.model)
         self.model.to(place.device).to(memory_format=place.memory_format)
         frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
         state = self.model.state_dict()

@@ -76,9 +76,16 @@ def cut(model: nn.Module, image: Tensor) -> Cut:
     return Cut(prefix, rest)
 
 
+class _Tracer(fx.Tracer):
+    """Leaves our own dropout whole, as torch's."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, _DropoutNd) or super().is_leaf_module(m, module_qualified_name)
+
+
 def _trace(model: nn.Module) -> fx.Graph:
     try:
-        return fx.Tracer().trace(model)
+        return _Tracer().trace(model)
     except Exception as error:  # whatever the model's own code raises when it meets a proxy
         raise NoPrefix(f"torch.fx cannot follow its forward ({type(error).__name__})") from None
 

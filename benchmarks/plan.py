@@ -1,0 +1,81 @@
+"""What a bench runs and what it says: how much of each side, and one line of its table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    `unit`: of `peer` and `ours`, medians; `peer` is None where the bar is a value and the peer was not run. `times`:
+    the bar as a ratio, peer over ours (of rates, ours over peer); `at_most`: the bar as a value of ours. `note`: how
+    it was measured.
+    """
+
+    what: str
+    peer: float | None
+    ours: float
+    unit: str = "s"
+    times: float | None = None
+    at_most: float | None = None
+    note: str = ""
+    higher_is_better: bool = False
+
+    @property
+    def ratio(self) -> float:
+        if self.peer is None:
+            return math.nan
+        return self.ours / self.peer if self.higher_is_better else self.peer / self.ours
+
+    @property
+    def bar(self) -> str:
+        return f"{self.times:g} x" if self.times is not None else f"<= {self.at_most:g} {self.unit}"
+
+    @property
+    def verdict(self) -> str:
+        if self.times is not None:
+            return "holds" if self.ratio >= self.times else f"misses by {self.times / self.ratio:.2f} x"
+        assert self.at_most is not None
+        return "holds" if self.ours <= self.at_most else f"misses by {self.ours / self.at_most:.2f} x"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of each side is run: what `make bench` and `make bench-quick` differ in.
+
+    `repeats`: of the short runs. `epochs`: of ours, in one run. `fraction`: of a peer's epoch. `loaders`: numbers of
+    loader workers to choose from. `trials` and `study_epochs`: of the AlexNet study, 0 leaves it out. `steps`: of
+    fine-tuning, whose speed is measured without validation.
+    """
+
+    repeats: int = 3
+    epochs: int = 3
+    fraction: float = 0.15
+    whole: int = 1
+    loaders: tuple[int, ...] = (0, 1, 2, 4)
+    trials: int = 64
+    study_epochs: int = 2
+    noop_trials: int = 64
+    noop_peer: bool = True
+    new_actor_trials: int = 6
+    steps: int = 5
+    models: tuple[str, ...] = ("alexnet",)
+
+
+FULL = Plan()
+QUICK = Plan(
+    repeats=1,
+    epochs=3,
+    fraction=0.08,
+    whole=0,
+    loaders=(0,),
+    trials=0,
+    noop_trials=16,
+    noop_peer=False,
+    new_actor_trials=0,
+    steps=3,
+)
+GPU = Plan(loaders=(4, 16), fraction=1.0, study_epochs=10, models=("alexnet", "resnet50", "vit_b_16"))
