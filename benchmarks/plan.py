@@ -47,8 +47,8 @@ class Plan:
     """How much of each side is run: what `make bench` and `make bench-quick` differ in.
 
     `repeats`: of the short runs. `epochs`: of ours, in one run. `fraction`: of a peer's epoch. `loaders`: numbers of
-    loader workers to choose from. `trials` and `study_epochs`: of the AlexNet study, 0 leaves it out. `steps`: of
-    fine-tuning, whose speed is measured without validation.
+    loader workers to choose from. `trials` and `study_epochs`: of the AlexNet study, 0 leaves it out. `peer_of_values`:
+    whether the peer is run where the bar is a value of ours. `steps`: of fine-tuning, measured without validation.
     """
 
     repeats: int = 3
@@ -59,7 +59,7 @@ class Plan:
     trials: int = 64
     study_epochs: int = 2
     noop_trials: int = 64
-    noop_peer: bool = True
+    peer_of_values: bool = True
     new_actor_trials: int = 6
     steps: int = 5
     models: tuple[str, ...] = ("alexnet",)
@@ -73,9 +73,8 @@ QUICK = Plan(
     whole=0,
     loaders=(0,),
     trials=0,
-    noop_trials=16,
-    noop_peer=False,
-    new_actor_trials=0,
+    noop_trials=48,
+    peer_of_values=False,
     steps=3,
 )
 GPU = Plan(loaders=(4, 16), fraction=1.0, study_epochs=10, models=("alexnet", "resnet50", "vit_b_16"))

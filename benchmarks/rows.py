@@ -22,6 +22,11 @@ def per_epoch(measured: dict[str, float]) -> float:
     return measured["train_seconds"] / measured["train_fraction"] + measured["val_seconds"] / measured["val_fraction"]
 
 
+def _median(values: Sequence[float]) -> float | None:
+    """The median; None of nothing, where the peer was not run."""
+    return statistics.median(values) if values else None
+
+
 @dataclass
 class Bench:
     """Both sides on one machine. What several rows need is measured once and kept."""
@@ -107,9 +112,8 @@ class Bench:
     @cached_property
     def costs(self) -> dict[str, list[float]]:
         """Seconds that a trial of one epoch takes beside its epoch, which sleeps; by side, runs in turn."""
-        found: dict[str, list[float]] = {"new": [], "reused": [], "ours": []}
-        if not self.plan.new_actor_trials:
-            del found["new"]
+        sides_run = ("new", "reused", "ours") if self.plan.peer_of_values else ("ours",)
+        found: dict[str, list[float]] = {name: [] for name in sides_run}
         noop = sides.SPACES / "noop.py"
         for repeat in range(self.plan.repeats):
             for name in found:
@@ -127,11 +131,11 @@ class Bench:
 
     def trial_cost(self) -> Row:
         medians = {name: statistics.median(times) * 1000 for name, times in self.costs.items()}
-        note = f"trials of one epoch that sleeps {PAUSE:g} s, {self.lanes} side by side; peer: its actors reused"
+        note = f"trials of one epoch that sleeps {PAUSE:g} s, {self.lanes} side by side"
         if "new" in medians:
-            note += f"; Tune's default of a new actor a trial: {medians['new']:.0f} ms"
-        reused, own = medians["reused"], medians["ours"]
-        return Row("cost of a trial beside its training", reused, own, "ms", at_most=50, note=note)
+            note += f"; peer: its actors reused; Tune's default of a new actor a trial: {medians['new']:.0f} ms"
+        what = "cost of a trial beside its training"
+        return Row(what, medians.get("reused"), medians["ours"], "ms", at_most=50, note=note)
 
     @cached_property
     def starts(self) -> tuple[list[float], list[float], dict[str, float]]:
@@ -147,8 +151,9 @@ class Bench:
                 run = self._ours(space, *small)
             own.append(run.to_first_step)
             used = seen.by(run.began + run.to_first_step)
-            words = ("--frozen", "features", "--fraction", 0.01, "--loader-workers", self.loaders, *small)
-            theirs.append(sides.peer(self.images, *map(str, words)).to_first_step)
+            if self.plan.peer_of_values:
+                words = ("--frozen", "features", "--fraction", 0.01, "--loader-workers", self.loaders, *small)
+                theirs.append(sides.peer(self.images, *map(str, words)).to_first_step)
         return theirs, own, used
 
     def start(self) -> Row:
@@ -157,18 +162,17 @@ class Bench:
         parts = ", ".join(f"{part} {seconds:.1f}" for part, seconds in used.items())
         note = f"ours: {sum(used.values()):.1f} CPU seconds by then on {cores} cores: {parts}"
         what = "`search run` to the first training step, caches warm"
-        return Row(what, statistics.median(theirs), statistics.median(own), at_most=5, note=note)
+        return Row(what, _median(theirs), statistics.median(own), at_most=5, note=note)
 
     def noop_study(self) -> Row:
         trials, theirs, own = self.plan.noop_trials, [], []
         for repeat in range(self.plan.repeats):
             own.append(self._ours(sides.SPACES / "noop.py", "--trials", trials).first_to_last)
-            if not repeat and self.plan.noop_peer:
+            if not repeat and self.plan.peer_of_values:
                 words = ("--noop", "--reuse-actors", "--epochs", "10", "--trials", str(trials))
                 theirs.append(sides.peer(self.images, *words).first_to_last)
         note = f"{trials} trials x 10 epochs, {self.lanes} workers" + "; peer: once, actors reused" * bool(theirs)
-        peer = statistics.median(theirs) if theirs else None
-        return Row("no-op study, first result to last", peer, statistics.median(own), at_most=6, note=note)
+        return Row("no-op study, first result to last", _median(theirs), statistics.median(own), at_most=6, note=note)
 
     def finetuning(self, model: str = "alexnet") -> Row:
         """Images a second of full fine-tuning, without validation, with all cores."""
