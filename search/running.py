@@ -23,7 +23,7 @@ from rich.progress import Progress as Bar
 from search import queue
 from search import study as studies
 from search.engine import nursery
-from search.engine.driver import Driver, Engine, EngineFailed, Listener, OutOfTime
+from search.engine.driver import Driver, Engine, EngineFailed, Hopeless, Listener, OutOfTime
 from search.engine.scratch import handled
 from search.engine.worker import Workplace
 from search.errors import NothingCompleted, SearchError
@@ -54,6 +54,8 @@ class Options:
     name: str | None
     source: str | None
     timeout: float | None
+    trial_timeout: float | None
+    max_failures: int
     gpus: float | Literal["auto"] | None
     cpus: float | None
     engine: str
@@ -85,7 +87,8 @@ def run_search(options: Options) -> int:
                 progress = Progress(console, name)
                 board = TensorBoard(Path("runs") / file_name(name) / "tensorboard")
                 listeners: list[Listener] = [progress, board, Correctness(name)]
-                driver = Driver(study, space, options.trials or space.trials, deadline, listeners, signalled)
+                trials = options.trials or space.trials
+                driver = Driver(study, space, trials, deadline, listeners, signalled, options.max_failures)
                 progress.attach(driver)
                 status = _drive(driver, progress, engine, options, console, signalled)
         if status == 0:
@@ -123,7 +126,7 @@ def _drive(
         done = f"{driver.counts.total()} of {driver.trials} trials are done"
         console.print(f"{word}; {done}; to go on: {options.again}", markup=False, highlight=False, soft_wrap=True)
         return status
-    except EngineFailed:
+    except (EngineFailed, Hopeless):
         studies.requeue(driver.study)
         raise
     return 0
@@ -148,11 +151,13 @@ def _engine(space: SpaceFile, wanted: dict[str, Any], options: Options, console:
     """
     own_train = str(space.path.resolve()) if space.train else None
     cores = len(os.sched_getaffinity(0))
-    workplace = Workplace(str(options.data_root), "auto", cores, own_train, options.cache_size)
+    workplace = Workplace(str(options.data_root), "auto", cores, own_train, options.cache_size, options.trial_timeout)
     what = (str(space.path), list(options.overrides), options.data_root)
     if options.engine == "inline":
         from search.engine.inline import Inline
 
+        if options.trial_timeout is not None:
+            raise SearchError("--trial-timeout ends a worker's process, and --engine inline has none")
         if not own_train:
             _show(partial(resolve_name(_CHECK), *what), console)
         yield Inline(workplace)

@@ -122,3 +122,15 @@ def save_weights(net: nn.Module, file: Path) -> str:
     else:
         torch.save(net.state_dict(), file)
     return str(file)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A new folder with a space file of the test's own, for a run that may outlive one test."""
+
+    def make(space: str) -> Path:
+        path = tmp_path_factory.mktemp("run")
+        (path / "space.py").write_text(textwrap.dedent(space))
+        return path
+
+    return make

@@ -73,7 +73,7 @@ def test_a_timeout_is_a_time(cli: Any, timeout: str) -> None:
 
 @pytest.mark.parametrize(("text", "seconds"), [(None, None), ("90", 90), ("90s", 90), ("1.5 m", 90), ("2h", 7200)])
 def test_seconds(text: str | None, seconds: float | None) -> None:
-    assert cli_words.seconds(text) == seconds
+    assert cli_words.seconds(text, "--timeout") == seconds
 
 
 def test_report_prints_the_table_and_writes_the_page(cli: Any, study: optuna.Study) -> None:

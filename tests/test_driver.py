@@ -11,7 +11,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search import ASHA, Choice, Float, SearchSpace
-from search.engine.driver import MAX_ATTEMPTS, Driver, Job
+from search.engine.driver import MAX_ATTEMPTS, Driver, Hopeless, Job
 from search.errors import SearchError
 from search.spacefile import SpaceFile
 from search.study import open_study, requeue
@@ -34,7 +34,9 @@ class Recorder:
         self.ends.append((job.number, state, reason))
 
 
-def drive(trials: int = 8, space: Any = OWN, own: bool = True, **options: Any) -> tuple[Driver, Recorder]:
+def drive(
+    trials: int = 8, space: Any = OWN, own: bool = True, max_failures: int = 0, **options: Any
+) -> tuple[Driver, Recorder]:
     """A driver as `search run` makes one, on the study in the working directory: new, or gone on with."""
     train = (lambda config: iter(())) if own else None
     metric = "score" if own else "val_acc"
@@ -43,7 +45,7 @@ def drive(trials: int = 8, space: Any = OWN, own: bool = True, **options: Any) -
     study = open_study(URL, "s", file)
     requeue(study)
     recorder = Recorder()
-    return Driver(study, file, trials, listeners=[recorder]), recorder
+    return Driver(study, file, trials, listeners=[recorder], max_failures=max_failures), recorder
 
 
 def ask(driver: Driver) -> Job:
@@ -106,7 +108,8 @@ def test_a_generator_of_unknown_length_completes_with_its_last_value() -> None:
         ([epoch(math.inf, last=True)], "diverged: score is inf at epoch 1"),
         ([{"epoch": {"acc": 1.0, "seconds": 0.1}, "last": False}], "'score' is missing from what train() yields: acc"),
         ([epoch("high")], "'score' is missing"),
-        ([{"error": "ValueError: no (space.py:3)"}], "ValueError: no (space.py:3)"),
+        ([{"error": "user_code: space.py:3: no"}], "user_code: space.py:3: no"),
+        ([{"silent": 90.0}], "timeout: no epoch within 90 s (--trial-timeout)"),
         ([{"end": True}], "train() yielded nothing"),
     ],
 )
@@ -169,7 +172,7 @@ def test_a_lost_worker_puts_its_trial_back_until_it_happens_too_often() -> None:
         waits = attempt < MAX_ATTEMPTS
         assert stored(driver.study, 0).state == (TrialState.WAITING if waits else TrialState.FAIL)
         assert not driver.live
-    assert "worker process died 3 times" in stored(driver.study, 0).user_attrs["error"]
+    assert "node_lost: its worker process died 3 times" in stored(driver.study, 0).user_attrs["error"]
     assert driver.finished
     assert len(recorder.ends) == 1
 
@@ -190,8 +193,10 @@ def test_a_point_that_is_no_config_fails_and_the_next_is_asked_for() -> None:
     failed = driver.study.get_trials()[:3]
     assert [trial.state for trial in failed] == [TrialState.FAIL] * 3
     errors = [trial.user_attrs["error"] for trial in failed]
-    assert errors[0].startswith("batch_size=0: input should be greater than or equal to 1")
-    assert errors[1:] == ["space(trial): KeyError: 'nought'", "this one says it all"]
+    assert errors[0].startswith("user_code: batch_size=0: input should be greater than or equal to 1")
+    line = 'raise KeyError("nought")'
+    assert errors[1] == f"user_code: test_driver.py:183: {line}: KeyError: 'nought'"
+    assert errors[2] == "user_code: this one says it all"
     assert driver.next() is None  # four were wanted
 
 
@@ -248,3 +253,37 @@ def test_a_signal_whose_exception_was_lost_still_ends_the_run() -> None:
     with pytest.raises(KeyboardInterrupt):
         driver.receive(job, epoch(0.6))
     assert stored(driver.study, 0).intermediate_values == {1: 0.5}
+
+
+def test_what_ran_out_of_memory_beside_others_is_tried_again_alone() -> None:
+    driver, recorder = drive(trials=4)
+    big, other = ask(driver), ask(driver)
+    assert not driver.receive(big, {"error": "oom: no room"})
+    assert stored(driver.study, 0).state == TrialState.WAITING
+    assert driver.next() is None  # not beside the other
+    assert not driver.finished
+    driver.receive(other, epoch(0.5, last=True))
+    again = ask(driver)
+    assert again.number == 0
+    assert driver.next() is None  # nor another beside it
+    assert not driver.receive(again, {"error": "oom: no room"})
+    assert stored(driver.study, 0).user_attrs["error"] == "oom: no room"
+    both = ask(driver), ask(driver)
+    assert [job.number for job in both] == [2, 3]
+    assert len(recorder.ends) == 2
+
+
+def test_out_of_memory_alone_is_the_end_of_a_trial() -> None:
+    driver, _ = drive(trials=1)
+    assert not driver.receive(ask(driver), {"error": "oom: no room"})
+    assert stored(driver.study, 0).state == TrialState.FAIL
+
+
+def test_failures_in_a_row_stop_the_run_and_diverged_trials_do_not_count() -> None:
+    driver, _ = drive(trials=20, max_failures=3)
+    for message in ({"error": "user_code: a"}, {"error": "user_code: b"}, epoch(0.5, last=True)):
+        driver.receive(ask(driver), message)
+    for message in ({"error": "user_code: c"}, {"error": "diverged: d"}, {"error": "timeout: e"}):
+        driver.receive(ask(driver), message)
+    with pytest.raises(Hopeless, match=r"3 trials in a row failed .*: user_code: f"):
+        driver.receive(ask(driver), {"error": "user_code: f"})

@@ -53,9 +53,10 @@ def train(config):
     assert (complete.state, complete.intermediate_values) == (TrialState.COMPLETE, {1: 0.5, 2: 0.5, 3: 0.5})
     assert complete.user_attrs["epoch"]["hits"] == 3
     assert complete.user_attrs["epoch"]["seconds"] > 0
-    assert failed.user_attrs["error"] == "ValueError: no good (space.py:14)"
+    line = 'raise ValueError("no good\\nand more")'
+    assert failed.user_attrs["error"] == f"user_code: space.py:14: {line}: ValueError: no good"
     assert failed.intermediate_values == {1: 0.5}
-    assert "out of memory" in starved.user_attrs["error"]
+    assert starved.user_attrs["error"].startswith("oom: MemoryError")
     assert driver.counts == {TrialState.COMPLETE: 2, TrialState.FAIL: 2}
     assert driver.finished
 

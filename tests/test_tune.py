@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import socket
 import subprocess
-import sys
-import textwrap
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,94 +15,12 @@ from typing import Any
 
 import pytest
 import torch
+from live import BIN, CORES, WAIT, Run, read, until
 from optuna.trial import FrozenTrial, TrialState
 
 from search.engine import tune
 from search.engine.nursery import Nursery
 from search.engine.worker import Workplace
-from search.errors import SearchError
-from search.study import load_study
-
-BIN = Path(sys.executable).parent
-CORES = len(os.sched_getaffinity(0))
-WAIT = 120.0
-"""Seconds, for whatever must happen on a machine that may be busy."""
-
-
-def until(ready: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + WAIT
-    while not (found := ready()):
-        assert time.monotonic() < deadline, f"in vain waited for {what}"
-        time.sleep(0.1)
-    return found
-
-
-class Run:
-    """A `search run` in a session of its own, as in a terminal; whatever it starts belongs to that session."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        ours = {name: value for name, value in os.environ.items() if not name.startswith(("SEARCH_", "OMP_", "RAY_"))}
-        with (folder / "output").open("w") as output:
-            self.process = subprocess.Popen(
-                [str(BIN / "search"), "run", "space.py"],
-                cwd=folder,
-                env=ours,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def output(self) -> str:
-        return (self.folder / "output").read_text()
-
-    def trials(self) -> list[FrozenTrial]:
-        try:
-            return load_study(f"sqlite:///{self.folder}/studies.db", "space").get_trials()
-        except SearchError:  # not yet
-            return []
-
-    def started(self) -> bool:
-        assert self.process.poll() is None, self.output
-        return "side by side" in self.output
-
-    def alive(self) -> dict[int, str]:
-        """The processes of the session that run, with their command lines."""
-        found = {}
-        for process in Path("/proc").glob("[0-9]*"):
-            fields = _read(process / "stat").rpartition(")")[2].split()
-            if fields and fields[0] not in "ZX" and int(fields[3]) == self.process.pid:
-                found[int(process.name)] = _read(process / "cmdline").replace("\0", " ")
-        return found
-
-    def temp(self) -> set[Path]:
-        """The folders that Ray's processes work in."""
-        return {Path(found) for found in re.findall(r"/tmp/search-ray-\w+", " ".join(self.alive().values()))}
-
-    def end(self) -> None:
-        """Leave nothing, whatever the test found."""
-        for pid in self.alive():
-            os.kill(pid, signal.SIGKILL)
-        self.process.wait()
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    def make(space: str) -> Path:
-        path = tmp_path_factory.mktemp("run")
-        (path / "space.py").write_text(textwrap.dedent(space))
-        return path
-
-    return make
-
 
 KINDS = """
     import os, signal, time
@@ -202,7 +116,7 @@ def _listening(pids: set[int]) -> list[str]:
     """The addresses, in hexadecimal, of the TCP sockets on which the processes listen."""
     links = [str(fd.readlink()) for pid in pids for fd in _descriptors(pid)]
     mine = {link[8:-1] for link in links if link.startswith("socket:[")}
-    rows = [line.split() for name in ("tcp", "tcp6") for line in _read(Path("/proc/net") / name).splitlines()[1:]]
+    rows = [line.split() for name in ("tcp", "tcp6") for line in read(Path("/proc/net") / name).splitlines()[1:]]
     return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and row[9] in mine]
 
 
@@ -262,7 +176,7 @@ def test_states_and_curves_are_what_happened(watched: Watched) -> None:
         assert (trial.state, trial.intermediate_values) == (TrialState.PRUNED, {1: 0.1})
     (raises,), (nan,) = of(watched, "raises"), of(watched, "nan")
     assert raises.state == nan.state == TrialState.FAIL
-    assert raises.user_attrs["error"] == "ValueError: no good (space.py:17)"
+    assert raises.user_attrs["error"] == 'user_code: space.py:17: raise ValueError("no good"): ValueError: no good'
     assert nan.user_attrs["error"] == "diverged: score is nan at epoch 2"
     assert raises.intermediate_values == nan.intermediate_values == {1: 0.5}
     assert "[12/12]" in watched.run.output
@@ -318,85 +232,3 @@ def test_the_dashboard_shows_a_live_run(watched: Watched) -> None:
     ]
     poor = [trial.number for trial in of(watched, "poor")]
     assert [last[number]["state"] for number in poor] == ["Pruned"] * len(poor)
-
-
-def test_ctrl_c_while_ray_starts_is_one_line_and_leaves_nothing(folder: Callable[[str], Path]) -> None:
-    run = Run(folder(SLOW))
-    try:
-        temp = until(run.temp, "the nursery")
-        os.killpg(run.process.pid, signal.SIGINT)
-        assert run.process.wait(WAIT) == 130, run.output
-        until(lambda: not run.alive(), "the end of every process")
-    finally:
-        run.end()
-    assert run.output == "interrupted before the first trial; to go on: search run space.py\n"
-    assert not [path for path in temp if path.exists()]
-    assert run.trials() == []
-
-
-def test_a_killed_run_leaves_no_process_and_no_folder(folder: Callable[[str], Path]) -> None:
-    run = Run(folder(SLOW))
-    try:
-        until(lambda: [trial for trial in run.trials() if trial.last_step], "an epoch")
-        temp = run.temp()
-        run.process.kill()
-        until(lambda: not run.alive(), "the end of every process")
-        assert len(temp) == 1
-        until(lambda: not [path for path in temp if path.exists()], "the end of its folder")
-    finally:
-        run.end()
-
-
-SLOW = """
-    import time
-    from pathlib import Path
-    from search import Float, SearchSpace
-    from optuna.pruners import NopPruner
-
-    space = SearchSpace(x=Float(0, 1), epochs=600)
-    metric, trials, pruner = "score", 4, NopPruner()
-
-    def train(config):
-        began = time.time()
-        for epoch in range(config["epochs"]):
-            hurry = (Path(__file__).parent / "hurry").exists()
-            time.sleep(0 if hurry else 0.2)
-            yield {"score": config["x"], "began": began}
-            if hurry and epoch > 10:
-                return
-"""
-
-
-def test_ctrl_c_puts_trials_back_and_the_same_command_goes_on(folder: Callable[[str], Path]) -> None:
-    run = Run(folder(SLOW))
-    try:
-        until(run.started, "Ray")
-        until(lambda: [trial for trial in run.trials() if trial.last_step and trial.last_step > 1], "two epochs")
-        temp = run.temp()
-        began = time.monotonic()
-        os.killpg(run.process.pid, signal.SIGINT)
-        assert run.process.wait(WAIT) == 130, run.output
-        until(lambda: not run.alive(), "the end of every process")
-        assert time.monotonic() - began < 5
-    finally:
-        run.end()
-    assert len(temp) == 1
-    assert not [path for path in temp if path.exists()]
-    assert "interrupted; 0 of 4 trials are done; to go on: search run space.py\n" in run.output
-    assert "Traceback" not in run.output
-    before = run.trials()
-    assert {trial.state for trial in before} == {TrialState.WAITING}
-    assert any(len(trial.intermediate_values) >= 2 for trial in before)
-
-    (run.folder / "hurry").touch()
-    again = Run(run.folder)
-    try:
-        assert again.process.wait(WAIT) == 0, again.output
-    finally:
-        again.end()
-    after = again.trials()
-    assert [trial.state for trial in after] == [TrialState.COMPLETE] * 4
-    for old, new in zip(before, after, strict=False):
-        assert (new.number, new.params) == (old.number, old.params)
-        assert new.intermediate_values.items() >= old.intermediate_values.items()
-    assert f"interrupted trials that go on first: {len(before)}\n" in again.output

@@ -13,7 +13,7 @@ from torch.profiler import ProfilerActivity, profile
 from search.check.cost import GIB, full_batches, now, peak
 from search.check.points import Point, at, neighbours
 from search.config import CACHE_SIZE, TrainConfig, make_config
-from search.engine.worker import reason
+from search.engine.failures import reason
 from search.errors import SearchError
 from search.spacefile import SpaceFile, load_space
 from search.train.batches import EVAL_BATCH

@@ -44,6 +44,12 @@ def run(
     timeout: Annotated[
         str | None, typer.Option(help="Stop after so long: 90s, 30m, 2h. The same command goes on.")
     ] = None,
+    trial_timeout: Annotated[
+        str | None, typer.Option(help="Fail a trial that reports no epoch for so long, and replace its worker.")
+    ] = None,
+    max_failures: Annotated[
+        int, typer.Option(min=0, help="Stop when so many trials in a row failed, not counting diverged ones; 0: never.")
+    ] = 10,
     gpus_per_trial: Annotated[
         str | None,
         typer.Option(
@@ -74,7 +80,9 @@ def run(
         trials,
         name,
         from_,
-        seconds(timeout),
+        seconds(timeout, "--timeout"),
+        seconds(trial_timeout, "--trial-timeout"),
+        max_failures,
         gpus(gpus_per_trial),
         cpus_per_trial,
         engine,

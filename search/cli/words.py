@@ -62,12 +62,12 @@ def overrides(set_: list[str] | None, epochs: int | None, subset: int | None) ->
     return [*(set_ or []), *(f"{setting}={value}" for setting, value in short.items() if value is not None)]
 
 
-def seconds(text: str | None) -> float | None:
+def seconds(text: str | None, option: str) -> float | None:
     if text is None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
     if not match or float(match[1]) == 0:
-        raise SearchError(f"--timeout {text}: write a time such as 90s, 30m or 2h")
+        raise SearchError(f"{option} {text}: write a time such as 90s, 30m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 

@@ -15,6 +15,8 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.config import make_config
+from search.engine.failures import kind
+from search.engine.failures import reason as why
 from search.errors import SearchError
 from search.spacefile import SpaceFile
 
@@ -24,6 +26,12 @@ MAX_ATTEMPTS = 3
 
 class OutOfTime(BaseException):
     """The run's time is over; like KeyboardInterrupt, no `except Exception` holds it up."""
+
+
+class Hopeless(SearchError):
+    """So many trials failed in a row that the run is plainly broken."""
+
+    exit_status = 1
 
 
 class EngineFailed(RuntimeError):
@@ -67,8 +75,8 @@ class Driver:
     """Asks the study for trials, writes their epochs to it, and decides who goes on.
 
     Only the process of the driver writes to the storage. What a worker sends is one of ``{"epoch": {...}, "last":
-    bool}``, with ``"notes"`` for the user and ``"right"``, ``{"end": True}``, ``{"error": reason}`` and
-    ``{"lost": True}``, when its training process died.
+    bool}``, with ``"notes"`` for the user and ``"right"``, ``{"end": True}``, ``{"error": reason}``,
+    ``{"lost": True}``, when its training process died, and ``{"silent": seconds}``, when it was given up.
     """
 
     def __init__(
@@ -79,14 +87,22 @@ class Driver:
         deadline: float = math.inf,
         listeners: Sequence[Listener] = (),
         signalled: Sequence[int] = (),
+        max_failures: int = 0,
     ) -> None:
-        """`deadline`: of time.monotonic(). `signalled`: not empty once the run shall stop."""
+        """`deadline`: of time.monotonic(). `signalled`: not empty once the run shall stop.
+
+        `max_failures`: raise Hopeless when so many trials in a row failed of anything but diverging; 0: never.
+        """
         self.study = study
         self.space = space
         self.trials = trials
         self.deadline = deadline
         self.listeners = listeners
         self.signalled = signalled
+        self.max_failures = max_failures
+        self._failed_in_row = 0
+        self._loner: int | None = None
+        """A trial that ran out of memory beside others, and is tried again without them."""
         self.live: dict[int, Job] = {}
         self.counts = Counter(trial.state for trial in study.get_trials(deepcopy=False) if trial.state.is_finished())
         self.at_start = self.counts.total()
@@ -105,8 +121,8 @@ class Driver:
 
     def next(self) -> Job | None:
         """The next trial to run: an interrupted one, a queued one, or the sampler's; None if no more are wanted."""
-        while self._wants_more():
-            trial = self.study.ask()
+        while self._wants_more() and not (self._loner is not None and self.live):
+            trial = self.study.ask()  # the loner, if there is one: a queue gives the lowest number first
             job = Job(trial, {}, copy.deepcopy(trial._cached_frozen_trial))  # as it stood before this attempt
             self.live[job.number] = job
             try:
@@ -114,8 +130,7 @@ class Driver:
                 if self.space.train is None:
                     job.settings = make_config(job.settings).model_dump(mode="json")
             except Exception as error:  # the user's own space(trial), or a point that is no config
-                own = isinstance(error, SearchError)
-                self.fail(job, str(error) if own else f"space(trial): {type(error).__name__}: {error}")
+                self.fail(job, why(error))
                 continue
             if "config" not in job.known.user_attrs:
                 trial.set_user_attr("config", json.loads(json.dumps(job.settings, default=repr)))
@@ -127,7 +142,11 @@ class Driver:
         if self.signalled:  # the KeyboardInterrupt was lost in Ray's compiled code
             raise KeyboardInterrupt
         if "error" in message:
-            self.fail(job, message["error"])
+            if not self._tried_alone(job, message["error"]):
+                self.fail(job, message["error"])
+            return False
+        if "silent" in message:
+            self.fail(job, f"timeout: no epoch within {message['silent']:g} s (--trial-timeout)")
             return False
         if "lost" in message:
             self.lost(job)
@@ -144,7 +163,10 @@ class Driver:
         metric = self.space.metric
         value = job.epoch.get(metric)
         if not isinstance(value, (int, float)):
-            self.fail(job, f"the metric {metric!r} is missing from what train() yields: {', '.join(message['epoch'])}")
+            self.fail(
+                job,
+                f"user_code: the metric {metric!r} is missing from what train() yields: {', '.join(message['epoch'])}",
+            )
             return False
         if not math.isfinite(value):
             self.fail(job, f"diverged: {metric} is {value} at epoch {job.step}")
@@ -174,23 +196,35 @@ class Driver:
 
     def _complete(self, job: Job) -> None:
         if job.step == 0:
-            self.fail(job, "train() yielded nothing")
+            self.fail(job, "user_code: train() yielded nothing")
             return
         self._end(job, TrialState.COMPLETE)
 
     def fail(self, job: Job, reason: str) -> None:
-        """Mark the trial FAIL, with its reason."""
+        """Mark the trial FAIL, with its reason, which begins with one of failures.CLASSES. Raises Hopeless."""
         job.trial.set_user_attr("error", reason)
         self._end(job, TrialState.FAIL, reason)
+        self._failed_in_row += kind(reason) != "diverged"
+        if 0 < self.max_failures <= self._failed_in_row:
+            raise Hopeless(f"{self._failed_in_row} trials in a row failed (--max-failures), the last: {reason}")
 
     def lost(self, job: Job) -> None:
         """The worker died: back in the queue, unless it has happened too often."""
         attempts = job.known.user_attrs.get("attempts", 0) + 1
         job.trial.set_user_attr("attempts", attempts)
         if attempts >= MAX_ATTEMPTS:
-            self.fail(job, f"its worker process died {attempts} times, perhaps for want of memory")
+            self.fail(job, f"node_lost: its worker process died {attempts} times, perhaps for want of memory")
         else:
             self.release(job)
+
+    def _tried_alone(self, job: Job, reason: str) -> bool:
+        """Whether the trial ran out of memory that others beside it took, and so is tried again alone."""
+        if kind(reason) != "oom" or len(self.live) == 1 or job.known.user_attrs.get("alone"):
+            return False
+        job.trial.set_user_attr("alone", True)
+        self.release(job)
+        self._loner = job.number
+        return True
 
     def release(self, job: Job) -> None:
         """Put the trial back in the queue as itself."""
@@ -201,6 +235,8 @@ class Driver:
         value = float(job.epoch[self.space.metric]) if state == TrialState.COMPLETE else None
         self.study.tell(job.trial, value, state=state)
         self.counts[state] += 1
+        self._failed_in_row = self._failed_in_row if state == TrialState.FAIL else 0
+        self._loner = None if self._loner == job.number else self._loner
         del self.live[job.number]
         for listener in self.listeners:
             listener.on_end(job, state, reason)

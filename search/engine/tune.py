@@ -9,9 +9,10 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
@@ -150,14 +151,16 @@ class WarmWorker(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         self._connection: Connection | None = None
+        self._pid: int | None = None
         self._asked = False
+        self._patience: float | None = config["workplace"]["patience"]
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if self._connection is None:
             self._connection = fork(new_config["nursery"], TRAINING, Workplace(**new_config["workplace"]), _placed())
         elif self._asked:
-            self._connection.recv()  # of a trial that nobody waits for
+            self._answer(self._connection)  # of a trial that nobody waits for
         # It begins at once: until Tune asks for its first epoch, other trials may keep Tune busy.
         self._connection.send(new_config["settings"])
         self._asked = True
@@ -169,12 +172,26 @@ class WarmWorker(tune.Trainable):
             if not self._asked:
                 self._connection.send(None)
             self._asked = False
-            message = self._connection.recv()
-        except (EOFError, OSError):
+            message = self._answer(self._connection)
+        except (EOFError, OSError) as error:  # TimeoutError is one
+            message = {"silent": self._patience} if isinstance(error, TimeoutError) else {"lost": True}
+            if "silent" in message and self._pid:  # it may hang or be stopped, and never see that nobody listens
+                with suppress(ProcessLookupError):
+                    os.kill(self._pid, signal.SIGKILL)
             self._connection.close()
-            self._connection = None  # the next trial gets a new process
-            message = {"lost": True}
+            self._connection = self._pid = None  # the next trial gets a new process
         return {"message": [message]}  # in a list, because Tune flattens dicts
+
+    def _answer(self, connection: Connection) -> Any:
+        """The worker's next message; its first is its process's number. Raises EOFError or OSError if none comes."""
+        if self._pid is None:
+            self._pid = self._message(connection)
+        return self._message(connection)
+
+    def _message(self, connection: Connection) -> Any:
+        if not connection.poll(self._patience):
+            raise TimeoutError
+        return connection.recv()
 
 
 def _placed() -> dict[str, str]:

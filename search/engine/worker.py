@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from search.config import CACHE_SIZE, TrainConfig
-from search.errors import SearchError
+from search.engine.failures import reason
 from search.spacefile import load_train
 
 
@@ -22,7 +21,8 @@ class Workplace:
     """What a worker needs beside a trial's settings; plain data, so that it travels.
 
     `threads`: CPU threads of the worker. `own_train`: the space file whose ``train`` to call; None: the built-in.
-    `cache_size`: bytes of disk for the activations of frozen layers.
+    `cache_size`: bytes of disk for the activations of frozen layers. `patience`: seconds without a message after
+    which a worker is given up; None: never.
     """
 
     data_root: str
@@ -30,6 +30,7 @@ class Workplace:
     threads: int
     own_train: str | None = None
     cache_size: int = CACHE_SIZE
+    patience: float | None = None
 
 
 class Worker:
@@ -82,7 +83,11 @@ class Worker:
 
 
 def serve(connection: Connection, workplace: Workplace, environment: dict[str, str]) -> None:
-    """Train for whoever is at the other end: settings ask for a trial's first message, None for its next."""
+    """Train for whoever is at the other end: first the process's number, then answers.
+
+    Settings ask for a trial's first message, None for its next.
+    """
+    connection.send(os.getpid())
     os.environ.update(environment)
     try:
         worker = Worker(workplace)
@@ -102,19 +107,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Real) and not isinstance(value, (bool, int)):
         return float(value)
     return value.item() if hasattr(value, "item") else value
-
-
-def reason(error: Exception) -> str:
-    """One line for `trial.user_attrs["error"]`: the kind of failure, the message, and where."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if isinstance(error, SearchError):
-        return text
-    if type(error).__name__ == "Diverged":
-        return f"diverged: {text}"
-    out_of_memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in text
-    if out_of_memory or isinstance(error, MemoryError):
-        return f"out of memory: {text}; a smaller batch_size may fit"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
-    where = f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {text}{where}"

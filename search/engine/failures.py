@@ -1,0 +1,41 @@
+"""Why a trial failed: one line, whose first word is one of six classes."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from pathlib import Path
+
+import search
+from search.errors import SearchError, first_line
+
+CLASSES = ("oom", "diverged", "bad_data", "timeout", "node_lost", "user_code")
+"""The first words of ``trial.user_attrs["error"]``. `user_code`: what the space, its train() or its model raised."""
+
+_OURS = Path(search.__file__).parent
+_DATA = _OURS / "data"
+_INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+def kind(reason: str) -> str:
+    """The class that a reason begins with; empty if an earlier version wrote it."""
+    word = reason.partition(":")[0]
+    return word if word in CLASSES else ""
+
+
+def reason(error: Exception) -> str:
+    """The class of what a trial raised, the line of the user's own code that it came from, and what it says."""
+    text = first_line(error) if str(error).strip() else type(error).__name__
+    if type(error).__name__ == "Diverged":
+        return f"diverged: {text}"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:
+        return f"oom: {text}; a smaller batch_size may fit"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_INSTALLED)]
+    if isinstance(error, SearchError):
+        from_data = bool(frames) and _DATA in Path(frames[-1].filename).parents
+        return f"{'bad_data' if from_data else 'user_code'}: {text}"
+    theirs = [frame for frame in frames if _OURS not in Path(frame.filename).parents] or frames
+    where = f"{Path(theirs[-1].filename).name}:{theirs[-1].lineno}: " if theirs else ""
+    line = f"{theirs[-1].line}: " if theirs and theirs[-1].line else ""
+    what = text if text == type(error).__name__ else f"{type(error).__name__}: {text}"
+    return f"user_code: {where}{line}{what}"

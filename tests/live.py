@@ -1,0 +1,88 @@
+"""A `search run` in a session of its own, watched from outside."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from search.errors import SearchError
+from search.study import load_study
+
+BIN = Path(sys.executable).parent
+CORES = len(os.sched_getaffinity(0))
+WAIT = 120.0
+"""Seconds, for whatever must happen on a machine that may be busy."""
+
+
+def until(ready: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + WAIT
+    while not (found := ready()):
+        assert time.monotonic() < deadline, f"in vain waited for {what}"
+        time.sleep(0.1)
+    return found
+
+
+class Run:
+    """A `search run` in a session of its own, as in a terminal; whatever it starts belongs to that session."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self.folder = folder
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(("SEARCH_", "OMP_", "RAY_"))}
+        with (folder / "output").open("w") as output:
+            self.process = subprocess.Popen(
+                [str(BIN / "search"), "run", "space.py", *words],
+                cwd=folder,
+                env=ours,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        return (self.folder / "output").read_text()
+
+    def trials(self) -> list[FrozenTrial]:
+        try:
+            return load_study(f"sqlite:///{self.folder}/studies.db", "space").get_trials()
+        except SearchError:  # not yet
+            return []
+
+    def started(self) -> bool:
+        assert self.process.poll() is None, self.output
+        return "side by side" in self.output
+
+    def alive(self) -> dict[int, str]:
+        """The processes of the session that run, with their command lines."""
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            fields = read(process / "stat").rpartition(")")[2].split()
+            if fields and fields[0] not in "ZX" and int(fields[3]) == self.process.pid:
+                found[int(process.name)] = read(process / "cmdline").replace("\0", " ")
+        return found
+
+    def temp(self) -> set[Path]:
+        """The folders that Ray's processes work in."""
+        return {Path(found) for found in re.findall(r"/tmp/search-ray-\w+", " ".join(self.alive().values()))}
+
+    def end(self) -> None:
+        """Leave nothing, whatever the test found."""
+        for pid in self.alive():
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

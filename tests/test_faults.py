@@ -1,0 +1,155 @@
+"""What dies, hangs or is stopped in the middle of a run, and what the same command makes of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from live import WAIT, Run, until
+from optuna.trial import TrialState
+
+
+def test_ctrl_c_while_ray_starts_is_one_line_and_leaves_nothing(folder: Callable[[str], Path]) -> None:
+    run = Run(folder(SLOW))
+    try:
+        temp = until(run.temp, "the nursery")
+        os.killpg(run.process.pid, signal.SIGINT)
+        assert run.process.wait(WAIT) == 130, run.output
+        until(lambda: not run.alive(), "the end of every process")
+    finally:
+        run.end()
+    assert run.output == "interrupted before the first trial; to go on: search run space.py\n"
+    assert not [path for path in temp if path.exists()]
+    assert run.trials() == []
+
+
+def test_a_killed_run_leaves_no_process_and_no_folder(folder: Callable[[str], Path]) -> None:
+    run = Run(folder(SLOW))
+    try:
+        until(lambda: [trial for trial in run.trials() if trial.last_step], "an epoch")
+        temp = run.temp()
+        run.process.kill()
+        until(lambda: not run.alive(), "the end of every process")
+        assert len(temp) == 1
+        until(lambda: not [path for path in temp if path.exists()], "the end of its folder")
+    finally:
+        run.end()
+
+
+SLOW = """
+    import time
+    from pathlib import Path
+    from search import Float, SearchSpace
+    from optuna.pruners import NopPruner
+
+    space = SearchSpace(x=Float(0, 1), epochs=600)
+    metric, trials, pruner = "score", 4, NopPruner()
+
+    def train(config):
+        began = time.time()
+        for epoch in range(config["epochs"]):
+            hurry = (Path(__file__).parent / "hurry").exists()
+            time.sleep(0 if hurry else 0.2)
+            yield {"score": config["x"], "began": began}
+            if hurry and epoch > 10:
+                return
+"""
+
+
+def test_ctrl_c_puts_trials_back_and_the_same_command_goes_on(folder: Callable[[str], Path]) -> None:
+    run = Run(folder(SLOW))
+    try:
+        until(run.started, "Ray")
+        until(lambda: [trial for trial in run.trials() if trial.last_step and trial.last_step > 1], "two epochs")
+        temp = run.temp()
+        began = time.monotonic()
+        os.killpg(run.process.pid, signal.SIGINT)
+        assert run.process.wait(WAIT) == 130, run.output
+        until(lambda: not run.alive(), "the end of every process")
+        assert time.monotonic() - began < 5
+    finally:
+        run.end()
+    assert len(temp) == 1
+    assert not [path for path in temp if path.exists()]
+    assert "interrupted; 0 of 4 trials are done; to go on: search run space.py\n" in run.output
+    assert "Traceback" not in run.output
+    before = run.trials()
+    assert {trial.state for trial in before} == {TrialState.WAITING}
+    assert any(len(trial.intermediate_values) >= 2 for trial in before)
+
+    (run.folder / "hurry").touch()
+    again = Run(run.folder)
+    try:
+        assert again.process.wait(WAIT) == 0, again.output
+    finally:
+        again.end()
+    after = again.trials()
+    assert [trial.state for trial in after] == [TrialState.COMPLETE] * 4
+    for old, new in zip(before, after, strict=False):
+        assert (new.number, new.params) == (old.number, old.params)
+        assert new.intermediate_values.items() >= old.intermediate_values.items()
+    assert f"interrupted trials that go on first: {len(before)}\n" in again.output
+
+
+SILENT = """
+    import os, signal, time
+    from search import Float
+    from optuna.pruners import NopPruner
+
+    kinds = "hangs good stopped good good".split()
+    metric, trials, pruner = "score", len(kinds), NopPruner()
+
+    def space(trial):
+        return {"x": trial.suggest_float("x", 0, 1), "kind": kinds[trial.number], "epochs": 3}
+
+    def train(config):
+        for epoch in range(3):
+            if epoch == 1 and config["kind"] == "hangs":
+                time.sleep(600)
+            if epoch == 1 and config["kind"] == "stopped":
+                os.kill(os.getpid(), signal.SIGSTOP)
+            yield {"score": epoch, "pid": os.getpid()}
+"""
+
+
+def test_a_worker_that_says_nothing_is_replaced_and_its_trial_fails(folder: Callable[[str], Path]) -> None:
+    run = Run(folder(SILENT), "--trial-timeout", "2s")
+    try:
+        assert run.process.wait(WAIT) == 0, run.output
+        until(lambda: not run.alive(), "the end of every process")  # the stopped one, too
+    finally:
+        run.end()
+    states = [trial.state for trial in run.trials()]
+    good, failed = TrialState.COMPLETE, TrialState.FAIL
+    assert states == [failed, good, failed, good, good]
+    for number in (0, 2):
+        silent = run.trials()[number]
+        assert silent.user_attrs["error"] == "timeout: no epoch within 2 s (--trial-timeout)"
+        assert silent.intermediate_values == {1: 0.0}
+    pids = [trial.user_attrs["epoch"]["pid"] for trial in run.trials()]
+    assert not {pids[0], pids[2]} & set(pids[3:])  # nobody works on in a process that was given up
+
+
+def test_a_run_that_is_plainly_broken_stops_and_says_why(folder: Callable[[str], Path]) -> None:
+    broken = """
+        from search import Float, SearchSpace
+        space, metric, trials = SearchSpace(x=Float(0, 1), epochs=3), "score", 50
+
+        def train(config):
+            yield {"score": config["missing"]}
+    """
+    run = Run(folder(broken), "--max-failures", "4")
+    try:
+        assert run.process.wait(WAIT) == 1, run.output
+        until(lambda: not run.alive(), "the end of every process")
+    finally:
+        run.end()
+    line = 'yield {"score": config["missing"]}'
+    assert f"4 trials in a row failed (--max-failures), the last: user_code: space.py:6: {line}: KeyError" in run.output
+    assert "Traceback" not in run.output
+    states = {trial.state for trial in run.trials()}
+    assert TrialState.RUNNING not in states
+    assert sum(trial.state == TrialState.FAIL for trial in run.trials()) == 4
