@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +70,7 @@ class Learner:
         self._blend = get_ema_multi_avg_fn(config.ema)
         self._average = AveragedModel(self.model, multi_avg_fn=self._blend) if config.ema else None
         self.order = torch.Generator().manual_seed(config.seed)
-        noise = torch.Generator().manual_seed(config.seed)
+        self._noise = noise = torch.Generator().manual_seed(config.seed)
         self._augment = make_augment(config.augment, noise)
         mixes = config.mixup or config.cutmix
         self._mix = Mix(config.mixup, config.cutmix, len(self._images.classes), noise) if mixes else None
@@ -147,6 +148,38 @@ class Learner:
         self._blend(list(average.module.parameters()), list(self.model.parameters()), average.n_averaged)
         for kept, statistics in zip(average.module.buffers(), self.model.buffers(), strict=True):
             kept.copy_(statistics)
+
+    def state(self) -> dict[str, Any]:
+        """All that the steps so far have changed; the tensors are the learner's own, not copies."""
+        model = self.model.state_dict()
+        return {
+            "model": {name: model[name] for name in self._initial},
+            "average": self._average.state_dict() if self._average is not None else None,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "random": {
+                "order": self.order.get_state(),
+                "noise": self._noise.get_state(),
+                "cpu": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state() if self.place.device == "cuda" else None,
+            },
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a `state` of the same config."""
+        self.model.load_state_dict(state["model"], strict=False)  # what is frozen is as it was built
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self._scaler.load_state_dict(state["scaler"])
+        random = state["random"]
+        self.order.set_state(random["order"])
+        self._noise.set_state(random["noise"])
+        torch.set_rng_state(random["cpu"])
+        if random["cuda"] is not None and self.place.device == "cuda":
+            torch.cuda.set_rng_state(random["cuda"])
 
     @property
     def result(self) -> nn.Module:

@@ -110,6 +110,18 @@ class Schedule:
         if self._between_epochs is not None:
             self._between_epochs.step()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands, as torch's own schedulers say it."""
+        both = (self._between_epochs, self._between_steps)
+        return {"left": self._left, "schedulers": [each and each.state_dict() for each in both]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` said."""
+        self._left = state["left"]
+        for each, found in zip((self._between_epochs, self._between_steps), state["schedulers"], strict=True):
+            if each is not None:
+                each.load_state_dict(found)
+
 
 def _rise(optimizer: Optimizer, warm: int) -> LRScheduler:
     return LinearLR(optimizer, start_factor=1 / (warm + 1), total_iters=warm)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from search.train.batches import EVAL_BATCH, Batches, default_data_root, load_sp
 from search.train.device import Place, settle
 from search.train.learner import BODY, Learner
 from search.train.prefix import NoPrefix
+from search.train.resume import Checkpoints, State
 
 
 class Diverged(ArithmeticError):
@@ -30,6 +32,7 @@ def train(
     threads: int | None = None,
     cache_size: int = CACHE_SIZE,
     say: Callable[[str], None] | None = None,
+    checkpoints: Path | None = None,
 ) -> Generator[Epoch, None, nn.Module]:
     """Train `config`, yielding one Epoch after another; the generator's return value is the trained model.
 
@@ -43,6 +46,7 @@ def train(
         threads: CPU threads; by default torch's own choice.
         cache_size: bytes of disk for the activations of frozen layers, which are computed once; 0 computes them anew.
         say: called with one line where frozen layers are computed in every epoch all the same, and why.
+        checkpoints: a folder for this training's checkpoints; if it holds some, the epochs go on after the last.
 
     Raises:
         SearchError: the model, the data, the weights or the frozen prefixes are not there.
@@ -57,14 +61,31 @@ def train(
         learner.restart(config)
     else:
         learner, val = new_learner(config, root, place, cache_size, say)
+    kept = Checkpoints(checkpoints, say) if checkpoints else None
     try:
-        for number in range(1, config.epochs + 1):
-            yield _epoch(learner, val, number)
+        for number in range(_resumed(learner, kept) + 1, config.epochs + 1):
+            epoch = _epoch(learner, val, number)
+            yield epoch
+            if kept is not None and number < config.epochs:  # whoever wants the next has noted this one
+                kept.after(number, epoch.seconds, partial(_state, learner, number))
     except GeneratorExit:  # nobody wants this model: the next trial starts again with it
         spare.clear()
         spare[key] = learner, val
         raise
     return learner.result
+
+
+def _resumed(learner: Learner, kept: Checkpoints | None) -> int:
+    """The epoch that the learner goes on from, 0 if from none."""
+    found = kept.newest(learner.config) if kept is not None else None
+    if found is None:
+        return 0
+    learner.resume(found["learner"])
+    return int(found["epoch"])
+
+
+def _state(learner: Learner, number: int) -> State:
+    return {"config": learner.config.model_dump_json(), "epoch": number, "learner": learner.state()}
 
 
 _spare: dict[tuple[object, ...], tuple[Learner, Batches]] = {}
