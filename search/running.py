@@ -30,6 +30,7 @@ from search.errors import NothingCompleted, SearchError
 from search.files import file_name
 from search.monitor import Correctness, TensorBoard
 from search.progress import Progress
+from search.pruner import may_stop
 from search.space import SearchSpace
 from search.spacefile import SpaceFile, load_space
 
@@ -63,6 +64,7 @@ class Options:
     verbose: bool
     again: str
     cache_size: int
+    audit: float
 
 
 def run_search(options: Options) -> int:
@@ -85,7 +87,9 @@ def run_search(options: Options) -> int:
                 progress = Progress(console, name)
                 board = TensorBoard(Path("runs") / file_name(name) / "tensorboard")
                 listeners: list[Listener] = [progress, board, Correctness(name)]
-                driver = Driver(study, space, options.trials or space.trials, deadline, listeners, signalled)
+                _note_audit(study, space, options, console)
+                wanted_trials = options.trials or space.trials
+                driver = Driver(study, space, wanted_trials, deadline, listeners, signalled, options.audit)
                 progress.attach(driver)
                 status = _drive(driver, progress, engine, options, console, signalled)
         if status == 0:
@@ -102,6 +106,17 @@ def _fill_queue(study: Study, space: SpaceFile, points: queue.Points | None, con
     if points is not None:  # before the hand-tuned rows, whose results are known
         console.print(queue.queue_points(study, points), highlight=False, markup=False, soft_wrap=True)
     queue.queue_baselines(study, space)
+
+
+def _note_audit(study: Study, space: SpaceFile, options: Options, console: Console) -> None:
+    """Say so where nothing will be pruned, and so nothing audited."""
+    epochs = space.space.settings.get("epochs") if isinstance(space.space, SearchSpace) else None
+    if options.audit and not may_stop(study.pruner, epochs if isinstance(epochs, int) else None):
+        console.print(
+            f"--audit {options.audit:g}: the study's pruner never stops a trial, so there is nothing to audit",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _drive(

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.config import make_config
 from search.errors import SearchError
+from search.pruner import audited
 from search.spacefile import SpaceFile
 
 MAX_ATTEMPTS = 3
@@ -42,6 +43,8 @@ class Job:
     notes: list[str] = field(default_factory=list)
     right: bytes | None = None
     """After the last epoch: 1 for each validation image named right, else 0. Of a train() of the user's own, None."""
+    audited: bool = False
+    """The pruner would have stopped it; it runs to its end, to see whether that would have been wrong."""
 
     @property
     def number(self) -> int:
@@ -79,14 +82,19 @@ class Driver:
         deadline: float = math.inf,
         listeners: Sequence[Listener] = (),
         signalled: Sequence[int] = (),
+        audit: float = 0.0,
     ) -> None:
-        """`deadline`: of time.monotonic(). `signalled`: not empty once the run shall stop."""
+        """`deadline`: of time.monotonic(). `signalled`: not empty once the run shall stop.
+
+        `audit`: the share of the trials that the pruner would stop, and that run to their end instead.
+        """
         self.study = study
         self.space = space
         self.trials = trials
         self.deadline = deadline
         self.listeners = listeners
         self.signalled = signalled
+        self.audit = audit
         self.live: dict[int, Job] = {}
         self.counts = Counter(trial.state for trial in study.get_trials(deepcopy=False) if trial.state.is_finished())
         self.at_start = self.counts.total()
@@ -108,6 +116,7 @@ class Driver:
         while self._wants_more():
             trial = self.study.ask()
             job = Job(trial, {}, copy.deepcopy(trial._cached_frozen_trial))  # as it stood before this attempt
+            job.audited = "audited" in job.known.user_attrs
             self.live[job.number] = job
             try:
                 job.settings = self.space.suggest(trial)
@@ -167,10 +176,19 @@ class Driver:
             self._complete(job)
             return False
         # The last of the replayed is decided again: the crash may have come between its report and its decision.
-        if job.step >= max(job.known.intermediate_values, default=0) and job.trial.should_prune():
+        if job.step >= max(job.known.intermediate_values, default=0) and self._stopped(job):
             self._end(job, TrialState.PRUNED)
             return False
         return True
+
+    def _stopped(self, job: Job) -> bool:
+        """Whether the pruner stops the trial here. Of the audit's share it is noted only, and nobody asks again."""
+        if job.audited or not job.trial.should_prune():
+            return False
+        job.audited = audited(self.study.study_name, job.number, self.audit)
+        if job.audited:
+            job.trial.set_user_attr("audited", job.step)
+        return not job.audited
 
     def _complete(self, job: Job) -> None:
         if job.step == 0:
