@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from optuna.study import Study
 from optuna.trial import TrialState
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from search import correct
+from search import correct, dashboard
 from search.engine.driver import Job
 
 
@@ -38,6 +39,19 @@ class TensorBoard:
     def on_end(self, job: Job, state: TrialState, reason: str) -> None:
         if job.number in self._writers:
             self._writers.pop(job.number).close()
+
+
+class Notes:
+    """Gives each trial its note in optuna-dashboard when it ends: its config, and the reason if it failed."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    def on_epoch(self, job: Job) -> None:
+        """Nothing: the note is written once."""
+
+    def on_end(self, job: Job, state: TrialState, reason: str) -> None:
+        dashboard.note_trial(self._study, job.trial._trial_id, state, job.settings, reason, job.step)
 
 
 class Correctness:

@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.progress import Progress as Bar
 
-from search import queue
+from search import dashboard, queue
 from search import study as studies
 from search.engine import nursery
 from search.engine.driver import Driver, Engine, EngineFailed, Listener, OutOfTime
@@ -28,7 +28,7 @@ from search.engine.scratch import handled
 from search.engine.worker import Workplace
 from search.errors import NothingCompleted, SearchError
 from search.files import file_name
-from search.monitor import Correctness, TensorBoard
+from search.monitor import Correctness, Notes, TensorBoard
 from search.progress import Progress
 from search.pruner import may_stop
 from search.space import SearchSpace
@@ -86,7 +86,7 @@ def run_search(options: Options) -> int:
                 _fill_queue(study, space, points, console)
                 progress = Progress(console, name)
                 board = TensorBoard(Path("runs") / file_name(name) / "tensorboard")
-                listeners: list[Listener] = [progress, board, Correctness(name)]
+                listeners: list[Listener] = [progress, board, Correctness(name), Notes(study)]
                 _note_audit(study, space, options, console)
                 wanted_trials = options.trials or space.trials
                 driver = Driver(study, space, wanted_trials, deadline, listeners, signalled, options.audit)
@@ -228,6 +228,7 @@ def _finish(study: Study, options: Options) -> None:
     from search.report import page  # late: pandas takes a second to import
 
     path, ranking = page.write_with_table(study, options.reports)
+    dashboard.publish(study, path)
     if not studies.ranked(study):
         raise NothingCompleted(f"no trial completed; {path} has the reasons")
     best = write_best(study, options.reports)
@@ -236,7 +237,7 @@ def _finish(study: Study, options: Options) -> None:
     print(f"report       {path}\nbest config  {best}")
     if not own:
         print(f"train it     search train {best}")
-    print(f"watch it     optuna-dashboard {studies.redact(options.storage)}")
+    print(f"watch it     optuna-dashboard {studies.redact(options.storage)} --artifact-dir {dashboard.ARTIFACTS}")
 
 
 @contextmanager
