@@ -85,7 +85,7 @@ def run_search(options: Options) -> int:
                 studies.requeue(study)
                 _fill_queue(study, space, points, console)
                 progress = Progress(console, name)
-                board = TensorBoard(Path("runs") / file_name(name) / "tensorboard")
+                board = TensorBoard(Path("runs") / file_name(name) / "tensorboard", space.metric)
                 listeners: list[Listener] = [progress, board, Correctness(name), Notes(study)]
                 _note_audit(study, space, options, console)
                 wanted_trials = options.trials or space.trials
@@ -93,7 +93,7 @@ def run_search(options: Options) -> int:
                 progress.attach(driver)
                 status = _drive(driver, progress, engine, options, console, signalled)
         if status == 0:
-            _finish(study, options)
+            _finish(study, options, board)
         return status
 
 
@@ -222,13 +222,14 @@ def _wait(work: Callable[[Callable[..., None]], Any], console: Console, verb: st
         return work(advance)
 
 
-def _finish(study: Study, options: Options) -> None:
+def _finish(study: Study, options: Options, board: TensorBoard) -> None:
     """Write report and best config; print the table."""
     from search.export import write_best
     from search.report import page  # late: pandas takes a second to import
 
     path, ranking = page.write_with_table(study, options.reports)
     dashboard.publish(study, path)
+    board.show(dashboard.pictures(study.study_name, path))
     if not studies.ranked(study):
         raise NothingCompleted(f"no trial completed; {path} has the reasons")
     best = write_best(study, options.reports)

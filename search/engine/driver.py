@@ -41,6 +41,8 @@ class Job:
     epoch: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     notes: list[str] = field(default_factory=list)
+    rates: dict[str, float] = field(default_factory=dict)
+    """Learning rate of each layer group in this epoch, if there are several."""
     right: bytes | None = None
     """After the last epoch: 1 for each validation image named right, else 0. Of a train() of the user's own, None."""
     audited: bool = False
@@ -70,7 +72,7 @@ class Driver:
     """Asks the study for trials, writes their epochs to it, and decides who goes on.
 
     Only the process of the driver writes to the storage. What a worker sends is one of ``{"epoch": {...}, "last":
-    bool}``, with ``"notes"`` for the user and ``"right"``, ``{"end": True}``, ``{"error": reason}`` and
+    bool}``, with ``"notes"`` for the user, ``"rates"`` and ``"right"``, ``{"end": True}``, ``{"error": reason}`` and
     ``{"lost": True}``, when its training process died.
     """
 
@@ -160,7 +162,7 @@ class Driver:
             return False
         if "ran_on" in message and job.step == 1:
             job.trial.set_user_attr("ran_on", message["ran_on"])
-        job.notes = message.get("notes", [])
+        job.notes, job.rates = message.get("notes", []), message.get("rates", {})
         if job.notes:
             job.trial.set_user_attr("notes", job.notes)
         job.right = message.get("right")
