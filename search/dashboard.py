@@ -92,7 +92,7 @@ def _write(study: Study, prefix: str, text: str, version: int) -> None:
     storage, chunk = study._storage, 0
     for chunk, start in enumerate(range(0, len(text), _CHUNK)):
         storage.set_study_system_attr(study._study_id, f"{prefix}note_str:{chunk}", text[start : start + _CHUNK])
-    while _attribute(study, f"{prefix}note_str:{(chunk := chunk + 1)}"):  # of a longer note before
+    while version > 1 and _attribute(study, f"{prefix}note_str:{(chunk := chunk + 1)}"):  # of a longer note before
         storage.set_study_system_attr(study._study_id, f"{prefix}note_str:{chunk}", "")
     storage.set_study_system_attr(study._study_id, f"{prefix}note_ver", version)
 

@@ -33,15 +33,19 @@ def audited(direction: Any, kept: list[float], stopped: list[float]) -> str:
     study = optuna.create_study(study_name="made", direction=direction)
     study.set_user_attr("metric", "score")
     study.add_trials([create_trial(value=value) for value in kept])
-    study.add_trials([create_trial(value=value, user_attrs={"audited": 2}) for value in stopped])
+    curve = dict.fromkeys(range(1, 6), 0.5)
+    study.add_trials(
+        [create_trial(value=value, intermediate_values=curve, user_attrs={"audited": 2}) for value in stopped]
+    )
     return pruning.audit(study, ranked(study))
 
 
 def test_how_often_the_pruner_was_wrong() -> None:
     assert audited("maximize", [0.5, 0.9, 0.8], [0.6, 0.95, 0.9, 0.1]) == (
-        "Audit of the pruner: of 4 trials that it would have stopped and that ran to their end, 2 reached the best "
-        "trial that it let finish (score 0.9): it was wrong in 50% (95% interval 15% to 85%). The best of them, trial "
-        "4, would have been stopped at epoch 2 and has 0.95; the best that it let finish, trial 1, has 0.9."
+        "Audit of the pruner: of 4 trials that it would have stopped and that ran to their end, 12 epochs more, 2 "
+        "reached the best trial that it let finish (score 0.9): it was wrong in 50% (95% interval 15% to 85%). The best "
+        "of them, trial 4, would have been stopped at epoch 2 and has 0.95; the best that it let finish, trial 1, has "
+        "0.9."
     )
     text = audited("minimize", [i / 100 for i in range(20)], [0.015, 0.005, 0.5])
     assert "1 reached the best 2 of 20 that it let finish (score 0.01): it was wrong in 33%" in text

@@ -48,10 +48,11 @@ def audit(study: Study, done: list[FrozenTrial]) -> str:
     low, high = wilson(wrong, len(audited))
     metric, best = metric_of(study), audited[0]
     place = "trial that it let finish" if len(leaders) == 1 else f"{len(leaders)} of {len(kept)} that it let finish"
+    more = sum(len(trial.intermediate_values) - trial.user_attrs["audited"] for trial in audited)
     return (
-        f"Audit of the pruner: of {len(audited)} trials that it would have stopped and that ran to their end, {wrong} "
-        f"reached the best {place} ({metric} {number(level)}): it was wrong in {wrong / len(audited):.0%} "
-        f"(95% interval {low:.0%} to {high:.0%}). The best of them, trial {best.number}, would have been stopped at "
-        f"epoch {best.user_attrs['audited']} and has {number(value_of(best))}; the best that it let finish, trial "
-        f"{kept[0].number}, has {number(value_of(kept[0]))}."
+        f"Audit of the pruner: of {len(audited)} trials that it would have stopped and that ran to their end, {more} "
+        f"epochs more, {wrong} reached the best {place} ({metric} {number(level)}): it was wrong in "
+        f"{wrong / len(audited):.0%} (95% interval {low:.0%} to {high:.0%}). The best of them, trial {best.number}, "
+        f"would have been stopped at epoch {best.user_attrs['audited']} and has {number(value_of(best))}; the best that "
+        f"it let finish, trial {kept[0].number}, has {number(value_of(kept[0]))}."
     )
