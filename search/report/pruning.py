@@ -53,6 +53,6 @@ def audit(study: Study, done: list[FrozenTrial]) -> str:
         f"Audit of the pruner: of {len(audited)} trials that it would have stopped and that ran to their end, {more} "
         f"epochs more, {wrong} reached the best {place} ({metric} {number(level)}): it was wrong in "
         f"{wrong / len(audited):.0%} (95% interval {low:.0%} to {high:.0%}). The best of them, trial {best.number}, "
-        f"would have been stopped at epoch {best.user_attrs['audited']} and has {number(value_of(best))}; the best that "
-        f"it let finish, trial {kept[0].number}, has {number(value_of(kept[0]))}."
+        f"would have been stopped at epoch {best.user_attrs['audited']} and has {number(value_of(best))}; the best "
+        f"that it let finish, trial {kept[0].number}, has {number(value_of(kept[0]))}."
     )
