@@ -44,8 +44,8 @@ def test_how_often_the_pruner_was_wrong() -> None:
     assert audited("maximize", [0.5, 0.9, 0.8], [0.6, 0.95, 0.9, 0.1]) == (
         "Audit of the pruner: of 4 trials that it would have stopped and that ran to their end, 12 epochs more, 2 "
         "reached the best trial that it let finish (score 0.9): it was wrong in 50% (95% interval 15% to 85%). The "
-        "best of them, trial 4, would have been stopped at epoch 2 and has 0.95; the best that it let finish, trial 1, has "
-        "0.9."
+        "best of them, trial 4, would have been stopped at epoch 2 and has 0.95; the best that it let finish, trial 1, "
+        "has 0.9."
     )
     text = audited("minimize", [i / 100 for i in range(20)], [0.015, 0.005, 0.5])
     assert "1 reached the best 2 of 20 that it let finish (score 0.01): it was wrong in 33%" in text
