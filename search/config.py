@@ -106,11 +106,17 @@ class Epoch(BaseModel):
 
     epoch: int = Field(description="counted from 1")
     train_loss: float = Field(description="mean loss of the epoch's training images as trained on, in nats")
+    train_acc: float = Field(
+        description="top-1 accuracy on the epoch's training images as trained on, before each step, a fraction"
+    )
     last_step_loss: float = Field(description="mean loss of the epoch's last batch as trained on, in nats")
     val_loss: float = Field(description="mean cross-entropy of the validation split, in nats")
     val_acc: float = Field(description="top-1 accuracy on the validation split, a fraction")
     lr: float = Field(description="learning rate of the top layer group that trains, at the epoch's first step")
     seconds: float = Field(description="wall seconds of training and validation")
+    rates: dict[str, float] = Field(
+        {}, exclude=True, repr=False, description="learning rate of each layer group that trains, if there are several"
+    )
     right: bytes | None = Field(
         None, exclude=True, repr=False, description="of the last epoch: 1 for each validation image named right, else 0"
     )

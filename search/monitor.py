@@ -3,41 +3,100 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from optuna.study import Study
 from optuna.trial import TrialState
+from PIL import Image
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import metadata
+from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from search import correct
+from search import correct, dashboard
 from search.engine.driver import Job
 
 
 class TensorBoard:
-    """Writes each epoch's numbers under `folder`/trial-<number>, as the trials run.
+    """Writes each epoch's numbers under `folder`/trial-<number>, as the trials run, and each trial as a row of HPARAMS.
 
-    With TensorBoard's own file writer: torch's SummaryWriter imports torch, which the driver may have no use for.
+    With TensorBoard's own file writer: torch's SummaryWriter imports torch, which the driver may have no use for. No
+    experiment is declared for HPARAMS: of several studies in one folder TensorBoard would show the first one's only.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, metric: str) -> None:
+        self._folder, self._metric = folder, metric
         self._writers: dict[int, EventFileWriter] = {}
 
     def on_epoch(self, job: Job) -> None:
         if job.number not in self._writers:
-            self._writers[job.number] = EventFileWriter(str(self._folder / f"trial-{job.number:04d}"), flush_secs=5)
-        values = [
-            Summary.Value(tag=name, simple_value=value)
-            for name, value in job.epoch.items()
-            if name != "epoch" and isinstance(value, (int, float))
-        ]
-        event = Event(wall_time=time.time(), step=job.step, summary=Summary(value=values))
-        self._writers[job.number].add_event(event)
+            place = str(self._folder / f"trial-{job.number:04d}")
+            self._writers[job.number] = EventFileWriter(place, flush_secs=5)
+            searched = job.trial.params or job.settings
+            self._add(job, hparams_pb({name: _plain(value) for name, value in searched.items()}, trial_id=place))
+        measured = {name: value for name, value in job.epoch.items() if name != "epoch"}
+        self._add(job, _scalars(measured | {f"lr/{layer}": rate for layer, rate in job.rates.items()}))
 
     def on_end(self, job: Job, state: TrialState, reason: str) -> None:
-        if job.number in self._writers:
-            self._writers.pop(job.number).close()
+        if job.number not in self._writers:
+            return
+        if state == TrialState.COMPLETE:
+            self._add(job, _scalars({f"final/{self._metric}": job.epoch[self._metric]}))
+        status = STATUS_FAILURE if state == TrialState.FAIL else STATUS_SUCCESS
+        data = HParamsPluginData(session_end_info=SessionEndInfo(status=status, end_time_secs=time.time()))
+        end = Summary.Value(
+            tag=metadata.SESSION_END_INFO_TAG,
+            metadata=metadata.create_summary_metadata(data),
+            tensor=metadata.NULL_TENSOR,
+        )
+        self._add(job, Summary(value=[end]))
+        self._writers.pop(job.number).close()
+
+    def _add(self, job: Job, summary: Summary) -> None:
+        self._writers[job.number].add_event(Event(wall_time=time.time(), step=job.step, summary=summary))
+
+    def show(self, pictures: Sequence[Path]) -> None:
+        """Write PNG files as the images of the run `report`, in place of those of an earlier report."""
+        place = self._folder / "report"
+        for old in place.glob("events.*"):
+            old.unlink()
+        if not pictures:
+            return
+        writer = EventFileWriter(str(place))
+        for file in pictures:
+            with Image.open(file) as picture:
+                width, height = picture.size
+            image = Summary.Image(width=width, height=height, encoded_image_string=file.read_bytes())
+            summary = Summary(value=[Summary.Value(tag=file.stem, image=image)])
+            writer.add_event(Event(wall_time=time.time(), step=0, summary=summary))
+        writer.close()
+
+
+def _scalars(values: Mapping[str, Any]) -> Summary:
+    numbers = {name: value for name, value in values.items() if isinstance(value, (int, float))}
+    return Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in numbers.items()])
+
+
+def _plain(value: Any) -> bool | float | str:
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
+
+
+class Notes:
+    """Gives each trial its note in optuna-dashboard when it ends: its config, and the reason if it failed."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    def on_epoch(self, job: Job) -> None:
+        """Nothing: the note is written once."""
+
+    def on_end(self, job: Job, state: TrialState, reason: str) -> None:
+        dashboard.note_trial(self._study, job.trial._trial_id, state, job.settings, reason, job.step)
 
 
 class Correctness:

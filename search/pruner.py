@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
-from optuna.pruners import BasePruner
+from optuna.pruners import BasePruner, NopPruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -14,7 +15,8 @@ class ASHA(BasePruner):
 
     At each rung, epochs `min_resource * reduction_factor**k`, a trial goes on if its value is among the best
     ``max(1, n // reduction_factor)`` of the n trials that have reported there, itself included. FAIL trials do not
-    count; NaN is pruned at once. Optuna's own SuccessiveHalvingPruner writes rungs into the storage and
+    count, nor do the epochs that a trial of the audit runs after it would have been stopped, so that the audit changes
+    no other trial's fate; NaN is pruned at once. Optuna's own SuccessiveHalvingPruner writes rungs into the storage and
     decides by them, so that a crash or a retry changes later decisions; this one keeps no state.
 
     The engine does not ask at a trial's last epoch: a trial that reached it is COMPLETE.
@@ -59,8 +61,25 @@ class ASHA(BasePruner):
             for other in others
             if other.number != trial.number
             and other.state != TrialState.FAIL
+            and step <= other.user_attrs.get("audited", step)
             and not math.isnan(other.intermediate_values.get(step, math.nan))
         ]
         reported = sorted([*reported, sign * value], reverse=True)
         places = max(1, len(reported) // self.reduction_factor)
         return sign * value < reported[places - 1]
+
+
+def audited(study: str, number: int, share: float) -> bool:
+    """Whether the trial `number` is one of the random `share` that runs to its end where the pruner would stop it.
+
+    Drawn from the names alone, so that a resumed run draws the same and no result decides.
+    """
+    drawn = hashlib.sha256(f"{study}:{number}".encode()).digest()[:8]
+    return int.from_bytes(drawn) < share * 2**64
+
+
+def may_stop(pruner: BasePruner, epochs: int | None) -> bool:
+    """Whether `pruner` can stop a trial of so many epochs; None: of a number that is not known beforehand."""
+    if isinstance(pruner, ASHA) and epochs is not None:
+        return pruner.min_resource < epochs
+    return not isinstance(pruner, NopPruner)

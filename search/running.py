@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.progress import Progress as Bar
 
-from search import queue
+from search import dashboard, queue
 from search import study as studies
 from search.engine import nursery
 from search.engine.driver import Driver, Engine, EngineFailed, Hopeless, Listener, OutOfTime
@@ -28,8 +28,9 @@ from search.engine.scratch import handled
 from search.engine.worker import Workplace
 from search.errors import NothingCompleted, SearchError
 from search.files import file_name
-from search.monitor import Correctness, TensorBoard
+from search.monitor import Correctness, Notes, TensorBoard
 from search.progress import Progress
+from search.pruner import may_stop
 from search.space import SearchSpace
 from search.spacefile import SpaceFile, load_space
 
@@ -65,6 +66,7 @@ class Options:
     verbose: bool
     again: str
     cache_size: int
+    audit: float
 
 
 def run_search(options: Options) -> int:
@@ -85,14 +87,15 @@ def run_search(options: Options) -> int:
                 studies.requeue(study)
                 _fill_queue(study, space, points, console)
                 progress = Progress(console, name)
-                board = TensorBoard(Path("runs") / file_name(name) / "tensorboard")
-                listeners: list[Listener] = [progress, board, Correctness(name)]
-                trials = options.trials or space.trials
-                driver = Driver(study, space, trials, deadline, listeners, signalled, options.max_failures)
+                board = TensorBoard(Path("runs") / file_name(name) / "tensorboard", space.metric)
+                listeners: list[Listener] = [progress, board, Correctness(name), Notes(study)]
+                _note_audit(study, space, options, console)
+                trials, limits = options.trials or space.trials, (options.max_failures, options.audit)
+                driver = Driver(study, space, trials, deadline, listeners, signalled, *limits)
                 progress.attach(driver)
                 status = _drive(driver, progress, engine, options, console, signalled)
         if status == 0:
-            _finish(study, options)
+            _finish(study, options, board)
         return status
 
 
@@ -105,6 +108,17 @@ def _fill_queue(study: Study, space: SpaceFile, points: queue.Points | None, con
     if points is not None:  # before the hand-tuned rows, whose results are known
         console.print(queue.queue_points(study, points), highlight=False, markup=False, soft_wrap=True)
     queue.queue_baselines(study, space)
+
+
+def _note_audit(study: Study, space: SpaceFile, options: Options, console: Console) -> None:
+    """Say so where nothing will be pruned, and so nothing audited."""
+    epochs = space.space.settings.get("epochs") if isinstance(space.space, SearchSpace) else None
+    if options.audit and not may_stop(study.pruner, epochs if isinstance(epochs, int) else None):
+        console.print(
+            f"--audit {options.audit:g}: the study's pruner never stops a trial, so there is nothing to audit",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _drive(
@@ -212,12 +226,14 @@ def _wait(work: Callable[[Callable[..., None]], Any], console: Console, verb: st
         return work(advance)
 
 
-def _finish(study: Study, options: Options) -> None:
+def _finish(study: Study, options: Options, board: TensorBoard) -> None:
     """Write report and best config; print the table."""
     from search.export import write_best
     from search.report import page  # late: pandas takes a second to import
 
     path, ranking = page.write_with_table(study, options.reports)
+    dashboard.publish(study, path)
+    board.show(dashboard.pictures(study.study_name, path))
     if not studies.ranked(study):
         raise NothingCompleted(f"no trial completed; {path} has the reasons")
     best = write_best(study, options.reports)
@@ -226,7 +242,7 @@ def _finish(study: Study, options: Options) -> None:
     print(f"report       {path}\nbest config  {best}")
     if not own:
         print(f"train it     search train {best}")
-    print(f"watch it     optuna-dashboard {studies.redact(options.storage)}")
+    print(f"watch it     optuna-dashboard {studies.redact(options.storage)} --artifact-dir {dashboard.ARTIFACTS}")
 
 
 @contextmanager

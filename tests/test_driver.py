@@ -287,3 +287,33 @@ def test_failures_in_a_row_stop_the_run_and_diverged_trials_do_not_count() -> No
         driver.receive(ask(driver), message)
     with pytest.raises(Hopeless, match=r"3 trials in a row failed .*: user_code: f"):
         driver.receive(ask(driver), {"error": "user_code: f"})
+
+
+def test_a_trial_of_the_audit_runs_to_its_end_and_says_where_it_would_have_ended() -> None:
+    driver, _ = drive()
+    driver.audit = 1.0
+    good, poor = ask(driver), ask(driver)
+    driver.receive(good, epoch(0.9))
+    assert driver.receive(poor, epoch(0.1))
+    assert stored(driver.study, 1).user_attrs["audited"] == 1
+    driver.receive(good, epoch(0.9))
+    assert driver.receive(poor, epoch(0.2))  # a rung, too
+    assert not driver.receive(poor, epoch(0.3, last=True))
+    done = stored(driver.study, 1)
+    assert (done.state, done.value, done.user_attrs["audited"]) == (TrialState.COMPLETE, 0.3, 1)
+
+
+def test_a_resumed_trial_of_the_audit_is_not_stopped() -> None:
+    driver, _ = drive()
+    driver.audit = 1.0
+    good, poor = ask(driver), ask(driver)
+    driver.receive(good, epoch(0.9))
+    assert driver.receive(poor, epoch(0.1))
+
+    driver, _ = drive()  # without --audit
+    good, poor = ask(driver), ask(driver)
+    for score in (0.9, 0.9):
+        driver.receive(good, epoch(score))
+    assert driver.receive(poor, epoch(0.1))
+    assert driver.receive(poor, epoch(0.2))
+    assert stored(driver.study, 1).user_attrs["audited"] == 1

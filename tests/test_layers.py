@@ -13,7 +13,7 @@ SEARCH = Path(__file__).resolve().parent.parent / "search"
 
 LAYERS = [
     {"errors", "files"},
-    {"config", "correct", "notes"},
+    {"config", "correct", "dashboard", "notes"},
     {"space", "pruner", "baselines", "models", "data"},
     {"spacefile", "train"},
     {"study", "engine"},

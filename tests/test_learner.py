@@ -49,13 +49,18 @@ def test_the_defaults_are_plain_sgd_with_step_decay_to_the_bit() -> None:
     order = torch.Generator().manual_seed(0)
     for epoch in epochs:
         assert epoch.lr == optimizer.param_groups[0]["lr"]
+        assert epoch.rates == {}
+        named = 0
         for index in torch.randperm(len(data), generator=order).split(32):
             x, y = data.batch(index, torch.contiguous_format)
-            loss = F.cross_entropy(mine(x), y)
+            logits = mine(x)
+            named += int((logits.argmax(1) == y).sum())
+            loss = F.cross_entropy(logits, y)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
         assert epoch.last_step_loss == loss.item()
+        assert epoch.train_acc == named / len(data)
         schedule.step()
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), mine.parameters(), strict=True))
 
@@ -71,6 +76,25 @@ def test_gradual_unfreezing_epoch_by_epoch() -> None:
             made.step(index)
         for name, parameter in made.model.named_parameters():
             assert torch.equal(parameter, before[name]) == (name[0] not in names), (number, name)
+
+
+@pytest.mark.parametrize("decays", [True, False])
+def test_each_layer_group_that_trains_has_its_rate(decays: bool) -> None:
+    made = config(
+        epochs=3, layer_decay=2.0, gradual_unfreeze=True, step_size=2, weight_decay=0.1, decay_norms_and_biases=decays
+    )
+    first, second, third = run(made)[0]
+    assert first.rates == {"2": 0.05}
+    assert second.rates == {"1.0": 0.025, "2": 0.05}
+    assert third.rates == pytest.approx({"0.0": 0.00125, "1.0": 0.0025, "2": 0.005})
+    assert "rates" not in first.model_dump()  # the storage has no use for them
+
+
+@pytest.mark.parametrize("mix", [{"mixup": 0.4}, {"cutmix": 0.4}])
+def test_the_training_accuracy_of_mixed_images_counts_the_larger_part(mix: dict[str, float]) -> None:
+    epochs, _ = run(config(epochs=6, **mix))
+    assert epochs[0].train_acc < epochs[-1].train_acc
+    assert 0.5 < epochs[-1].train_acc <= 1
 
 
 def test_gradual_unfreezing_keeps_frozen_what_is_and_the_statistics_of_what_waits(

@@ -15,6 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search import ASHA
+from search.pruner import audited, may_stop
 
 Direction = Literal["minimize", "maximize"]
 Curve = dict[int, float]
@@ -161,3 +162,31 @@ def test_it_works_where_users_of_optuna_would_put_it() -> None:
 def test_impossible_settings(first: int, eta: int) -> None:
     with pytest.raises(ValueError, match=r"min_resource=0|reduction_factor=1"):
         ASHA(first, eta)
+
+
+def test_what_ran_on_for_the_audit_is_no_rival_after_its_end() -> None:
+    """The trial with 0.5 would be second of three at epoch 2, where one goes on, whether or not others were audited."""
+    beyond = trial({1: 0.1, 2: 0.1})
+    beyond.user_attrs["audited"] = 1
+    rivals = [trial({1: 0.9, 2: 0.9}), trial({1: 0.6, 2: 0.5}), trial({1: 0.5, 2: 0.4})]
+    without = pruned(study_of(rivals), ASHA(2, 2))
+    assert without == [False, True, True]
+    assert pruned(study_of([*rivals, beyond]), ASHA(2, 2))[:3] == without
+    beyond.user_attrs["audited"] = 2
+    assert pruned(study_of([*rivals, beyond]), ASHA(2, 2))[:3] == [False, False, True]
+
+
+def test_the_audit_draws_its_share_the_same_way_every_time() -> None:
+    drawn = [audited("study", number, 0.05) for number in range(10_000)]
+    assert 400 < sum(drawn) < 600
+    assert drawn == [audited("study", number, 0.05) for number in range(10_000)]
+    assert drawn != [audited("another", number, 0.05) for number in range(10_000)]
+    assert [any(audited("study", n, 0) for n in range(99)), all(audited("study", n, 1) for n in range(99))] == [0, 1]
+
+
+def test_a_pruner_that_never_stops_a_trial_is_known() -> None:
+    assert may_stop(ASHA(4), 5)
+    assert may_stop(ASHA(4), None)
+    assert may_stop(optuna.pruners.MedianPruner(), 2)
+    assert not may_stop(ASHA(4), 4)
+    assert not may_stop(optuna.pruners.NopPruner(), None)

@@ -254,3 +254,32 @@ def test_wrong_words_are_one_line_and_create_nothing(cli: Any, write: Write, wor
     assert message in err
     assert err.count("\n") == 1
     assert [path.name for path in Path().iterdir() if path.name != "__pycache__"] == ["space.py"]
+
+
+AUDITED = """
+from search import ASHA
+pruner = ASHA(1, 2)
+trials = 6
+def train(config):
+    for epoch in range(3):
+        yield {"score": config["x"]}
+"""
+
+
+def test_an_audit_lets_those_to_be_pruned_finish_and_the_report_judges_the_pruner(cli: Any, write: Write) -> None:
+    write("space.py", HEAD + AUDITED)
+    status, out, err = cli(*RUN, "--audit", 1)
+    assert (status, err) == (0, "")
+    assert "pruned" not in out.partition("| Rank")[0]
+    audited = [trial for trial in trials() if "audited" in trial.user_attrs]
+    assert audited
+    assert all(len(trial.intermediate_values) == 3 for trial in audited)
+    assert f"Audit of the pruner: of {len(audited)} trials" in Path("reports/space.md").read_text()
+
+
+def test_an_audit_of_a_pruner_that_never_fires_is_said_to_be_none(cli: Any, write: Write) -> None:
+    write("space.py", HEAD + PLAIN)
+    status, out, _ = cli(*RUN, "--audit", 0.5)
+    assert status == 0
+    assert "--audit 0.5: the study's pruner never stops a trial, so there is nothing to audit\n" in out
+    assert cli(*RUN, "--audit", 2).status == 2

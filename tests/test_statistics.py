@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from search.report.statistics import difference, holm, mcnemar, wilson
+from search.report.statistics import difference, holm, mcnemar, paired_difference, wilson
 
 SHARES = st.integers(1, 5000).flatmap(lambda count: st.tuples(st.integers(0, count), st.just(count)))
 
@@ -32,6 +32,25 @@ def test_the_difference_is_newcombes() -> None:
     """His own examples: Table II of the paper, contrasts a and c, to its four digits."""
     assert difference(56, 70, 48, 80) == pytest.approx((0.0524, 0.3339), abs=5e-5)
     assert difference(9, 10, 3, 10) == pytest.approx((0.1705, 0.8090), abs=5e-5)
+
+
+def test_the_paired_difference_holds_the_truth_in_95_of_100() -> None:
+    shares = np.array([0.8, 0.07, 0.05, 0.08])  # both right, A alone, B alone, neither
+    tables = np.random.default_rng(0).multinomial(500, shares, size=1000).tolist()
+    found = [paired_difference(both, only_a, only_b, 500) for both, only_a, only_b, _ in tables]
+    assert 930 <= sum(low <= 0.02 <= high for low, high in found) <= 970
+    apart = [difference(both + only_a, 500, both + only_b, 500) for both, only_a, only_b, _ in tables]
+    wider = [high - low < b - a for (low, high), (a, b) in zip(found, apart, strict=True)]
+    assert all(wider)  # what it is for
+
+
+def test_the_paired_difference_at_its_ends() -> None:
+    assert paired_difference(25, 25, 25, 100) == pytest.approx(difference(50, 100, 50, 100))  # no correlation
+    for both in (0, 10):  # no product to divide by
+        low, high = paired_difference(both, 0, 0, 10)
+        assert -0.3 < low == -high < 0
+    low, high = paired_difference(0, 10, 0, 10)
+    assert 0.6 < low < high == 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), min_size=1, max_size=20))

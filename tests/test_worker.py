@@ -119,7 +119,7 @@ CONFIG: dict[str, Any] = dict(
 def test_the_built_in_trainer(tmp_path: Path) -> None:
     worker = Worker(Workplace(str(tmp_path), "cpu", 1))
     first, second = drawn(worker, CONFIG)
-    assert set(first) == {"epoch", "last", "ran_on", "notes"}
+    assert set(first) == {"epoch", "last", "ran_on", "notes", "rates"}
     assert first["notes"] == []
     assert (first["epoch"]["epoch"], second["epoch"]["epoch"]) == (1, 2)
     assert (first["last"], second["last"]) == (False, True)

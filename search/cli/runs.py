@@ -65,6 +65,10 @@ def run(
         Literal["tune", "inline"],
         typer.Option(help="tune: Ray Tune, trials side by side; inline: one by one in this process."),
     ] = "tune",
+    audit: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of the trials to be pruned that run to their end, to judge the pruner."),
+    ] = 0.0,
     storage: Storage = DEFAULT_STORAGE,
     data_root: DataRoot = Path("data"),
     reports: Reports = Path("reports"),
@@ -92,6 +96,7 @@ def run(
         verbose,
         same_command(),
         bytes(cache_size),
+        audit,
     )
     raise typer.Exit(run_search(options))
 

@@ -19,6 +19,7 @@ def report(
     csv: Csv = False,
 ) -> None:
     """Write a study's report, reports/STUDY.md, and print its table; or print it as data, and write nothing."""
+    from search.dashboard import publish
     from search.report import data, page
     from search.study import load_study, storage_errors
 
@@ -29,6 +30,7 @@ def report(
             typer.echo(data.to_csv(content["rows"]) if csv else data.to_json(content), nl=not csv)
             return
         path, ranking = page.write_with_table(loaded, reports)
+        publish(loaded, path)
         typer.echo(ranking)
         typer.echo(f"\nwrote {path}")
 

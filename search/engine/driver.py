@@ -18,6 +18,7 @@ from search.config import make_config
 from search.engine.failures import kind
 from search.engine.failures import reason as why
 from search.errors import SearchError
+from search.pruner import audited
 from search.spacefile import SpaceFile
 
 MAX_ATTEMPTS = 3
@@ -48,8 +49,12 @@ class Job:
     epoch: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     notes: list[str] = field(default_factory=list)
+    rates: dict[str, float] = field(default_factory=dict)
+    """Learning rate of each layer group in this epoch, if there are several."""
     right: bytes | None = None
     """After the last epoch: 1 for each validation image named right, else 0. Of a train() of the user's own, None."""
+    audited: bool = False
+    """The pruner would have stopped it; it runs to its end, to see whether that would have been wrong."""
 
     @property
     def number(self) -> int:
@@ -75,7 +80,7 @@ class Driver:
     """Asks the study for trials, writes their epochs to it, and decides who goes on.
 
     Only the process of the driver writes to the storage. What a worker sends is one of ``{"epoch": {...}, "last":
-    bool}``, with ``"notes"`` for the user and ``"right"``, ``{"end": True}``, ``{"error": reason}``,
+    bool}``, with ``"notes"`` for the user, ``"rates"`` and ``"right"``, ``{"end": True}``, ``{"error": reason}``,
     ``{"lost": True}``, when its training process died, and ``{"silent": seconds}``, when it was given up.
     """
 
@@ -88,10 +93,12 @@ class Driver:
         listeners: Sequence[Listener] = (),
         signalled: Sequence[int] = (),
         max_failures: int = 0,
+        audit: float = 0.0,
     ) -> None:
         """`deadline`: of time.monotonic(). `signalled`: not empty once the run shall stop.
 
         `max_failures`: raise Hopeless when so many trials in a row failed of anything but diverging; 0: never.
+        `audit`: the share of the trials that the pruner would stop, and that run to their end instead.
         """
         self.study = study
         self.space = space
@@ -100,6 +107,7 @@ class Driver:
         self.listeners = listeners
         self.signalled = signalled
         self.max_failures = max_failures
+        self.audit = audit
         self._failed_in_row = 0
         self._loner: int | None = None
         """A trial that ran out of memory beside others, and is tried again without them."""
@@ -124,6 +132,7 @@ class Driver:
         while self._wants_more() and not (self._loner is not None and self.live):
             trial = self.study.ask()  # the loner, if there is one: a queue gives the lowest number first
             job = Job(trial, {}, copy.deepcopy(trial._cached_frozen_trial))  # as it stood before this attempt
+            job.audited = "audited" in job.known.user_attrs
             self.live[job.number] = job
             try:
                 job.settings = self.space.suggest(trial)
@@ -173,7 +182,7 @@ class Driver:
             return False
         if "ran_on" in message and job.step == 1:
             job.trial.set_user_attr("ran_on", message["ran_on"])
-        job.notes = message.get("notes", [])
+        job.notes, job.rates = message.get("notes", []), message.get("rates", {})
         if job.notes:
             job.trial.set_user_attr("notes", job.notes)
         job.right = message.get("right")
@@ -189,10 +198,19 @@ class Driver:
             self._complete(job)
             return False
         # The last of the replayed is decided again: the crash may have come between its report and its decision.
-        if job.step >= max(job.known.intermediate_values, default=0) and job.trial.should_prune():
+        if job.step >= max(job.known.intermediate_values, default=0) and self._stopped(job):
             self._end(job, TrialState.PRUNED)
             return False
         return True
+
+    def _stopped(self, job: Job) -> bool:
+        """Whether the pruner stops the trial here. Of the audit's share it is noted only, and nobody asks again."""
+        if job.audited or not job.trial.should_prune():
+            return False
+        job.audited = audited(self.study.study_name, job.number, self.audit)
+        if job.audited:
+            job.trial.set_user_attr("audited", job.step)
+        return not job.audited
 
     def _complete(self, job: Job) -> None:
         if job.step == 0:

@@ -63,7 +63,7 @@ class Worker:
         ran_on = settle(config.precision, place.device, place.threads).describe()
         notes: list[str] = []
         for epoch in train(config, Path(place.data_root), place.device, place.threads, place.cache_size, notes.append):
-            message = {"epoch": epoch.model_dump(), "ran_on": ran_on, "notes": notes.copy()}
+            message = {"epoch": epoch.model_dump(), "ran_on": ran_on, "notes": notes.copy(), "rates": epoch.rates}
             yield message if epoch.right is None else message | {"right": epoch.right}
             notes.clear()
 

@@ -47,27 +47,34 @@ def find(study: Study) -> Ties:
     if len(study.directions) > 1 or metric_of(study) != "val_acc" or not trials:
         return Ties()
     first = trials[0]
-    bits = _bits(study, first)
+    bits = bits_of(study, first)
     if bits is None:
         return Ties()
-    about = (images_of(first), config_of(first).get("dataset"))
-    alike = [trial for trial in trials[1:] if (images_of(trial), config_of(trial).get("dataset")) == about]
-    found = [(trial.number, rows) for trial in alike if (rows := _bits(study, trial)) is not None]
+    same = [trial for trial in trials[1:] if alike(first, trial)]
+    found = [(trial.number, rows) for trial in same if (rows := bits_of(study, trial)) is not None]
     if not found:
         return Ties(first)
     others = np.stack([rows for _, rows in found])
-    p = holm(mcnemar(_ones(bits & ~others), _ones(others & ~bits)))
+    p = holm(mcnemar(ones(bits & ~others), ones(others & ~bits)))
     return Ties(first, {number: bool(value > 1 - LEVEL) for (number, _), value in zip(found, p, strict=True)})
 
 
-def _bits(study: Study, trial: FrozenTrial) -> NDArray[np.uint8] | None:
+def alike(a: FrozenTrial, b: FrozenTrial) -> bool:
+    """Whether both were measured on the same images, as far as their number and the data set say so."""
+    first, second = ((images_of(trial), config_of(trial).get("dataset")) for trial in (a, b))
+    return first == second
+
+
+def bits_of(study: Study, trial: FrozenTrial) -> NDArray[np.uint8] | None:
+    """Which images the trial named right, as packed bits (ceil(N / 8),); None if that is not in the run folder."""
     count, right = images_of(trial), right_of(trial)
     return None if count is None or right is None else correct.read(study.study_name, trial.number, count, right)
 
 
-def _ones(bits: NDArray[np.uint8]) -> NDArray[np.int64]:
-    ones: NDArray[np.int64] = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
-    return ones
+def ones(bits: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """How many bits are set, along the last axis: (..., B) -> (...)."""
+    count: NDArray[np.int64] = np.bitwise_count(bits).sum(axis=-1, dtype=np.int64)
+    return count
 
 
 def seconds_an_epoch(trial: FrozenTrial) -> float | None:

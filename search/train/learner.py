@@ -74,6 +74,7 @@ class Learner:
         self._augment = make_augment(config.augment, noise)
         mixes = config.mixup or config.cutmix
         self._mix = Mix(config.mixup, config.cutmix, len(self._images.classes), noise) if mixes else None
+        self._right: list[Tensor] = []
         self._set_nets()
 
     def _set_nets(self) -> None:
@@ -117,6 +118,7 @@ class Learner:
         freeze(self.model, frozen)
         self.net.train()
         train_mode(self.model, frozen)
+        self._right.clear()
         return float(self.optimizer.param_groups[-1]["lr"])
 
     def step(self, index: Tensor) -> Tensor:
@@ -126,7 +128,9 @@ class Learner:
         if self._mix is not None:
             x, y = self._mix(x, y)
         with self.place.autocast():
-            loss = F.cross_entropy(self.net(x), y, label_smoothing=config.label_smoothing)
+            logits = self.net(x)
+            loss = F.cross_entropy(logits, y, label_smoothing=config.label_smoothing)
+        self._right.append(logits.argmax(1) == (y if y.ndim == 1 else y.argmax(1)))
         self.optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
         if config.grad_clip is not None:
@@ -138,6 +142,15 @@ class Learner:
         if self._average is not None:
             self._follow(self._average)
         return loss.detach()
+
+    def accuracy(self) -> float:
+        """Share of the images since `begin` named right, each before its step; a mixed one as its larger part."""
+        return torch.cat(self._right).double().mean().item()
+
+    def rates(self) -> dict[str, float]:
+        """The learning rate of each layer group that trains now, bottom first; empty if one rate serves all."""
+        trains = [g for g in self.optimizer.param_groups if any(p.requires_grad for p in g["params"])]
+        return {group["layer"]: float(group["lr"]) for group in trains if group["layer"]}
 
     @torch.no_grad()
     def _follow(self, average: AveragedModel) -> None:

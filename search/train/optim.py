@@ -50,23 +50,24 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
 
 
 def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """What trains, with its learning rate and weight decay; the top layers last.
+    """What trains, with its learning rate, weight decay and, if `layer_decay` sets it apart, name; the top layers last.
 
     The rate is divided by `layer_decay` from each layer group to the one below, counted from the top group that
     trains (Howard and Ruder 2018, arXiv 1801.06146, section 3.2). Biases and norms are the parameters of one dimension.
     """
     trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    layers = [list(trainable.values())]
+    layers = {"": list(trainable.values())}
     if config.layer_decay > 1:
-        layers = [[p for name, p in trainable.items() if within(name, group)] for group in layer_groups(model)]
+        groups = layer_groups(model)
+        layers = {"+".join(group): [p for name, p in trainable.items() if within(name, group)] for group in groups}
     found: list[dict[str, Any]] = []
-    for depth, parameters in zip(reversed(range(len(layers))), layers, strict=True):
-        lr = config.lr / config.layer_decay**depth
+    for depth, (layer, parameters) in zip(reversed(range(len(layers))), layers.items(), strict=True):
+        shared = {"layer": layer, "lr": config.lr / config.layer_decay**depth}
         if config.decay_norms_and_biases:
-            found.append({"params": parameters, "lr": lr})
+            found.append({"params": parameters, **shared})
             continue
-        found.append({"params": [p for p in parameters if p.ndim <= 1], "lr": lr, "weight_decay": 0.0})
-        found.append({"params": [p for p in parameters if p.ndim > 1], "lr": lr})
+        found.append({"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, **shared})
+        found.append({"params": [p for p in parameters if p.ndim > 1], **shared})
     return [group for group in found if group["params"]]
 
 

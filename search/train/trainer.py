@@ -111,7 +111,7 @@ def new_learner(
 def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
     """Train and validate once. Raises Diverged."""
     start = time.perf_counter()
-    lr = learner.begin(number)
+    lr, rates = learner.begin(number), learner.rates()
     count = len(learner.data)
     order = torch.randperm(count, generator=learner.order).to(learner.place.device)  # once: every copy takes a wait
     batches = order.split(learner.config.batch_size)
@@ -128,10 +128,12 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
     return Epoch(
         epoch=number,
         train_loss=train_loss,
+        train_acc=learner.accuracy(),
         last_step_loss=losses[-1].item(),
         val_loss=val_loss,
         val_acc=val_acc,
         lr=lr,
+        rates=rates,
         seconds=time.perf_counter() - start,
         right=right.cpu().numpy().tobytes() if number == learner.config.epochs else None,
     )
