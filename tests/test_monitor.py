@@ -7,11 +7,13 @@ from pathlib import Path
 from optuna.trial import TrialState
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from search import Float, SearchSpace, correct
+from search import Float, SearchSpace, answers, correct
 from search.engine.driver import Driver
 from search.monitor import Correctness, TensorBoard
 from search.spacefile import SpaceFile
 from search.study import open_study
+
+PACKED = b"as the trainer packed it"
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -55,8 +57,12 @@ def test_which_images_were_right_is_kept_at_the_last_epoch() -> None:
     assert second is not None
     driver.receive(first, {"epoch": {"score": 0.5, "seconds": 1.0}, "last": False})
     assert not Path("runs").exists()
-    driver.receive(first, {"epoch": {"score": 0.5, "seconds": 1.0}, "last": True, "right": b"\1\0\1\0"})
+    driver.receive(
+        first, {"epoch": {"score": 0.5, "seconds": 1.0}, "last": True, "right": b"\1\0\1\0", "answers": PACKED}
+    )
     driver.receive(second, {"epoch": {"score": 0.5, "seconds": 1.0}, "last": True})  # a train() of the user's own
     assert [trial.user_attrs.get("val_images") for trial in driver.study.get_trials()] == [4, None]
     assert correct.read("s", 0, 4, 2) is not None
     assert not correct.place("s", 1).exists()
+    assert answers.place("s", 0).read_bytes() == PACKED
+    assert not answers.place("s", 1).exists()

@@ -42,6 +42,8 @@ class Job:
     notes: list[str] = field(default_factory=list)
     right: bytes | None = None
     """After the last epoch: 1 for each validation image named right, else 0. Of a train() of the user's own, None."""
+    answers: bytes | None = None
+    """Then also what each was called, as search.answers packs it."""
 
     @property
     def number(self) -> int:
@@ -67,7 +69,8 @@ class Driver:
     """Asks the study for trials, writes their epochs to it, and decides who goes on.
 
     Only the process of the driver writes to the storage. What a worker sends is one of ``{"epoch": {...}, "last":
-    bool}``, with ``"notes"`` for the user and ``"right"``, ``{"end": True}``, ``{"error": reason}`` and
+    bool}``, with ``"notes"`` for the user and ``"right"`` and
+    ``"answers"``, ``{"end": True}``, ``{"error": reason}`` and
     ``{"lost": True}``, when its training process died.
     """
 
@@ -154,7 +157,7 @@ class Driver:
         job.notes = message.get("notes", [])
         if job.notes:
             job.trial.set_user_attr("notes", job.notes)
-        job.right = message.get("right")
+        job.right, job.answers = message.get("right"), message.get("answers")
         if job.right is not None:
             job.trial.set_user_attr("val_images", len(job.right))
         job.trial.set_user_attr("epoch", job.epoch)
