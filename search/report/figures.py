@@ -174,7 +174,7 @@ def confusion(answers: Answers, trial: int) -> tuple[Figure, str] | None:
     axes.imshow(np.where(cells > 0, shares, np.nan), cmap="Blues", vmin=0, vmax=1.25, aspect="auto")
     for (row, column), value in np.ndenumerate(cells):
         if value:
-            color = "white" if shares[row, column] > 0.6 else INK if column in (row, len(chosen)) else BEST
+            color = "white" if shares[row, column] > 0.6 else INK if column == row else BEST
             axes.text(column, row, str(value), ha="center", va="center", color=color, fontsize=9)
     names = [short(answers.classes[label], 20) for label in chosen]
     axes.set_xticks(range(len(chosen) + 1), [*names, "any other"], rotation=45, ha="right", rotation_mode="anchor")
