@@ -120,6 +120,12 @@ class Epoch(BaseModel):
     right: bytes | None = Field(
         None, exclude=True, repr=False, description="of the last epoch: 1 for each validation image named right, else 0"
     )
+    answers: bytes | None = Field(
+        None,
+        exclude=True,
+        repr=False,
+        description="of the last epoch: what each was called, as search.answers packs it",
+    )
 
 
 FIRST_FIELDS = {"model", "dataset", "weights", "epochs", "batch_size", "lr", "momentum", "weight_decay"} | {

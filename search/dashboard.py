@@ -18,8 +18,6 @@ from optuna.study import Study
 from optuna.trial import TrialState
 from sqlalchemy import select
 
-from search.files import file_name
-
 ARTIFACTS = Path("runs/artifacts")
 """For all studies: the dashboard shows those of a storage, and is told one folder."""
 ROWS = 20
@@ -50,19 +48,19 @@ def publish(study: Study, page: Path) -> None:
     """Make the head of the report at `page` the study's note, and its pictures the study's artifacts.
 
     A note that a person has edited in the dashboard since stays as it is. Pictures are the PNG files beside the page
-    and the run's gallery; each is uploaded once, and again when it has changed.
+    and its gallery; each is uploaded once, and again when it has changed.
     """
     attributes = study._storage.get_study_system_attrs(study._study_id)
     version, text = attributes.get("dashboard:note_ver", 0), head(page.read_text(encoding="utf-8"), page)
     if version == attributes.get(_OURS, 0) and text != _read(attributes):
         _write(study, "dashboard:", text, version + 1)
         study._storage.set_study_system_attr(study._study_id, _OURS, version + 1)
-    _upload(study, attributes, pictures(study.study_name, page))
+    _upload(study, attributes, pictures(page))
 
 
-def pictures(name: str, page: Path) -> list[Path]:
-    """The pictures that belong to the page of the study `name`, if they were made."""
-    folders = (page.with_name(f"{page.stem}_files"), Path("runs") / file_name(name) / "gallery")
+def pictures(page: Path) -> list[Path]:
+    """The pictures that belong to the page, if they were made."""
+    folders = (page.with_name(f"{page.stem}_files"), page.with_name(f"{page.stem}_gallery"))
     return [file for folder in folders for file in sorted(folder.glob("*.png"))]
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: event files for TensorBoard, and which validation images each trial named right."""
+"""What a run leaves in its folder: event files for TensorBoard, and what each trial called the validation images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from search import correct, dashboard
+from search import answers, correct, dashboard
 from search.engine.driver import Job
 
 
@@ -100,7 +100,7 @@ class Notes:
 
 
 class Correctness:
-    """Keeps in the run folder of `study` which validation images each trial named right after its last epoch."""
+    """Keeps in the run folder of `study` what each trial called the validation images after its last epoch."""
 
     def __init__(self, study: str) -> None:
         self._study = study
@@ -108,6 +108,8 @@ class Correctness:
     def on_epoch(self, job: Job) -> None:
         if job.right is not None:  # before the trial is COMPLETE, so that no COMPLETE one is without
             correct.write(self._study, job.number, job.right)
+        if job.answers is not None:
+            answers.write(self._study, job.number, job.answers)
 
     def on_end(self, job: Job, state: TrialState, reason: str) -> None:
         """Nothing: the last epoch had it all."""

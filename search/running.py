@@ -233,7 +233,7 @@ def _finish(study: Study, options: Options, board: TensorBoard) -> None:
 
     path, ranking = page.write_with_table(study, options.reports)
     dashboard.publish(study, path)
-    board.show(dashboard.pictures(study.study_name, path))
+    board.show(dashboard.pictures(path))
     if not studies.ranked(study):
         raise NothingCompleted(f"no trial completed; {path} has the reasons")
     best = write_best(study, options.reports)

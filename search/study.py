@@ -34,6 +34,7 @@ from search.errors import SearchError, StorageFailed, nearest
 from search.pruner import ASHA
 from search.space import SearchSpace
 from search.spacefile import SpaceFile
+from search.storage import Storage
 
 LEASE_SECONDS = 30.0
 """A driver that has not beaten for so long is taken for dead."""
@@ -98,7 +99,7 @@ def connect(url: str) -> RDBStorage:
     lock = f"search-{os.getuid()}-{hashlib.sha256(place.encode()).hexdigest()[:12]}.lock"
     try:
         with FileLock(Path(tempfile.gettempdir()) / lock):
-            storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else None)
+            storage = Storage(url, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else None)
     except (SQLAlchemyError, RuntimeError, ImportError) as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise SearchError(f"storage {redact(url)} cannot be used: {reason}") from None

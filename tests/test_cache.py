@@ -108,6 +108,15 @@ def test_arrays_are_memory_mapped_and_read_only(root: Path) -> None:
         images.pixels[0] = 0
 
 
+def test_what_is_kept_is_found_by_its_key_alone(root: Path) -> None:
+    (val,) = cache.load(Caltech101(root), 16, ("val",))
+    found = cache.kept(val.key)
+    assert found is not None
+    assert np.array_equal(found.pixels, val.pixels)
+    assert (found.names, found.classes, found.key) == (val.names, val.classes, val.key)
+    assert cache.kept("none-0123/val") is None
+
+
 def test_grey_pictures_become_rgb(root: Path) -> None:
     grey = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16), "L")
     for path in (root / "caltech101" / "101_ObjectCategories").glob("*/*.jpg"):

@@ -120,7 +120,7 @@ def test_what_a_person_wrote_while_the_trial_ran_stays(made: Study, serve: Serve
 
 def test_pictures_are_artifacts_uploaded_once_and_replaced_when_changed(made: Study, serve: Serve) -> None:
     write_page("# made\n")
-    confusion, gallery = Path("reports/made_files/confusion.png"), Path("runs/made/gallery/mistakes.png")
+    confusion, gallery = Path("reports/made_files/confusion.png"), Path("reports/made_gallery/mistakes.png")
     for file in (confusion, gallery):
         file.parent.mkdir(parents=True)
         file.write_bytes(f"PNG of {file.name}".encode())

@@ -26,7 +26,7 @@ def searched(objective: Callable[[Trial], float], trials: int, seed: int = 0, tp
 
 
 def said(study: Study) -> str:
-    return importance.settings(study, ranked(study))
+    return importance.settings(ranked(study), importance.effects(study))
 
 
 def peaked(noise: np.random.Generator) -> Callable[[Trial], float]:

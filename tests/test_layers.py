@@ -13,9 +13,9 @@ SEARCH = Path(__file__).resolve().parent.parent / "search"
 
 LAYERS = [
     {"errors", "files"},
-    {"config", "correct", "dashboard", "notes"},
+    {"answers", "config", "correct", "dashboard", "notes"},
     {"space", "pruner", "baselines", "models", "data"},
-    {"spacefile", "train"},
+    {"spacefile", "storage", "train"},
     {"study", "engine"},
     {"monitor", "report", "export", "check", "queue"},
     {"progress", "retrain"},

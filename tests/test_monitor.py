@@ -17,11 +17,13 @@ from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.list_session_groups import Handler
 
-from search import ASHA, Choice, Float, SearchSpace, correct
+from search import ASHA, Choice, Float, SearchSpace, answers, correct
 from search.engine.driver import Driver, Job
 from search.monitor import Correctness, TensorBoard
 from search.spacefile import SpaceFile
 from search.study import open_study
+
+PACKED = b"as the trainer packed it"
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -68,7 +70,9 @@ def test_which_images_were_right_is_kept_at_the_last_epoch() -> None:
     assert second is not None
     driver.receive(first, {"epoch": {"score": 0.5, "seconds": 1.0}, "last": False})
     assert not Path("runs").exists()
-    driver.receive(first, {"epoch": {"score": 0.5, "seconds": 1.0}, "last": True, "right": b"\1\0\1\0"})
+    driver.receive(
+        first, {"epoch": {"score": 0.5, "seconds": 1.0}, "last": True, "right": b"\1\0\1\0", "answers": PACKED}
+    )
     driver.receive(second, {"epoch": {"score": 0.5, "seconds": 1.0}, "last": True})  # a train() of the user's own
     assert [trial.user_attrs.get("val_images") for trial in driver.study.get_trials()] == [4, None]
     assert correct.read("s", 0, 4, 2) is not None
@@ -168,3 +172,5 @@ def test_pictures_are_images_and_replace_the_earlier_ones() -> None:
     assert image.encoded_image_string == Path("a.png").read_bytes()
     board.show([])
     assert list(Path("runs/report").iterdir()) == []
+    assert answers.place("s", 0).read_bytes() == PACKED
+    assert not answers.place("s", 1).exists()

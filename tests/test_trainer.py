@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torchvision.models import AlexNet_Weights
 from torchvision.transforms import v2
 
+from search import answers
 from search.config import Epoch, TrainConfig
 from search.data import cache
 from search.data.datasets import Caltech101, Digits, Split
@@ -226,8 +227,28 @@ def test_the_last_epoch_says_which_images_were_right() -> None:
     with torch.no_grad():
         assert epochs[-1].right == bytes((model.eval()(x).argmax(1) == y).tolist())
     assert sum(epochs[-1].right) / len(val) == epochs[-1].val_acc
-    assert "right" not in epochs[-1].model_dump()
+    assert not {"right", "answers"} & set(epochs[-1].model_dump())
     assert "right" not in str(epochs[-1])
+
+
+def test_the_last_epoch_says_what_each_image_was_called() -> None:
+    epochs, model = run(config())
+    assert epochs[0].answers is None
+    assert epochs[-1].answers is not None
+    (val,) = load_data("cnn", "digits", Path("data"), "cpu", ("val",))
+    x, y = val.batch(torch.arange(len(val)), torch.contiguous_format)
+    with torch.no_grad():
+        sure, named = model.eval()(x).softmax(1).max(1)
+    answers.write("s", 0, epochs[-1].answers)
+    read = answers.read("s", 0, len(val), round(epochs[-1].val_acc * len(val)))
+    assert read is not None
+    assert np.array_equal(read.labels, y)
+    assert np.array_equal(read.named, named)
+    assert np.allclose(read.sure, sure, atol=1e-3)
+    assert read.classes == val.classes
+    images = cache.kept(read.images)
+    assert images is not None
+    assert np.array_equal(images.labels, y)
 
 
 def test_frozen_layers_do_not_move(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def test_the_built_in_trainer(tmp_path: Path) -> None:
     assert first["ran_on"]["threads"] == torch.get_num_threads() == 1
     assert first["ran_on"]["precision"] == "fp32"
     assert json.loads(json.dumps(first)) == first
-    assert set(second) == {*first, "right"}
+    assert set(second) == {*first, "right", "answers"}
     assert set(second["right"]) == {0, 1}
     assert sum(second["right"]) / len(second["right"]) == second["epoch"]["val_acc"]
 

@@ -67,6 +67,14 @@ def load(source: Source, size: int | None, splits: Sequence[Split], progress: Pr
         raise SearchError(f"the image cache {home} cannot be used: {error}") from None
 
 
+def kept(key: str) -> Images | None:
+    """The split that an earlier call of `load` gave this `key`, without its source; None if it is gone."""
+    try:
+        return _open(cache_root() / key)
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+
+
 def subset(images: Images, count: int | None) -> Images:
     """`count` of the images, in memory, class by class in proportion; all of them if it is None or there are no more.
 

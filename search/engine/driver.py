@@ -55,6 +55,8 @@ class Job:
     """After the last epoch: 1 for each validation image named right, else 0. Of a train() of the user's own, None."""
     audited: bool = False
     """The pruner would have stopped it; it runs to its end, to see whether that would have been wrong."""
+    answers: bytes | None = None
+    """Then also what each was called, as search.answers packs it."""
 
     @property
     def number(self) -> int:
@@ -80,7 +82,8 @@ class Driver:
     """Asks the study for trials, writes their epochs to it, and decides who goes on.
 
     Only the process of the driver writes to the storage. What a worker sends is one of ``{"epoch": {...}, "last":
-    bool}``, with ``"notes"`` for the user, ``"rates"`` and ``"right"``, ``{"end": True}``, ``{"error": reason}``,
+    bool}``, with ``"notes"`` for the user, ``"rates"``, ``"right"`` and ``"answers"``, ``{"end": True}``, ``{"error":
+    reason}``,
     ``{"lost": True}``, when its training process died, and ``{"silent": seconds}``, when it was given up.
     """
 
@@ -185,7 +188,7 @@ class Driver:
         job.notes, job.rates = message.get("notes", []), message.get("rates", {})
         if job.notes:
             job.trial.set_user_attr("notes", job.notes)
-        job.right = message.get("right")
+        job.right, job.answers = message.get("right"), message.get("answers")
         if job.right is not None:
             job.trial.set_user_attr("val_images", len(job.right))
         job.trial.set_user_attr("epoch", job.epoch)

@@ -64,7 +64,7 @@ class Worker:
         notes: list[str] = []
         for epoch in train(config, Path(place.data_root), place.device, place.threads, place.cache_size, notes.append):
             message = {"epoch": epoch.model_dump(), "ran_on": ran_on, "notes": notes.copy(), "rates": epoch.rates}
-            yield message if epoch.right is None else message | {"right": epoch.right}
+            yield message if epoch.right is None else message | {"right": epoch.right, "answers": epoch.answers}
             notes.clear()
 
     def step(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial
 
 from search.report import importance, pruning
 from search.report.columns import accuracy, number
+from search.report.importance import Effect
 from search.report.statistics import difference, paired_difference
 from search.report.ties import alike, bits_of, images_of, ones, right_of
 from search.study import config_of, metric_of, ranked, value_of
@@ -20,12 +21,13 @@ from search.study import config_of, metric_of, ranked, value_of
 _SHUFFLES = 999
 
 
-def comments(study: Study) -> list[str]:
-    """The comments, each a paragraph of Markdown; of several objectives none."""
+def comments(study: Study, found: Mapping[str, Effect] | None = None) -> list[str]:
+    """The comments, each a paragraph of Markdown; of several objectives none. `found`: the effects, if made already."""
     if len(study.directions) > 1:
         return []
     done = [trial for trial in ranked(study) if value_of(trial) is not None]
-    said = [*_gains(study, done), importance.settings(study, done), *importance.edges(done), _frozen(study, done)]
+    found = importance.effects(study) if found is None else found
+    said = [*_gains(study, done), importance.settings(done, found), *importance.edges(done), _frozen(study, done)]
     said += [pruning.saved(study, done), pruning.audit(study, done)]
     return [text for text in said if text]
 

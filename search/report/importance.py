@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from search.config import TrainConfig, check_value, is_train_config
 from search.errors import SearchError
 from search.report.columns import number
 from search.report.statistics import holm
-from search.study import config_of, value_of
+from search.study import config_of, ranked, value_of
 
 FEW = 20
 """Of fewer completed trials nothing is said about which settings matter."""
@@ -28,22 +29,48 @@ EDGE, LEADERS = 0.05, 4
 _SHUFFLES, _NEIGHBOURS = 999, 10
 
 
-def settings(study: Study, done: list[FrozenTrial]) -> str:
-    """Which settings mattered: importance is PED-ANOVA's, and a permutation test must support it."""
+@dataclass(frozen=True)
+class Effect:
+    """What a setting does to the metric: PED-ANOVA's share, and the p of a permutation test, after Holm.
+
+    The share is NaN where no setting is shown to matter.
+    """
+
+    importance: float
+    p: float
+
+    @property
+    def shown(self) -> bool:
+        """Whether it is shown to matter."""
+        return self.p <= 0.05
+
+
+def effects(study: Study) -> dict[str, Effect]:
+    """The effect of each setting that all completed trials share; none of few trials, or of several objectives."""
+    if len(study.directions) > 1:
+        return {}
+    done = [trial for trial in ranked(study) if value_of(trial) is not None]
     shared = [name for name, range_ in _ranges(done).items() if not range_.single()] if len(done) >= FEW else []
     if not shared:
-        return ""
+        return {}
     minimize = study.direction == StudyDirection.MINIMIZE
-    p = dict(zip(shared, holm([_p_value(done, name, minimize) for name in shared]), strict=True))
-    kept = sorted((name for name in shared if p[name] <= 0.05), key=p.__getitem__)
-    basis = f"of {len(done)} completed trials; permutation test, Holm over {len(shared)} settings"
+    p = holm([_p_value(done, name, minimize) for name in shared])
+    weights = _importances(study, shared) if p.min() <= 0.05 else dict.fromkeys(shared, math.nan)
+    return {name: Effect(weights[name], float(value)) for name, value in zip(shared, p, strict=True)}
+
+
+def settings(done: list[FrozenTrial], found: Mapping[str, Effect]) -> str:
+    """Which settings mattered: importance is PED-ANOVA's, and a permutation test must support it."""
+    if not found:
+        return ""
+    kept = {name: effect for name, effect in found.items() if effect.shown}
+    basis = f"of {len(done)} completed trials; permutation test, Holm over {len(found)} settings"
     if not kept:
         return f"No setting is shown to matter ({basis})."
-    weights = _importances(study, shared)
-    kept.sort(key=lambda name: -weights[name])
-    listed = ", ".join(f"`{name}` (importance {weights[name]:.2f}, p = {p[name]:.2g})" for name in kept)
+    ordered = sorted(kept.items(), key=lambda item: (-item[1].importance, item[1].p))
+    listed = ", ".join(f"`{name}` (importance {e.importance:.2f}, p = {e.p:.2g})" for name, e in ordered)
     text = f"What mattered: {listed} (PED-ANOVA, {basis})."
-    rest = [f"`{name}`" for name in shared if name not in kept]
+    rest = [f"`{name}`" for name in found if name not in kept]
     text += f" Not shown to matter: {', '.join(rest)}." if rest else ""
     few = f" With fewer than {MANY} completed trials this is a hint." if len(done) < MANY else ""
     return text + few

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from optuna.study import Study
@@ -13,18 +14,28 @@ from search.report import columns, table, ties
 from search.report.columns import accuracy, duration
 from search.report.comments import comments
 from search.report.cost import cost
+from search.report.importance import Effect, effects
 from search.report.ties import Ties
 from search.study import metric_of, metrics_of, ranked, value_of
 
 
-def render(study: Study, tested: Ties | None = None, ranking: str | None = None) -> str:
-    """The whole page, as Markdown. `tested`, `ranking`: the ties and the table, if they are made already."""
+def render(
+    study: Study,
+    tested: Ties | None = None,
+    ranking: str | None = None,
+    found: Mapping[str, Effect] | None = None,
+    pictures: Sequence[str] = (),
+) -> str:
+    """The whole page, as Markdown. `tested`, `ranking`, `found`: ties, table and effects, if they are made already.
+
+    `pictures`: the sections that show them.
+    """
     trials, tested = study.get_trials(deepcopy=False), ties.find(study) if tested is None else tested
     parts = [f"# {columns.number(study.study_name)}", _head(study, trials), ranking or table.markdown(study, tested)]
-    parts += [ties.sentence(study, tested), _counts(trials), *comments(study)]
+    parts += [ties.sentence(study, tested), _counts(trials), *comments(study, found)]
     if study.user_attrs.get("baselines"):
         parts.append("Rows marked *hand-tuned* are not trials of this study: their numbers are those they came with.")
-    parts.append(_failures(trials))
+    parts += [_failures(trials), *pictures]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -72,10 +83,15 @@ def _failures(trials: list[FrozenTrial]) -> str:
 
 
 def write(study: Study, folder: Path, tested: Ties | None = None, ranking: str | None = None) -> Path:
-    """Write the page to `folder`/<study>.md, whole or not at all; returns its path."""
-    path = folder / f"{file_name(study.study_name)}.md"
-    write_text(path, render(study, tested, ranking))
-    return path
+    """Write the page to `folder`/<study>.md, whole or not at all, and its pictures beside it; returns its path."""
+    from search.report import gallery, plots  # late: matplotlib takes a second to import
+
+    name = file_name(study.study_name)
+    tested, found = ties.find(study) if tested is None else tested, effects(study)
+    pictures = plots.write(study, found, folder / f"{name}_files")
+    mistakes = gallery.write(study, tested, folder / f"{name}_gallery")
+    write_text(folder / f"{name}.md", render(study, tested, ranking, found, (pictures, mistakes)))
+    return folder / f"{name}.md"
 
 
 def write_with_table(study: Study, folder: Path) -> tuple[Path, str]:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from search import correct
+from search import answers, correct
+from search.answers import Answers
 from search.report.columns import number
 from search.report.statistics import LEVEL, holm, mcnemar
 from search.study import config_of, epoch_of, metric_of, ranked
@@ -75,6 +76,12 @@ def ones(bits: NDArray[np.uint8]) -> NDArray[np.int64]:
     """How many bits are set, along the last axis: (..., B) -> (...)."""
     count: NDArray[np.int64] = np.bitwise_count(bits).sum(axis=-1, dtype=np.int64)
     return count
+
+
+def answers_of(study: Study, trial: FrozenTrial) -> Answers | None:
+    """What the trial called each validation image, if that is in the run folder."""
+    count, right = images_of(trial), right_of(trial)
+    return None if count is None or right is None else answers.read(study.study_name, trial.number, count, right)
 
 
 def seconds_an_epoch(trial: FrozenTrial) -> float | None:

@@ -31,6 +31,8 @@ class Batches(Protocol):
     labels: Tensor
     """(N,), int64, on the device."""
     classes: tuple[str, ...]
+    images: str
+    """Where the image cache has the split."""
 
     def __len__(self) -> int:
         """The number of images, N."""
@@ -50,7 +52,7 @@ class Data:
     def __init__(self, images: cache.Images, crop: int, mean: tuple[float, ...], std: tuple[float, ...], device: str):
         self.device = device
         self.key = f"{images.key} {crop} {mean} {std}"
-        self.classes = images.classes
+        self.classes, self.images = images.classes, images.key
         side = images.pixels.shape[1]
         first = (side - crop) // 2
         window = slice(first, first + crop)
@@ -123,7 +125,7 @@ class Activations:
 
     def __init__(self, values: Tensor, data: Data, views: int, channels_last: bool) -> None:
         """`values`: (views x N, ...), all images in the first view, then all in the second."""
-        self.labels, self.classes = data.labels, data.classes
+        self.labels, self.classes, self.images = data.labels, data.classes, data.images
         self._values, self._views, self._channels_last = values, views, channels_last
 
     def __len__(self) -> int:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from search import answers
 from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.data.features import NoRoom
 from search.train.batches import EVAL_BATCH, Batches, default_data_root, load_splits
@@ -121,10 +122,11 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
     if not math.isfinite(train_loss):
         step = int((~losses.isfinite()).nonzero()[0].item()) + 1
         raise Diverged(f"the training loss is {train_loss} from step {step} of epoch {number} on")
-    val_loss, val_acc, right = evaluate(learner.judged, val, learner.place)
+    val_loss, val_acc, named, sure = evaluate(learner.judged, val, learner.place)
     if not math.isfinite(val_loss):  # the last steps broke the weights
         raise Diverged(f"the validation loss is {val_loss} after epoch {number}")
     learner.schedule.after_epoch()
+    last = number == learner.config.epochs
     return Epoch(
         epoch=number,
         train_loss=train_loss,
@@ -135,25 +137,36 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
         lr=lr,
         rates=rates,
         seconds=time.perf_counter() - start,
-        right=right.cpu().numpy().tobytes() if number == learner.config.epochs else None,
+        right=(named == val.labels).cpu().numpy().tobytes() if last else None,
+        answers=_answers(val, named, sure) if last else None,
     )
 
 
+def _answers(val: Batches, named: Tensor, sure: Tensor) -> bytes:
+    labels, called, confidence = (part.cpu().numpy() for part in (val.labels, named, sure))
+    return answers.pack(answers.Answers(labels, called, confidence, val.classes, val.images))
+
+
 @torch.no_grad()
-def evaluate(model: nn.Module, data: Batches, place: Place) -> tuple[float, float, Tensor]:
-    """Mean cross-entropy in nats, top-1 accuracy (a fraction), and which of the images (N,), as bool on the device."""
+def evaluate(model: nn.Module, data: Batches, place: Place) -> tuple[float, float, Tensor, Tensor]:
+    """Mean cross-entropy in nats, top-1 accuracy (a fraction); of each image (N,), on the device: class, probability.
+
+    The class is the one named, int64; the probability what the model gives it, float32.
+    """
     model.eval()
     total = torch.zeros((), dtype=torch.float64, device=place.device)
-    right = []
+    best = []
     with place.autocast():  # once, so that it casts each weight once
         for index in torch.arange(len(data), device=place.device).split(EVAL_BATCH[place.device]):
             x, y = data.batch(index, place.memory_format)
             logits = model(x).float()
             total += F.cross_entropy(logits, y, reduction="sum")
-            right.append(logits.argmax(1) == y)
-    named = torch.cat(right)
-    loss, accuracy = (torch.stack([total, named.sum(dtype=torch.float64)]) / len(data)).tolist()
-    return loss, accuracy, named
+            highest, called = logits.max(1)
+            best.append((called, (highest - logits.logsumexp(1)).exp()))
+    named, sure = (torch.cat(parts) for parts in zip(*best, strict=True))
+    right = (named == data.labels).sum(dtype=torch.float64)
+    loss, accuracy = (torch.stack([total, right]) / len(data)).tolist()
+    return loss, accuracy, named, sure
 
 
 def evaluate_test(

@@ -1,0 +1,64 @@
+"""The pictures of a report: PNG files beside its page, and the Markdown that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from matplotlib.figure import Figure
+from optuna.study import Study
+
+from search.report import figures, settings, ties
+from search.report.canvas import Shown, save, style
+from search.report.columns import number
+from search.report.importance import Effect
+from search.study import ranked
+
+
+class _Plot(NamedTuple):
+    name: str
+    title: str
+    drawn: tuple[Figure, str] | None
+    """The figure and its caption; None if there is nothing to show."""
+
+
+def write(study: Study, effects: Mapping[str, Effect], folder: Path) -> str:
+    """Draw what there is to show into `folder`, and remove from it what is not shown any more.
+
+    Returns Markdown sections for a page beside `folder`, empty if nothing is shown.
+    """
+    sections = []
+    with style():
+        for name, title, drawn in _plots(study, effects):
+            path = folder / f"{name}.png"
+            if drawn is None:
+                path.unlink(missing_ok=True)
+                continue
+            figure, caption = drawn
+            save(figure, path)
+            text = number(caption)  # the names in it are the user's
+            link = f"![{title}: {_alt(text)}]({quote(f'{folder.name}/{path.name}')})"
+            sections.append(f"## {title}\n\n{link}\n\n{text}")
+    return "\n\n".join(sections)
+
+
+def _alt(text: str) -> str:
+    return "".join(f"\\{c}" if c in "[]<>&*_`\\" else c for c in text)
+
+
+def _plots(study: Study, effects: Mapping[str, Effect]) -> Iterator[_Plot]:
+    """One after the other, so that one figure is in memory at a time."""
+    one = len(study.directions) == 1
+    shown = Shown(study)
+    yield _Plot("curves", "Learning curves", figures.curves(shown) if one else None)
+    yield _Plot("history", "The best over time", figures.history(shown) if one else None)
+    yield _Plot("importances", "What mattered", settings.importances(effects))
+    yield _Plot("slices", "Each setting", settings.slices(shown) if one else None)
+    yield _Plot("parallel", "All settings together", settings.parallel(shown) if one else None)
+    yield _Plot("front", "The two objectives", figures.front(study))
+    best = ranked(study)[:1]
+    answers = ties.answers_of(study, best[0]) if best and one else None
+    drawn = figures.confusion(answers, best[0].number) if answers else None
+    yield _Plot("confusion", "What the best confuses", drawn)
