@@ -114,6 +114,9 @@ class Epoch(BaseModel):
     right: bytes | None = Field(
         None, exclude=True, repr=False, description="of the last epoch: 1 for each validation image named right, else 0"
     )
+    footprint: dict[str, float | None] | None = Field(
+        None, exclude=True, repr=False, description="of the first epoch: what the model takes (search.train.footprint)"
+    )
 
 
 FIRST_FIELDS = {"model", "dataset", "weights", "epochs", "batch_size", "lr", "momentum", "weight_decay"} | {

@@ -15,20 +15,29 @@ def report(
     study: StudyName,
     storage: Storage = DEFAULT_STORAGE,
     reports: Reports = Path("reports"),
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="More columns: epoch-time, machine-time, gpu-hours, memory, parameters, trainable, mb, latency; "
+            "cost for all of them.",
+        ),
+    ] = "",
     json: Json = False,
     csv: Csv = False,
 ) -> None:
     """Write a study's report, reports/STUDY.md, and print its table; or print it as data, and write nothing."""
-    from search.report import data, page
+    from search.report import cost, data, page
     from search.study import load_study, storage_errors
 
+    extra = cost.column_names(columns)
     with storage_errors(storage):
         loaded = load_study(storage, study)
         if json or csv:
             content = data.report(loaded)
             typer.echo(data.to_csv(content["rows"]) if csv else data.to_json(content), nl=not csv)
             return
-        path, ranking = page.write_with_table(loaded, reports)
+        path, ranking = page.write_with_table(loaded, reports, extra)
         typer.echo(ranking)
         typer.echo(f"\nwrote {path}")
 

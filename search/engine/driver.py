@@ -67,7 +67,7 @@ class Driver:
     """Asks the study for trials, writes their epochs to it, and decides who goes on.
 
     Only the process of the driver writes to the storage. What a worker sends is one of ``{"epoch": {...}, "last":
-    bool}``, with ``"notes"`` for the user and ``"right"``, ``{"end": True}``, ``{"error": reason}`` and
+    bool}``, with ``"notes"`` for the user, ``"cost"`` and ``"right"``, ``{"end": True}``, ``{"error": reason}`` and
     ``{"lost": True}``, when its training process died.
     """
 
@@ -151,6 +151,8 @@ class Driver:
             return False
         if "ran_on" in message and job.step == 1:
             job.trial.set_user_attr("ran_on", message["ran_on"])
+        if "cost" in message:
+            job.trial.set_user_attr("cost", message["cost"])
         job.notes = message.get("notes", [])
         if job.notes:
             job.trial.set_user_attr("notes", job.notes)

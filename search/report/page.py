@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.files import file_name, write_text
-from search.report import columns, table, ties
-from search.report.columns import accuracy, duration
+from search.report import columns, pareto, table, ties
+from search.report.columns import accuracy, duration, number
 from search.report.comments import comments
 from search.report.cost import cost
 from search.report.ties import Ties
@@ -60,7 +61,10 @@ def _counts(trials: list[FrozenTrial]) -> str:
         f"{counts[TrialState.FAIL]} failed"
     )
     text += f"; {waiting} are under way or wait in the queue" if waiting else ""
-    return f"{text}. Machine time: {duration(spent.spent)} spent, {duration(spent.saved)} saved by pruning."
+    text += f". Machine time: {duration(spent.spent)} spent, {duration(spent.saved)} saved by pruning."
+    if spent.gpu_hours:
+        text += f" GPU-hours: {number(spent.gpu_hours, 3)} spent, {number(spent.gpu_hours_saved, 3)} saved."
+    return text
 
 
 def _failures(trials: list[FrozenTrial]) -> str:
@@ -73,13 +77,20 @@ def _failures(trials: list[FrozenTrial]) -> str:
 
 def write(study: Study, folder: Path, tested: Ties | None = None, ranking: str | None = None) -> Path:
     """Write the page to `folder`/<study>.md, whole or not at all; returns its path."""
-    path = folder / f"{file_name(study.study_name)}.md"
-    write_text(path, render(study, tested, ranking))
+    name = file_name(study.study_name)
+    path, picture = folder / f"{name}.md", pareto.draw(study, folder / f"{name}_files")
+    text = render(study, tested, ranking)
+    if picture is not None:
+        text += f"\n{pareto.shown(study, picture.relative_to(folder))}\n"
+    write_text(path, text)
     return path
 
 
-def write_with_table(study: Study, folder: Path) -> tuple[Path, str]:
-    """Write the page; returns its path and the ranked table, which is made once for both."""
+def write_with_table(study: Study, folder: Path, extra: Sequence[str] = ()) -> tuple[Path, str]:
+    """Write the page; returns its path and the ranked table, which is made once for both.
+
+    `extra`: more columns, names of `cost.COLUMNS`.
+    """
     tested = ties.find(study)
-    ranking = table.markdown(study, tested)
+    ranking = table.markdown(study, tested, extra)
     return write(study, folder, tested, ranking), ranking

@@ -15,6 +15,7 @@ from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.data.features import NoRoom
 from search.train.batches import EVAL_BATCH, Batches, default_data_root, load_splits
 from search.train.device import Place, settle
+from search.train.footprint import footprint, forget_peak
 from search.train.learner import BODY, Learner
 from search.train.prefix import NoPrefix
 
@@ -58,8 +59,13 @@ def train(
     else:
         learner, val = new_learner(config, root, place, cache_size, say)
     try:
+        forget_peak(place)
         for number in range(1, config.epochs + 1):
-            yield _epoch(learner, val, number)
+            epoch = _epoch(learner, val, number)
+            if number == 1 or (number == config.epochs and config.gradual_unfreeze):  # which takes more in the end
+                taken = footprint(learner.model, config, place, learner.image())
+                epoch = epoch.model_copy(update={"footprint": taken})
+            yield epoch
     except GeneratorExit:  # nobody wants this model: the next trial starts again with it
         spare.clear()
         spare[key] = learner, val
