@@ -33,8 +33,9 @@ def cost(trials: Iterable[FrozenTrial]) -> Cost:
         seconds, gpus = machine_seconds(trial) or 0.0, taken(trial, "gpus") or 0.0
         spent += seconds
         hours += seconds * gpus / 3600
-        planned, ran = config_of(trial).get("epochs"), len(trial.intermediate_values)
-        if trial.state == TrialState.PRUNED and isinstance(planned, int) and ran:
+        ran = len(trial.intermediate_values)
+        planned = config_of(trial).get("epochs") if trial.state == TrialState.PRUNED else None
+        if isinstance(planned, int) and ran:
             spared = seconds / ran * (planned - ran)
             saved += spared
             hours_saved += spared * gpus / 3600

@@ -8,7 +8,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from search.files import write_whole
-from search.report.columns import number
+from search.report.columns import image, number
 from search.report.cost import taken
 from search.study import metric_of, ranked, value_of
 
@@ -64,6 +64,4 @@ def shown(study: Study, picture: Path) -> str:
     """The picture, by its path from the page, with what it shows in words, as Markdown."""
     best = front(points(study))
     what = "; ".join(f"trial {trial.number}, {size:,.0f}: {number(value)}" for size, value, trial in reversed(best))
-    metric = number(metric_of(study)).replace("]", r"\]")
-    text = f"{metric} against parameters; the best for their size are {what}"
-    return f"![{text}]({picture.as_posix().replace(' ', '%20')})"
+    return image(f"{metric_of(study)} against parameters; the best for their size are {what}", picture)

@@ -19,26 +19,26 @@ from search.study import config_of, epoch_of, metric_of, metrics_of, ranked, val
 TIE = "AGAINST THE FIRST"
 
 
-def frame(study: Study, tested: Ties | None = None, extra: Sequence[str] = ()) -> pd.DataFrame:
+def frame(study: Study, tested: Ties | None = None, extra: Sequence[str] = (), rows: int | None = None) -> pd.DataFrame:
     """One row a COMPLETE trial or hand-tuned baseline, ranked by the metric; all cells are text.
 
-    `extra`: names of `cost.COLUMNS` that stand behind the others.
+    `extra`: names of `cost.COLUMNS` that stand behind the others. `rows`: of the trials only so many, the best.
 
     Baselines are ranked where the metric is the validation accuracy, which is what they came with. Of several
     objectives: the trials that no other beats in all, in no order.
     """
-    trials = ranked(study)
+    trials = ranked(study)[:rows]
     if len(study.directions) > 1:
         return pd.DataFrame([_front_row(study, trial) | cells(trial, extra) for trial in trials]).fillna("")
     tested = ties.find(study) if tested is None else tested
     metric = metric_of(study)
     varied = sorted({name.rpartition(".")[2] for trial in trials for name in trial.params})
     tests = study.user_attrs.get("tests", {})
-    rows = [
+    found = [
         (value_of(trial), _row(trial, metric, varied, tests.get(str(trial.number), {})) | cells(trial, extra))
         for trial in trials
     ] + _baselines(study, metric, trials)
-    ordered = _rank(rows, study.direction)
+    ordered = _rank(found, study.direction)
     if tested.tied and tested.first is not None:
         what = "the first" if ordered[0]["Trial"] == _label(tested.first) else f"trial {tested.first.number}"
         mark = {_label(trial): _mark(trial, tested, what) for trial in trials}
@@ -102,7 +102,7 @@ def _rank(rows: list[tuple[float | None, dict[str, str]]], direction: StudyDirec
 
 def markdown(study: Study, tested: Ties | None = None, extra: Sequence[str] = (), rows: int | None = None) -> str:
     """The ranked table as a GitHub-flavoured Markdown table; `rows`: only so many, from the top."""
-    table = frame(study, tested, extra)
+    table = frame(study, tested, extra, rows)
     if table.empty:
         return "No trial completed."
     table = (table if rows is None else table.head(rows)).rename(columns=columns.number)  # a user's name may hold a bar
