@@ -232,11 +232,12 @@ def draw(of: Sequence[Side], folder: Path) -> Path | None:
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, place, what in ((left, 0, "time since the first trial began"), (right, 1, "machine time")):
         longest = max(side.curve[-1][place] for side in shown)
-        unit, size = ("h", 3600) if longest > 3600 else ("min", 60) if longest > 60 else ("s", 1)
+        unit, size = ("h", 3600) if longest > 7200 else ("min", 60) if longest > 120 else ("s", 1)
         for side in shown:
             x, y = [point[place] / size for point in side.curve], [point[2] for point in side.curve]
             axes.plot(x, y, drawstyle="steps-post", marker=".", markevery=[-1], label=_plain(side.study.study_name))
         axes.set(xlabel=f"{what}, {unit}")
+        axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
     left.set(ylabel=f"best {_plain(metric_of(first.study))} so far")
     right.legend()
