@@ -126,6 +126,9 @@ class Epoch(BaseModel):
         repr=False,
         description="of the last epoch: what each was called, as search.answers packs it",
     )
+    footprint: dict[str, float | None] | None = Field(
+        None, exclude=True, repr=False, description="of the first epoch: what the model takes (search.train.footprint)"
+    )
 
 
 FIRST_FIELDS = {"model", "dataset", "weights", "epochs", "batch_size", "lr", "momentum", "weight_decay"} | {

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import re
+import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -62,12 +65,9 @@ def write_best(study: Study, folder: Path, number: int | None = None) -> Path:
 
     Returns its path. Raises SearchError if there is no such trial, or none completed.
     """
-    trial = _pick(study, number)
-    name = "best" if number is None else f"trial-{number}"
-    path = folder / f"{file_name(study.study_name)}.{name}.yaml"
-    config, ran_on = config_of(trial), trial.user_attrs.get("ran_on", {})
-    if "precision" in config and ran_on:
-        config["precision"] = ran_on["precision"]  # what `auto` meant there
+    trial = pick(study, number)
+    path = best_path(study, folder, number)
+    config, ran_on = _config(trial), trial.user_attrs.get("ran_on", {})
     content = {
         "config": config,
         "study": study.study_name,
@@ -84,7 +84,62 @@ def write_best(study: Study, folder: Path, number: int | None = None) -> Path:
     return path
 
 
-def _pick(study: Study, number: int | None) -> FrozenTrial:
+def best_path(study: Study, folder: Path, number: int | None = None) -> Path:
+    """Where `write_best` writes the YAML; `search train` puts the model beside it, as .safetensors."""
+    name = "best" if number is None else f"trial-{number}"
+    return folder / f"{file_name(study.study_name)}.{name}.yaml"
+
+
+def _config(trial: FrozenTrial) -> dict[str, Any]:
+    """The settings it ran with; for the precision, what `auto` meant there."""
+    config, ran_on = config_of(trial), trial.user_attrs.get("ran_on", {})
+    return config | ({"precision": ran_on["precision"]} if "precision" in config and ran_on else {})
+
+
+def as_dict(trial: FrozenTrial) -> str:
+    """The trial's config as a Python dict, to be pasted."""
+    return _literal(_config(trial))
+
+
+def as_enqueue(trial: FrozenTrial) -> str:
+    """The call that has another Optuna study of the same space try the trial's parameters first."""
+    return f"study.enqueue_trial({_literal(trial.params)})"
+
+
+def as_argparse(trial: FrozenTrial) -> str:
+    """The trial's config as the options of a script that reads them with argparse, quoted for a shell.
+
+    A list's values follow one another (``nargs="*"``), a truth is ``--name`` or ``--no-name`` (BooleanOptionalAction),
+    and what is None is left out.
+    """
+    return " ".join(shlex.join(_option(name, value)) for name, value in _config(trial).items() if value is not None)
+
+
+def _option(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    if isinstance(value, (list, tuple)):
+        return [f"--{name}", *map(str, value)]
+    text = str(value)
+    return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]  # which argparse takes for an option
+
+
+def _literal(settings: Mapping[str, Any]) -> str:
+    """A dict as Python reads it, one setting a line."""
+
+    def text(value: Any) -> str:
+        return f'float("{value}")' if isinstance(value, float) and not math.isfinite(value) else repr(value)
+
+    lines = [f"    {name!r}: {text(value)},\n" for name, value in settings.items()]
+    return "{\n" + "".join(lines) + "}" if lines else "{}"
+
+
+FORMATS: dict[str, Callable[[FrozenTrial], str]] = {"dict": as_dict, "enqueue": as_enqueue, "argparse": as_argparse}
+"""What `search export` prints, by the word of `--format`; yaml, its default, is a file."""
+
+
+def pick(study: Study, number: int | None) -> FrozenTrial:
+    """The trial of that number, by default the best. Raises SearchError if there is none with a result."""
     if number is None and len(study.directions) > 1:
         raise SearchError(
             f"the study {study.study_name!r} has {len(study.directions)} objectives and no best trial; "

@@ -228,12 +228,12 @@ def test_the_storage_has_what_the_report_reads() -> None:
     space = SearchSpace(x=Float(0, 1), size=Choice(small=(1, 2), big=(3, 4)), epochs=4)
     driver, _ = drive(space=space)
     job = ask(driver)
-    message = epoch(0.5, loss=0.25) | {"ran_on": {"device": "cpu"}}
+    message = epoch(0.5, loss=0.25) | {"ran_on": {"device": "cpu"}, "cost": {"parameters": 7}}
     driver.receive(job, message)
     attrs = stored(driver.study, 0).user_attrs  # while it runs
     assert attrs["config"] == job.settings | {"size": list(job.settings["size"])}
     assert attrs["epoch"] == {"score": 0.5, "loss": 0.25, "seconds": 2.0, "machine_seconds": 2.0}
-    assert attrs["ran_on"] == {"device": "cpu"}
+    assert (attrs["ran_on"], attrs["cost"]) == ({"device": "cpu"}, {"parameters": 7})
 
 
 @pytest.mark.parametrize(("direction", "better"), [("maximize", True), ("minimize", False)])

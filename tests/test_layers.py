@@ -18,7 +18,7 @@ LAYERS = [
     {"spacefile", "storage", "train"},
     {"study", "engine"},
     {"monitor", "report", "export", "check", "queue"},
-    {"progress", "retrain"},
+    {"progress", "retrain", "onnx"},
     {"running"},
     {"cli"},
 ]

@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.errors import SearchError
 from search.export import write_best
-from search.report import page
-from search.report.cost import Cost, cost
+from search.report import page, table
+from search.report.cost import Cost, column_names, cost
 from search.study import connect, load_study
 
 
@@ -43,6 +43,41 @@ def test_time_spent_and_saved() -> None:
         create_trial(state=TrialState.PRUNED),  # of plain Optuna
     ]
     assert cost(trials) == Cost(spent=142.0, saved=125.0)
+
+
+def test_gpu_hours_are_those_of_the_share_that_a_trial_had() -> None:
+    trials = [
+        trial(TrialState.COMPLETE, 3600.0, 10, cost={"gpus": 1.0}),
+        trial(TrialState.PRUNED, 1800.0, 5, cost={"gpus": 0.25}),
+        trial(TrialState.COMPLETE, 99.0, 10, cost={"gpus": 0.0}),
+        trial(TrialState.COMPLETE, 99.0, 10, cost="of another program"),
+    ]
+    assert cost(trials) == Cost(spent=5598.0, saved=1800.0, gpu_hours=1.125, gpu_hours_saved=0.125)
+    assert "saved by pruning. GPU-hours: 1.12 spent, 0.125 saved." in page.render(study_of(*trials))
+
+
+TAKEN = {"parameters": 29066, "trainable": 10250, "megabytes": 0.116264, "latency_ms": 0.0525, "peak_memory": 2.5e9}
+
+
+def test_columns_of_what_each_trial_took() -> None:
+    study = study_of(
+        trial(TrialState.COMPLETE, 3600.0, 10, cost=TAKEN | {"gpus": 0.5}),
+        trial(TrialState.COMPLETE, 90.0, 10, cost={"latency_ms": None, "gpus": 0.0}),
+        trial(TrialState.COMPLETE),
+    )
+    rows = table.frame(study, extra=column_names("cost")).iloc[:, -8:]
+    assert list(rows) == [
+        "TIME AN EPOCH", "MACHINE TIME", "GPU-HOURS", "PEAK GPU MEMORY (MB)", "PARAMETERS", "TRAINABLE", "MB",
+        "LATENCY (MS)",
+    ]  # fmt: skip
+    assert rows.to_numpy().tolist() == [
+        ["360 s", "1 h 00 min", "0.5", "2500", "29,066", "10,250", "0.116", "0.0525"],
+        ["9 s", "1 min 30 s", "0", "", "", "", "", ""],
+        ["", "0.0 s", "", "", "", "", "", ""],
+    ]
+    assert column_names(" latency,epoch-time , latency") == ["latency", "epoch-time"]
+    with pytest.raises(SearchError, match=r"--columns latncy: no such column; did you mean 'latency'\?"):
+        column_names("mb,latncy")
 
 
 def test_the_whole_page() -> None:

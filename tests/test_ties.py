@@ -19,7 +19,12 @@ IMAGES = 600
 CONFIG = TrainConfig(model="cnn", dataset="digits", epochs=2, lr=0.01, step_size=5, gamma=0.1).model_dump(mode="json")
 
 
-def study_of(answers: list[NDArray[np.bool_]], seconds: list[float] | None = None, bits: bool = True) -> Study:
+def study_of(
+    answers: list[NDArray[np.bool_]],
+    seconds: list[float] | None = None,
+    bits: bool = True,
+    sizes: list[int] | None = None,
+) -> Study:
     """A study as the driver leaves it, of trials that named these images right."""
     study = optuna.create_study(study_name="made", direction="maximize")
     study.set_user_attr("metric", "val_acc")
@@ -27,6 +32,7 @@ def study_of(answers: list[NDArray[np.bool_]], seconds: list[float] | None = Non
         value = float(right.mean())
         epoch = {"val_acc": value, "machine_seconds": 2 * seconds[number] if seconds else 2.0}
         attrs = {"config": CONFIG, "epoch": epoch, "val_images": len(right)}
+        attrs |= {"cost": {"parameters": sizes[number]}} if sizes else {}
         study.add_trial(create_trial(value=value, user_attrs=attrs, intermediate_values={1: 0.1, 2: value}))
         if bits:
             correct.write("made", number, bytes(right.tolist()))
@@ -68,7 +74,16 @@ def test_the_table_marks_ties_and_names_the_cheapest() -> None:
     assert frame["VALIDATION ACC"][0] == "0.8333 (0.801 to 0.861)"
     said = ties.sentence(study, ties.find(study))
     assert said.startswith("1 of 2 trials tested cannot be told from trial 0 (exact McNemar test on the same images")
-    assert "trial 1 is the cheapest: 1.5 s an epoch, trial 0 3 s." in said
+    assert "trial 1 is the cheapest: 1.5 s an epoch, trial 0 3 s an epoch." in said
+
+
+def test_of_those_as_fast_the_smallest_is_the_cheapest() -> None:
+    right = np.arange(IMAGES) < 500
+    study = study_of([right] * 3, seconds=[1.501, 1.502, 1.509], sizes=[2000, 1000, 3000])
+    said = ties.sentence(study, ties.find(study))
+    assert "trial 1 is the cheapest: 1.5 s an epoch, 1,000 parameters, trial 0 1.5 s an epoch, 2,000 param" in said
+    study = study_of([right] * 3, seconds=[1.501, 1.502, 1.4], sizes=[2000, 1000, 3000])
+    assert "trial 2 is the cheapest: 1.4 s an epoch, 3,000 parameters," in ties.sentence(study, ties.find(study))
 
 
 def test_behind_a_baseline_the_best_trial_is_named() -> None:

@@ -140,6 +140,7 @@ def test_so_many_trials_share_each_gpu(
     shared = engine.shared(None, trials)
     assert (shared.slots, shared.workplace.threads, shared.workplace.device) == (slots, threads, "cuda")
     assert round(shared.resources.gpus * 10_000) * trials <= 10_000
+    assert shared.workplace.gpus == shared.resources.gpus
     assert shared.resources.cpus * slots <= cpus
     assert engine.cpus_a_gpu == cpus / gpus
 

@@ -119,7 +119,9 @@ CONFIG: dict[str, Any] = dict(
 def test_the_built_in_trainer(tmp_path: Path) -> None:
     worker = Worker(Workplace(str(tmp_path), "cpu", 1))
     first, second = drawn(worker, CONFIG)
-    assert set(first) == {"epoch", "last", "ran_on", "notes", "rates"}
+    assert set(first) == {"epoch", "last", "ran_on", "notes", "rates", "cost"}
+    assert first["cost"]["parameters"] == first["cost"]["trainable"] == 29066
+    assert first["cost"]["gpus"] == 0
     assert first["notes"] == []
     assert (first["epoch"]["epoch"], second["epoch"]["epoch"]) == (1, 2)
     assert (first["last"], second["last"]) == (False, True)
@@ -127,7 +129,7 @@ def test_the_built_in_trainer(tmp_path: Path) -> None:
     assert first["ran_on"]["threads"] == torch.get_num_threads() == 1
     assert first["ran_on"]["precision"] == "fp32"
     assert json.loads(json.dumps(first)) == first
-    assert set(second) == {*first, "right", "answers"}
+    assert set(second) == {*first, "right", "answers"} - {"cost"}
     assert set(second["right"]) == {0, 1}
     assert sum(second["right"]) / len(second["right"]) == second["epoch"]["val_acc"]
 

@@ -1,13 +1,13 @@
-"""The verbs that read a study: report, status, import, export."""
+"""The verbs that read studies: report, status, compare, import, export."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from search.cli.words import DEFAULT_STORAGE, Csv, Json, Reports, Storage, StudyName, app
+from search.cli.words import DEFAULT_STORAGE, Csv, DataRoot, Json, Reports, Storage, StudyName, app
 
 
 @app.command()
@@ -15,21 +15,30 @@ def report(
     study: StudyName,
     storage: Storage = DEFAULT_STORAGE,
     reports: Reports = Path("reports"),
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="More columns: epoch-time, machine-time, gpu-hours, memory, parameters, trainable, mb, latency; "
+            "cost for all of them.",
+        ),
+    ] = "",
     json: Json = False,
     csv: Csv = False,
 ) -> None:
     """Write a study's report, reports/STUDY.md, and print its table; or print it as data, and write nothing."""
     from search.dashboard import publish
-    from search.report import data, page
+    from search.report import cost, data, page
     from search.study import load_study, storage_errors
 
+    extra = cost.column_names(columns)
     with storage_errors(storage):
         loaded = load_study(storage, study)
         if json or csv:
             content = data.report(loaded)
             typer.echo(data.to_csv(content["rows"]) if csv else data.to_json(content), nl=not csv)
             return
-        path, ranking = page.write_with_table(loaded, reports)
+        path, ranking = page.write_with_table(loaded, reports, extra)
         publish(loaded, path)
         typer.echo(ranking)
         typer.echo(f"\nwrote {path}")
@@ -60,6 +69,28 @@ def status(
     typer.echo(listing(rows) if rows else "No study yet.")
 
 
+@app.command()
+def compare(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY STUDY...", help="The studies' names, two or more.")],
+    storage: Storage = DEFAULT_STORAGE,
+    reports: Reports = Path("reports"),
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Set studies side by side in reports/A-vs-B.md and print the table; or print it as data, and write nothing."""
+    from search.report import compare, data
+    from search.study import load_study, storage_errors
+
+    with storage_errors(storage):
+        found = compare.sides([load_study(storage, name) for name in studies])
+        if json or csv:
+            rows = compare.rows(found)
+            typer.echo(data.to_csv(rows) if csv else data.to_json(rows), nl=not csv)
+            return
+        path, table = compare.write(found, reports)
+        typer.echo(f"{table}\n\nwrote {path}")
+
+
 @app.command(name="import")
 def import_(
     table: Annotated[Path, typer.Argument(metavar="TABLE.md", help="Hand-written notes with a Markdown table.")],
@@ -77,12 +108,32 @@ def import_(
 def export(
     study: StudyName,
     trial: Annotated[int | None, typer.Option(min=0, help="The trial's number. [default: the best one]")] = None,
+    format: Annotated[
+        Literal["yaml", "dict", "enqueue", "argparse"],
+        typer.Option(
+            help="yaml: a file for `search train`; printed: a Python dict, Optuna's enqueue_trial, a script's options."
+        ),
+    ] = "yaml",
+    onnx: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL.onnx", help="Write the model that `search train` wrote beside the YAML, as ONNX."),
+    ] = None,
     storage: Storage = DEFAULT_STORAGE,
+    data_root: DataRoot = Path("data"),
     reports: Reports = Path("reports"),
 ) -> None:
-    """Write a trial's config as YAML, for `search train`."""
-    from search.export import write_best
+    """Write a trial's config as YAML, for `search train`, or print it otherwise; or write the trained model as ONNX."""
+    from search.export import FORMATS, pick, write_best
     from search.study import load_study, storage_errors
 
     with storage_errors(storage):
-        typer.echo(f"wrote {write_best(load_study(storage, study), reports, trial)}")
+        loaded = load_study(storage, study)
+        if onnx is not None:
+            from search.onnx import write_onnx
+
+            source = write_onnx(loaded, reports, data_root.resolve(), onnx, trial)
+            typer.echo(f"wrote {onnx}, from {source}")
+        elif format == "yaml":
+            typer.echo(f"wrote {write_best(loaded, reports, trial)}")
+        else:
+            typer.echo(FORMATS[format](pick(loaded, trial)))

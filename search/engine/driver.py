@@ -82,9 +82,9 @@ class Driver:
     """Asks the study for trials, writes their epochs to it, and decides who goes on.
 
     Only the process of the driver writes to the storage. What a worker sends is one of ``{"epoch": {...}, "last":
-    bool}``, with ``"notes"`` for the user, ``"rates"``, ``"right"`` and ``"answers"``, ``{"end": True}``, ``{"error":
-    reason}``,
-    ``{"lost": True}``, when its training process died, and ``{"silent": seconds}``, when it was given up.
+    bool}``, with ``"notes"`` for the user, ``"rates"``, ``"cost"``, ``"right"`` and ``"answers"``, ``{"end": True}``,
+    ``{"error": reason}``, ``{"lost": True}``, when its training process died, and ``{"silent": seconds}``, when it was
+    given up.
     """
 
     def __init__(
@@ -185,6 +185,8 @@ class Driver:
             return False
         if "ran_on" in message and job.step == 1:
             job.trial.set_user_attr("ran_on", message["ran_on"])
+        if "cost" in message:
+            job.trial.set_user_attr("cost", message["cost"])
         job.notes, job.rates = message.get("notes", []), message.get("rates", {})
         if job.notes:
             job.trial.set_user_attr("notes", job.notes)

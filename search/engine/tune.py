@@ -291,7 +291,7 @@ class Tune:
         """This engine with trials that take so much, None for the defaults. Raises SearchError if not one fits."""
         resources, slots, threads = plan(cpus, gpus)
         device = "cuda" if resources.gpus else "cpu"
-        workplace = replace(self.workplace, device=device, threads=threads)
+        workplace = replace(self.workplace, device=device, threads=threads, gpus=resources.gpus)
         return replace(self, workplace=workplace, resources=resources, slots=slots)
 
     def shared(self, cpus: float | None, trials: int) -> Tune:

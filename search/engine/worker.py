@@ -22,7 +22,7 @@ class Workplace:
 
     `threads`: CPU threads of the worker. `own_train`: the space file whose ``train`` to call; None: the built-in.
     `cache_size`: bytes of disk for the activations of frozen layers. `patience`: seconds without a message after
-    which a worker is given up; None: never.
+    which a worker is given up; None: never. `gpus`: its share of a GPU, or GPUs, where it trains on one.
     """
 
     data_root: str
@@ -31,6 +31,7 @@ class Workplace:
     own_train: str | None = None
     cache_size: int = CACHE_SIZE
     patience: float | None = None
+    gpus: float = 1.0
 
 
 class Worker:
@@ -64,6 +65,8 @@ class Worker:
         notes: list[str] = []
         for epoch in train(config, Path(place.data_root), place.device, place.threads, place.cache_size, notes.append):
             message = {"epoch": epoch.model_dump(), "ran_on": ran_on, "notes": notes.copy(), "rates": epoch.rates}
+            if epoch.footprint is not None:
+                message["cost"] = epoch.footprint | {"gpus": place.gpus if ran_on["device"] == "cuda" else 0.0}
             yield message if epoch.right is None else message | {"right": epoch.right, "answers": epoch.answers}
             notes.clear()
 

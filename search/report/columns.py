@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from search.config import is_train_config
 from search.report.statistics import wilson
@@ -29,6 +31,12 @@ def accuracy(value: float | None, images: int | None = None) -> str:
         return f"{value:.4f}"
     low, high = wilson(round(right), images)
     return f"{value:.4f} ({low:.3f} to {high:.3f})"
+
+
+def image(alt: str, target: Path) -> str:
+    """A picture in Markdown: what it shows in words, and its path from the page."""
+    words = re.sub(r"([\[\]<>&*_`\\])", r"\\\1", " ".join(alt.split()))
+    return f"![{words}]({quote(target.as_posix())})"
 
 
 def duration(seconds: float) -> str:

@@ -17,10 +17,13 @@ from sqlalchemy import func, select
 
 from search.report import ties
 from search.report.comments import comments
-from search.report.cost import cost
+from search.report.cost import cost, gpu_hours, machine_seconds, seconds_an_epoch, taken
 from search.report.statistics import wilson
 from search.report.ties import Ties
 from search.study import config_of, driver_of, epoch_of, metric_of, metrics_of, ranked
+
+FIGURES = ("peak_memory", "parameters", "trainable", "megabytes", "latency_ms")
+"""Of `search.train.footprint`; None where a trial did not record it."""
 
 
 def report(study: Study) -> dict[str, Any]:
@@ -35,6 +38,8 @@ def report(study: Study) -> dict[str, Any]:
         "trials": {state.name.lower(): sum(trial.state == state for trial in trials) for state in TrialState},
         "machine_seconds": spent.spent,
         "saved_seconds": spent.saved,
+        "gpu_hours": spent.gpu_hours,
+        "saved_gpu_hours": spent.gpu_hours_saved,
         "comments": comments(study),
         "rows": [_row(trial, tested, tests.get(str(trial.number), {})) for trial in ranked(study)]
         + [_hand_tuned(row) for row in study.user_attrs.get("baselines", [])],
@@ -56,7 +61,10 @@ def _row(trial: FrozenTrial, tested: Ties, looked: Mapping[str, Any]) -> dict[st
         "val_images": images,
         "test_acc": looked.get("test_acc"),
         "tied_with_first": tested.tied.get(trial.number),
-        "seconds_an_epoch": ties.seconds_an_epoch(trial),
+        "seconds_an_epoch": seconds_an_epoch(trial),
+        "machine_seconds": machine_seconds(trial),
+        "gpu_hours": gpu_hours(trial),
+        **{name: taken(trial, name) for name in FIGURES},
         "config": config_of(trial),
     }
 

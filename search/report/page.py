@@ -71,7 +71,12 @@ def _counts(trials: list[FrozenTrial]) -> str:
         f"{counts[TrialState.FAIL]} failed"
     )
     text += f"; {waiting} are under way or wait in the queue" if waiting else ""
-    return f"{text}. Machine time: {duration(spent.spent)} spent, {duration(spent.saved)} saved by pruning."
+    text += f". Machine time: {duration(spent.spent)} spent, {duration(spent.saved)} saved by pruning."
+    if spent.gpu_hours:
+        text += (
+            f" GPU-hours: {columns.number(spent.gpu_hours, 3)} spent, {columns.number(spent.gpu_hours_saved, 3)} saved."
+        )
+    return text
 
 
 def _failures(trials: list[FrozenTrial]) -> str:
@@ -94,8 +99,11 @@ def write(study: Study, folder: Path, tested: Ties | None = None, ranking: str |
     return folder / f"{name}.md"
 
 
-def write_with_table(study: Study, folder: Path) -> tuple[Path, str]:
-    """Write the page; returns its path and the ranked table, which is made once for both."""
+def write_with_table(study: Study, folder: Path, extra: Sequence[str] = ()) -> tuple[Path, str]:
+    """Write the page; returns its path and the ranked table, which is made once for both.
+
+    `extra`: more columns, names of `cost.COLUMNS`.
+    """
     tested = ties.find(study)
-    ranking = table.markdown(study, tested)
+    ranking = table.markdown(study, tested, extra)
     return write(study, folder, tested, ranking), ranking

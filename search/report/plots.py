@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 from matplotlib.figure import Figure
 from optuna.study import Study
 
-from search.report import figures, settings, ties
+from search.report import figures, pareto, settings, ties
 from search.report.canvas import Shown, save, style
-from search.report.columns import number
+from search.report.columns import image, number
 from search.report.importance import Effect
 from search.study import ranked
 
@@ -39,13 +38,9 @@ def write(study: Study, effects: Mapping[str, Effect], folder: Path) -> str:
             figure, caption = drawn
             save(figure, path)
             text = number(caption)  # the names in it are the user's
-            link = f"![{title}: {_alt(text)}]({quote(f'{folder.name}/{path.name}')})"
+            link = image(f"{title}: {text}", path.relative_to(folder.parent))
             sections.append(f"## {title}\n\n{link}\n\n{text}")
     return "\n\n".join(sections)
-
-
-def _alt(text: str) -> str:
-    return "".join(f"\\{c}" if c in "[]<>&*_`\\" else c for c in text)
 
 
 def _plots(study: Study, effects: Mapping[str, Effect]) -> Iterator[_Plot]:
@@ -57,6 +52,7 @@ def _plots(study: Study, effects: Mapping[str, Effect]) -> Iterator[_Plot]:
     yield _Plot("importances", "What mattered", settings.importances(effects))
     yield _Plot("slices", "Each setting", settings.slices(shown) if one else None)
     yield _Plot("parallel", "All settings together", settings.parallel(shown) if one else None)
+    yield _Plot("accuracy_against_size", "Accuracy against size", pareto.draw(study))
     yield _Plot("front", "The two objectives", figures.front(study))
     best = ranked(study)[:1]
     answers = ties.answers_of(study, best[0]) if best and one else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,29 +12,33 @@ from optuna.trial import FrozenTrial
 
 from search.config import TrainConfig, is_train_config
 from search.report import columns, ties
+from search.report.cost import cells
 from search.report.ties import Ties
 from search.study import config_of, epoch_of, metric_of, metrics_of, ranked, value_of
 
 TIE = "AGAINST THE FIRST"
 
 
-def frame(study: Study, tested: Ties | None = None) -> pd.DataFrame:
+def frame(study: Study, tested: Ties | None = None, extra: Sequence[str] = (), rows: int | None = None) -> pd.DataFrame:
     """One row a COMPLETE trial or hand-tuned baseline, ranked by the metric; all cells are text.
+
+    `extra`: names of `cost.COLUMNS` that stand behind the others. `rows`: of the trials only so many, the best.
 
     Baselines are ranked where the metric is the validation accuracy, which is what they came with. Of several
     objectives: the trials that no other beats in all, in no order.
     """
-    trials = ranked(study)
+    trials = ranked(study)[:rows]
     if len(study.directions) > 1:
-        return pd.DataFrame([_front_row(study, trial) for trial in trials]).fillna("")
+        return pd.DataFrame([_front_row(study, trial) | cells(trial, extra) for trial in trials]).fillna("")
     tested = ties.find(study) if tested is None else tested
     metric = metric_of(study)
     varied = sorted({name.rpartition(".")[2] for trial in trials for name in trial.params})
     tests = study.user_attrs.get("tests", {})
-    rows = [
-        (value_of(trial), _row(trial, metric, varied, tests.get(str(trial.number), {}))) for trial in trials
+    found = [
+        (value_of(trial), _row(trial, metric, varied, tests.get(str(trial.number), {})) | cells(trial, extra))
+        for trial in trials
     ] + _baselines(study, metric, trials)
-    ordered = _rank(rows, study.direction)
+    ordered = _rank(found, study.direction)
     if tested.tied and tested.first is not None:
         what = "the first" if ordered[0]["Trial"] == _label(tested.first) else f"trial {tested.first.number}"
         mark = {_label(trial): _mark(trial, tested, what) for trial in trials}
@@ -95,17 +100,17 @@ def _rank(rows: list[tuple[float | None, dict[str, str]]], direction: StudyDirec
     return [{"Rank": "" if value is None else str(first[value]), **cells} for value, cells in rows]
 
 
-def markdown(study: Study, tested: Ties | None = None) -> str:
-    """The ranked table as a GitHub-flavoured Markdown table."""
-    table = frame(study, tested)
+def markdown(study: Study, tested: Ties | None = None, extra: Sequence[str] = (), rows: int | None = None) -> str:
+    """The ranked table as a GitHub-flavoured Markdown table; `rows`: only so many, from the top."""
+    table = frame(study, tested, extra, rows)
     if table.empty:
         return "No trial completed."
-    table = table.rename(columns=columns.number)  # the names are the user's, and may hold a bar
+    table = (table if rows is None else table.head(rows)).rename(columns=columns.number)  # a user's name may hold a bar
     return str(table.to_markdown(index=False, disable_numparse=True))
 
 
 def listing(rows: list[dict[str, Any]]) -> str:
-    """Rows of `data.status` as a Markdown table."""
+    """Rows, such as those of `data.status`, as a Markdown table."""
     return str(
         pd.DataFrame([{name: columns.number(value) for name, value in row.items()} for row in rows])
         .rename(columns=lambda name: str(name).replace("_", " "))

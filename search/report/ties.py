@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from search import answers, correct
 from search.answers import Answers
 from search.report.columns import number
+from search.report.cost import seconds_an_epoch, taken
 from search.report.statistics import LEVEL, holm, mcnemar
 from search.study import config_of, epoch_of, metric_of, ranked
 
@@ -56,7 +57,7 @@ def find(study: Study) -> Ties:
     if not found:
         return Ties(first)
     others = np.stack([rows for _, rows in found])
-    p = holm(mcnemar(ones(bits & ~others), ones(others & ~bits)))
+    p = holm(paired(bits, others))
     return Ties(first, {number: bool(value > 1 - LEVEL) for (number, _), value in zip(found, p, strict=True)})
 
 
@@ -84,10 +85,9 @@ def answers_of(study: Study, trial: FrozenTrial) -> Answers | None:
     return None if count is None or right is None else answers.read(study.study_name, trial.number, count, right)
 
 
-def seconds_an_epoch(trial: FrozenTrial) -> float | None:
-    """Machine seconds an epoch, the mean of all that the trial ran."""
-    seconds, ran = epoch_of(trial).get("machine_seconds"), len(trial.intermediate_values)
-    return seconds / ran if isinstance(seconds, float) and ran else None
+def paired(bits: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Exact McNemar p (R,) of each of `others` (R, B) against `bits` (B,), packed answers on the same images."""
+    return mcnemar(ones(bits & ~others), ones(others & ~bits))
 
 
 def sentence(study: Study, ties: Ties) -> str:
@@ -102,12 +102,22 @@ def sentence(study: Study, ties: Ties) -> str:
         return f"All {count} trials tested are told apart from trial {first.number} ({_METHOD}). {_LIMIT}"
     level = [first, *(trial for trial in ranked(study) if trial.number in numbers)]
     text = f"{len(numbers)} of {count} trials tested cannot be told from trial {first.number} ({_METHOD})"
-    timed = [(seconds, trial.number) for trial in level if (seconds := seconds_an_epoch(trial)) is not None]
+    timed = [(seconds, trial) for trial in level if (seconds := seconds_an_epoch(trial)) is not None]
     if len(timed) == len(level):
-        seconds, cheapest = min(timed)
-        text += f"; of these and the first, trial {cheapest} is the cheapest: {number(seconds, 3)} s an epoch"
-        text += f", trial {first.number} {number(timed[0][0], 3)} s" if cheapest != first.number else ""
+        cheapest = min(timed, key=lambda pair: _price(*pair))[1]
+        text += f"; of these and the first, trial {cheapest.number} is the cheapest: {_takes(cheapest)}"
+        text += f", trial {first.number} {_takes(first)}" if cheapest.number != first.number else ""
     return f"{text}. {_LIMIT}"
+
+
+def _price(seconds: float, trial: FrozenTrial) -> tuple[float, float, int]:
+    """What the cheapest has least of: time an epoch, to the two digits that mean something; then parameters."""
+    return float(f"{seconds:.1e}"), taken(trial, "parameters") or 0.0, trial.number
+
+
+def _takes(trial: FrozenTrial) -> str:
+    size = taken(trial, "parameters")
+    return f"{number(seconds_an_epoch(trial), 3)} s an epoch" + (f", {size:,.0f} parameters" if size else "")
 
 
 _METHOD = "exact McNemar test on the same images, Holm over the rows, 5%"

@@ -86,9 +86,10 @@ class Learner:
 
     def _rest_of(self, model: nn.Module) -> nn.Module:
         train_mode(model, self.config.frozen)
-        return cut(model, self._image()).rest
+        return cut(model, self.image()).rest
 
-    def _image(self) -> Tensor:
+    def image(self) -> Tensor:
+        """One image as the whole model sees it: (1, C, H, W)."""
         return self._images.batch(torch.arange(1), self.place.memory_format)[0]
 
     def cache_prefix(self, val: Data, budget: int = CACHE_SIZE) -> Batches:
@@ -103,7 +104,7 @@ class Learner:
         if views is None:
             raise NoPrefix(f"augment={config.augment} changes the images at random; cached_views=K draws K views once")
         train_mode(self.model, config.frozen)
-        parts = cut(self.model, self._image())
+        parts = cut(self.model, self.image())
         how = (self.place, config.augment, views, config.seed, budget)
         data = activations(parts, self._images, *how)
         seen = activations(parts, val, self.place, "none", 1, 0, budget)

@@ -17,6 +17,7 @@ from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.data.features import NoRoom
 from search.train.batches import EVAL_BATCH, Batches, default_data_root, load_splits
 from search.train.device import Place, settle
+from search.train.footprint import footprint, forget_peak
 from search.train.learner import BODY, Learner
 from search.train.prefix import NoPrefix
 from search.train.resume import Checkpoints, State
@@ -64,8 +65,13 @@ def train(
         learner, val = new_learner(config, root, place, cache_size, say)
     kept = Checkpoints(checkpoints, say) if checkpoints else None
     try:
-        for number in range(_resumed(learner, kept) + 1, config.epochs + 1):
+        forget_peak(place)
+        first = _resumed(learner, kept) + 1
+        for number in range(first, config.epochs + 1):
             epoch = _epoch(learner, val, number)
+            if number == first or (number == config.epochs and config.gradual_unfreeze):  # which takes more in the end
+                taken = footprint(learner.model, config, place, learner.image())
+                epoch = epoch.model_copy(update={"footprint": taken})
             yield epoch
             if kept is not None and number < config.epochs:  # whoever wants the next has noted this one
                 kept.after(number, epoch.seconds, partial(_state, learner, number))
