@@ -13,13 +13,14 @@ SEARCH = Path(__file__).resolve().parent.parent / "search"
 
 LAYERS = [
     {"errors", "files"},
-    {"config", "correct", "notes"},
+    {"config", "correct", "kept", "looks", "notes"},
     {"space", "pruner", "baselines", "models", "data"},
     {"spacefile", "train"},
     {"study", "engine"},
     {"monitor", "report", "export", "check", "queue"},
     {"progress", "retrain"},
     {"running"},
+    {"confirm"},
     {"cli"},
 ]
 """Left to right; a package is one name, and inside it modules import each other freely."""

@@ -14,7 +14,9 @@ from typing import Any, Protocol
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from search import kept
 from search.config import make_config
+from search.engine.worker import Keep, Workplace
 from search.errors import SearchError
 from search.spacefile import SpaceFile
 
@@ -42,6 +44,10 @@ class Job:
     notes: list[str] = field(default_factory=list)
     right: bytes | None = None
     """After the last epoch: 1 for each validation image named right, else 0. Of a train() of the user's own, None."""
+    keep: Keep | None = None
+    """When its weights are kept, and where."""
+    looked: dict[str, Any] = field(default_factory=dict)
+    """What a look at the test split found: `test_acc`, of so many `images`."""
 
     @property
     def number(self) -> int:
@@ -60,14 +66,17 @@ class Engine(Protocol):
 
     @property
     def note(self) -> str: ...
+    @property
+    def workplace(self) -> Workplace: ...
     def run(self, driver: Driver) -> None: ...
+    def call(self, function: str, *args: Any) -> Any: ...
 
 
 class Driver:
     """Asks the study for trials, writes their epochs to it, and decides who goes on.
 
     Only the process of the driver writes to the storage. What a worker sends is one of ``{"epoch": {...}, "last":
-    bool}``, with ``"notes"`` for the user and ``"right"``, ``{"end": True}``, ``{"error": reason}`` and
+    bool}``, with ``"notes"`` for the user, ``"right"`` and ``"test"``, ``{"end": True}``, ``{"error": reason}`` and
     ``{"lost": True}``, when its training process died.
     """
 
@@ -79,8 +88,12 @@ class Driver:
         deadline: float = math.inf,
         listeners: Sequence[Listener] = (),
         signalled: Sequence[int] = (),
+        keeps: bool = True,
     ) -> None:
-        """`deadline`: of time.monotonic(). `signalled`: not empty once the run shall stop."""
+        """`deadline`: of time.monotonic(). `signalled`: not empty once the run shall stop.
+
+        `keeps`: the leader's weights, if the training is the built-in one.
+        """
         self.study = study
         self.space = space
         self.trials = trials
@@ -88,8 +101,15 @@ class Driver:
         self.listeners = listeners
         self.signalled = signalled
         self.live: dict[int, Job] = {}
-        self.counts = Counter(trial.state for trial in study.get_trials(deepcopy=False) if trial.state.is_finished())
+        done = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+        self.counts = Counter(trial.state for trial in done)
         self.at_start = self.counts.total()
+        self.keeps = keeps and space.train is None
+        self.leader: tuple[float, int] | None = None
+        for trial in done:
+            if trial.state == TrialState.COMPLETE and trial.value is not None:
+                self._follow(trial.value, trial.number)
+        self._sweep()
 
     @property
     def out_of_time(self) -> bool:
@@ -117,6 +137,7 @@ class Driver:
                 own = isinstance(error, SearchError)
                 self.fail(job, str(error) if own else f"space(trial): {type(error).__name__}: {error}")
                 continue
+            job.keep = self._keep(job)
             if "config" not in job.known.user_attrs:
                 trial.set_user_attr("config", json.loads(json.dumps(job.settings, default=repr)))
             return job
@@ -157,6 +178,9 @@ class Driver:
         job.right = message.get("right")
         if job.right is not None:
             job.trial.set_user_attr("val_images", len(job.right))
+        if "test" in message:
+            job.looked = message["test"]
+            job.trial.set_user_attr("test", job.looked)
         job.trial.set_user_attr("epoch", job.epoch)
         replayed = job.step in job.known.intermediate_values
         if not replayed:  # before the decision, so that a pruned trial's curve holds its last epoch
@@ -202,8 +226,29 @@ class Driver:
         self.study.tell(job.trial, value, state=state)
         self.counts[state] += 1
         del self.live[job.number]
+        if value is not None:
+            self._follow(value, job.number)
+        self._sweep()
         for listener in self.listeners:
             listener.on_end(job, state, reason)
+
+    def _follow(self, value: float, number: int) -> None:
+        """Take note of a completed trial, which may lead from now on; of equals the first leads, as in the table."""
+        led = self.leader
+        if led is None or self.better(value, led[0]) or (value == led[0] and number < led[1]):
+            self.leader = value, number
+
+    def _keep(self, job: Job) -> Keep | None:
+        if not self.keeps:
+            return None
+        path = kept.place(self.study.study_name, job.number).absolute()
+        maximize = self.study.direction == StudyDirection.MAXIMIZE
+        return Keep(str(path), self.space.metric, maximize, self.leader[0] if self.leader else None)
+
+    def _sweep(self) -> None:
+        """Of all weights only the leader's stay, and those of trials whose end is not told yet."""
+        if self.keeps:
+            kept.sweep(self.study.study_name, {*self.live, *([self.leader[1]] if self.leader else [])})
 
     def better(self, a: float, b: float) -> bool:
         """Whether `a` is a better value than `b`."""

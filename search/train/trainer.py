@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,9 @@ from torch.nn import functional as F
 
 from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.data.features import NoRoom
+from search.models import build
 from search.train.batches import EVAL_BATCH, Batches, default_data_root, load_splits
+from search.train.checkpoint import load
 from search.train.device import Place, settle
 from search.train.learner import BODY, Learner
 from search.train.prefix import NoPrefix
@@ -30,6 +33,7 @@ def train(
     threads: int | None = None,
     cache_size: int = CACHE_SIZE,
     say: Callable[[str], None] | None = None,
+    done: Callable[[Epoch, nn.Module], None] | None = None,
 ) -> Generator[Epoch, None, nn.Module]:
     """Train `config`, yielding one Epoch after another; the generator's return value is the trained model.
 
@@ -43,6 +47,7 @@ def train(
         threads: CPU threads; by default torch's own choice.
         cache_size: bytes of disk for the activations of frozen layers, which are computed once; 0 computes them anew.
         say: called with one line where frozen layers are computed in every epoch all the same, and why.
+        done: called with the last epoch and the trained model, which it leaves as it is, before that epoch is yielded.
 
     Raises:
         SearchError: the model, the data, the weights or the frozen prefixes are not there.
@@ -59,7 +64,10 @@ def train(
         learner, val = new_learner(config, root, place, cache_size, say)
     try:
         for number in range(1, config.epochs + 1):
-            yield _epoch(learner, val, number)
+            epoch = _epoch(learner, val, number)
+            if done is not None and number == config.epochs:
+                done(epoch, learner.result)
+            yield epoch
     except GeneratorExit:  # nobody wants this model: the next trial starts again with it
         spare.clear()
         spare[key] = learner, val
@@ -135,9 +143,28 @@ def evaluate(model: nn.Module, data: Batches, place: Place) -> tuple[float, floa
 
 def evaluate_test(
     model: nn.Module, config: TrainConfig, data_root: str | Path | None = None, device: str = "auto"
-) -> float:
-    """Top-1 accuracy on the test split, a fraction. Only `search train` and `search confirm` may look at it."""
+) -> tuple[float, int]:
+    """Top-1 accuracy on the test split, a fraction, and of how many images.
+
+    Only the end of `search run`, `search train` and `search confirm` may look at it.
+    """
     place = settle(config.precision, device)
     root = Path(data_root) if data_root else default_data_root()
     (test,) = load_splits(config, root, place.device, "test")
-    return evaluate(model, test, place)[1]
+    return evaluate(model, test, place)[1], len(test)
+
+
+def evaluate_kept(
+    path: Path, settings: Mapping[str, Any], data_root: Path, device: str, threads: int, say: object = None
+) -> tuple[float, int]:
+    """What `evaluate_test` finds for the weights at `path`, which `checkpoint.save` wrote for the config `settings`.
+
+    `say` is not called: there is nothing to tell on the way. Raises SearchError.
+    """
+    config = TrainConfig(**settings)
+    place = settle(config.precision, device, threads)
+    (test,) = load_splits(config, data_root, place.device, "test")
+    model = build(config.model, len(test.classes), test.channels, config.weights, test.side, config.hidden)
+    load(model, config, path)
+    model.to(place.device).to(memory_format=place.memory_format)
+    return evaluate_test(model, config, data_root, place.device)
