@@ -33,7 +33,7 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
     and returns that; then it neither looks at the test split nor writes anything.
     """
     best = read_best(path)
-    if verify and (best.value is None or best.metric not in Epoch.model_fields):
+    if verify and (best.value is None or best.metric not in Epoch.model_fields):  # of a study of the user's own
         raise SearchError(f"{path}: there is no value of {best.metric} that training again could reproduce")
     device, threads = best.ran_on.get("device", "auto"), best.ran_on.get("threads")
     if device == "cuda" and not cuda.is_available():
@@ -81,7 +81,7 @@ def verdict(best: Best, last: Epoch, ran_on: Mapping[str, Any], study: Study | N
     rows = confirmed.rows(study) if study is not None else []
     seeds = next((row.val for row in rows if row.of == best.trial), [])
     images = len(last.right)
-    low, high = next_draw(seeds) or wilson(round(value * images), images)
+    low, high = next_draw(seeds) or wilson(round(min(max(value, 0.0), 1.0) * images), images)
     what = f"where one more seed lies beside the {len(seeds)} confirmed" if len(seeds) > 1 else "its Wilson interval"
     inside = low <= again <= high
     where = f"{'inside' if inside else 'outside'} {low:.4f} to {high:.4f}, {what} (95%)"

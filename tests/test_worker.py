@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from search.engine.worker import Worker, Workplace, reason
+from search.engine.worker import Keep, Worker, Workplace, reason
 from search.errors import SearchError
+from search.train.trainer import evaluate_kept
 
 Write = Callable[[str, str], Path]
 
@@ -170,3 +171,37 @@ def test_interrupts_are_not_swallowed(write: Write, tmp_path: Path) -> None:
     worker.step()
     with pytest.raises(KeyboardInterrupt):
         worker.step()
+
+
+@pytest.mark.parametrize(
+    ("best", "maximize", "kept"), [(None, True, True), (0.0, True, True), (0.0, False, False), (1.0, True, False)]
+)
+def test_a_leaders_weights_are_kept(tmp_path: Path, best: float | None, maximize: bool, kept: bool) -> None:
+    path = tmp_path / "weights" / "0.safetensors"
+    worker = Worker(Workplace(str(tmp_path), "cpu", 1, test=True))
+    worker.start(CONFIG, Keep(str(path), "val_acc", maximize, best))
+    first = worker.step()
+    assert not path.exists()
+    last = worker.step()
+    assert path.exists() == kept
+    assert last["notes"] == []
+    assert "test" not in first
+    assert last["test"]["images"] == 450
+    if kept:
+        found = evaluate_kept(path, CONFIG, tmp_path, "cpu", 1)
+        assert found == (last["test"]["test_acc"], 450)
+    # The model is the next trial's as it was: the same numbers come out.
+    worker.start(CONFIG)
+    assert worker.step()["epoch"]["train_loss"] == first["epoch"]["train_loss"]
+
+
+def test_weights_that_cannot_be_written_are_a_note(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_text("a file where the folder should be")
+    worker = Worker(Workplace(str(tmp_path), "cpu", 1))
+    worker.start(CONFIG, Keep(str(tmp_path / "weights" / "0.safetensors"), "val_acc", True, None))
+    worker.step()
+    last = worker.step()
+    assert last["last"]
+    (note,) = last["notes"]
+    assert note.startswith("its weights are not kept: ")
+    assert "test" not in last

@@ -75,8 +75,8 @@ def _confirmed(study: Study) -> list[str]:
 
 
 _NEW_SEEDS = (
-    "Trained again with seeds that the search did not use: mean ± standard deviation (least to greatest) over the seeds "
-    "of the accuracy after the last epoch."
+    "Trained again with seeds that the search did not use: mean ± standard deviation (least to greatest) over the "
+    "seeds, of the accuracy after the last epoch."
 )
 
 

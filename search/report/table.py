@@ -60,7 +60,7 @@ def _row(trial: FrozenTrial, metric: str, varied: list[str], looked: dict[str, A
     epoch = epoch_of(trial) or {metric: value_of(trial)}
     test_acc, test_images = looked.get("test_acc"), looked.get("images")
     measured = columns.results(metric, epoch, test_acc, is_train_config(config), ties.images_of(trial), test_images)
-    if "seeds" in looked:
+    if "seeds" in looked and "TESTING ACC" in measured:
         measured["TESTING ACC"] += f" (mean of {looked['seeds']} seeds)"
     return {"Trial": _label(trial)} | columns.settings(config, varied) | measured
 
