@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from datetime import UTC, datetime
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
+from typing import Any
 
 from optuna.study import Study
 from torch import cuda, nn
 
+from search import looks
 from search.config import Epoch
 from search.errors import NothingCompleted, SearchError
 from search.export import Best, read_best
-from search.report import page
+from search.report import confirmed, page
+from search.report.statistics import next_draw, wilson
 from search.study import load_study
 from search.train import evaluate_test, train
 from search.train.checkpoint import save
+from search.train.device import settle
 from search.train.trainer import Diverged
 
 Say = Callable[[str], None]
 
 
-def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say) -> None:
+def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say, verify: bool = False) -> bool:
     """Train the config of the YAML at `path`; `say` its epochs, validation and, once, test accuracy.
 
     Trains on the device and with the threads that the YAML records, so that on the same machine the trial's
     number comes out again. Writes the model as safetensors beside `path`. If the study is in `storage`, keeps
-    the test accuracy there and writes its report anew.
+    the test accuracy there and writes its report anew. With `verify`, says instead whether the number is reproduced,
+    and returns that; then it neither looks at the test split nor writes anything.
     """
     best = read_best(path)
+    if verify and (best.value is None or best.metric not in Epoch.model_fields):  # of a study of the user's own
+        raise SearchError(f"{path}: there is no value of {best.metric} that training again could reproduce")
     device, threads = best.ran_on.get("device", "auto"), best.ran_on.get("threads")
     if device == "cuda" and not cuda.is_available():
         say("the trial ran on a GPU and none is here: training on the CPU; the numbers may differ a little")
@@ -38,18 +44,48 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
         last, model = _follow(epochs, best.config.epochs, say)
     except Diverged as error:
         raise NothingCompleted(f"{path}: {error}") from None
+    if verify:
+        place = settle(best.config.precision, device, threads if isinstance(threads, int) else None)
+        reproduced, why = verdict(best, last, place.describe(), _study(best, storage))
+        say(f"{'' if reproduced else 'not '}reproduced: {why}")
+        return reproduced
     say(f"validation accuracy {last.val_acc:.4f}{_against(best, last)}")
-    test_acc = evaluate_test(model, best.config, data_root, device)
+    test_acc, images = evaluate_test(model, best.config, data_root, device)
     say(f"test accuracy       {test_acc:.4f}")
     model_path = path.with_suffix(".safetensors")
     save(model, best.config, model_path)
     say(f"wrote {model_path}")
     study = _study(best, storage)
     if study is not None:
-        looked = {"test_acc": test_acc, "val_acc": last.val_acc, "at": datetime.now(UTC).isoformat(timespec="seconds")}
-        tests = study.user_attrs.get("tests", {})
-        study.set_user_attr("tests", tests | {str(best.trial): looked})
+        looks.record(study, best.trial, test_acc, images, last.val_acc)
         say(f"wrote {page.write(study, path.parent)}")
+    return True
+
+
+def verdict(best: Best, last: Epoch, ran_on: Mapping[str, Any], study: Study | None) -> tuple[bool, str]:
+    """Whether the last epoch reproduces the trial's number, and by which measure.
+
+    Where device, threads, precision and versions are the same it must be equal. Elsewhere it must lie where one more
+    seed would, if `search confirm` has the spread of the seeds, or else in the Wilson interval of the trial's number.
+    """
+    value, again, metric = float(best.value or 0.0), float(getattr(last, best.metric)), best.metric
+    numbers = f"{metric} {again:.4f}, trial {best.trial} had {value:.4f}"
+    if again == value:
+        return True, f"{metric} {again:.4f}, exactly trial {best.trial}'s"
+    other = [f"{name} {best.ran_on.get(name)} there, {here} here" for name, here in ran_on.items()]
+    other = [text for text, name in zip(other, ran_on, strict=True) if best.ran_on.get(name) != ran_on[name]]
+    if not other:
+        return False, f"{numbers} with the same device, threads and versions, where it must be equal"
+    if metric != "val_acc" or last.right is None:
+        return False, f"{numbers}; of {metric} no interval is known ({'; '.join(other)})"
+    rows = confirmed.rows(study) if study is not None else []
+    seeds = next((row.val for row in rows if row.of == best.trial), [])
+    images = len(last.right)
+    low, high = next_draw(seeds) or wilson(round(min(max(value, 0.0), 1.0) * images), images)
+    what = f"where one more seed lies beside the {len(seeds)} confirmed" if len(seeds) > 1 else "its Wilson interval"
+    inside = low <= again <= high
+    where = f"{'inside' if inside else 'outside'} {low:.4f} to {high:.4f}, {what} (95%)"
+    return inside, f"{numbers}, {where}; {'; '.join(other)}"
 
 
 def _follow(epochs: Generator[Epoch, None, nn.Module], total: int, say: Say) -> tuple[Epoch, nn.Module]:

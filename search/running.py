@@ -13,24 +13,25 @@ from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from optuna.study import Study
 from optuna.trial import TrialState
 from rich.console import Console
 from rich.progress import Progress as Bar
 
-from search import dashboard, queue
+from search import dashboard, kept, looks, queue
 from search import study as studies
 from search.engine import nursery
 from search.engine.driver import Driver, Engine, EngineFailed, Hopeless, Listener, OutOfTime
 from search.engine.scratch import handled
 from search.engine.worker import Workplace
-from search.errors import NothingCompleted, SearchError
+from search.errors import NothingCompleted, SearchError, first_line
 from search.files import file_name
 from search.monitor import Correctness, Notes, TensorBoard
 from search.progress import Progress
 from search.pruner import may_stop
+from search.report.columns import accuracy
 from search.space import SearchSpace
 from search.spacefile import SpaceFile, load_space
 
@@ -39,14 +40,30 @@ if TYPE_CHECKING:
 
 # By name: the process of the run itself never imports torch, and so starts in a second.
 _CHECK = "search.check.preflight:ready"
+_TEST = "search.train.trainer:evaluate_kept"
 _CHOOSE = "search.check.share:choose"
 _PRELOAD = ("search.check.preflight", "search.train.trainer", "torch._dynamo")  # the last by every first optimizer step
 _SMALL_MODELS = ({"cnn"}, {"mlp"}, {"cnn", "mlp"})
 """What a space may search without torchvision, whose import takes longer than a short search of these."""
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """The words of a verb that trains many trials: with what, and where to."""
+
+    gpus: float | Literal["auto"] | None
+    cpus: float | None
+    engine: str
+    storage: str
+    data_root: Path
+    reports: Path
+    verbose: bool
+    again: str
+    cache_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(Means):
     """The words of `search run`."""
 
     space: Path
@@ -57,16 +74,8 @@ class Options:
     timeout: float | None
     trial_timeout: float | None
     max_failures: int
-    gpus: float | Literal["auto"] | None
-    cpus: float | None
-    engine: str
-    storage: str
-    data_root: Path
-    reports: Path
-    verbose: bool
-    again: str
-    cache_size: int
     audit: float
+    sealed: bool
 
 
 def run_search(options: Options) -> int:
@@ -80,7 +89,7 @@ def run_search(options: Options) -> int:
     studies.check_storage(options.storage)
     points = queue.best_points(options.storage, options.source, name, space) if options.source is not None else None
     again = f"; to go on: {options.again}"
-    with studies.storage_errors(options.storage, again), _interruptible(again, console) as signalled:
+    with studies.storage_errors(options.storage, again), interruptible(again, console) as signalled:
         with _engine(space, wanted, options, console) as engine:
             study = studies.open_study(options.storage, name, space)
             with studies.lease(study):
@@ -93,7 +102,9 @@ def run_search(options: Options) -> int:
                 trials, limits = options.trials or space.trials, (options.max_failures, options.audit)
                 driver = Driver(study, space, trials, deadline, listeners, signalled, *limits)
                 progress.attach(driver)
-                status = _drive(driver, progress, engine, options, console, signalled)
+                status = drive(driver, progress, engine, options, console, signalled)
+                if status == 0 and not options.sealed:
+                    _look(driver, engine, console)
         if status == 0:
             _finish(study, options, board)
         return status
@@ -121,8 +132,8 @@ def _note_audit(study: Study, space: SpaceFile, options: Options, console: Conso
         )
 
 
-def _drive(
-    driver: Driver, progress: Progress, engine: Engine, options: Options, console: Console, signalled: list[int]
+def drive(
+    driver: Driver, progress: Progress, engine: Engine, options: Means, console: Console, signalled: list[int]
 ) -> int:
     """Run the trials; 0, or the exit status of an interruption, after which all that ran is in the queue again."""
     if driver.finished:
@@ -146,6 +157,32 @@ def _drive(
     return 0
 
 
+def _look(driver: Driver, engine: Engine, console: Console) -> None:
+    """Look at the test split with the weights of the winner, once; of a train() of the user's own there are none."""
+    study = driver.study
+    if driver.leader is None or not driver.keeps or str(driver.leader[1]) in looks.of(study):
+        return
+    winner = studies.ranked(study)[0]
+    path, place, where = kept.place(study.study_name, winner.number), engine.workplace, f"trial {winner.number}"
+    if not path.is_file():
+        said = "its weights are not here, so the test split was not looked at; `search train` does it"
+    else:
+        what = (path.absolute(), winner.user_attrs["config"], Path(place.data_root), place.device, place.threads)
+        try:
+            test_acc, images = engine.call(_TEST, *what)
+        except (
+            SearchError,
+            nursery.Died,
+            RuntimeError,
+            MemoryError,
+        ) as error:  # the search has its result all the same
+            said = f"the test split could not be looked at: {first_line(error)}"
+        else:
+            looks.record(study, winner.number, test_acc, images, studies.epoch_of(winner).get("val_acc"))
+            said = f"test accuracy {accuracy(test_acc, images)}, looked at once, with its weights of the last epoch"
+    console.print(f"{where}: {said}", markup=False, highlight=False, soft_wrap=True)
+
+
 def _wanted(space: SpaceFile, options: Options) -> dict[str, Any]:
     """The CPUs and GPUs of a trial, as far as somebody says; the command's words go before the file's."""
     said = (("cpus", options.cpus), ("gpus", options.gpus))
@@ -159,33 +196,56 @@ def _wanted(space: SpaceFile, options: Options) -> dict[str, Any]:
 
 @contextmanager
 def _engine(space: SpaceFile, wanted: dict[str, Any], options: Options, console: Console) -> Iterator[Engine]:
-    """What runs the trials, once the space is checked and its images are decoded.
-
-    Ray starts while another process imports torch and checks: each takes about two seconds of a core.
-    """
+    """What runs the trials, once the space is checked and its images are decoded."""
     own_train = str(space.path.resolve()) if space.train else None
-    cores = len(os.sched_getaffinity(0))
-    workplace = Workplace(str(options.data_root), "auto", cores, own_train, options.cache_size, options.trial_timeout)
+    workplace = workplace_of(options, own_train=own_train, patience=options.trial_timeout)
     what = (str(space.path), list(options.overrides), options.data_root)
+    known = space.space.combinations(("model",)) if isinstance(space.space, SearchSpace) else ()
+    modules = () if own_train else preload({settings["model"] for settings in known})
+    check = None if own_train else (_CHECK, *what)
+    with engine_of(options, wanted, workplace, check, modules, console) as (engine, note):
+        if note:
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
+        if wanted.get("gpus") == "auto" and options.engine != "inline":
+            engine = _sharing(cast("Tune", engine), what, wanted.get("cpus"), console)
+        yield engine
+
+
+def workplace_of(options: Means, **more: Any) -> Workplace:
+    """Where the words say that trials run; the engine settles the device."""
+    cores = len(os.sched_getaffinity(0))
+    return Workplace(str(options.data_root), "auto", cores, cache_size=options.cache_size, **more)
+
+
+@contextmanager
+def engine_of(
+    options: Means,
+    wanted: dict[str, Any],
+    workplace: Workplace,
+    check: tuple[Any, ...] | None,
+    modules: Sequence[str],
+    console: Console,
+) -> Iterator[tuple[Engine, Any]]:
+    """What runs the trials, and what `check` says, a function of the training side with its arguments that goes first.
+
+    Ray starts while another process imports torch, or `modules`, and checks: each takes about two seconds of a core.
+    """
     if options.engine == "inline":
         from search.engine.inline import Inline
 
-        if options.trial_timeout is not None:
+        if workplace.patience is not None:
             raise SearchError("--trial-timeout ends a worker's process, and --engine inline has none")
-        if not own_train:
-            _show(partial(resolve_name(_CHECK), *what), console)
-        yield Inline(workplace)
+        said = check and _wait(partial(resolve_name(check[0]), *check[1:]), console, "decoding ")
+        yield Inline(workplace), said
         return
-    with nursery.opened(_preload(space), options.verbose) as forks:
-        checking = None if own_train else nursery.Call(forks.address, _CHECK, *what)
+    with nursery.opened(modules, options.verbose) as forks:
+        checking = nursery.Call(forks.address, *check) if check else None
         from search.engine import tune  # late: it takes a second, which the nursery needs for torch
 
         cpus, gpus = wanted.get("cpus"), wanted.get("gpus")
         with tune.started(forks, workplace, cpus, None if gpus == "auto" else gpus, options.verbose) as engine:
             studies.warm_up()
-            if checking is not None:
-                _show(checking.result, console)
-            yield engine if gpus != "auto" else _sharing(engine, what, cpus, console)
+            yield engine, checking and _wait(checking.result, console, "decoding ")
 
 
 def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: Console) -> Tune:
@@ -200,19 +260,9 @@ def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: C
     return engine.shared(cpus, trials)
 
 
-def _preload(space: SpaceFile) -> Sequence[str]:
-    if space.train is not None:
-        return ()
-    known = space.space.combinations(("model",)) if isinstance(space.space, SearchSpace) else ()
-    small = {settings["model"] for settings in known} in _SMALL_MODELS
-    return _PRELOAD if small else ("torchvision.models", *_PRELOAD)
-
-
-def _show(check: Callable[[Callable[..., None]], str], console: Console) -> None:
-    """Wait for the check, with a bar if there are images to decode; then print what it noted."""
-    note = _wait(check, console, "decoding ")
-    if note:
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+def preload(models: set[str]) -> Sequence[str]:
+    """The modules that a process which trains one of `models` needs; none named: any."""
+    return _PRELOAD if models in _SMALL_MODELS else ("torchvision.models", *_PRELOAD)
 
 
 def _wait(work: Callable[[Callable[..., None]], Any], console: Console, verb: str = "") -> Any:
@@ -246,7 +296,7 @@ def _finish(study: Study, options: Options, board: TensorBoard) -> None:
 
 
 @contextmanager
-def _interruptible(hint: str, console: Console) -> Iterator[list[int]]:
+def interruptible(hint: str, console: Console) -> Iterator[list[int]]:
     """Ctrl-C and SIGTERM raise KeyboardInterrupt, and leave their numbers in the list: what raised may be swallowed."""
     signalled: list[int] = []
 

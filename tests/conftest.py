@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import optuna
 import pytest
 import torch
+from optuna.study import Study
+from optuna.trial import create_trial
 from safetensors.torch import save_file
 from torch import nn
 
@@ -112,6 +115,18 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     return tmp_path / "torch" / "hub" / "checkpoints"
+
+
+def add_seeds(study: Study, of: int | str, val: list[float], test: list[float], baseline: str | None = None) -> None:
+    """Write to the study that confirms `study` what its seeds 1, 2, ... gave for the trial or hand-tuned row `of`."""
+    name = f"{study.study_name}.confirm"
+    made = optuna.create_study(study_name=name, storage=study._storage, direction=study.direction, load_if_exists=True)
+    made.set_user_attr("confirms", study.study_name)
+    config = study.trials[of].user_attrs["config"] if isinstance(of, int) else {}
+    for seed, (val_acc, test_acc) in enumerate(zip(val, test, strict=True), 1):
+        attrs = {"of": of, "config": {**config, "seed": seed}, "epoch": {"val_acc": val_acc}}
+        attrs |= {"test": {"test_acc": test_acc, "images": 450}} | ({"baseline": baseline} if baseline else {})
+        made.add_trial(create_trial(value=val_acc, user_attrs=attrs))
 
 
 def save_weights(net: nn.Module, file: Path) -> str:

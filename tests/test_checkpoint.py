@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import load_model
 
 from search.config import TrainConfig
+from search.errors import SearchError
 from search.models import build
-from search.train.checkpoint import save
+from search.train.checkpoint import load, save
 
 CONFIG = TrainConfig(
     model="cnn", dataset="digits", epochs=1, lr=0.1, step_size=1, gamma=0.5, frozen=("0",), weights="Gewichte/ä.pth"
@@ -47,3 +49,33 @@ def test_a_failure_leaves_nothing_and_spares_what_was_there(tmp_path: Path) -> N
     with pytest.raises(OSError, match="folder"):
         save(build("cnn", 10), CONFIG, tmp_path / "folder")
     assert not list(tmp_path.glob(".*.part"))
+
+
+def test_a_full_disk_is_an_error_of_the_system_and_leaves_nothing(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))  # fails as a full disk does, in the same write
+    try:
+        with pytest.raises(OSError, match="too large"):
+            save(build("cnn", 10), CONFIG, tmp_path / "model.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_are_loaded_into_their_own_config_only(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    model = build("cnn", 10)
+    save(model, CONFIG, path)
+    again = build("cnn", 10)
+    load(again, CONFIG, path)
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+    with pytest.raises(SearchError, match="the weights of another config"):
+        load(again, CONFIG.model_copy(update={"lr": 0.2}), path)
+    for content in (path.read_bytes()[:100], b""):
+        path.write_bytes(content)
+        with pytest.raises(SearchError, match=r"model\.safetensors: the weights cannot be read: "):
+            load(again, CONFIG, path)
+    path.unlink()
+    with pytest.raises(SearchError, match="cannot be read"):
+        load(again, CONFIG, path)

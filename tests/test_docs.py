@@ -57,7 +57,7 @@ def test_every_search_command_of_the_readme_runs(cli: Callable[..., Result], tmp
         if program != "search":
             continue
         # One process: the engine's own tests start Ray.
-        inline = ["--engine", "inline"] if words[0] == "run" else []
+        inline = ["--engine", "inline"] if words[0] in ("run", "confirm") else []
         result = cli(*words, *inline)
         assert result.status == 0, (command, result)
         assert "Traceback" not in result.err

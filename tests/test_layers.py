@@ -13,13 +13,14 @@ SEARCH = Path(__file__).resolve().parent.parent / "search"
 
 LAYERS = [
     {"errors", "files"},
-    {"answers", "config", "correct", "dashboard", "notes"},
+    {"answers", "config", "correct", "dashboard", "kept", "looks", "notes"},
     {"space", "pruner", "baselines", "models", "data"},
     {"spacefile", "storage", "train"},
     {"study", "engine"},
     {"monitor", "report", "export", "check", "queue"},
     {"progress", "retrain", "onnx"},
     {"running"},
+    {"confirm"},
     {"cli"},
 ]
 """Left to right; a package is one name, and inside it modules import each other freely."""

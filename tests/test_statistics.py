@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.stats import binomtest
 
-from search.report.statistics import difference, holm, mcnemar, paired_difference, wilson
+from search.report.statistics import difference, holm, mcnemar, next_draw, paired_difference, welch, wilson
 
 SHARES = st.integers(1, 5000).flatmap(lambda count: st.tuples(st.integers(0, count), st.just(count)))
 
@@ -77,3 +78,33 @@ def test_holm_rejects_what_the_step_down_rejects(p: list[float], level: float) -
         rejected.add(index)
     assert {i for i, value in enumerate(adjusted) if value <= level} == rejected
     assert all(p[i] <= adjusted[i] <= 1 for i in range(len(p)))
+
+
+SEEDS = st.lists(st.integers(0, 450).map(lambda right: right / 450), min_size=2, max_size=8)
+
+
+@given(SEEDS, SEEDS)
+def test_welch_is_scipys(a: list[float], b: list[float]) -> None:
+    found = welch(a, b)
+    if max(a) == min(a) and max(b) == min(b):
+        assert found is None
+        return
+    assert found is not None
+    expected = stats.ttest_ind(a, b, equal_var=False)
+    interval = expected.confidence_interval(0.95)
+    assert found[0] == pytest.approx(expected.pvalue, rel=1e-6, abs=1e-9)
+    assert found[1:] == pytest.approx((interval.low, interval.high), rel=1e-6, abs=1e-9)
+
+
+def test_one_seed_says_nothing() -> None:
+    assert welch([0.9], [0.8, 0.7]) is None
+    assert next_draw([0.9]) is None
+
+
+def test_one_more_draw_falls_inside_in_95_of_100_cases() -> None:
+    draws = np.random.default_rng(0).normal(0.9, 0.01, (4000, 4))
+    inside = 0
+    for *known, new in draws.tolist():
+        low, high = next_draw(known) or (0.0, 0.0)
+        inside += low <= new <= high
+    assert 0.94 < inside / len(draws) < 0.96

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from search.engine.worker import Worker, Workplace, serve
+from search.engine.worker import Keep, Worker, Workplace, serve
+from search.train.trainer import evaluate_kept
 
 Write = Callable[[str, str], Path]
 
@@ -187,7 +188,7 @@ def test_settings_alone_begin_a_trial(write: Write, tmp_path: Path) -> None:
     here = served(Workplace(str(tmp_path), "cpu", 1, str(write("own.py", OWN))))
     settings = {"x": 0.25, "epochs": 3, "count": 3}
     for x in (0.25, 0.5):
-        here.send(settings | {"x": x})
+        here.send((settings | {"x": x}, None))
         assert here.poll(20)
         assert here.recv()["epoch"]["score"] == x
     for score in (1.5, 2.5):
@@ -201,7 +202,41 @@ def test_settings_alone_begin_a_trial(write: Write, tmp_path: Path) -> None:
 def test_a_space_file_that_no_longer_loads_is_the_trials_error(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("1 / 0")
     here = served(Workplace(str(tmp_path), "cpu", 1, str(tmp_path / "own.py")))
-    here.send({})
+    here.send(({}, None))
     assert here.poll(20)
     assert "ZeroDivisionError" in here.recv()["error"]
     here.close()
+
+
+@pytest.mark.parametrize(
+    ("best", "maximize", "kept"), [(None, True, True), (0.0, True, True), (0.0, False, False), (1.0, True, False)]
+)
+def test_a_leaders_weights_are_kept(tmp_path: Path, best: float | None, maximize: bool, kept: bool) -> None:
+    path = tmp_path / "weights" / "0.safetensors"
+    worker = Worker(Workplace(str(tmp_path), "cpu", 1, test=True))
+    worker.start(CONFIG, Keep(str(path), "val_acc", maximize, best))
+    first = worker.step()
+    assert not path.exists()
+    last = worker.step()
+    assert path.exists() == kept
+    assert last["notes"] == []
+    assert "test" not in first
+    assert last["test"]["images"] == 450
+    if kept:
+        found = evaluate_kept(path, CONFIG, tmp_path, "cpu", 1)
+        assert found == (last["test"]["test_acc"], 450)
+    # The model is the next trial's as it was: the same numbers come out.
+    worker.start(CONFIG)
+    assert worker.step()["epoch"]["train_loss"] == first["epoch"]["train_loss"]
+
+
+def test_weights_that_cannot_be_written_are_a_note(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_text("a file where the folder should be")
+    worker = Worker(Workplace(str(tmp_path), "cpu", 1))
+    worker.start(CONFIG, Keep(str(tmp_path / "weights" / "0.safetensors"), "val_acc", True, None))
+    worker.step()
+    last = worker.step()
+    assert last["last"]
+    (note,) = last["notes"]
+    assert note.startswith("its weights are not kept: ")
+    assert "test" not in last

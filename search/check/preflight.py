@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from optuna.samplers import RandomSampler
@@ -14,7 +15,7 @@ from torch import nn
 from search.check.points import draw
 from search.config import TrainConfig, make_config
 from search.data import cache
-from search.data.datasets import Source, open_source
+from search.data.datasets import Source, Split, open_source
 from search.data.mounts import network_type
 from search.errors import SearchError, nearest
 from search.models import build, check_name, image_spec
@@ -78,11 +79,35 @@ def preflight(space: SpaceFile, data_root: Path) -> None:
             continue
         seen.add(key)
         try:
-            check_name(config.model)
-            source = open_source(config.dataset, data_root)
-            configure(skeleton(config, source), config)
+            _build(config, data_root)
         except SearchError as error:
             raise SearchError(f"{space.path}: {error}") from None
+
+
+def _build(config: TrainConfig, data_root: Path) -> None:
+    check_name(config.model)
+    source = open_source(config.dataset, data_root)
+    configure(skeleton(config, source), config)
+
+
+def ready_to_confirm(
+    configs: Sequence[Mapping[str, Any]], data_root: Path, progress: Callable[[str, int, int], None] | None
+) -> list[str]:
+    """Check the configs before they are trained and decode their images, the test split's among them.
+
+    Returns what is wrong with each, empty if nothing. `progress` is called as in `prepare`. Raises SearchError for a
+    broken image.
+    """
+    found = []
+    for config in map(make_config, map(dict, configs)):
+        try:
+            _build(config, data_root)
+        except SearchError as error:
+            found.append(str(error))
+            continue
+        found.append("")
+        _decode([config], ("train", "val", "test"), data_root, progress)
+    return found
 
 
 def skeleton(config: TrainConfig, source: Source, classes: int = 10) -> nn.Module:
@@ -103,10 +128,19 @@ def prepare(space: SpaceFile, data_root: Path, progress: Callable[[str, int, int
     """
     if space.train is not None:
         return
-    configs = list(_configs(space))
+    _decode(list(_configs(space)), ("train", "val"), data_root, progress)
+
+
+def _decode(
+    configs: Sequence[TrainConfig],
+    splits: tuple[Split, ...],
+    data_root: Path,
+    progress: Callable[[str, int, int], None] | None,
+) -> None:
     for model, dataset, side in {(config.model, config.dataset, config.image_side): None for config in configs}:
         spec = image_spec(model, side)
         source = open_source(dataset, data_root)
-        train, _ = cache.load(source, spec.resize if spec else None, ("train", "val"), partial(progress, dataset))
+        follow = partial(progress, dataset) if progress is not None else None
+        train, *_ = cache.load(source, spec.resize if spec else None, splits, follow)
         for subset in {c.subset for c in configs if c.dataset == dataset and c.subset is not None}:
             cache.check_subset(train, subset)

@@ -1,23 +1,27 @@
-"""The verbs that train: run, check, train."""
+"""The verbs that train: run, confirm, check, train."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from search.cli.words import (
     DEFAULT_STORAGE,
     CacheSize,
+    Cpus,
     DataRoot,
+    EngineName,
     Epochs,
     Name,
     Reports,
     Set,
     SpacePath,
     Storage,
+    StudyName,
     Subset,
+    Verbose,
     app,
     bytes,
     gpus,
@@ -58,13 +62,8 @@ def run(
             "[default: 1 if there is one]",
         ),
     ] = None,
-    cpus_per_trial: Annotated[
-        float | None, typer.Option(min=0, help="CPUs of one trial. [default: 1, or its GPU's share]")
-    ] = None,
-    engine: Annotated[
-        Literal["tune", "inline"],
-        typer.Option(help="tune: Ray Tune, trials side by side; inline: one by one in this process."),
-    ] = "tune",
+    cpus_per_trial: Cpus = None,
+    engine: EngineName = "tune",
     audit: Annotated[
         float,
         typer.Option(min=0, max=1, help="Share of the trials to be pruned that run to their end, to judge the pruner."),
@@ -73,32 +72,77 @@ def run(
     data_root: DataRoot = Path("data"),
     reports: Reports = Path("reports"),
     cache_size: CacheSize = "20G",
-    verbose: Annotated[bool, typer.Option("--verbose", help="Let Ray talk.")] = False,
+    sealed: Annotated[
+        bool, typer.Option("--sealed", help="In the end, do not look at the test split with the winner's weights.")
+    ] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run the search that a space file describes, or go on with it; then write its report and best config."""
     from search.running import Options, run_search
 
     options = Options(
-        space,
-        overrides(set_, epochs, subset),
-        trials,
-        name,
-        from_,
-        seconds(timeout, "--timeout"),
-        seconds(trial_timeout, "--trial-timeout"),
-        max_failures,
-        gpus(gpus_per_trial),
-        cpus_per_trial,
-        engine,
-        storage,
-        data_root.resolve(),
-        reports,
-        verbose,
-        same_command(),
-        bytes(cache_size),
-        audit,
+        space=space,
+        overrides=overrides(set_, epochs, subset),
+        trials=trials,
+        name=name,
+        source=from_,
+        timeout=seconds(timeout, "--timeout"),
+        sealed=sealed,
+        trial_timeout=seconds(trial_timeout, "--trial-timeout"),
+        max_failures=max_failures,
+        audit=audit,
+        gpus=gpus(gpus_per_trial),
+        cpus=cpus_per_trial,
+        engine=engine,
+        storage=storage,
+        data_root=data_root.resolve(),
+        reports=reports,
+        verbose=verbose,
+        again=same_command(),
+        cache_size=bytes(cache_size),
     )
     raise typer.Exit(run_search(options))
+
+
+@app.command()
+def confirm(
+    study: StudyName,
+    top: Annotated[int, typer.Option(min=1, help="How many of the best trials.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="New seeds of each, those of earlier calls included.")] = 3,
+    gpus_per_trial: Annotated[
+        float | None,
+        typer.Option(min=0, help="GPUs of one trial; 0.25 lets four share one. [default: 1 if there is one]"),
+    ] = None,
+    cpus_per_trial: Cpus = None,
+    engine: EngineName = "tune",
+    storage: Storage = DEFAULT_STORAGE,
+    data_root: DataRoot = Path("data"),
+    reports: Reports = Path("reports"),
+    cache_size: CacheSize = "20G",
+    verbose: Verbose = False,
+) -> None:
+    """Train the best trials and the best hand-tuned row again with new seeds, to tell luck from merit.
+
+    The seeds are a study of their own, STUDY.confirm; each looks at the test split once. The same command goes on.
+    """
+    from search.confirm import Options
+    from search.confirm import confirm as confirm_study
+
+    options = Options(
+        study=study,
+        top=top,
+        seeds=seeds,
+        gpus=gpus_per_trial,
+        cpus=cpus_per_trial,
+        engine=engine,
+        storage=storage,
+        data_root=data_root.resolve(),
+        reports=reports,
+        verbose=verbose,
+        again=same_command(),
+        cache_size=bytes(cache_size),
+    )
+    raise typer.Exit(confirm_study(options))
 
 
 @app.command()
@@ -127,8 +171,13 @@ def train(
     storage: Storage = DEFAULT_STORAGE,
     data_root: DataRoot = Path("data"),
     cache_size: CacheSize = "20G",
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Only say whether the number comes out again; exit status 1 if it does not."),
+    ] = False,
 ) -> None:
     """Train a best config again from nothing; print validation and, once, test accuracy; write the model beside it."""
     from search.retrain import retrain
 
-    retrain(best, storage, data_root.resolve(), bytes(cache_size), typer.echo)
+    again = retrain(best, storage, data_root.resolve(), bytes(cache_size), typer.echo, verify)
+    raise typer.Exit(0 if again else 1)

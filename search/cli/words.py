@@ -54,6 +54,14 @@ Set = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Fix a setting; a Choice by its option's label."),
 ]
 Name = Annotated[str | None, typer.Option(help="The study's name. [default: the space file's stem]")]
+Cpus = Annotated[
+    float | None, typer.Option("--cpus-per-trial", min=0, help="CPUs of one trial. [default: 1, or its GPU's share]")
+]
+EngineName = Annotated[
+    Literal["tune", "inline"],
+    typer.Option("--engine", help="tune: Ray Tune, trials side by side; inline: one by one in this process."),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Let Ray talk.")]
 DEFAULT_STORAGE = "sqlite:///studies.db"
 
 

@@ -14,9 +14,11 @@ from typing import Any, Protocol
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from search import kept
 from search.config import make_config
 from search.engine.failures import kind
 from search.engine.failures import reason as why
+from search.engine.worker import Keep, Workplace
 from search.errors import SearchError
 from search.pruner import audited
 from search.spacefile import SpaceFile
@@ -57,6 +59,10 @@ class Job:
     """The pruner would have stopped it; it runs to its end, to see whether that would have been wrong."""
     answers: bytes | None = None
     """Then also what each was called, as search.answers packs it."""
+    keep: Keep | None = None
+    """When its weights are kept, and where."""
+    looked: dict[str, Any] = field(default_factory=dict)
+    """What a look at the test split found: `test_acc`, of so many `images`."""
 
     @property
     def number(self) -> int:
@@ -75,16 +81,19 @@ class Engine(Protocol):
 
     @property
     def note(self) -> str: ...
+    @property
+    def workplace(self) -> Workplace: ...
     def run(self, driver: Driver) -> None: ...
+    def call(self, function: str, *args: Any) -> Any: ...
 
 
 class Driver:
     """Asks the study for trials, writes their epochs to it, and decides who goes on.
 
     Only the process of the driver writes to the storage. What a worker sends is one of ``{"epoch": {...}, "last":
-    bool}``, with ``"notes"`` for the user, ``"rates"``, ``"cost"``, ``"right"`` and ``"answers"``, ``{"end": True}``,
-    ``{"error": reason}``, ``{"lost": True}``, when its training process died, and ``{"silent": seconds}``, when it was
-    given up.
+    bool}``, with ``"notes"`` for the user, ``"rates"``, ``"cost"``, ``"right"``, ``"answers"`` and ``"test"``,
+    ``{"end": True}``, ``{"error": reason}``, ``{"lost": True}``, when its training process died, and
+    ``{"silent": seconds}``, when it was given up.
     """
 
     def __init__(
@@ -97,11 +106,13 @@ class Driver:
         signalled: Sequence[int] = (),
         max_failures: int = 0,
         audit: float = 0.0,
+        keeps: bool = True,
     ) -> None:
         """`deadline`: of time.monotonic(). `signalled`: not empty once the run shall stop.
 
         `max_failures`: raise Hopeless when so many trials in a row failed of anything but diverging; 0: never.
-        `audit`: the share of the trials that the pruner would stop, and that run to their end instead.
+        `audit`: the share of the trials that the pruner would stop, and that run to their end instead. `keeps`: the
+        leader's weights, if the training is the built-in one.
         """
         self.study = study
         self.space = space
@@ -115,8 +126,15 @@ class Driver:
         self._loner: int | None = None
         """A trial that ran out of memory beside others, and is tried again without them."""
         self.live: dict[int, Job] = {}
-        self.counts = Counter(trial.state for trial in study.get_trials(deepcopy=False) if trial.state.is_finished())
+        done = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+        self.counts = Counter(trial.state for trial in done)
         self.at_start = self.counts.total()
+        self.keeps = keeps and space.train is None
+        self.leader: tuple[float, int] | None = None
+        for trial in done:
+            if trial.state == TrialState.COMPLETE and trial.value is not None:
+                self._follow(trial.value, trial.number)
+        self._sweep()
 
     @property
     def out_of_time(self) -> bool:
@@ -144,6 +162,7 @@ class Driver:
             except Exception as error:  # the user's own space(trial), or a point that is no config
                 self.fail(job, why(error))
                 continue
+            job.keep = self._keep(job)
             if "config" not in job.known.user_attrs:
                 trial.set_user_attr("config", json.loads(json.dumps(job.settings, default=repr)))
             return job
@@ -193,6 +212,9 @@ class Driver:
         job.right, job.answers = message.get("right"), message.get("answers")
         if job.right is not None:
             job.trial.set_user_attr("val_images", len(job.right))
+        if "test" in message:
+            job.looked = message["test"]
+            job.trial.set_user_attr("test", job.looked)
         job.trial.set_user_attr("epoch", job.epoch)
         replayed = job.step in job.known.intermediate_values
         if not replayed:  # before the decision, so that a pruned trial's curve holds its last epoch
@@ -261,8 +283,29 @@ class Driver:
         self._failed_in_row = self._failed_in_row if state == TrialState.FAIL else 0
         self._loner = None if self._loner == job.number else self._loner
         del self.live[job.number]
+        if value is not None:
+            self._follow(value, job.number)
+        self._sweep()
         for listener in self.listeners:
             listener.on_end(job, state, reason)
+
+    def _follow(self, value: float, number: int) -> None:
+        """Take note of a completed trial, which may lead from now on; of equals the first leads, as in the table."""
+        led = self.leader
+        if led is None or self.better(value, led[0]) or (value == led[0] and number < led[1]):
+            self.leader = value, number
+
+    def _keep(self, job: Job) -> Keep | None:
+        if not self.keeps:
+            return None
+        path = kept.place(self.study.study_name, job.number).absolute()
+        maximize = self.study.direction == StudyDirection.MAXIMIZE
+        return Keep(str(path), self.space.metric, maximize, self.leader[0] if self.leader else None)
+
+    def _sweep(self) -> None:
+        """Of all weights only the leader's stay, and those of trials whose end is not told yet."""
+        if self.keeps:
+            kept.sweep(self.study.study_name, {*self.live, *([self.leader[1]] if self.leader else [])})
 
     def better(self, a: float, b: float) -> bool:
         """Whether `a` is a better value than `b`."""

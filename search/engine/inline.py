@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import Any
 
 from search.engine.driver import Driver, OutOfTime
 from search.engine.worker import Worker, Workplace
@@ -27,9 +29,13 @@ class Inline:
         """Run the driver's trials to their ends, one at a time."""
         worker = Worker(self.workplace)
         while job := driver.next():
-            worker.start(job.settings)
+            worker.start(job.settings, job.keep)
             while driver.receive(job, worker.step()):
                 if driver.out_of_time:
                     raise OutOfTime
         if driver.counts.total() < driver.trials:  # the time was over between two trials
             raise OutOfTime
+
+    def call(self, function: str, *args: Any) -> Any:
+        """What the training side's `function`, named as module:function, returns for `args` and one more, ignored."""
+        return resolve_name(function)(*args, None)

@@ -53,7 +53,7 @@ with warnings.catch_warnings():
 gc.enable()
 
 from search.engine.driver import Driver, EngineFailed, Job, OutOfTime
-from search.engine.nursery import Nursery, fork
+from search.engine.nursery import Call, Nursery, fork
 from search.engine.scratch import held_back, uninterrupted
 from search.engine.worker import Workplace
 from search.errors import SearchError
@@ -162,7 +162,7 @@ class WarmWorker(tune.Trainable):
         elif self._asked:
             self._answer(self._connection)  # of a trial that nobody waits for
         # It begins at once: until Tune asks for its first epoch, other trials may keep Tune busy.
-        self._connection.send(new_config["settings"])
+        self._connection.send((new_config["settings"], new_config["keep"]))
         self._asked = True
         return True
 
@@ -240,7 +240,7 @@ class _Asks(_NotSaved, Searcher):
         if job is None:
             return Searcher.FINISHED if self._driver.finished else None
         self._jobs[trial_id] = job
-        return {"settings": job.settings, **self._place}
+        return {"settings": job.settings, "keep": job.keep, **self._place}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         job = self._jobs.pop(trial_id, None)
@@ -303,6 +303,13 @@ class Tune:
         """A GPU's share of the CPUs; 0 where there is no GPU."""
         there = ray.cluster_resources()
         return float(there.get("CPU", 0.0) / there["GPU"]) if there.get("GPU") else 0.0
+
+    def call(self, function: str, *args: Any) -> Any:
+        """What the training side's `function`, named as module:function, returns for `args` and one more, ignored.
+
+        Raises what it raised, or Died.
+        """
+        return Call(self.nursery.address, function, *args).result(lambda *progress: None)
 
     def run(self, driver: Driver) -> None:
         """Run the driver's trials to their ends.

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from search.config import CACHE_SIZE, TrainConfig
+from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.engine.failures import reason
+from search.errors import first_line
 from search.spacefile import load_train
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Workplace:
 
     `threads`: CPU threads of the worker. `own_train`: the space file whose ``train`` to call; None: the built-in.
     `cache_size`: bytes of disk for the activations of frozen layers. `patience`: seconds without a message after
-    which a worker is given up; None: never. `gpus`: its share of a GPU, or GPUs, where it trains on one.
+    which a worker is given up; None: never. `gpus`: its share of a GPU, or GPUs, where it trains on one. `test`:
+    whether each trial looks at the test split after its last epoch, which only `search confirm` asks for.
     """
 
     data_root: str
@@ -32,6 +37,21 @@ class Workplace:
     cache_size: int = CACHE_SIZE
     patience: float | None = None
     gpus: float = 1.0
+    test: bool = False
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Where a trial's final model goes, if its `metric` is then as good as `best`, the best so far (None: none)."""
+
+    path: str
+    metric: str
+    maximize: bool
+    best: float | None
+
+    def wants(self, value: float) -> bool:
+        """Whether a trial that ended with `value` may be the leader; of equals, the driver knows."""
+        return self.best is None or (value >= self.best if self.maximize else value <= self.best)
 
 
 class Worker:
@@ -44,27 +64,47 @@ class Worker:
         self._total: int | None = None
         self._count = 0
 
-    def start(self, settings: dict[str, Any]) -> None:
-        """Begin a trial; the one before is dropped, wherever it was."""
+    def start(self, settings: dict[str, Any], keep: Keep | None = None) -> None:
+        """Begin a trial; the one before is dropped, wherever it was. `keep`: of the built-in training's final model."""
         self._count = 0
         total = settings.get("epochs")
         self._total = total if isinstance(total, int) else None
-        self._epochs = self._run(settings)
+        self._epochs = self._run(settings, keep)
 
-    def _run(self, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def _run(self, settings: dict[str, Any], keep: Keep | None) -> Iterator[dict[str, Any]]:
         if self._own is not None:
             for measured in self._own(settings):
                 yield {"epoch": {k: _plain(v) for k, v in measured.items()}}
             return
-        from search.train import train  # late: a train() of the user's own need not wait for torch
+        from search.train import evaluate_test, train  # late: a train() of the user's own need not wait for torch
+        from search.train.checkpoint import save
         from search.train.device import settle
 
         place = self.workplace
         config = TrainConfig(**settings)
         ran_on = settle(config.precision, place.device, place.threads).describe()
+        root = Path(place.data_root)
         notes: list[str] = []
-        for epoch in train(config, Path(place.data_root), place.device, place.threads, place.cache_size, notes.append):
-            message = {"epoch": epoch.model_dump(), "ran_on": ran_on, "notes": notes.copy(), "rates": epoch.rates}
+        looked: dict[str, Any] = {}
+
+        def done(epoch: Epoch, model: nn.Module) -> None:
+            if keep is not None and keep.wants(getattr(epoch, keep.metric)):
+                try:
+                    save(model, config, Path(keep.path))
+                except Exception as error:  # a full disk, for one: the trial has its numbers all the same
+                    notes.append(f"its weights are not kept: {first_line(error)}")
+            if place.test:
+                test_acc, images = evaluate_test(model, config, root, place.device)
+                looked["test"] = {"test_acc": test_acc, "images": images}
+
+        for epoch in train(config, root, place.device, place.threads, place.cache_size, notes.append, done):
+            message = {
+                "epoch": epoch.model_dump(),
+                "ran_on": ran_on,
+                "notes": notes.copy(),
+                "rates": epoch.rates,
+                **looked,
+            }
             if epoch.footprint is not None:
                 message["cost"] = epoch.footprint | {"gpus": place.gpus if ran_on["device"] == "cuda" else 0.0}
             yield message if epoch.right is None else message | {"right": epoch.right, "answers": epoch.answers}
@@ -88,7 +128,7 @@ class Worker:
 def serve(connection: Connection, workplace: Workplace, environment: dict[str, str]) -> None:
     """Train for whoever is at the other end: first the process's number, then answers.
 
-    Settings ask for a trial's first message, None for its next.
+    Settings and `Keep` ask for a trial's first message, None for its next.
     """
     connection.send(os.getpid())
     os.environ.update(environment)
@@ -99,9 +139,9 @@ def serve(connection: Connection, workplace: Workplace, environment: dict[str, s
         connection.send({"error": reason(error)})
         return
     while True:
-        settings = connection.recv()
-        if settings is not None:
-            worker.start(settings)
+        trial = connection.recv()
+        if trial is not None:
+            worker.start(*trial)
         connection.send(worker.step())
 
 

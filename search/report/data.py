@@ -15,7 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import func, select
 
-from search.report import ties
+from search.report import confirmed, ties
 from search.report.comments import comments
 from search.report.cost import cost, gpu_hours, machine_seconds, seconds_an_epoch, taken
 from search.report.statistics import wilson
@@ -29,7 +29,7 @@ FIGURES = ("peak_memory", "parameters", "trainable", "megabytes", "latency_ms")
 def report(study: Study) -> dict[str, Any]:
     """The whole report; `rows` has the ranked trials, then the hand-tuned rows."""
     trials, tested = study.get_trials(deepcopy=False), ties.find(study)
-    tests = study.user_attrs.get("tests", {})
+    tests = confirmed.tested(study)
     spent = cost(trials)
     return {
         "study": study.study_name,
@@ -41,6 +41,8 @@ def report(study: Study) -> dict[str, Any]:
         "gpu_hours": spent.gpu_hours,
         "saved_gpu_hours": spent.gpu_hours_saved,
         "comments": comments(study),
+        "looks_at_test": confirmed.count_looks(study),
+        "confirmed": confirmed.as_data(study),
         "rows": [_row(trial, tested, tests.get(str(trial.number), {})) for trial in ranked(study)]
         + [_hand_tuned(row) for row in study.user_attrs.get("baselines", [])],
     }
@@ -60,6 +62,8 @@ def _row(trial: FrozenTrial, tested: Ties, looked: Mapping[str, Any]) -> dict[st
         "val_acc_high": high,
         "val_images": images,
         "test_acc": looked.get("test_acc"),
+        "test_images": looked.get("images"),
+        "test_seeds": looked.get("seeds"),
         "tied_with_first": tested.tied.get(trial.number),
         "seconds_an_epoch": seconds_an_epoch(trial),
         "machine_seconds": machine_seconds(trial),
@@ -94,6 +98,8 @@ def _study(storage: RDBStorage, study: Any) -> dict[str, Any]:
         by_state: dict[TrialState, int] = {row[0]: row[1] for row in found}
     counts = {state.name.lower(): by_state.get(state, 0) for state in TrialState}
     driver = driver_of(study.user_attrs.get("driver"))
+    if study.user_attrs.get("confirms") is not None:
+        best = None  # no seed is better than another
     best_is = {"best": best.value if best else None, "best_trial": best.number if best else None}
     return {"study": study.study_name, "metric": metric, **best_is, **counts, "driver": driver}
 

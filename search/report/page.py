@@ -10,7 +10,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.files import file_name, write_text
-from search.report import columns, table, ties
+from search.report import columns, confirmed, table, ties
 from search.report.columns import accuracy, duration
 from search.report.comments import comments
 from search.report.cost import cost
@@ -30,12 +30,15 @@ def render(
 
     `pictures`: the sections that show them.
     """
+    if confirmed.confirms(study) is not None:
+        return _of_seeds(study)
     trials, tested = study.get_trials(deepcopy=False), ties.find(study) if tested is None else tested
     parts = [f"# {columns.number(study.study_name)}", _head(study, trials), ranking or table.markdown(study, tested)]
-    parts += [ties.sentence(study, tested), _counts(trials), *comments(study, found)]
+    parts += [ties.sentence(study, tested), _counts(trials), confirmed.said_of_looks(study)]
+    parts += comments(study, found)
     if study.user_attrs.get("baselines"):
         parts.append("Rows marked *hand-tuned* are not trials of this study: their numbers are those they came with.")
-    parts += [_failures(trials), *pictures]
+    parts += [_failures(trials), *_confirmed(study), *pictures]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -79,6 +82,37 @@ def _counts(trials: list[FrozenTrial]) -> str:
     return text
 
 
+def _confirmed(study: Study) -> list[str]:
+    """The section of what `search confirm` found, if it ran."""
+    found = confirmed.rows(study)
+    if not found:
+        return []
+    return ["## Confirmed", _NEW_SEEDS, confirmed_table(found), confirmed.verdict(study, found)]
+
+
+_NEW_SEEDS = (
+    "Trained again with seeds that the search did not use: mean ± standard deviation (least to greatest) over the "
+    "seeds, of the accuracy after the last epoch."
+)
+
+
+def confirmed_table(found: Sequence[confirmed.Row]) -> str:
+    """What was confirmed, as a Markdown table."""
+    return table.listing(confirmed.cells(found))
+
+
+def _of_seeds(study: Study) -> str:
+    """The page of a study that confirms another."""
+    trials, name = study.get_trials(deepcopy=False), confirmed.confirms(study) or ""
+    original = confirmed.sibling(study, name)
+    found = confirmed.rows_of_seeds(study)
+    parts = [f"# {columns.number(study.study_name)}", f"New seeds for the leaders of the study {columns.number(name)}."]
+    parts += [_NEW_SEEDS, confirmed_table(found)] if found else ["Nothing is confirmed yet."]
+    parts += [confirmed.verdict(original, found) if original is not None else "", _counts(trials)]
+    parts += ["## Seed by seed", table.listing(confirmed.seeds(study))] if trials else []
+    return "\n\n".join(part for part in [*parts, _failures(trials)] if part) + "\n"
+
+
 def _failures(trials: list[FrozenTrial]) -> str:
     failed = [trial for trial in trials if trial.state == TrialState.FAIL]
     lines = [f"- trial {trial.number}: {trial.user_attrs.get('error', 'no reason recorded')}" for trial in failed[:20]]
@@ -102,8 +136,12 @@ def write(study: Study, folder: Path, tested: Ties | None = None, ranking: str |
 def write_with_table(study: Study, folder: Path, extra: Sequence[str] = ()) -> tuple[Path, str]:
     """Write the page; returns its path and the ranked table, which is made once for both.
 
-    `extra`: more columns, names of `cost.COLUMNS`.
+    `extra`: more columns, names of `cost.COLUMNS`. Of a study that confirms another the table is that of what is
+    confirmed, for its best seed is no better.
     """
+    if confirmed.confirms(study) is not None:
+        found = confirmed.rows_of_seeds(study)
+        return write(study, folder), confirmed_table(found) if found else "Nothing is confirmed yet."
     tested = ties.find(study)
     ranking = table.markdown(study, tested, extra)
     return write(study, folder, tested, ranking), ranking

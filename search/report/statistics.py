@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, ndtri
+from scipy.special import bdtr, ndtri, stdtr, stdtrit
 
 LEVEL = 0.95
 _Z = float(ndtri((1 + LEVEL) / 2))
@@ -73,3 +73,32 @@ def holm(p: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
     adjusted = np.empty_like(values)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(scaled)) if len(values) else scaled
     return adjusted
+
+
+def welch(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float] | None:
+    """Two-sided p of mean(a) = mean(b), and the 95% interval of mean(a) - mean(b), where the variances may differ.
+
+    Welch, Biometrika 34 (1947). None where it says nothing: fewer than two values on a side, or no spread on either.
+    """
+    if min(len(a), len(b)) < 2:
+        return None
+    parts = [float(np.var(values, ddof=1)) / len(values) for values in (a, b)]
+    error = math.sqrt(sum(parts))
+    if error < 1e-12:  # what is left of equal fractions by rounding
+        return None
+    freedom = error**4 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
+    gap = float(np.mean(a) - np.mean(b))
+    half = float(stdtrit(freedom, (1 + LEVEL) / 2)) * error
+    return 2 * float(stdtr(freedom, -abs(gap) / error)), gap - half, gap + half
+
+
+def next_draw(values: Sequence[float]) -> tuple[float, float] | None:
+    """The interval that holds one more draw of the same normal distribution with probability 95%; of one value none.
+
+    Student's: mean -+ t s sqrt(1 + 1/n) with n - 1 degrees of freedom.
+    """
+    if len(values) < 2:
+        return None
+    spread = float(np.std(values, ddof=1)) * math.sqrt(1 + 1 / len(values))
+    half = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * spread
+    return float(np.mean(values)) - half, float(np.mean(values)) + half

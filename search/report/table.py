@@ -11,7 +11,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
 from search.config import TrainConfig, is_train_config
-from search.report import columns, ties
+from search.report import columns, confirmed, ties
 from search.report.cost import cells
 from search.report.ties import Ties
 from search.study import config_of, epoch_of, metric_of, metrics_of, ranked, value_of
@@ -33,7 +33,7 @@ def frame(study: Study, tested: Ties | None = None, extra: Sequence[str] = (), r
     tested = ties.find(study) if tested is None else tested
     metric = metric_of(study)
     varied = sorted({name.rpartition(".")[2] for trial in trials for name in trial.params})
-    tests = study.user_attrs.get("tests", {})
+    tests = confirmed.tested(study)
     found = [
         (value_of(trial), _row(trial, metric, varied, tests.get(str(trial.number), {})) | cells(trial, extra))
         for trial in trials
@@ -65,6 +65,8 @@ def _row(trial: FrozenTrial, metric: str, varied: list[str], looked: dict[str, A
     epoch = epoch_of(trial) or {metric: value_of(trial)}
     test_acc, test_images = looked.get("test_acc"), looked.get("images")
     measured = columns.results(metric, epoch, test_acc, is_train_config(config), ties.images_of(trial), test_images)
+    if "seeds" in looked and "TESTING ACC" in measured:
+        measured["TESTING ACC"] += f" (mean of {looked['seeds']} seeds)"
     return {"Trial": _label(trial)} | columns.settings(config, varied) | measured
 
 

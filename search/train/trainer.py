@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,9 @@ from torch.nn import functional as F
 from search import answers
 from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.data.features import NoRoom
+from search.models import build
 from search.train.batches import EVAL_BATCH, Batches, default_data_root, load_splits
+from search.train.checkpoint import load
 from search.train.device import Place, settle
 from search.train.footprint import footprint, forget_peak
 from search.train.learner import BODY, Learner
@@ -34,6 +37,7 @@ def train(
     threads: int | None = None,
     cache_size: int = CACHE_SIZE,
     say: Callable[[str], None] | None = None,
+    done: Callable[[Epoch, nn.Module], None] | None = None,
     checkpoints: Path | None = None,
 ) -> Generator[Epoch, None, nn.Module]:
     """Train `config`, yielding one Epoch after another; the generator's return value is the trained model.
@@ -48,6 +52,7 @@ def train(
         threads: CPU threads; by default torch's own choice.
         cache_size: bytes of disk for the activations of frozen layers, which are computed once; 0 computes them anew.
         say: called with one line where frozen layers are computed in every epoch all the same, and why.
+        done: called with the last epoch and the trained model, which it leaves as it is, before that epoch is yielded.
         checkpoints: a folder for this training's checkpoints; if it holds some, the epochs go on after the last.
 
     Raises:
@@ -72,6 +77,8 @@ def train(
             if number == first or (number == config.epochs and config.gradual_unfreeze):  # which takes more in the end
                 taken = footprint(learner.model, config, place, learner.image())
                 epoch = epoch.model_copy(update={"footprint": taken})
+            if done is not None and number == config.epochs:
+                done(epoch, learner.result)
             yield epoch
             if kept is not None and number < config.epochs:  # whoever wants the next has noted this one
                 kept.after(number, epoch.seconds, partial(_state, learner, number))
@@ -177,9 +184,28 @@ def evaluate(model: nn.Module, data: Batches, place: Place) -> tuple[float, floa
 
 def evaluate_test(
     model: nn.Module, config: TrainConfig, data_root: str | Path | None = None, device: str = "auto"
-) -> float:
-    """Top-1 accuracy on the test split, a fraction. Only `search train` and `search confirm` may look at it."""
+) -> tuple[float, int]:
+    """Top-1 accuracy on the test split, a fraction, and of how many images.
+
+    Only the end of `search run`, `search train` and `search confirm` may look at it.
+    """
     place = settle(config.precision, device)
     root = Path(data_root) if data_root else default_data_root()
     (test,) = load_splits(config, root, place.device, "test")
-    return evaluate(model, test, place)[1]
+    return evaluate(model, test, place)[1], len(test)
+
+
+def evaluate_kept(
+    path: Path, settings: Mapping[str, Any], data_root: Path, device: str, threads: int, say: object = None
+) -> tuple[float, int]:
+    """What `evaluate_test` finds for the weights at `path`, which `checkpoint.save` wrote for the config `settings`.
+
+    `say` is not called: there is nothing to tell on the way. Raises SearchError.
+    """
+    config = TrainConfig(**settings)
+    place = settle(config.precision, device, threads)
+    (test,) = load_splits(config, data_root, place.device, "test")
+    model = build(config.model, len(test.classes), test.channels, config.weights, test.side, config.hidden)
+    load(model, config, path)
+    model.to(place.device).to(memory_format=place.memory_format)
+    return evaluate_test(model, config, data_root, place.device)
