@@ -32,7 +32,8 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
 from benchmarks import results
 from benchmarks.problems import PROBLEMS, Point, Problem, curves
-from search.engine.driver import Driver, Job
+from search.engine.contract import Job
+from search.engine.driver import Driver
 from search.pruner import ASHA
 from search.space import SearchSpace
 from search.spacefile import SpaceFile

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from search import study as studies
 from search.config import is_train_config, make_config
-from search.engine.driver import Driver, Job
+from search.engine.contract import Job
+from search.engine.driver import Driver
 from search.errors import NothingCompleted, SearchError
 from search.progress import Progress
 from search.report import confirmed, page

@@ -1,8 +1,12 @@
-"""The weights of a study's winner: runs/<study>/weights/<trial>.safetensors."""
+"""What trials leave on disk beside their numbers: the winner's weights, and checkpoints of those in training.
+
+runs/<study>/weights/<trial>.safetensors and runs/<study>/checkpoints/<trial>/.
+"""
 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -22,3 +26,15 @@ def sweep(study: str, spared: Collection[int]) -> None:
         if number and int(number[1]) not in spared:
             with suppress(OSError):  # of a folder that is not ours to write to
                 path.unlink()
+
+
+def checkpoints(study: str, trial: int) -> Path:
+    """The folder of a trial's checkpoints."""
+    return Path("runs") / file_name(study) / "checkpoints" / str(trial)
+
+
+def drop_checkpoints(study: str, trials: Collection[int]) -> None:
+    """Delete the checkpoints of trials that have ended."""
+    for folder in checkpoints(study, 0).parent.glob("*"):
+        if folder.name.isdigit() and int(folder.name) in trials:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -19,7 +19,7 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from search import answers, correct, dashboard
-from search.engine.driver import Job
+from search.engine.contract import Job
 
 
 class TensorBoard:

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from search.config import is_train_config
-from search.engine.driver import Driver, Job
+from search.engine.contract import Job
+from search.engine.driver import Driver
 from search.report import columns
 from search.study import config_of, ranked
 

@@ -23,7 +23,8 @@ from rich.progress import Progress as Bar
 from search import dashboard, kept, looks, queue
 from search import study as studies
 from search.engine import nursery
-from search.engine.driver import Driver, Engine, EngineFailed, Hopeless, Listener, OutOfTime
+from search.engine.contract import Engine, EngineFailed, Hopeless, Listener, OutOfTime
+from search.engine.driver import Driver
 from search.engine.scratch import handled
 from search.engine.worker import Workplace
 from search.errors import NothingCompleted, SearchError, first_line

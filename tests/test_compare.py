@@ -201,7 +201,7 @@ def test_the_page_and_its_picture(cli: Cli) -> None:
     assert "| 6      |" not in text
     assert "](a%20b-vs-b_files/best_over_time.png)\n" in text
     with Image.open("there/a b-vs-b_files/best_over_time.png") as picture:
-        assert picture.size == (1200, 480)
+        assert picture.size == (1100, 440)
 
 
 def test_nothing_to_draw_is_no_picture(cli: Cli) -> None:

@@ -11,7 +11,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search import ASHA, Choice, Float, SearchSpace, kept
-from search.engine.driver import MAX_ATTEMPTS, Driver, Hopeless, Job
+from search.engine.contract import Hopeless, Job
+from search.engine.driver import MAX_ATTEMPTS, Driver
 from search.engine.worker import Keep
 from search.errors import SearchError
 from search.files import write_text
@@ -196,8 +197,8 @@ def test_a_point_that_is_no_config_fails_and_the_next_is_asked_for() -> None:
     assert [trial.state for trial in failed] == [TrialState.FAIL] * 3
     errors = [trial.user_attrs["error"] for trial in failed]
     assert errors[0].startswith("user_code: batch_size=0: input should be greater than or equal to 1")
-    line = 'raise KeyError("nought")'
-    assert errors[1] == f"user_code: test_driver.py:183: {line}: KeyError: 'nought'"
+    line, place = 'raise KeyError("nought")', space.__code__.co_firstlineno + 2
+    assert errors[1] == f"user_code: test_driver.py:{place}: {line}: KeyError: 'nought'"
     assert errors[2] == "user_code: this one says it all"
     assert driver.next() is None  # four were wanted
 
@@ -352,3 +353,30 @@ def test_of_all_weights_only_the_leaders_stay() -> None:
 def test_an_own_train_keeps_no_weights() -> None:
     driver, _ = drive()
     assert ask(driver).keep is None
+
+
+def test_a_trial_that_goes_on_from_a_checkpoint_keeps_its_curve_and_says_so() -> None:
+    space = SearchSpace(model="cnn", dataset="digits", epochs=6, lr=Float(0.1, 0.2), step_size=1, gamma=0.5)
+
+    def said(step: int, val_acc: float) -> dict[str, Any]:
+        return {"epoch": {"val_acc": val_acc, "seconds": 2.0}, "step": step, "last": step == 6}
+
+    driver, _ = drive(space=space, own=False, pruner=None)
+    job = ask(driver)
+    for step in (1, 2, 3):
+        driver.receive(job, said(step, step / 10))
+    assert job.checkpoints is not None
+    write_text(Path(job.checkpoints) / "000002.checkpoint", "")
+
+    driver, recorder = drive(space=space, own=False, pruner=None)
+    job = ask(driver)
+    assert Path(str(job.checkpoints)).is_dir()  # of a trial that has not ended
+    for step in (3, 4, 5, 6):
+        driver.receive(job, said(step, step / 10))
+    done = stored(driver.study, 0)
+    assert (done.state, done.value) == (TrialState.COMPLETE, 0.6)
+    assert done.intermediate_values == {step: step / 10 for step in range(1, 7)}
+    assert done.user_attrs["resumed_after"] == [2]
+    assert done.user_attrs["epoch"]["machine_seconds"] == 7 * 2.0
+    assert not Path(str(job.checkpoints)).exists()
+    assert recorder.ends == [(0, TrialState.COMPLETE, "")]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from search.engine.driver import Driver, OutOfTime
+from search.engine.contract import OutOfTime
+from search.engine.driver import Driver
 from search.engine.inline import Inline
 from search.engine.worker import Workplace
 from search.spacefile import load_space

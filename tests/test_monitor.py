@@ -18,7 +18,8 @@ from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.list_session_groups import Handler
 
 from search import ASHA, Choice, Float, SearchSpace, answers, correct
-from search.engine.driver import Driver, Job
+from search.engine.contract import Job
+from search.engine.driver import Driver
 from search.monitor import Correctness, TensorBoard
 from search.spacefile import SpaceFile
 from search.study import open_study
@@ -77,6 +78,8 @@ def test_which_images_were_right_is_kept_at_the_last_epoch() -> None:
     assert [trial.user_attrs.get("val_images") for trial in driver.study.get_trials()] == [4, None]
     assert correct.read("s", 0, 4, 2) is not None
     assert not correct.place("s", 1).exists()
+    assert answers.place("s", 0).read_bytes() == PACKED
+    assert not answers.place("s", 1).exists()
 
 
 OWN = SearchSpace(x=Float(0, 1), kind=Choice("plain", none=None), epochs=2)
@@ -172,5 +175,3 @@ def test_pictures_are_images_and_replace_the_earlier_ones() -> None:
     assert image.encoded_image_string == Path("a.png").read_bytes()
     board.show([])
     assert list(Path("runs/report").iterdir()) == []
-    assert answers.place("s", 0).read_bytes() == PACKED
-    assert not answers.place("s", 1).exists()

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from search import ASHA, Float, SearchSpace
 from search.config import make_config
-from search.engine.driver import Driver, Job
+from search.engine.contract import Job
+from search.engine.driver import Driver
 from search.progress import Progress
 from search.spacefile import SpaceFile
 from search.study import open_study

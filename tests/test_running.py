@@ -21,6 +21,7 @@ from search import running
 from search import study as studies
 from search.data import mounts
 from search.engine import nursery, tune
+from search.engine.cluster import Resources
 from search.engine.worker import Workplace
 
 pytestmark = pytest.mark.usefixtures("sys_path")
@@ -147,7 +148,7 @@ def test_a_run_in_which_nothing_completed_exits_1_with_the_reasons(cli: Any, wri
     write("space.py", HEAD + '\ndef train(config):\n    raise ValueError("no good")\n    yield\n')
     status, out, err = cli(*RUN)
     assert (status, err) == (1, "search: no trial completed; reports/space.md has the reasons\n")
-    assert "trial 0 FAILED: ValueError: no good (space.py:9)" in out
+    assert "trial 0 FAILED: user_code: space.py:9: raise ValueError" in out
     report = Path("reports/space.md").read_text()
     assert "- trial 1: ValueError: no good (space.py:9)" in report
     assert not Path("reports/space.best.yaml").exists()
@@ -222,7 +223,7 @@ def test_the_trials_that_share_a_gpu_are_counted_beside_the_run(
     path = write("space.py", DIGITS)
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 16.0, "GPU": 1.0})
     with nursery.opened(("search.check.share",)) as forks:
-        engine = tune.Tune(forks, Workplace("data", "auto", 1), tune.Resources(0, 0), 0).placed(None, None)
+        engine = tune.Tune(forks, Workplace("data", "auto", 1), Resources(0, 0), 0).placed(None, None)
         shared = running._sharing(engine, (str(path), [], tmp_path), None, Console(width=1000))
     found = re.match(
         r"--gpus-per-trial auto: (\d+) on a GPU, which has memory for \d+, CPUs for 16", capsys.readouterr().out

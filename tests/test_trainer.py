@@ -85,7 +85,9 @@ def test_learns_the_digits() -> None:
     x, y = digits("test")
     with torch.no_grad():
         expected = (model(x).argmax(1) == y).float().mean().item()
-    assert evaluate_test(model, config(), device="cpu") == pytest.approx(expected, abs=1e-6)
+    found, images = evaluate_test(model, config(), device="cpu")
+    assert images == 450
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("hidden", [(512, 64, 512), (256,)])

@@ -19,6 +19,7 @@ from live import BIN, CORES, WAIT, Run, read, until
 from optuna.trial import FrozenTrial, TrialState
 
 from search.engine import tune
+from search.engine.cluster import Resources
 from search.engine.nursery import Nursery
 from search.engine.worker import Workplace
 
@@ -136,7 +137,7 @@ def test_so_many_trials_share_each_gpu(
 ) -> None:
     """Whatever a part of a GPU is rounded to: Ray counts it in ten-thousandths."""
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": cpus, "GPU": gpus})
-    engine = tune.Tune(Nursery(Path(), ""), Workplace("data", "auto", 1), tune.Resources(0, 0), 0)
+    engine = tune.Tune(Nursery(Path(), ""), Workplace("data", "auto", 1), Resources(0, 0), 0)
     shared = engine.shared(None, trials)
     assert (shared.slots, shared.workplace.threads, shared.workplace.device) == (slots, threads, "cuda")
     assert round(shared.resources.gpus * 10_000) * trials <= 10_000

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from search.engine.worker import Keep, Worker, Workplace, serve
+from search.train import resume, trainer
 from search.train.trainer import evaluate_kept
 
 Write = Callable[[str, str], Path]
@@ -60,7 +61,7 @@ def drawn(worker: Worker, settings: dict[str, Any]) -> list[dict[str, Any]]:
 def test_numbers_are_plain(own: Worker) -> None:
     first, *_ = drawn(own, {"x": 0.25, "epochs": 3, "count": 3})
     seconds = first["epoch"].pop("seconds")
-    assert first == {"epoch": {"score": 0.25, "many": 0, "good": True, "raw": 0.5}, "last": False}
+    assert first == {"epoch": {"score": 0.25, "many": 0, "good": True, "raw": 0.5}, "step": 1, "last": False}
     assert [type(value) for value in first["epoch"].values()][::2] == [float, bool]
     assert isinstance(seconds, float)
     assert seconds > 0
@@ -75,7 +76,7 @@ def test_the_last_epoch_says_so(own: Worker) -> None:
 def test_a_train_that_ends_by_itself(own: Worker) -> None:
     for settings in ({"x": 0.0, "epochs": 3, "count": 2}, {"x": 0.0, "count": 2}):
         messages = drawn(own, settings)
-        assert [sorted(message) for message in messages] == [["epoch", "last"], ["epoch", "last"], ["end"]]
+        assert [sorted(message) for message in messages] == [["epoch", "last", "step"]] * 2 + [["end"]]
         assert messages[-1] == {"end": True}
     assert own.step() == {"end": True}
 
@@ -120,7 +121,7 @@ CONFIG: dict[str, Any] = dict(
 def test_the_built_in_trainer(tmp_path: Path) -> None:
     worker = Worker(Workplace(str(tmp_path), "cpu", 1))
     first, second = drawn(worker, CONFIG)
-    assert set(first) == {"epoch", "last", "ran_on", "notes", "rates", "cost"}
+    assert set(first) == {"epoch", "step", "last", "ran_on", "notes", "rates", "cost"}
     assert first["cost"]["parameters"] == first["cost"]["trainable"] == 29066
     assert first["cost"]["gpus"] == 0
     assert first["notes"] == []
@@ -240,3 +241,20 @@ def test_weights_that_cannot_be_written_are_a_note(tmp_path: Path) -> None:
     (note,) = last["notes"]
     assert note.startswith("its weights are not kept: ")
     assert "test" not in last
+
+
+def test_a_trial_goes_on_in_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "OFTEN", 0.0)
+    settings, place = CONFIG | {"epochs": 4}, Workplace(str(tmp_path), "cpu", 1)
+    whole = drawn(Worker(place), settings)
+    worker = Worker(place)
+    worker.start(settings, None, str(tmp_path / "checkpoints"))
+    for _ in range(3):
+        worker.step()
+    trainer._spare.clear()
+    again = Worker(place)
+    again.start(settings, None, str(tmp_path / "checkpoints"))
+    third, fourth = again.step(), again.step()
+    assert (third["step"], third["last"], fourth["step"], fourth["last"]) == (3, False, 4, True)
+    for one, other in zip(whole[2:], (third, fourth), strict=True):
+        assert {**one["epoch"], "seconds": 0} == {**other["epoch"], "seconds": 0}

@@ -8,18 +8,17 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import TrialState
 
 from search import kept
 from search.config import make_config
+from search.engine.contract import Hopeless, Job, Listener
 from search.engine.failures import kind
 from search.engine.failures import reason as why
-from search.engine.worker import Keep, Workplace
-from search.errors import SearchError
+from search.engine.worker import Keep
 from search.pruner import audited
 from search.spacefile import SpaceFile
 
@@ -27,72 +26,12 @@ MAX_ATTEMPTS = 3
 """A trial whose worker died so often is FAIL."""
 
 
-class OutOfTime(BaseException):
-    """The run's time is over; like KeyboardInterrupt, no `except Exception` holds it up."""
-
-
-class Hopeless(SearchError):
-    """So many trials failed in a row that the run is plainly broken."""
-
-    exit_status = 1
-
-
-class EngineFailed(RuntimeError):
-    """What runs the trials gave up as a whole; the study is unharmed, and the same command goes on."""
-
-
-@dataclass
-class Job:
-    """One trial on its way: what the engine hands to a worker, and what is known of it so far."""
-
-    trial: Trial
-    settings: dict[str, Any]
-    known: FrozenTrial
-    epoch: dict[str, Any] = field(default_factory=dict)
-    step: int = 0
-    notes: list[str] = field(default_factory=list)
-    rates: dict[str, float] = field(default_factory=dict)
-    """Learning rate of each layer group in this epoch, if there are several."""
-    right: bytes | None = None
-    """After the last epoch: 1 for each validation image named right, else 0. Of a train() of the user's own, None."""
-    audited: bool = False
-    """The pruner would have stopped it; it runs to its end, to see whether that would have been wrong."""
-    answers: bytes | None = None
-    """Then also what each was called, as search.answers packs it."""
-    keep: Keep | None = None
-    """When its weights are kept, and where."""
-    looked: dict[str, Any] = field(default_factory=dict)
-    """What a look at the test split found: `test_acc`, of so many `images`."""
-
-    @property
-    def number(self) -> int:
-        return self.trial.number
-
-
-class Listener(Protocol):
-    """Who watches a run: the live view, TensorBoard."""
-
-    def on_epoch(self, job: Job) -> None: ...
-    def on_end(self, job: Job, state: TrialState, reason: str) -> None: ...
-
-
-class Engine(Protocol):
-    """Where trials run; `note` says so to the user."""
-
-    @property
-    def note(self) -> str: ...
-    @property
-    def workplace(self) -> Workplace: ...
-    def run(self, driver: Driver) -> None: ...
-    def call(self, function: str, *args: Any) -> Any: ...
-
-
 class Driver:
     """Asks the study for trials, writes their epochs to it, and decides who goes on.
 
-    Only the process of the driver writes to the storage. What a worker sends is one of ``{"epoch": {...}, "last":
-    bool}``, with ``"notes"`` for the user, ``"rates"``, ``"cost"``, ``"right"``, ``"answers"`` and ``"test"``,
-    ``{"end": True}``, ``{"error": reason}``, ``{"lost": True}``, when its training process died, and
+    Only the process of the driver writes to the storage. What a worker sends is one of ``{"epoch": {...}, "step":
+    number, "last": bool}``, with ``"notes"`` for the user, ``"rates"``, ``"cost"``, ``"right"``, ``"answers"`` and
+    ``"test"``, ``{"end": True}``, ``{"error": reason}``, ``{"lost": True}``, when its training process died, and
     ``{"silent": seconds}``, when it was given up.
     """
 
@@ -134,6 +73,7 @@ class Driver:
         for trial in done:
             if trial.state == TrialState.COMPLETE and trial.value is not None:
                 self._follow(trial.value, trial.number)
+        kept.drop_checkpoints(study.study_name, {trial.number for trial in done})
         self._sweep()
 
     @property
@@ -163,6 +103,8 @@ class Driver:
                 self.fail(job, why(error))
                 continue
             job.keep = self._keep(job)
+            if self.space.train is None:
+                job.checkpoints = str(kept.checkpoints(self.study.study_name, job.number).absolute())
             if "config" not in job.known.user_attrs:
                 trial.set_user_attr("config", json.loads(json.dumps(job.settings, default=repr)))
             return job
@@ -188,7 +130,7 @@ class Driver:
         return self._report(job, message)
 
     def _report(self, job: Job, message: dict[str, Any]) -> bool:
-        job.step += 1
+        first, job.step = not job.epoch, message.get("step", job.step + 1)
         before = job.epoch.get("machine_seconds", job.known.user_attrs.get("epoch", {}).get("machine_seconds", 0.0))
         job.epoch = {**message["epoch"], "machine_seconds": before + message["epoch"]["seconds"]}
         metric = self.space.metric
@@ -202,8 +144,11 @@ class Driver:
         if not math.isfinite(value):
             self.fail(job, f"diverged: {metric} is {value} at epoch {job.step}")
             return False
-        if "ran_on" in message and job.step == 1:
+        if "ran_on" in message and first:
             job.trial.set_user_attr("ran_on", message["ran_on"])
+        if first and job.step > 1:
+            before_it = job.known.user_attrs.get("resumed_after", [])
+            job.trial.set_user_attr("resumed_after", [*before_it, job.step - 1])
         if "cost" in message:
             job.trial.set_user_attr("cost", message["cost"])
         job.notes, job.rates = message.get("notes", []), message.get("rates", {})
@@ -285,6 +230,7 @@ class Driver:
         del self.live[job.number]
         if value is not None:
             self._follow(value, job.number)
+        kept.drop_checkpoints(self.study.study_name, {job.number})
         self._sweep()
         for listener in self.listeners:
             listener.on_end(job, state, reason)

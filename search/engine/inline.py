@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any
 
-from search.engine.driver import Driver, OutOfTime
+from search.engine.contract import OutOfTime
+from search.engine.driver import Driver
 from search.engine.worker import Worker, Workplace
 
 
@@ -29,7 +30,7 @@ class Inline:
         """Run the driver's trials to their ends, one at a time."""
         worker = Worker(self.workplace)
         while job := driver.next():
-            worker.start(job.settings, job.keep)
+            worker.start(job.settings, job.keep, job.checkpoints)
             while driver.receive(job, worker.step()):
                 if driver.out_of_time:
                     raise OutOfTime

@@ -1,49 +1,29 @@
 """Trials side by side through Ray Tune: three thin adapters, and Ray's own noise kept away.
 
 Ray's ``OptunaSearch`` is not used: it tells stopped trials as COMPLETE, drops their last report and leaves
-RUNNING trials behind. This is the only module that imports ray.
+RUNNING trials behind. cluster.py starts Ray.
 """
 
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import signal
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
-from unittest.mock import patch
 
-# Read by Ray when it is imported, or by the processes that it starts.
-_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # weights="some/file.pth" means the same in a worker
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # with it, Ray listens on loopback only
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: it puts trials back in the queue
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # the storage is the record; Tune is never asked to restore
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "TUNE_FORCE_TRIAL_CLEANUP_S": "1",
-    "TUNE_RESULT_BUFFER_LENGTH": "1",
-    "RAY_preload_python_modules": "search.engine.tune",
-    "RAY_idle_worker_killing_time_threshold_ms": "60000",  # the workers it starts with are those that Tune will want
-}
-os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
+from search.engine import cluster
+from search.engine.cluster import Resources, plan
 
 gc.disable()  # it takes a sixth of the import's time
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of Ray's dependencies
     import ray
     from ray import tune
-    from ray._private.node import Node
     from ray.exceptions import RayError
     from ray.tune import CheckpointConfig, RunConfig, TuneConfig
     from ray.tune.error import TuneError
@@ -52,95 +32,22 @@ with warnings.catch_warnings():
     from ray.tune.search import Searcher
 gc.enable()
 
-from search.engine.driver import Driver, EngineFailed, Job, OutOfTime
+from search.engine.contract import EngineFailed, Job, OutOfTime
+from search.engine.driver import Driver
 from search.engine.nursery import Call, Nursery, fork
-from search.engine.scratch import held_back, uninterrupted
 from search.engine.worker import Workplace
-from search.errors import SearchError
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one trial takes: CPUs (whole, or a fraction) and GPUs (a fraction shares one)."""
-
-    cpus: float
-    gpus: float
 
 
 @contextmanager
 def started(
     nursery: Nursery, workplace: Workplace, cpus: float | None, gpus: float | None, verbose: bool = False
 ) -> Iterator[Tune]:
-    """A Ray of our own on this machine, on loopback, with its files beside the nursery's.
+    """A Ray of our own on this machine, with its files beside the nursery's.
 
     `cpus` and `gpus` are a trial's, None for their defaults. Raises SearchError if not even one fits, EngineFailed.
     """
-    level = logging.INFO if verbose else logging.CRITICAL
-    try:
-        try:
-            with held_back(), _few_processes(verbose):
-                ray.init(
-                    address="local",
-                    include_dashboard=False,
-                    log_to_driver=verbose,
-                    logging_level=level,
-                    object_store_memory=100 * 2**20,  # nothing large goes through it
-                    _temp_dir=str(nursery.folder),
-                )
-        except Exception as error:  # of many kinds, from a full disk to a port that is taken
-            raise EngineFailed(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from error
-        for name in ("ray", "ray.tune"):
-            logging.getLogger(name).setLevel(level)
+    with cluster.running(nursery.folder, verbose):
         yield Tune(nursery, workplace, Resources(0, 0), 0).placed(cpus, gpus)
-    finally:
-        with uninterrupted():
-            ray.shutdown()
-
-
-@contextmanager
-def _few_processes(verbose: bool) -> Iterator[None]:
-    """Ray without its dashboard, its autoscaler and, where nobody reads logs, their monitor.
-
-    They serve a cluster that many use; here they are three processes that cost two seconds before the first trial.
-    A Ray that has no such methods starts as it does.
-    """
-    spared = ["start_api_server", "start_monitor", *([] if verbose else ["start_log_monitor"])]
-    with ExitStack() as stack:
-        for name in spared:
-            if hasattr(Node, name):
-                stack.enter_context(patch.object(Node, name, _nothing))
-        stack.enter_context(patch("ray._private.utils.set_sigterm_handler"))  # SIGTERM is ours
-        yield
-
-
-def _nothing(node: Node, **options: Any) -> None:
-    node._webui_url = ""
-
-
-def plan(cpus: float | None = None, gpus: float | None = None) -> tuple[Resources, int, int]:
-    """What one trial takes, how many run at a time, and the CPU threads of each: its share of the cores.
-
-    By default a trial takes one GPU and its share of the CPUs; without a GPU, one CPU, whatever `gpus` says.
-    Raises SearchError if not even one fits.
-    """
-    there = ray.cluster_resources()
-    all_cpus, all_gpus = there.get("CPU", 0.0), there.get("GPU", 0.0)
-    gpus = 0.0 if not all_gpus else 1.0 if gpus is None else gpus
-    if cpus is None:
-        cpus = max(1.0, all_cpus * gpus // all_gpus) if gpus else 1.0
-    asked = [(all_cpus, cpus), (all_gpus, gpus)]
-    slots = min((_fits(has, wants) for has, wants in asked if wants), default=0)
-    if slots < 1:
-        raise SearchError(
-            f"a trial asks for {cpus:g} CPUs and {gpus:g} GPUs, and this machine has {all_cpus:g} and {all_gpus:g}: "
-            "--cpus-per-trial, --gpus-per-trial"
-        )
-    return Resources(cpus, gpus), slots, max(1, int(all_cpus // slots))
-
-
-def _fits(has: float, wants: float) -> int:
-    """How many trials that want so much of a resource it is enough for; none has parts of two GPUs."""
-    return int(has) * int(1 // wants) if wants < 1 else int(has // wants)
 
 
 TRAINING = "search.engine.worker:serve"
@@ -162,7 +69,7 @@ class WarmWorker(tune.Trainable):
         elif self._asked:
             self._answer(self._connection)  # of a trial that nobody waits for
         # It begins at once: until Tune asks for its first epoch, other trials may keep Tune busy.
-        self._connection.send((new_config["settings"], new_config["keep"]))
+        self._connection.send(new_config["trial"])
         self._asked = True
         return True
 
@@ -240,7 +147,7 @@ class _Asks(_NotSaved, Searcher):
         if job is None:
             return Searcher.FINISHED if self._driver.finished else None
         self._jobs[trial_id] = job
-        return {"settings": job.settings, "keep": job.keep, **self._place}
+        return {"trial": (job.settings, job.keep, job.checkpoints), **self._place}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         job = self._jobs.pop(trial_id, None)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.engine.failures import reason
 from search.errors import first_line
-from search.spacefile import load_train
+from search.spacefile import Train, load_train
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,18 +64,24 @@ class Worker:
         self._total: int | None = None
         self._count = 0
 
-    def start(self, settings: dict[str, Any], keep: Keep | None = None) -> None:
-        """Begin a trial; the one before is dropped, wherever it was. `keep`: of the built-in training's final model."""
+    def start(self, settings: dict[str, Any], keep: Keep | None = None, checkpoints: str | None = None) -> None:
+        """Begin a trial; the one before is dropped, wherever it was.
+
+        Of the built-in training, `keep`: what becomes of the final model; `checkpoints`: a folder for them, from which
+        the trial goes on if it holds some.
+        """
         self._count = 0
         total = settings.get("epochs")
         self._total = total if isinstance(total, int) else None
-        self._epochs = self._run(settings, keep)
+        self._epochs = (
+            self._train(settings, keep, checkpoints) if self._own is None else self._call(self._own, settings)
+        )
 
-    def _run(self, settings: dict[str, Any], keep: Keep | None) -> Iterator[dict[str, Any]]:
-        if self._own is not None:
-            for measured in self._own(settings):
-                yield {"epoch": {k: _plain(v) for k, v in measured.items()}}
-            return
+    def _call(self, own: Train, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for measured in own(settings):
+            yield {"epoch": {k: _plain(v) for k, v in measured.items()}}
+
+    def _train(self, settings: dict[str, Any], keep: Keep | None, checkpoints: str | None) -> Iterator[dict[str, Any]]:
         from search.train import evaluate_test, train  # late: a train() of the user's own need not wait for torch
         from search.train.checkpoint import save
         from search.train.device import settle
@@ -97,21 +103,18 @@ class Worker:
                 test_acc, images = evaluate_test(model, config, root, place.device)
                 looked["test"] = {"test_acc": test_acc, "images": images}
 
-        for epoch in train(config, root, place.device, place.threads, place.cache_size, notes.append, done):
-            message = {
-                "epoch": epoch.model_dump(),
-                "ran_on": ran_on,
-                "notes": notes.copy(),
-                "rates": epoch.rates,
-                **looked,
-            }
+        folder = Path(checkpoints) if checkpoints else None
+        where = (root, place.device, place.threads, place.cache_size)
+        for epoch in train(config, *where, say=notes.append, done=done, checkpoints=folder):
+            message = {"epoch": epoch.model_dump(), "step": epoch.epoch, "ran_on": ran_on, **looked}
+            message |= {"notes": notes.copy(), "rates": epoch.rates}
             if epoch.footprint is not None:
                 message["cost"] = epoch.footprint | {"gpus": place.gpus if ran_on["device"] == "cuda" else 0.0}
             yield message if epoch.right is None else message | {"right": epoch.right, "answers": epoch.answers}
             notes.clear()
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch. Returns ``{"epoch", "last"}``, ``{"end"}`` or ``{"error"}``; never raises an Exception."""
+        """Train one epoch. Returns ``{"epoch", "step", "last"}``, ``{"end"}`` or ``{"error"}``; raises no Exception."""
         start = time.perf_counter()
         try:
             message = next(self._epochs, None)
@@ -120,7 +123,7 @@ class Worker:
             return {"error": reason(error)}
         if message is None:
             return {"end": True}
-        self._count += 1
+        self._count = message.setdefault("step", self._count + 1)
         message["epoch"].setdefault("seconds", time.perf_counter() - start)
         return {**message, "last": self._count == self._total}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -136,8 +135,3 @@ def _sync(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def drop(folder: Path) -> None:
-    """Remove the checkpoints of a trial that has ended."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,124 @@
+"""Ray itself: its environment, its start and its end, and what of the machine a trial gets."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+# Read by Ray when it is imported, or by the processes that it starts.
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # weights="some/file.pth" means the same in a worker
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # with it, Ray listens on loopback only
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: it puts trials back in the queue
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # the storage is the record; Tune is never asked to restore
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "1",
+    "TUNE_RESULT_BUFFER_LENGTH": "1",
+    "RAY_preload_python_modules": "search.engine.tune",
+    "RAY_idle_worker_killing_time_threshold_ms": "60000",  # the workers it starts with are those that Tune will want
+}
+os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
+
+gc.disable()  # it takes a sixth of the import's time
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of Ray's dependencies
+    import ray
+    from ray._private.node import Node
+gc.enable()
+
+from search.engine.contract import EngineFailed
+from search.engine.scratch import held_back, uninterrupted
+from search.errors import SearchError
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial takes: CPUs (whole, or a fraction) and GPUs (a fraction shares one)."""
+
+    cpus: float
+    gpus: float
+
+
+@contextmanager
+def running(folder: Path, verbose: bool = False) -> Iterator[None]:
+    """A Ray of our own on this machine, on loopback, with its files in `folder`. Raises EngineFailed."""
+    level = logging.INFO if verbose else logging.CRITICAL
+    try:
+        try:
+            with held_back(), _few_processes(verbose):
+                ray.init(
+                    address="local",
+                    include_dashboard=False,
+                    log_to_driver=verbose,
+                    logging_level=level,
+                    object_store_memory=100 * 2**20,  # nothing large goes through it
+                    _temp_dir=str(folder),
+                )
+        except Exception as error:  # of many kinds, from a full disk to a port that is taken
+            raise EngineFailed(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from error
+        for name in ("ray", "ray.tune"):
+            logging.getLogger(name).setLevel(level)
+        yield
+    finally:
+        with uninterrupted():
+            ray.shutdown()
+
+
+@contextmanager
+def _few_processes(verbose: bool) -> Iterator[None]:
+    """Ray without its dashboard, its autoscaler and, where nobody reads logs, their monitor.
+
+    They serve a cluster that many use; here they are three processes that cost two seconds before the first trial.
+    A Ray that has no such methods starts as it does.
+    """
+    spared = ["start_api_server", "start_monitor", *([] if verbose else ["start_log_monitor"])]
+    with ExitStack() as stack:
+        for name in spared:
+            if hasattr(Node, name):
+                stack.enter_context(patch.object(Node, name, _nothing))
+        stack.enter_context(patch("ray._private.utils.set_sigterm_handler"))  # SIGTERM is ours
+        yield
+
+
+def _nothing(node: Node, **options: Any) -> None:
+    node._webui_url = ""
+
+
+def plan(cpus: float | None = None, gpus: float | None = None) -> tuple[Resources, int, int]:
+    """What one trial takes, how many run at a time, and the CPU threads of each: its share of the cores.
+
+    By default a trial takes one GPU and its share of the CPUs; without a GPU, one CPU, whatever `gpus` says.
+    Raises SearchError if not even one fits.
+    """
+    there = ray.cluster_resources()
+    all_cpus, all_gpus = there.get("CPU", 0.0), there.get("GPU", 0.0)
+    gpus = 0.0 if not all_gpus else 1.0 if gpus is None else gpus
+    if cpus is None:
+        cpus = max(1.0, all_cpus * gpus // all_gpus) if gpus else 1.0
+    asked = [(all_cpus, cpus), (all_gpus, gpus)]
+    slots = min((_fits(has, wants) for has, wants in asked if wants), default=0)
+    if slots < 1:
+        raise SearchError(
+            f"a trial asks for {cpus:g} CPUs and {gpus:g} GPUs, and this machine has {all_cpus:g} and {all_gpus:g}: "
+            "--cpus-per-trial, --gpus-per-trial"
+        )
+    return Resources(cpus, gpus), slots, max(1, int(all_cpus // slots))
+
+
+def _fits(has: float, wants: float) -> int:
+    """How many trials that want so much of a resource it is enough for; none has parts of two GPUs."""
+    return int(has) * int(1 // wants) if wants < 1 else int(has // wants)

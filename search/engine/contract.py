@@ -1,0 +1,76 @@
+"""What the study's side, the engines and those who watch a run agree on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from search.engine.worker import Keep, Workplace
+from search.errors import SearchError
+
+if TYPE_CHECKING:
+    from search.engine.driver import Driver
+
+
+class OutOfTime(BaseException):
+    """The run's time is over; like KeyboardInterrupt, no `except Exception` holds it up."""
+
+
+class Hopeless(SearchError):
+    """So many trials failed in a row that the run is plainly broken."""
+
+    exit_status = 1
+
+
+class EngineFailed(RuntimeError):
+    """What runs the trials gave up as a whole; the study is unharmed, and the same command goes on."""
+
+
+@dataclass
+class Job:
+    """One trial on its way: what the engine hands to a worker, and what is known of it so far."""
+
+    trial: Trial
+    settings: dict[str, Any]
+    known: FrozenTrial
+    epoch: dict[str, Any] = field(default_factory=dict)
+    step: int = 0
+    notes: list[str] = field(default_factory=list)
+    rates: dict[str, float] = field(default_factory=dict)
+    """Learning rate of each layer group in this epoch, if there are several."""
+    right: bytes | None = None
+    """After the last epoch: 1 for each validation image named right, else 0. Of a train() of the user's own, None."""
+    audited: bool = False
+    """The pruner would have stopped it; it runs to its end, to see whether that would have been wrong."""
+    answers: bytes | None = None
+    """Then also what each was called, as search.answers packs it."""
+    keep: Keep | None = None
+    """When its weights are kept, and where."""
+    checkpoints: str | None = None
+    """The folder that its training may go on from; of a train() of the user's own, None."""
+    looked: dict[str, Any] = field(default_factory=dict)
+    """What a look at the test split found: `test_acc`, of so many `images`."""
+
+    @property
+    def number(self) -> int:
+        return self.trial.number
+
+
+class Listener(Protocol):
+    """Who watches a run: the live view, TensorBoard."""
+
+    def on_epoch(self, job: Job) -> None: ...
+    def on_end(self, job: Job, state: TrialState, reason: str) -> None: ...
+
+
+class Engine(Protocol):
+    """Where trials run; `note` says so to the user."""
+
+    @property
+    def note(self) -> str: ...
+    @property
+    def workplace(self) -> Workplace: ...
+    def run(self, driver: Driver) -> None: ...
+    def call(self, function: str, *args: Any) -> Any: ...
