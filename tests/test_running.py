@@ -150,7 +150,7 @@ def test_a_run_in_which_nothing_completed_exits_1_with_the_reasons(cli: Any, wri
     assert (status, err) == (1, "search: no trial completed; reports/space.md has the reasons\n")
     assert "trial 0 FAILED: user_code: space.py:9: raise ValueError" in out
     report = Path("reports/space.md").read_text()
-    assert "- trial 1: ValueError: no good (space.py:9)" in report
+    assert "- trial 1: user_code: space.py:9: raise ValueError" in report
     assert not Path("reports/space.best.yaml").exists()
 
 
