@@ -19,9 +19,10 @@ from search.config import is_train_config, make_config
 from search.engine.contract import Job
 from search.engine.driver import Driver
 from search.errors import NothingCompleted, SearchError
+from search.launch import Means, drive, engine_of, interruptible, preload, workplace_of
+from search.lease import lease
 from search.progress import Progress
 from search.report import confirmed, page
-from search.running import Means, drive, engine_of, interruptible, preload, workplace_of
 from search.spacefile import SpaceFile
 
 _CHECK = "search.check.preflight:ready_to_confirm"
@@ -165,7 +166,7 @@ def _train(original: Study, found: list[Candidate], options: Options, console: C
     with engine_of(options, wanted, workplace_of(options, test=True), check, modules, console) as (engine, wrong):
         found = _that_can_be(found, wrong, console)
         made = studies.open_study(options.storage, confirmed.name_of(options.study), space)
-        with studies.lease(made):
+        with lease(made):
             studies.requeue(made)
             made.set_user_attr("confirms", options.study)
             for candidate, seed in missing(made, found, options.seeds):

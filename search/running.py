@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from pkgutil import resolve_name
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from optuna.study import Study
 from optuna.trial import TrialState
 from rich.console import Console
-from rich.progress import Progress as Bar
 
 from search import dashboard, kept, looks, queue
 from search import study as studies
 from search.engine import nursery
-from search.engine.contract import Engine, EngineFailed, Hopeless, Listener, OutOfTime
+from search.engine.contract import Engine, Listener
 from search.engine.driver import Driver
-from search.engine.scratch import handled
-from search.engine.worker import Workplace
 from search.errors import NothingCompleted, SearchError, first_line
 from search.files import file_name
+from search.launch import Means, drive, engine_of, interruptible, preload, wait, workplace_of
+from search.lease import lease
 from search.monitor import Correctness, Notes, TensorBoard
 from search.progress import Progress
 from search.pruner import may_stop
@@ -43,24 +37,6 @@ if TYPE_CHECKING:
 _CHECK = "search.check.preflight:ready"
 _TEST = "search.train.trainer:evaluate_kept"
 _CHOOSE = "search.check.share:choose"
-_PRELOAD = ("search.check.preflight", "search.train.trainer", "torch._dynamo")  # the last by every first optimizer step
-_SMALL_MODELS = ({"cnn"}, {"mlp"}, {"cnn", "mlp"})
-"""What a space may search without torchvision, whose import takes longer than a short search of these."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Means:
-    """The words of a verb that trains many trials: with what, and where to."""
-
-    gpus: float | Literal["auto"] | None
-    cpus: float | None
-    engine: str
-    storage: str
-    data_root: Path
-    reports: Path
-    verbose: bool
-    again: str
-    cache_size: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +69,7 @@ def run_search(options: Options) -> int:
     with studies.storage_errors(options.storage, again), interruptible(again, console) as signalled:
         with _engine(space, wanted, options, console) as engine:
             study = studies.open_study(options.storage, name, space)
-            with studies.lease(study):
+            with lease(study):
                 studies.requeue(study)
                 _fill_queue(study, space, points, console)
                 progress = Progress(console, name)
@@ -131,31 +107,6 @@ def _note_audit(study: Study, space: SpaceFile, options: Options, console: Conso
             highlight=False,
             soft_wrap=True,
         )
-
-
-def drive(
-    driver: Driver, progress: Progress, engine: Engine, options: Means, console: Console, signalled: list[int]
-) -> int:
-    """Run the trials; 0, or the exit status of an interruption, after which all that ran is in the queue again."""
-    if driver.finished:
-        console.print(f"{driver.counts.total()} trials are done already; --trials asks for more", highlight=False)
-        return 0
-    try:
-        console.print(engine.note, highlight=False)
-        with progress.shown():
-            engine.run(driver)
-    except (KeyboardInterrupt, OutOfTime) as stop:
-        # The run may have stopped between a change in the storage and the driver's memory of it.
-        studies.requeue(driver.study)
-        status = 0 if isinstance(stop, OutOfTime) else 128 + (signalled or [signal.SIGINT])[0]
-        word = {0: "the time is over", 130: "interrupted"}.get(status, "terminated")
-        done = f"{driver.counts.total()} of {driver.trials} trials are done"
-        console.print(f"{word}; {done}; to go on: {options.again}", markup=False, highlight=False, soft_wrap=True)
-        return status
-    except (EngineFailed, Hopeless):
-        studies.requeue(driver.study)
-        raise
-    return 0
 
 
 def _look(driver: Driver, engine: Engine, console: Console) -> None:
@@ -212,43 +163,6 @@ def _engine(space: SpaceFile, wanted: dict[str, Any], options: Options, console:
         yield engine
 
 
-def workplace_of(options: Means, **more: Any) -> Workplace:
-    """Where the words say that trials run; the engine settles the device."""
-    cores = len(os.sched_getaffinity(0))
-    return Workplace(str(options.data_root), "auto", cores, cache_size=options.cache_size, **more)
-
-
-@contextmanager
-def engine_of(
-    options: Means,
-    wanted: dict[str, Any],
-    workplace: Workplace,
-    check: tuple[Any, ...] | None,
-    modules: Sequence[str],
-    console: Console,
-) -> Iterator[tuple[Engine, Any]]:
-    """What runs the trials, and what `check` says, a function of the training side with its arguments that goes first.
-
-    Ray starts while another process imports torch, or `modules`, and checks: each takes about two seconds of a core.
-    """
-    if options.engine == "inline":
-        from search.engine.inline import Inline
-
-        if workplace.patience is not None:
-            raise SearchError("--trial-timeout ends a worker's process, and --engine inline has none")
-        said = check and _wait(partial(resolve_name(check[0]), *check[1:]), console, "decoding ")
-        yield Inline(workplace), said
-        return
-    with nursery.opened(modules, options.verbose) as forks:
-        checking = nursery.Call(forks.address, *check) if check else None
-        from search.engine import tune  # late: it takes a second, which the nursery needs for torch
-
-        cpus, gpus = wanted.get("cpus"), wanted.get("gpus")
-        with tune.started(forks, workplace, cpus, None if gpus == "auto" else gpus, options.verbose) as engine:
-            studies.warm_up()
-            yield engine, checking and _wait(checking.result, console, "decoding ")
-
-
 def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: Console) -> Tune:
     """The engine with as many trials on a GPU as a measurement says, once its images are decoded."""
     if not engine.resources.gpus:
@@ -256,25 +170,9 @@ def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: C
         return engine
     place = (engine.workplace.cache_size, engine.cpus_a_gpu, cpus or 1.0)
     measuring = nursery.Call(engine.nursery.address, _CHOOSE, *what, *place)
-    trials, why = _wait(measuring.result, console)
+    trials, why = wait(measuring.result, console)
     console.print(why, markup=False, highlight=False, soft_wrap=True)
     return engine.shared(cpus, trials)
-
-
-def preload(models: set[str]) -> Sequence[str]:
-    """The modules that a process which trains one of `models` needs; none named: any."""
-    return _PRELOAD if models in _SMALL_MODELS else ("torchvision.models", *_PRELOAD)
-
-
-def _wait(work: Callable[[Callable[..., None]], Any], console: Console, verb: str = "") -> Any:
-    """What `work` returns; meanwhile a bar, if it has progress to show."""
-    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", visible=False)
-
-        def advance(what: str, done: int, total: int) -> None:
-            bar.update(task, description=f"{verb}{what}", completed=done, total=total, visible=True)
-
-        return work(advance)
 
 
 def _finish(study: Study, options: Options, board: TensorBoard) -> None:
@@ -294,22 +192,3 @@ def _finish(study: Study, options: Options, board: TensorBoard) -> None:
     if not own:
         print(f"train it     search train {best}")
     print(f"watch it     optuna-dashboard {studies.redact(options.storage)} --artifact-dir {dashboard.ARTIFACTS}")
-
-
-@contextmanager
-def interruptible(hint: str, console: Console) -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM raise KeyboardInterrupt, and leave their numbers in the list: what raised may be swallowed."""
-    signalled: list[int] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        signalled.append(number)
-        raise KeyboardInterrupt  # Ray's compiled code lets no other exception through
-
-    try:
-        with handled(interrupt, signal.SIGINT, signal.SIGTERM):
-            yield signalled
-    except (EngineFailed, nursery.Died) as error:
-        raise NothingCompleted(f"{error}{hint}") from error
-    except KeyboardInterrupt:
-        console.print(f"interrupted before the first trial{hint}", markup=False, soft_wrap=True)
-        raise SystemExit(128 + (signalled or [signal.SIGINT])[0]) from None

@@ -7,11 +7,7 @@ import hashlib
 import math
 import os
 import re
-import socket
 import tempfile
-import threading
-import time
-import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,9 +31,6 @@ from search.pruner import ASHA
 from search.space import SearchSpace
 from search.spacefile import SpaceFile
 from search.storage import Storage
-
-LEASE_SECONDS = 30.0
-"""A driver that has not beaten for so long is taken for dead."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -260,64 +253,3 @@ def ranked(study: Study) -> list[FrozenTrial]:
         return (math.inf if value is None else sign * value, trial.number)
 
     return sorted(done, key=place)
-
-
-@contextmanager
-def lease(study: Study) -> Iterator[None]:
-    """Hold the study for this process: one driver runs a study at a time.
-
-    Raises SearchError, naming host and pid, if another driver that lives holds it. A lease is stale after
-    LEASE_SECONDS without a beat, and at once if its process is dead on this host.
-    """
-    mine = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
-
-    def beat() -> None:
-        study.set_user_attr("driver", {**mine, "beat": time.time()})
-
-    _refuse_if_held(study, mine["token"])
-    beat()
-    time.sleep(0.1)  # two that start together both write; the one that wrote last stays
-    _refuse_if_held(study, mine["token"])
-    stop = threading.Event()
-
-    def keep() -> None:
-        while not stop.wait(LEASE_SECONDS / 3):
-            try:
-                beat()
-            except Exception:  # the storage is away: the run itself will say so
-                continue
-
-    thread = threading.Thread(target=keep, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        study.set_user_attr("driver", None)
-
-
-def _refuse_if_held(study: Study, token: Any) -> None:
-    held = study.user_attrs.get("driver")
-    who = driver_of(held)
-    if held and who is not None and held["token"] != token:
-        raise SearchError(f"the study {study.study_name!r} is being run by {who}; stop that first")
-
-
-def driver_of(held: Any) -> str | None:
-    """Who runs a study whose attribute `driver` is `held`, if that one lives."""
-    if not isinstance(held, dict) or time.time() - held["beat"] > LEASE_SECONDS:
-        return None
-    if held["host"] == socket.gethostname() and not _alive(held["pid"]):
-        return None
-    return f"process {held['pid']} on {held['host']}"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

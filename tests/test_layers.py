@@ -16,11 +16,11 @@ LAYERS = [
     {"answers", "config", "correct", "dashboard", "kept", "looks", "notes"},
     {"space", "pruner", "baselines", "models", "data"},
     {"spacefile", "storage", "train"},
-    {"study", "engine"},
+    {"lease", "study", "engine"},
     {"monitor", "report", "export", "check", "queue"},
     {"progress", "retrain", "onnx"},
-    {"running"},
-    {"confirm"},
+    {"launch"},
+    {"confirm", "running"},
     {"cli"},
 ]
 """Left to right; a package is one name, and inside it modules import each other freely."""

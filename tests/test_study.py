@@ -1,16 +1,10 @@
-"""Studies in a real SQLite file: opened, refused, leased, and taken up again after a crash."""
+"""Studies in a real SQLite file: opened, refused, and taken up again after a crash."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -153,62 +147,6 @@ def test_ranked_puts_the_best_first_and_equals_in_order(direction: StudyDirectio
         study.add_trial(create_trial(value=value))
     study.add_trial(create_trial(state=TrialState.PRUNED, intermediate_values={1: 0.99}))
     assert [trial.number for trial in studies.ranked(study)] == best
-
-
-HOLD = """
-import sys
-from search.study import lease, load_study
-with lease(load_study("sqlite:///studies.db", "s")):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-@contextmanager
-def held_elsewhere() -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", HOLD]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        try:
-            assert holder.stdout is not None
-            assert holder.stdout.readline() == "held\n"
-            yield holder
-        finally:
-            holder.kill()
-
-
-def test_a_second_driver_is_refused_until_the_first_is_dead() -> None:
-    study = studies.open_study(URL, "s", space_file())
-    with held_elsewhere() as holder:
-        who = f"process {holder.pid} on {socket.gethostname()}"
-        with pytest.raises(SearchError, match=who), studies.lease(study):
-            pass
-        assert study.user_attrs["driver"]["pid"] == holder.pid  # the one refused left it alone
-        holder.send_signal(signal.SIGKILL)
-        holder.wait()
-        with studies.lease(study):  # at once: the process is dead on this host
-            assert study.user_attrs["driver"]["pid"] == os.getpid()
-    assert study.user_attrs["driver"] is None
-
-
-def test_a_lease_elsewhere_is_held_while_it_beats() -> None:
-    study = studies.open_study(URL, "s", space_file())
-    far = {"host": "elsewhere", "pid": 1, "token": "t"}
-    study.set_user_attr("driver", far | {"beat": time.time()})
-    with pytest.raises(SearchError, match="process 1 on elsewhere"), studies.lease(study):
-        pass
-    study.set_user_attr("driver", far | {"beat": time.time() - studies.LEASE_SECONDS - 1})
-    with studies.lease(study):
-        assert study.user_attrs["driver"]["host"] == socket.gethostname()
-
-
-def test_a_lease_beats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(studies, "LEASE_SECONDS", 0.3)
-    study = studies.open_study(URL, "s", space_file())
-    with studies.lease(study):
-        first, deadline = study.user_attrs["driver"]["beat"], time.monotonic() + 30
-        while study.user_attrs["driver"]["beat"] == first:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,13 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import func, select
 
+from search.lease import driver_of
 from search.report import confirmed, ties
 from search.report.comments import comments
 from search.report.cost import cost, gpu_hours, machine_seconds, seconds_an_epoch, taken
 from search.report.statistics import wilson
 from search.report.ties import Ties
-from search.study import config_of, driver_of, epoch_of, metric_of, metrics_of, ranked
+from search.study import config_of, epoch_of, metric_of, metrics_of, ranked
 
 FIGURES = ("peak_memory", "parameters", "trainable", "megabytes", "latency_ms")
 """Of `search.train.footprint`; None where a trial did not record it."""
