@@ -7,10 +7,11 @@ import hashlib
 import math
 import os
 import re
+import sqlite3
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,16 @@ def check_storage(url: str, must_exist: bool = False) -> None:
 
 
 def _is_sqlite(file: Path) -> bool:
-    with file.open("rb") as content:
-        return content.read(15) in (b"", b"SQLite format 3")
+    """Whether SQLite takes the file; an empty one, too.
+
+    Only SQLite may open it: to close a descriptor of one's own would drop the locks of this process's connections.
+    """
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            connection.execute("PRAGMA schema_version")
+        except sqlite3.DatabaseError as error:
+            return "not a database" not in str(error)
+    return True
 
 
 def connect(url: str) -> RDBStorage:

@@ -191,3 +191,26 @@ def test_an_unknown_study_names_those_that_are_there(cli: Any) -> None:
     studies.open_study(URL, "two", space_file())
     studies.open_study(URL, "one", space_file())
     assert cli("export", "three") == (2, "", "search: no study 'three' in sqlite:///studies.db; known are one, two\n")
+
+
+ELSEWHERE = """
+from search.study import connect
+storage = connect("sqlite:///studies.db")
+storage.create_new_study(["maximize"], "other")
+storage.engine.dispose()
+"""
+
+
+def test_a_look_at_the_file_does_not_give_up_its_locks() -> None:
+    """POSIX drops all of a process's locks on a file when one of its descriptors is closed; SQLite alone may open it.
+
+    Without them another process that ends takes the log of changes away under this one, and the file breaks.
+    """
+    study = studies.open_study(URL, "s", space_file())
+    studies.check_storage(URL)
+    subprocess.run([sys.executable, "-c", ELSEWHERE], check=True)
+    assert Path("studies.db-wal").exists()
+    study.set_user_attr("still", "here")
+    with sqlite3.connect("studies.db") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert studies.load_study(URL, "s").user_attrs["still"] == "here"

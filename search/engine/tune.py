@@ -247,6 +247,6 @@ class Tune:
         try:
             tuner.fit()
         except _Broken as broken:
-            raise broken.cause from None
+            raise broken.cause from broken.cause.__cause__  # not from Tune
         except (TuneError, RayError) as error:
             raise EngineFailed(f"Ray Tune gave up: {str(error).strip().splitlines()[-1]}") from error
