@@ -51,13 +51,13 @@ class Plan:
     whether the peer is run where the bar is a value of ours. `steps`: of fine-tuning, measured without validation.
     """
 
-    repeats: int = 3
+    repeats: int = 2
     epochs: int = 3
-    fraction: float = 0.15
-    whole: int = 1
+    fraction: float = 0.08
+    whole: int = 0
     loaders: tuple[int, ...] = (0, 1, 2, 4)
     trials: int = 64
-    study_epochs: int = 2
+    study_epochs: int = 1
     noop_trials: int = 64
     peer_of_values: bool = True
     new_actor_trials: int = 6
@@ -69,8 +69,6 @@ FULL = Plan()
 QUICK = Plan(
     repeats=1,
     epochs=3,
-    fraction=0.08,
-    whole=0,
     loaders=(0,),
     trials=0,
     noop_trials=48,
