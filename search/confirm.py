@@ -14,6 +14,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from rich.console import Console
 
+from search import storage as storages
 from search import study as studies
 from search.config import is_train_config, make_config
 from search.engine.contract import Job
@@ -74,7 +75,7 @@ def confirm(options: Options) -> int:
     """
     console = Console()
     again = f"; to go on: {options.again}"
-    with studies.storage_errors(options.storage, again), interruptible(again, console) as signalled:
+    with storages.storage_errors(options.storage, again), interruptible(again, console) as signalled:
         original = studies.load_study(options.storage, options.study)
         found = candidates(original, options.top)
         made = confirmed.of(original)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import Progress as Bar
 
+from search import storage as storages
 from search import study as studies
 from search.engine import nursery
 from search.engine.contract import Engine, EngineFailed, Hopeless, OutOfTime
@@ -103,7 +104,7 @@ def engine_of(
 
         cpus, gpus = wanted.get("cpus"), wanted.get("gpus")
         with tune.started(forks, workplace, cpus, None if gpus == "auto" else gpus, options.verbose) as engine:
-            studies.warm_up()
+            storages.warm_up()
             yield engine, checking and wait(checking.result, console, "decoding ")
 
 
@@ -138,5 +139,5 @@ def interruptible(hint: str, console: Console) -> Iterator[list[int]]:
     except (EngineFailed, nursery.Died) as error:
         raise NothingCompleted(f"{error}{hint}") from error
     except KeyboardInterrupt:
-        console.print(f"interrupted before the first trial{hint}", markup=False, soft_wrap=True)
+        console.print(f"interrupted{hint}", markup=False, soft_wrap=True)
         raise SystemExit(128 + (signalled or [signal.SIGINT])[0]) from None

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from search import dashboard, kept, looks, queue
+from search import storage as storages
 from search import study as studies
 from search.engine import nursery
 from search.engine.contract import Engine, Listener
@@ -63,10 +64,10 @@ def run_search(options: Options) -> int:
     wanted = _wanted(space, options)
     name = options.name if options.name is not None else space.name
     studies.check_name(name)
-    studies.check_storage(options.storage)
+    storages.check_storage(options.storage)
     points = queue.best_points(options.storage, options.source, name, space) if options.source is not None else None
     again = f"; to go on: {options.again}"
-    with studies.storage_errors(options.storage, again), interruptible(again, console) as signalled:
+    with storages.storage_errors(options.storage, again), interruptible(again, console) as signalled:
         with _engine(space, wanted, options, console) as engine:
             study = studies.open_study(options.storage, name, space)
             with lease(study):
@@ -127,7 +128,7 @@ def _look(driver: Driver, engine: Engine, console: Console) -> None:
             nursery.Died,
             RuntimeError,
             MemoryError,
-        ) as error:  # the search has its result all the same
+        ) as error:  # the search has its result
             said = f"the test split could not be looked at: {first_line(error)}"
         else:
             looks.record(study, winner.number, test_acc, images, studies.epoch_of(winner).get("val_acc"))
@@ -191,4 +192,4 @@ def _finish(study: Study, options: Options, board: TensorBoard) -> None:
     print(f"report       {path}\nbest config  {best}")
     if not own:
         print(f"train it     search train {best}")
-    print(f"watch it     optuna-dashboard {studies.redact(options.storage)} --artifact-dir {dashboard.ARTIFACTS}")
+    print(f"watch it     optuna-dashboard {storages.redact(options.storage)} --artifact-dir {dashboard.ARTIFACTS}")

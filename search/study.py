@@ -3,136 +3,33 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import math
-import os
 import re
-import sqlite3
-import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock
-from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import TPESampler
-from optuna.storages import RDBStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from search.config import is_train_config, with_defaults
-from search.errors import SearchError, StorageFailed, nearest
+from search.errors import SearchError, nearest
 from search.pruner import ASHA
 from search.space import SearchSpace
 from search.spacefile import SpaceFile
-from search.storage import Storage
+from search.storage import connect, open_storage, redact
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-
-
-def redact(url: str) -> str:
-    """The storage's URL without its password, wherever in it that stands."""
-    try:
-        return make_url(url).set(query={}).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):
-        scheme, separator, _ = url.partition("://")
-        return f"{scheme}://..." if separator else "..." if "@" in url else url
 
 
 def check_name(name: str) -> None:
     """Raise SearchError for a name that could not be a file's."""
     if not re.fullmatch(r"\w[\w .+-]{0,99}", name):
         raise SearchError(f"study name {name!r}: letters, digits, spaces and . _ + - only, at most 100 (--name)")
-
-
-def check_storage(url: str, must_exist: bool = False) -> None:
-    """Raise SearchError if `url` is no storage or cannot be reached. Creates nothing."""
-    try:
-        parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite":
-            file = Path(parsed.database or "")
-            if not parsed.database or parsed.database == ":memory:":
-                raise SearchError(f"storage {redact(url)}: a study needs a file, such as sqlite:///studies.db")
-            if must_exist and not file.is_file():
-                raise SearchError(f"no storage {redact(url)}; --storage or SEARCH_STORAGE names another")
-            if not file.parent.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
-                raise SearchError(f"storage {redact(url)}: {file.parent} is no folder that can be written to")
-            if file.is_dir():
-                raise SearchError(f"storage {redact(url)}: {file} is a folder")
-            if file.is_file() and not _is_sqlite(file):
-                raise SearchError(f"storage {redact(url)}: {file} is no SQLite file")
-            return
-        engine = create_engine(parsed)
-        with engine.connect():
-            engine.dispose()
-    except (SQLAlchemyError, ModuleNotFoundError, OSError, ValueError) as error:  # ValueError: the port is no number
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise SearchError(f"storage {redact(url)} cannot be reached: {reason}") from None
-
-
-def _is_sqlite(file: Path) -> bool:
-    """Whether SQLite takes the file; an empty one, too.
-
-    Only SQLite may open it: to close a descriptor of one's own would drop the locks of this process's connections.
-    """
-    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        try:
-            connection.execute("PRAGMA schema_version")
-        except sqlite3.DatabaseError as error:
-            return "not a database" not in str(error)
-    return True
-
-
-def connect(url: str) -> RDBStorage:
-    """Open the storage at `url`; its tables are created once, by one process at a time.
-
-    SQLite is set to WAL with synchronous=NORMAL: a killed process loses nothing, and readers do not wait.
-    """
-    check_storage(url)
-    sqlite = url.startswith("sqlite")
-    place = str(Path(make_url(url).database or "").resolve()) if sqlite else url
-    lock = f"search-{os.getuid()}-{hashlib.sha256(place.encode()).hexdigest()[:12]}.lock"
-    try:
-        with FileLock(Path(tempfile.gettempdir()) / lock):
-            storage = Storage(url, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else None)
-    except (SQLAlchemyError, RuntimeError, ImportError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise SearchError(f"storage {redact(url)} cannot be used: {reason}") from None
-    if sqlite:
-
-        @event.listens_for(storage.engine, "connect")
-        def tune(connection: Any, _: Any) -> None:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-
-        storage.engine.dispose()
-    return storage
-
-
-def warm_up() -> None:
-    """Do what the first storage of a process takes half a second for: imports, mappings, statements."""
-    RDBStorage("sqlite://")
-
-
-@contextmanager
-def storage_errors(url: str, hint: str = "") -> Iterator[None]:
-    """Turn what a storage or a disk that gives up raises into StorageFailed, with `hint` at the end of its line."""
-    try:
-        yield
-    except (SQLAlchemyError, StorageInternalError) as error:
-        reason = str(getattr(error, "orig", None) or error.__cause__ or error).strip().splitlines()[0]
-        raise StorageFailed(f"storage {redact(url)} failed: {reason}{hint}") from error
-    except BrokenPipeError:  # of `search report STUDY | head`
-        raise
-    except OSError as error:
-        raise StorageFailed(f"{error}{hint}") from error
 
 
 def load_study(url: str, name: str) -> Study:
@@ -151,12 +48,6 @@ def load_study(url: str, name: str) -> Study:
     finally:
         if collecting:
             gc.enable()
-
-
-def open_storage(url: str) -> RDBStorage:
-    """An existing storage, to be read. Raises SearchError."""
-    check_storage(url, must_exist=True)
-    return connect(url)
 
 
 def open_study(url: str, name: str, space: SpaceFile) -> Study:

@@ -16,7 +16,7 @@ from conftest import Result
 from optuna.trial import TrialState, create_trial
 from typer.main import get_command
 
-from search import study as studies
+from search import storage as storages
 from search.cli import words as cli_words
 
 VERBS: dict[str, Any] = get_command(cli_words.app).commands  # type: ignore[attr-defined] # of many: a group
@@ -25,7 +25,7 @@ VERBS: dict[str, Any] = get_command(cli_words.app).commands  # type: ignore[attr
 @pytest.fixture
 def study() -> optuna.Study:
     """A study as the driver leaves it: one trial of each end."""
-    study = optuna.create_study(storage=studies.connect("sqlite:///studies.db"), study_name="s", direction="maximize")
+    study = optuna.create_study(storage=storages.connect("sqlite:///studies.db"), study_name="s", direction="maximize")
     study.set_user_attr("metric", "score")
     for number, value in enumerate((0.5, 0.75)):
         attrs = {"config": {"x": number}, "epoch": {"score": value}}
@@ -97,7 +97,7 @@ def test_export_writes_the_best_or_the_one_that_was_asked_for(cli: Any, study: o
 
 
 def test_the_storage_may_come_from_the_environment(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    optuna.create_study(storage=studies.connect("sqlite:///other.db"), study_name="s")
+    optuna.create_study(storage=storages.connect("sqlite:///other.db"), study_name="s")
     assert cli("report", "s").status == 2
     monkeypatch.setenv("SEARCH_STORAGE", "sqlite:///other.db")
     assert cli("report", "s").status == 0

@@ -24,7 +24,8 @@ from search import correct
 from search.config import TrainConfig
 from search.report import compare
 from search.report.ties import paired
-from search.study import connect, load_study
+from search.storage import connect
+from search.study import load_study
 
 URL = "sqlite:///studies.db"
 CONFIG = TrainConfig(model="cnn", dataset="digits", epochs=2, lr=0.01, step_size=5, gamma=0.1).model_dump(mode="json")

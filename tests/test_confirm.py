@@ -17,6 +17,7 @@ from conftest import Result
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search import confirm
+from search import storage as storages
 from search import study as studies
 from search.errors import SearchError
 
@@ -147,7 +148,7 @@ def test_killed_it_goes_on_where_it_was(cli: Cli, write: Write) -> None:
 
 
 def test_two_at_once_are_one_too_many(cli: Cli, searched: Result) -> None:
-    made = optuna.create_study(storage=studies.connect(STORAGE), study_name="space.confirm", direction="maximize")
+    made = optuna.create_study(storage=storages.connect(STORAGE), study_name="space.confirm", direction="maximize")
     made.set_user_attr("space", {"confirms": "space"})
     made.set_user_attr("metric", "val_acc")
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
@@ -183,7 +184,7 @@ def test_what_cannot_be_trained_here(cli: Cli, searched: Result, write: Write) -
 
 
 def test_studies_that_cannot_be_confirmed(cli: Cli) -> None:
-    storage = studies.connect(STORAGE)
+    storage = storages.connect(STORAGE)
     made: dict[str, tuple[list[Any], dict[str, Any], str]] = {
         "two": (["maximize", "minimize"], {}, "has 2 objectives and no leaders"),
         "own": (["maximize"], {"own_train": True}, "with a train() of your own, search over a setting `seed`"),

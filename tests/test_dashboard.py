@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from optuna_dashboard import get_note, save_note, wsgi
 
 from search import dashboard
+from search import storage as storages
 from search import study as studies
 
 Serve = Callable[..., bytes]
@@ -25,7 +26,7 @@ PAGE = Path("reports/made.md")
 
 @pytest.fixture
 def made() -> Study:
-    return create_study(storage=studies.connect("sqlite:///studies.db"), study_name="made", direction="maximize")
+    return create_study(storage=storages.connect("sqlite:///studies.db"), study_name="made", direction="maximize")
 
 
 def ask(app: Any, path: str, body: dict[str, Any] | None = None) -> bytes:

@@ -16,7 +16,7 @@ from conftest import Result
 from optuna.trial import TrialState, create_trial
 
 from search import correct
-from search.study import connect
+from search.storage import connect
 
 Cli = Callable[..., Result]
 

@@ -22,7 +22,8 @@ from optuna.trial import TrialState, create_trial
 from search.config import TrainConfig
 from search.errors import SearchError
 from search.export import read_best, write_best
-from search.study import connect, load_study
+from search.storage import connect
+from search.study import load_study
 
 CONFIG: dict[str, Any] = TrainConfig(
     model="alexnet", dataset="caltech101", epochs=3, lr=1e-3, weight_decay=1e-5, step_size=5, gamma=0.1, seed=3

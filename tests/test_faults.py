@@ -25,7 +25,7 @@ def test_ctrl_c_while_ray_starts_is_one_line_and_leaves_nothing(folder: Callable
         until(lambda: not run.alive(), "the end of every process")
     finally:
         run.end()
-    assert run.output == "interrupted before the first trial; to go on: search run space.py\n"
+    assert run.output == "interrupted; to go on: search run space.py\n"
     assert not [path for path in temp if path.exists()]
     assert run.trials() == []
 

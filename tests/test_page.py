@@ -15,7 +15,8 @@ from search.errors import SearchError
 from search.export import write_best
 from search.report import page, table
 from search.report.cost import Cost, column_names, cost
-from search.study import connect, load_study
+from search.storage import connect
+from search.study import load_study
 
 
 def trial(state: TrialState, seconds: float = 0.0, ran: int = 0, **attrs: Any) -> FrozenTrial:

@@ -14,7 +14,7 @@ from optuna.trial import create_trial
 from PIL import Image
 
 from search.report import page, pareto
-from search.study import connect
+from search.storage import connect
 
 
 def study_of(*trials: tuple[float, float | None], direction: Any = "maximize", **options: Any) -> Study:

@@ -11,6 +11,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from search import Choice, Float, Int, SearchSpace, queue
+from search import storage as storages
 from search import study as studies
 from search.baselines import Baseline
 from search.config import make_config
@@ -145,7 +146,7 @@ def test_a_source_that_gives_nothing_is_named(source: str, says: str) -> None:
     studies.open_study(URL, "empty", X)
     with pytest.raises(SearchError, match=f"^{says}$"):
         queue.best_points(URL, source, "narrow", space_file(SearchSpace(y=Float(0, 1))))
-    assert sorted(study.study_name for study in studies.connect(URL).get_all_studies()) == ["broad", "empty"]
+    assert sorted(study.study_name for study in storages.connect(URL).get_all_studies()) == ["broad", "empty"]
 
 
 def test_nothing_is_queued_twice() -> None:

@@ -25,8 +25,8 @@ from search.cli.words import (
     app,
     bytes,
     gpus,
+    means,
     overrides,
-    same_command,
     seconds,
 )
 
@@ -92,14 +92,7 @@ def run(
         max_failures=max_failures,
         audit=audit,
         gpus=gpus(gpus_per_trial),
-        cpus=cpus_per_trial,
-        engine=engine,
-        storage=storage,
-        data_root=data_root.resolve(),
-        reports=reports,
-        verbose=verbose,
-        again=same_command(),
-        cache_size=bytes(cache_size),
+        **means(cpus_per_trial, engine, storage, data_root, reports, cache_size, verbose),
     )
     raise typer.Exit(run_search(options))
 
@@ -133,14 +126,7 @@ def confirm(
         top=top,
         seeds=seeds,
         gpus=gpus_per_trial,
-        cpus=cpus_per_trial,
-        engine=engine,
-        storage=storage,
-        data_root=data_root.resolve(),
-        reports=reports,
-        verbose=verbose,
-        again=same_command(),
-        cache_size=bytes(cache_size),
+        **means(cpus_per_trial, engine, storage, data_root, reports, cache_size, verbose),
     )
     raise typer.Exit(confirm_study(options))
 

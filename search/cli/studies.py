@@ -29,7 +29,8 @@ def report(
     """Write a study's report, reports/STUDY.md, and print its table; or print it as data, and write nothing."""
     from search.dashboard import publish
     from search.report import cost, data, page
-    from search.study import load_study, storage_errors
+    from search.storage import storage_errors
+    from search.study import load_study
 
     extra = cost.column_names(columns)
     with storage_errors(storage):
@@ -55,7 +56,8 @@ def status(
 ) -> None:
     """List the studies of a storage: trials by state, the best, and who runs it now."""
     from search.report import data
-    from search.study import load_study, open_storage, storage_errors
+    from search.storage import open_storage, storage_errors
+    from search.study import load_study
 
     with storage_errors(storage):
         rows = data.status(open_storage(storage), study)
@@ -79,7 +81,8 @@ def compare(
 ) -> None:
     """Set studies side by side in reports/A-vs-B.md and print the table; or print it as data, and write nothing."""
     from search.report import compare, data
-    from search.study import load_study, storage_errors
+    from search.storage import storage_errors
+    from search.study import load_study
 
     with storage_errors(storage):
         found = compare.sides([load_study(storage, name) for name in studies])
@@ -124,7 +127,8 @@ def export(
 ) -> None:
     """Write a trial's config as YAML, for `search train`, or print it otherwise; or write the trained model as ONNX."""
     from search.export import FORMATS, pick, write_best
-    from search.study import load_study, storage_errors
+    from search.storage import storage_errors
+    from search.study import load_study
 
     with storage_errors(storage):
         loaded = load_study(storage, study)

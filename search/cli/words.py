@@ -6,7 +6,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -96,8 +96,24 @@ def bytes(text: str) -> int:
     return int(float(match[1]) * 1024 ** " KMGT".index(match[2] or " "))
 
 
+def means(
+    cpus: float | None, engine: str, storage: str, data_root: Path, reports: Path, cache_size: str, verbose: bool
+) -> dict[str, Any]:
+    """What every verb that trains many trials hands on to its options, Means."""
+    return {
+        "cpus": cpus,
+        "engine": engine,
+        "storage": storage,
+        "data_root": data_root.resolve(),
+        "reports": reports,
+        "cache_size": bytes(cache_size),
+        "verbose": verbose,
+        "again": same_command(),
+    }
+
+
 def same_command() -> str:
     """The command line that runs now, to be typed again; the password of a storage is left out."""
-    from search.study import redact
+    from search.storage import redact
 
     return shlex.join(["search", *(redact(word) if "://" in word else word for word in sys.argv[1:])])

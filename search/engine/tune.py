@@ -242,6 +242,7 @@ class Tune:
                 verbose=0,
             ),
         )
+        # Tune hands these to its actors as a runtime_env, and Ray then starts new workers for them.
         class_cache.DEFAULT_ENV_VARS.clear()
         class_cache.ENV_VARS_TO_PROPAGATE.clear()
         try:

@@ -1,0 +1,61 @@
+"""A driver on a real study, driven by hand: what the driver's tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from search import ASHA, Float, SearchSpace
+from search.engine.contract import Job
+from search.engine.driver import Driver
+from search.spacefile import SpaceFile
+from search.study import open_study, requeue
+
+URL = "sqlite:///studies.db"
+OWN = SearchSpace(x=Float(0, 1), epochs=4)
+
+
+class Recorder:
+    """A listener that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.epochs: list[tuple[int, int]] = []
+        self.ends: list[tuple[int, TrialState, str]] = []
+
+    def on_epoch(self, job: Job) -> None:
+        self.epochs.append((job.number, job.step))
+
+    def on_end(self, job: Job, state: TrialState, reason: str) -> None:
+        self.ends.append((job.number, state, reason))
+
+
+def drive(
+    trials: int = 8, space: Any = OWN, own: bool = True, max_failures: int = 0, **options: Any
+) -> tuple[Driver, Recorder]:
+    """A driver as `search run` makes one, on the study in the working directory: new, or gone on with."""
+    train = (lambda config: iter(())) if own else None
+    metric = "score" if own else "val_acc"
+    options = {"pruner": ASHA(min_resource=1), **options}  # the first epoch decides
+    file = SpaceFile(Path("space.py"), "space", space, train, metric=metric, **options)
+    study = open_study(URL, "s", file)
+    requeue(study)
+    recorder = Recorder()
+    return Driver(study, file, trials, listeners=[recorder], max_failures=max_failures), recorder
+
+
+def ask(driver: Driver) -> Job:
+    job = driver.next()
+    assert job is not None
+    return job
+
+
+def epoch(score: Any, last: bool = False, **more: Any) -> dict[str, Any]:
+    """A worker's message."""
+    return {"epoch": {"score": score, "seconds": 2.0, **more}, "last": last}
+
+
+def stored(study: Study, number: int) -> FrozenTrial:
+    return study.get_trials()[number]

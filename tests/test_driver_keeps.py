@@ -1,0 +1,103 @@
+"""What the driver keeps of a trial, and which it lets run on: audit, weights, checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from driving import ask, drive, epoch, stored
+from optuna.trial import TrialState
+
+from search import Float, SearchSpace, kept
+from search.engine.worker import Keep
+from search.files import write_text
+
+
+def test_a_trial_of_the_audit_runs_to_its_end_and_says_where_it_would_have_ended() -> None:
+    driver, _ = drive()
+    driver.audit = 1.0
+    good, poor = ask(driver), ask(driver)
+    driver.receive(good, epoch(0.9))
+    assert driver.receive(poor, epoch(0.1))
+    assert stored(driver.study, 1).user_attrs["audited"] == 1
+    driver.receive(good, epoch(0.9))
+    assert driver.receive(poor, epoch(0.2))  # a rung, too
+    assert not driver.receive(poor, epoch(0.3, last=True))
+    done = stored(driver.study, 1)
+    assert (done.state, done.value, done.user_attrs["audited"]) == (TrialState.COMPLETE, 0.3, 1)
+
+
+def test_a_resumed_trial_of_the_audit_is_not_stopped() -> None:
+    driver, _ = drive()
+    driver.audit = 1.0
+    good, poor = ask(driver), ask(driver)
+    driver.receive(good, epoch(0.9))
+    assert driver.receive(poor, epoch(0.1))
+
+    driver, _ = drive()  # without --audit
+    good, poor = ask(driver), ask(driver)
+    for score in (0.9, 0.9):
+        driver.receive(good, epoch(score))
+    assert driver.receive(poor, epoch(0.1))
+    assert driver.receive(poor, epoch(0.2))
+    assert stored(driver.study, 1).user_attrs["audited"] == 1
+
+
+def test_of_all_weights_only_the_leaders_stay() -> None:
+    """As a worker writes them: before the driver hears of the end."""
+    space = SearchSpace(model="cnn", dataset="digits", epochs=1, lr=Float(0.1, 0.2), step_size=1, gamma=0.5)
+    driver, _ = drive(space=space, own=False, pruner=None)
+
+    def weights() -> list[str]:
+        return sorted(path.name for path in kept.place("s", 0).parent.glob("*"))
+
+    jobs = [ask(driver) for _ in range(4)]
+    for job in jobs:
+        assert job.keep is not None
+        assert job.keep == Keep(str(Path.cwd() / f"runs/s/weights/{job.number}.safetensors"), "val_acc", True, None)
+        write_text(Path(job.keep.path), "")
+    for number, value, left in ((1, 0.5, "0 1 2 3"), (2, 0.4, "0 1 3"), (0, 0.5, "0 3"), (3, 0.9, "3")):
+        assert not driver.receive(jobs[number], {"epoch": {"val_acc": value, "seconds": 1.0}, "last": True})
+        assert weights() == [f"{name}.safetensors" for name in left.split()]
+    assert driver.leader == (0.9, 3)
+    fifth = ask(driver)
+    assert fifth.keep is not None
+    assert fifth.keep.best == 0.9
+    # Killed in the middle of a write, and begun again:
+    for name in ("4.safetensors", ".4.safetensors.123.part", "notes.txt"):
+        write_text(kept.place("s", 0).with_name(name), "")
+    again, _ = drive(space=space, own=False, pruner=None)
+    assert again.leader == (0.9, 3)
+    assert weights() == ["3.safetensors", "notes.txt"]
+
+
+def test_an_own_train_keeps_no_weights() -> None:
+    driver, _ = drive()
+    assert ask(driver).keep is None
+
+
+def test_a_trial_that_goes_on_from_a_checkpoint_keeps_its_curve_and_says_so() -> None:
+    space = SearchSpace(model="cnn", dataset="digits", epochs=6, lr=Float(0.1, 0.2), step_size=1, gamma=0.5)
+
+    def said(step: int, val_acc: float) -> dict[str, Any]:
+        return {"epoch": {"val_acc": val_acc, "seconds": 2.0}, "step": step, "last": step == 6}
+
+    driver, _ = drive(space=space, own=False, pruner=None)
+    job = ask(driver)
+    for step in (1, 2, 3):
+        driver.receive(job, said(step, step / 10))
+    assert job.checkpoints is not None
+    write_text(Path(job.checkpoints) / "000002.checkpoint", "")
+
+    driver, recorder = drive(space=space, own=False, pruner=None)
+    job = ask(driver)
+    assert Path(str(job.checkpoints)).is_dir()  # of a trial that has not ended
+    for step in (3, 4, 5, 6):
+        driver.receive(job, said(step, step / 10))
+    done = stored(driver.study, 0)
+    assert (done.state, done.value) == (TrialState.COMPLETE, 0.6)
+    assert done.intermediate_values == {step: step / 10 for step in range(1, 7)}
+    assert done.user_attrs["resumed_after"] == [2]
+    assert done.user_attrs["epoch"]["machine_seconds"] == 7 * 2.0
+    assert not Path(str(job.checkpoints)).exists()
+    assert recorder.ends == [(0, TrialState.COMPLETE, "")]
