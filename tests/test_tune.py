@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
+import stat
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -66,6 +69,8 @@ class Watched:
     processes: dict[int, str]
     temp: set[Path]
     listening: list[str]
+    token: os.stat_result
+    refusal: str
     trials: list[FrozenTrial]
 
 
@@ -81,13 +86,14 @@ def watched(folder: Callable[[str], Path]) -> Iterator[Watched]:
         polls = [until(lambda: _poll(port, 1), "the first epoch of trial 0 on the dashboard")]
         processes, temp = run.alive(), run.temp()
         listening = _listening(set(processes))
+        token, refusal = (next(iter(temp)) / "token").stat(), _come_without_token(processes)
         (run.folder / "gate2").touch()  # trial 0 goes on only when its epoch was seen
         polls.append(until(lambda: _poll(port, 2), "the second epoch of trial 0 on the dashboard"))
         (run.folder / "gate3").touch()
         assert run.process.wait(WAIT) == 0, run.output
         time.sleep(2)  # the dashboard reads the storage every two seconds
         polls.append(_poll(port, 3))
-        yield Watched(run, polls, processes, temp, listening, run.trials())
+        yield Watched(run, polls, processes, temp, listening, token, refusal, run.trials())
     finally:
         run.end()
         if dashboard is not None:
@@ -119,6 +125,21 @@ def _listening(pids: set[int]) -> list[str]:
     mine = {link[8:-1] for link in links if link.startswith("socket:[")}
     rows = [line.split() for name in ("tcp", "tcp6") for line in read(Path("/proc/net") / name).splitlines()[1:]]
     return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and row[9] in mine]
+
+
+def _come_without_token(processes: dict[int, str]) -> str:
+    """What Ray tells a stranger on this machine who knows where it listens: the first line of that one's log."""
+    gcs = re.search(r"--gcs-address=(\S+)", " ".join(processes.values()))
+    assert gcs is not None
+    stranger = f"import ray; ray.init({gcs[1]!r}, logging_level=50); print('let in')"
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+    with subprocess.Popen(
+        [sys.executable, "-c", stranger], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as client:
+        assert client.stdout is not None
+        line = client.stdout.readline()
+        client.kill()  # it would try again for 20 s
+    return line
 
 
 def _descriptors(pid: int) -> list[Path]:
@@ -206,6 +227,11 @@ def test_workers_stay_warm_and_share_the_cores(watched: Watched) -> None:
 def test_nothing_listens_beyond_loopback(watched: Watched) -> None:
     assert len(watched.listening) >= 3  # Ray's control store and raylet, and some workers
     assert [address for address in watched.listening if not _loopback(address)] == []
+
+
+def test_ray_refuses_whoever_has_not_the_runs_token(watched: Watched) -> None:
+    assert stat.filemode(watched.token.st_mode) == "-rw-------"
+    assert "InvalidAuthToken" in watched.refusal
 
 
 def _loopback(address: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import secrets
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -38,6 +39,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of Ray's dependencies
     import ray
     from ray._private.node import Node
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # it is compiled
 gc.enable()
 
 from search.engine.contract import EngineFailed
@@ -57,25 +59,53 @@ class Resources:
 def running(folder: Path, verbose: bool = False) -> Iterator[None]:
     """A Ray of our own on this machine, on loopback, with its files in `folder`. Raises EngineFailed."""
     level = logging.INFO if verbose else logging.CRITICAL
-    try:
+    with guarded(new_token(folder)):
         try:
-            with held_back(), _few_processes(verbose):
-                ray.init(
-                    address="local",
-                    include_dashboard=False,
-                    log_to_driver=verbose,
-                    logging_level=level,
-                    object_store_memory=100 * 2**20,  # nothing large goes through it
-                    _temp_dir=str(folder),
-                )
-        except Exception as error:  # of many kinds, from a full disk to a port that is taken
-            raise EngineFailed(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from error
-        for name in ("ray", "ray.tune"):
-            logging.getLogger(name).setLevel(level)
+            try:
+                with held_back(), _few_processes(verbose):
+                    ray.init(
+                        address="local",
+                        include_dashboard=False,
+                        log_to_driver=verbose,
+                        logging_level=level,
+                        object_store_memory=100 * 2**20,  # nothing large goes through it
+                        _temp_dir=str(folder),
+                    )
+            except Exception as error:  # of many kinds, from a full disk to a port that is taken
+                raise EngineFailed(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from error
+            for name in ("ray", "ray.tune"):
+                logging.getLogger(name).setLevel(level)
+            yield
+        finally:
+            with uninterrupted():
+                ray.shutdown()
+
+
+def new_token(folder: Path) -> Path:
+    """A new secret in `folder`, in a file that nobody else can read: who has it may run code on that Ray."""
+    path = folder / "token"
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+    return path
+
+
+@contextmanager
+def guarded(token: Path) -> Iterator[None]:
+    """Ray started or reached in here asks whoever talks to it for the secret in the file `token`.
+
+    Left alone, Ray keeps one secret for all that it ever starts, in a file that everybody may read.
+    """
+    with patch.dict(os.environ, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}):
+        os.environ.pop("RAY_AUTH_TOKEN", None)  # it would go first
+        _authenticate_anew()
         yield
-    finally:
-        with uninterrupted():
-            ray.shutdown()
+    _authenticate_anew()
+
+
+def _authenticate_anew() -> None:
+    """Have Ray read the environment again, which it does once a process."""
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager
