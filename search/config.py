@@ -12,6 +12,8 @@ from search.errors import SearchError
 
 CACHE_SIZE = 20 * 2**30
 """Bytes of disk that the activations of frozen layers may take, unless told otherwise."""
+MAX_EPOCHS = 2**31 - 1
+"""What an epoch's number may be in every storage: PostgreSQL keeps it in 32 bits."""
 
 
 class TrainConfig(BaseModel):
@@ -37,7 +39,7 @@ class TrainConfig(BaseModel):
         description="pixels of the whole square image that the model sees; None: as its weights did",
     )
     weights: str | None = Field(None, description="None: from scratch; DEFAULT: the publisher's; or a file")
-    epochs: int = Field(ge=1, description="passes over the training split")
+    epochs: int = Field(ge=1, le=MAX_EPOCHS, description="passes over the training split")
     batch_size: int = Field(64, ge=1, description="images a step")
     optimizer: Literal["sgd", "adamw", "adam"] = Field("sgd", description="sgd, adamw or adam (betas 0.9 and 0.999)")
     lr: float = Field(gt=0, description="learning rate that the schedule starts from or rises to")

@@ -30,3 +30,8 @@ def nearest(name: str, names: set[str]) -> str:
 def first_line(error: BaseException) -> str:
     """What `error` says, on one line."""
     return (str(error).strip() or "no message").splitlines()[0]
+
+
+def visible(text: str) -> str:
+    """`text` on one line, with what a terminal would obey or not show as Python writes it: a name may hold anything."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -104,7 +104,7 @@ def load_space(path: str | Path, overrides: Sequence[str] = ()) -> SpaceFile:
         if isinstance(space, SearchSpace):
             space = space.fix(name, text, free=train is not None)
             if train is None:
-                _check_settings(Path(f"--set {override}"), space)
+                _check_settings(f"--set {override}", space)
         else:
             fixed[name] = parse_value(name, text)
     if overrides and isinstance(space, SearchSpace) and train is None:
@@ -137,8 +137,8 @@ def _run(path: Path) -> dict[str, Any]:
         raise SearchError(f"{place}: {type(error).__name__}: {first_line(error)}") from None
 
 
-def _check_settings(path: Path, space: SearchSpace) -> None:
-    """Every name is TrainConfig's, and every value is one that its field takes."""
+def _check_settings(path: Path | str, space: SearchSpace) -> None:
+    """Every name is TrainConfig's, and every value is one that its field takes; `path`: whose they are."""
     fields = TrainConfig.model_fields
     for name, setting in space.walk():
         branches_only = isinstance(setting, Choice) and all(isinstance(o, dict) for o in setting.options.values())
@@ -166,10 +166,10 @@ def _check_missing(path: Path, space: SearchSpace) -> None:
         raise SearchError(f"{path}: the setting {missing[0]!r} is missing ({fields[missing[0]].description})")
 
 
-def _place(path: Path, name: str) -> str:
+def _place(path: Path | str, name: str) -> str:
     """`path` with the line on which the setting `name` stands, where that can be told."""
-    if not path.is_file():
-        return str(path)
+    if isinstance(path, str):
+        return path
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.keyword) and node.arg == name:
             return f"{path}:{node.lineno}"

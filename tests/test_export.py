@@ -117,7 +117,7 @@ configs = st.builds(
     model=words,
     dataset=words,
     weights=st.none() | words,
-    epochs=st.integers(1, 10**12),
+    epochs=st.integers(1, 2**31 - 1),
     batch_size=st.integers(1, 10**12),
     lr=finite,
     momentum=st.floats(0, 1, exclude_max=True),

@@ -8,7 +8,9 @@ from typing import Any
 
 import optuna
 import pytest
+import refusals
 from optuna.trial import FixedTrial
+from refusals import GOOD, OWN
 
 from search.errors import SearchError
 from search.spacefile import SpaceFile, load_space, load_train
@@ -16,25 +18,6 @@ from search.spacefile import SpaceFile, load_space, load_train
 pytestmark = pytest.mark.usefixtures("sys_path")
 Write = Callable[[str, str], Path]
 
-GOOD = """\
-from search import ASHA, Choice, Float, Int, SearchSpace
-
-space = SearchSpace(
-    model="cnn",
-    dataset="digits",
-    epochs=2,
-    lr=Float(1e-3, 1e-1, log=True),
-    step_size=Int(1, 3),
-    gamma=Choice(0.1, 0.5),
-)
-"""
-OWN = """\
-from search import Float, SearchSpace
-space = SearchSpace(x=Float(0, 1), epochs=3)
-metric = "score"
-def train(config):
-    yield {"score": config["x"]}
-"""
 RUN = """\
 def space(trial):
     return dict(
@@ -108,15 +91,8 @@ def test_a_schedule_without_steps_needs_none(write: Write) -> None:
 
 
 def refused(cli: Callable[..., Any], *words: object) -> str:
-    """The one line with which `search run` refuses; it must leave nothing in the working directory."""
-    before = sorted(Path.cwd().rglob("*"))
-    result = cli("run", *words, "--engine", "inline", "--trials", 1)
-    assert result.status == 2
-    assert result.out == ""
-    (line,) = result.err.splitlines()
-    made = [path for path in Path.cwd().rglob("*") if path not in before and path.name != "__pycache__"]
-    assert made == []
-    return str(line)
+    """The one line with which `search run` refuses."""
+    return refusals.refused(cli, "run", *words, "--engine", "inline", "--trials", 1)
 
 
 @pytest.mark.parametrize(("old", "new", "said"), [w[1:] for w in WRONG], ids=[w[0] for w in WRONG])

@@ -20,6 +20,7 @@ from search.data.datasets import open_source
 from search.errors import SearchError, first_line
 from search.files import file_name
 from search.spacefile import SpaceFile, load_space
+from search.study import check_name
 from search.train.device import settle
 
 _COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
@@ -33,7 +34,9 @@ def check_space(path: Path, overrides: Sequence[str], name: str | None, data_roo
     start, console = time.monotonic(), Console()
     space = load_space(path, overrides)
     check_fixed(space)
-    folder = Path("runs") / file_name(name if name is not None else space.name) / "check"
+    study = name if name is not None else space.name
+    check_name(study)
+    folder = Path("runs") / file_name(study) / "check"
     counts: Counter[str] = Counter()
     for finding in _examine(space, data_root, folder, console):
         counts[finding.status] += 1

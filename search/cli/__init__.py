@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 
 from search.cli import runs, studies  # noqa: F401 - which add their verbs to the app
-from search.cli.words import app
-from search.errors import SearchError
+from search.cli.words import app, call
+from search.errors import SearchError, StorageFailed, visible
 
 __all__ = ["app", "main"]
 
 
 def main() -> None:
     """Run the command; whatever the user can mend ends as one line on stderr and an exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a path may have bytes that are no text
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        sys.exit(call())
     except SearchError as error:
-        print(f"search: {error}", file=sys.stderr)
+        print(f"search: {visible(str(error))}", file=sys.stderr)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         print("\nsearch: interrupted", file=sys.stderr)
@@ -25,3 +30,6 @@ def main() -> None:
     except BrokenPipeError:  # `search report STUDY | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # a disk that is full, a folder that is not ours
+        print(f"search: {visible(str(error))}", file=sys.stderr)
+        sys.exit(2 if error.errno == errno.ENAMETOOLONG else StorageFailed.exit_status)

@@ -27,6 +27,7 @@ from search.cli.words import (
     gpus,
     means,
     overrides,
+    read_from,
     seconds,
 )
 
@@ -101,10 +102,14 @@ def run(
 def confirm(
     study: StudyName,
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials.")] = 3,
-    seeds: Annotated[int, typer.Option(min=1, help="New seeds of each, those of earlier calls included.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=1000, help="New seeds of each, those of earlier calls included.")
+    ] = 3,
     gpus_per_trial: Annotated[
         float | None,
-        typer.Option(min=0, help="GPUs of one trial; 0.25 lets four share one. [default: 1 if there is one]"),
+        typer.Option(
+            min=0, max=99999, help="GPUs of one trial; 0.25 lets four share one. [default: 1 if there is one]"
+        ),
     ] = None,
     cpus_per_trial: Cpus = None,
     engine: EngineName = "tune",
@@ -146,7 +151,7 @@ def check(
     """
     from search.check.doctor import check_space
 
-    raise typer.Exit(check_space(space, overrides(set_, epochs, subset), name, data_root.resolve()))
+    raise typer.Exit(check_space(space, overrides(set_, epochs, subset), name, read_from(data_root)))
 
 
 @app.command()
@@ -164,6 +169,9 @@ def train(
 ) -> None:
     """Train a best config again from nothing; print validation and, once, test accuracy; write the model beside it."""
     from search.retrain import retrain
+    from search.storage import check_storage
 
-    again = retrain(best, storage, data_root.resolve(), bytes(cache_size), typer.echo, verify)
+    if storage != DEFAULT_STORAGE:  # which need not be there
+        check_storage(storage)
+    again = retrain(best, storage, read_from(data_root), bytes(cache_size), typer.echo, verify)
     raise typer.Exit(0 if again else 1)

@@ -7,7 +7,21 @@ from typing import Annotated, Literal
 
 import typer
 
-from search.cli.words import DEFAULT_STORAGE, Csv, DataRoot, Json, Reports, Storage, StudyName, app
+from search.cli.words import (
+    DEFAULT_STORAGE,
+    Csv,
+    DataRoot,
+    Json,
+    Reports,
+    Storage,
+    StudyName,
+    app,
+    one_format,
+    read_from,
+    written,
+    written_to,
+)
+from search.errors import SearchError
 
 
 @app.command()
@@ -32,10 +46,12 @@ def report(
     from search.storage import storage_errors
     from search.study import load_study
 
-    extra = cost.column_names(columns)
+    extra, as_data = cost.column_names(columns), one_format(json, csv)
+    if not as_data:
+        written_to(reports, "--reports")
     with storage_errors(storage):
         loaded = load_study(storage, study)
-        if json or csv:
+        if as_data:
             content = data.report(loaded)
             typer.echo(data.to_csv(content["rows"]) if csv else data.to_json(content), nl=not csv)
             return
@@ -59,11 +75,12 @@ def status(
     from search.storage import open_storage, storage_errors
     from search.study import load_study
 
+    as_data = one_format(json, csv)
     with storage_errors(storage):
         rows = data.status(open_storage(storage), study)
         if study is not None and not rows:
             load_study(storage, study)  # which says what there is
-    if json or csv:
+    if as_data:
         typer.echo(data.to_csv(rows) if csv else data.to_json(rows), nl=not csv)
         return
     from search.report.table import listing
@@ -84,9 +101,12 @@ def compare(
     from search.storage import storage_errors
     from search.study import load_study
 
+    as_data = one_format(json, csv)
+    if not as_data:
+        written_to(reports, "--reports")
     with storage_errors(storage):
         found = compare.sides([load_study(storage, name) for name in studies])
-        if json or csv:
+        if as_data:
             rows = compare.rows(found)
             typer.echo(data.to_csv(rows) if csv else data.to_json(rows), nl=not csv)
             return
@@ -102,7 +122,9 @@ def import_(
     """Make a baselines CSV from a hand-written Markdown table, whose columns may stand in any order."""
     from search.notes import import_table
 
-    path = out or table.with_suffix(".csv")
+    path = written(out or table.parent / f"{table.stem}.csv", "--out")
+    if path.resolve() == table.resolve():
+        raise SearchError(f"{table}: the CSV would take the place of the notes; --out names another file")
     for line in import_table(table, path):
         typer.echo(line)
 
@@ -130,12 +152,15 @@ def export(
     from search.storage import storage_errors
     from search.study import load_study
 
+    root = read_from(data_root)
+    if onnx is not None or format == "yaml":
+        written_to(reports, "--reports")
     with storage_errors(storage):
         loaded = load_study(storage, study)
         if onnx is not None:
             from search.onnx import write_onnx
 
-            source = write_onnx(loaded, reports, data_root.resolve(), onnx, trial)
+            source = write_onnx(loaded, reports, root, written(onnx, "--onnx"), trial)
             typer.echo(f"wrote {onnx}, from {source}")
         elif format == "yaml":
             typer.echo(f"wrote {write_best(loaded, reports, trial)}")

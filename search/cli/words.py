@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -55,7 +56,8 @@ Set = Annotated[
 ]
 Name = Annotated[str | None, typer.Option(help="The study's name. [default: the space file's stem]")]
 Cpus = Annotated[
-    float | None, typer.Option("--cpus-per-trial", min=0, help="CPUs of one trial. [default: 1, or its GPU's share]")
+    float | None,
+    typer.Option("--cpus-per-trial", min=0, max=99999, help="CPUs of one trial. [default: 1, or its GPU's share]"),
 ]
 EngineName = Annotated[
     Literal["tune", "inline"],
@@ -63,6 +65,20 @@ EngineName = Annotated[
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Let Ray talk.")]
 DEFAULT_STORAGE = "sqlite:///studies.db"
+
+
+def call() -> int:
+    """Run the command that was typed; its exit status. Raises SearchError, also for words that it does not know."""
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        said, verb = error.format_message().rstrip(), getattr(error, "ctx", None)
+        if "\n" in said:  # nothing was typed, and this is the help
+            typer.echo(said, err=True)
+            return 2
+        more = f"; `{verb.command_path} --help` says what there is" if verb is not None else ""
+        said = said.rstrip(".").replace(": Input should", ": it should")  # pydantic's words
+        raise SearchError(f"{said[:1].lower()}{said[1:]}{more}") from None
 
 
 def overrides(set_: list[str] | None, epochs: int | None, subset: int | None) -> list[str]:
@@ -73,7 +89,7 @@ def overrides(set_: list[str] | None, epochs: int | None, subset: int | None) ->
 def seconds(text: str | None, option: str) -> float | None:
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*([smh]?)", text.strip(), re.ASCII)
     if not match or float(match[1]) == 0:
         raise SearchError(f"{option} {text}: write a time such as 90s, 30m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
@@ -84,16 +100,46 @@ def gpus(text: str | None) -> float | Literal["auto"] | None:
         return None
     if text.strip() == "auto":
         return "auto"
-    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text.strip()):
+    if not re.fullmatch(r"\d{1,5}(\.\d*)?|\.\d+", text.strip(), re.ASCII):
         raise SearchError(f"--gpus-per-trial {text}: write a number such as 1 or 0.25, or auto")
     return float(text)
 
 
 def bytes(text: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
+    match = re.fullmatch(r"(\d{1,20}(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper(), re.ASCII)
     if not match:
         raise SearchError(f"--cache-size {text}: write a size such as 500M or 20G")
     return int(float(match[1]) * 1024 ** " KMGT".index(match[2] or " "))
+
+
+def written_to(folder: Path, option: str) -> Path:
+    """`folder`, into which files can be written, or which can be made; an `option` names it. Raises SearchError."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise SearchError(f"{option} {folder}: {there} is no folder that can be written to")
+    return folder
+
+
+def written(file: Path, option: str) -> Path:
+    """`file`, which can be written. Raises SearchError."""
+    if file.is_dir():
+        raise SearchError(f"{option} {file}: that is a folder; name the file to write")
+    written_to(file.parent, option)
+    return file
+
+
+def read_from(data_root: Path) -> Path:
+    """The folder with the data sets, absolute; it need not be there, for some come with a library."""
+    if data_root.exists() and not data_root.is_dir():
+        raise SearchError(f"--data-root {data_root}: that is a file; name the folder that holds the data sets")
+    return data_root.resolve()
+
+
+def one_format(json: bool, csv: bool) -> bool:
+    """Whether a table is to be printed as data, in one format. Raises SearchError."""
+    if json and csv:
+        raise SearchError("--json and --csv: one of them at a time")
+    return json or csv
 
 
 def means(
@@ -104,8 +150,8 @@ def means(
         "cpus": cpus,
         "engine": engine,
         "storage": storage,
-        "data_root": data_root.resolve(),
-        "reports": reports,
+        "data_root": read_from(data_root),
+        "reports": written_to(reports, "--reports"),
         "cache_size": bytes(cache_size),
         "verbose": verbose,
         "again": same_command(),
