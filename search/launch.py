@@ -56,7 +56,10 @@ def drive(
     try:
         console.print(engine.note, highlight=False)
         with progress.shown():
-            engine.run(driver)
+            try:
+                engine.run(driver)
+            finally:
+                driver.catch_up()
     except (KeyboardInterrupt, OutOfTime) as stop:
         # The run may have stopped between a change in the storage and the driver's memory of it.
         studies.requeue(driver.study)

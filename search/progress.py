@@ -28,13 +28,14 @@ class Progress:
         self._console, self._name = console, name
         self._start = time.monotonic()
         self._driver: Driver | None = None
+        self._done = 0
         self._best: tuple[float, int, dict[str, Any], dict[str, Any]] | None = None
         self._plain = not console.is_terminal
         self._said: set[str] = set()
 
     def attach(self, driver: Driver) -> None:
         """Follow `driver`, beginning with the best that its study has already."""
-        self._driver = driver
+        self._driver, self._done = driver, driver.at_start
         for trial in ranked(driver.study)[:1]:
             self._best = (float(trial.value or 0), trial.number, config_of(trial), trial.user_attrs.get("epoch", {}))
 
@@ -47,6 +48,7 @@ class Progress:
     def on_end(self, job: Job, state: TrialState, reason: str) -> None:
         driver = self._driver
         assert driver is not None
+        self._done += 1
         metric = driver.space.metric
         value = job.epoch.get(metric)
         if (
@@ -59,7 +61,7 @@ class Progress:
             what = reason if reason else f"{metric} {columns.number(value)} at epoch {job.step}"
             best = f", best {columns.number(self._best[0])} (trial {self._best[1]})" if self._best else ""
             self._console.print(
-                f"[{driver.counts.total()}/{driver.trials}] trial {job.number} {_WORDS[state]}: {what}{best}",
+                f"[{self._done}/{driver.trials}] trial {job.number} {_WORDS[state]}: {what}{best}",
                 markup=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
 

@@ -20,7 +20,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import create_engine, event, make_url, select
+from sqlalchemy import ColumnElement, create_engine, event, make_url, or_, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -130,7 +130,7 @@ _distribution = lru_cache(maxsize=1024)(json_to_distribution)
 
 
 class Storage(RDBStorage):
-    """RDBStorage, except that a study's first reading takes the rows as they are.
+    """RDBStorage, except that it reads trials by taking their rows as they are.
 
     Optuna makes an object of each parameter, value and epoch first: of 10,000 trials a quarter of a million. Nothing
     else is changed, nor what is read. Optuna does not document what is overridden: keep a test.
@@ -143,21 +143,30 @@ class Storage(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        if states is not None or trial_id_greater_than >= 0:
+        older = {trial for trial in included_trial_ids if trial <= trial_id_greater_than}
+        if states is not None or len(older) > 1000:  # databases limit the values of one statement
             return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
+        trial = models.TrialModel
+        wanted = [trial.study_id == study_id]
+        if trial_id_greater_than >= 0:
+            wanted.append(or_(trial.trial_id > trial_id_greater_than, trial.trial_id.in_(older)))
         with Session(self.engine) as session:
-            return _read(session, study_id)
+            models.StudyModel.find_or_raise_by_id(study_id, session)
+            return _read(session, *wanted)
 
 
-def _read(session: Session, study: int) -> list[FrozenTrial]:
-    """All trials of a study, in the order of their ids. Raises KeyError if there is no such study."""
-    models.StudyModel.find_or_raise_by_id(study, session)
-    of_study = select(models.TrialModel.trial_id).where(models.TrialModel.study_id == study)
+def _read(session: Session, *wanted: ColumnElement[bool]) -> list[FrozenTrial]:
+    """The trials for which all of `wanted` is true, in the order of their ids."""
+    found = select(models.TrialModel).where(*wanted).order_by(models.TrialModel.trial_id)
+    trials: list[Any] = list(session.scalars(found))  # Optuna's objects, which know their time zone
+    if not trials:
+        return []
+    of_wanted = select(models.TrialModel.trial_id).where(*wanted)
 
     def rows(*columns: InstrumentedAttribute[Any]) -> Any:
         """The columns of a table about trials, in the order in which they were written; the first is its key."""
         table = columns[0].class_
-        return session.execute(select(*columns[1:]).where(table.trial_id.in_(of_study)).order_by(columns[0]))
+        return session.execute(select(*columns[1:]).where(table.trial_id.in_(of_wanted)).order_by(columns[0]))
 
     params: dict[int, dict[str, Any]] = defaultdict(dict)
     ranges: dict[int, dict[str, Any]] = defaultdict(dict)
@@ -183,8 +192,6 @@ def _read(session: Session, study: int) -> list[FrozenTrial]:
         for trial, name, text in rows(key, a.trial_id, a.key, a.value_json):
             attrs[a][trial][name] = json.loads(text)
     user, system = attrs.values()
-    found = select(models.TrialModel).where(models.TrialModel.study_id == study).order_by(models.TrialModel.trial_id)
-    trials: list[Any] = list(session.scalars(found))  # Optuna's objects, which know their time zone
     return [
         FrozenTrial(
             number=row.number,

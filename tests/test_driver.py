@@ -24,6 +24,8 @@ def test_a_pruned_trials_curve_holds_its_last_epoch() -> None:
     pruned = stored(driver.study, 1)
     assert (pruned.state, pruned.intermediate_values) == (TrialState.PRUNED, {1: 0.1})
     assert recorder.epochs == [(0, 1), (1, 1)]
+    assert recorder.ends == []  # the next trial goes first
+    driver.catch_up()
     assert recorder.ends == [(1, TrialState.PRUNED, "")]
     assert list(driver.live) == [0]
 
@@ -76,6 +78,7 @@ def test_a_failed_trial_says_why_and_the_others_go_on(messages: list[dict[str, A
     failed = stored(driver.study, 0)
     assert (failed.state, failed.value) == (TrialState.FAIL, None)
     assert reason in failed.user_attrs["error"]
+    driver.catch_up()
     assert recorder.ends == [(0, TrialState.FAIL, failed.user_attrs["error"])]
     assert not driver.receive(ask(driver), epoch(0.5, last=True))
     assert stored(driver.study, 1).state == TrialState.COMPLETE
@@ -127,6 +130,7 @@ def test_a_lost_worker_puts_its_trial_back_until_it_happens_too_often() -> None:
         assert not driver.live
     assert "node_lost: its worker process died 3 times" in stored(driver.study, 0).user_attrs["error"]
     assert driver.finished
+    driver.catch_up()
     assert len(recorder.ends) == 1
 
 
@@ -223,6 +227,7 @@ def test_what_ran_out_of_memory_beside_others_is_tried_again_alone() -> None:
     assert stored(driver.study, 0).user_attrs["error"] == "oom: no room"
     both = ask(driver), ask(driver)
     assert [job.number for job in both] == [2, 3]
+    driver.catch_up()
     assert len(recorder.ends) == 2
 
 

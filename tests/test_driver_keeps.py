@@ -100,4 +100,5 @@ def test_a_trial_that_goes_on_from_a_checkpoint_keeps_its_curve_and_says_so() ->
     assert done.user_attrs["resumed_after"] == [2]
     assert done.user_attrs["epoch"]["machine_seconds"] == 7 * 2.0
     assert not Path(str(job.checkpoints)).exists()
+    driver.catch_up()
     assert recorder.ends == [(0, TrialState.COMPLETE, "")]

@@ -49,6 +49,7 @@ def test_each_trials_epochs_are_curves_of_its_own() -> None:
         driver.receive(first, {"epoch": {"epoch": 1, "score": score, "note": "text", "seconds": 2.0}, "last": last})
     driver.receive(second, {"epoch": {"score": 0.25, "seconds": 1.0}, "last": True})
     driver.receive(failed, {"error": "no"})  # before its first epoch: no folder
+    driver.catch_up()
 
     assert sorted(path.name for path in Path("runs").iterdir()) == ["trial-0000", "trial-0001"]
     assert curves(Path("runs/trial-0000")) == {
@@ -119,6 +120,7 @@ def test_the_hparams_tab_has_a_row_a_trial() -> None:
     assert driver.counts[TrialState.PRUNED] == 1
     driver.receive(jobs[2], {"epoch": {"score": 0.5, "seconds": 1.0}, "last": False})
     driver.receive(jobs[2], {"error": "no"})
+    driver.catch_up()
     rows = {row["name"]: row for row in hparams_rows(Path("runs"))}
     assert list(rows) == [f"s/tensorboard/trial-000{i}" for i in range(3)]
     for job, status in zip(jobs, ("STATUS_SUCCESS", "STATUS_SUCCESS", "STATUS_FAILURE"), strict=True):

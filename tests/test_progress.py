@@ -65,6 +65,7 @@ def test_plain_lines_without_a_terminal(console: Console) -> None:
         driver.receive(good, epoch(score=0.98765, last=True))
         driver.receive(bad, {"error": "ValueError: [red]no[/red]"})
         driver.receive(ask(driver), epoch(score=0.6, last=True))
+        driver.catch_up()
     assert text_of(console).splitlines() == [
         "[1/4] trial 1 pruned: score 0.1 at epoch 1",
         "[2/4] trial 0 completed: score 0.9877 at epoch 2, best 0.9877 (trial 0)",
@@ -78,6 +79,7 @@ def test_the_best_of_earlier_runs_counts(console: Console) -> None:
     driver.receive(ask(driver), epoch(score=0.9, last=True))
     _, driver = make(console)
     driver.receive(ask(driver), epoch(score=0.5, last=True))
+    driver.catch_up()
     assert text_of(console) == "[2/4] trial 1 completed: score 0.5 at epoch 1, best 0.9 (trial 0)\n"
 
 
@@ -91,6 +93,7 @@ def test_the_live_view_shows_counts_and_the_best_in_the_tables_columns() -> None
         driver.receive(poor, epoch(val_acc=0.1, **measured))
         driver.receive(bad, {"error": "no"})
         driver.receive(good, epoch(val_acc=0.9375, last=True, **measured))
+        driver.catch_up()
     screen = console.export_text()
     assert "s: 3 of 4 trials done, 1 running, 1 pruned, 1 failed; " in screen
     assert "elapsed, about" in screen
@@ -134,6 +137,7 @@ def test_a_narrow_terminal_gets_the_columns_as_pairs() -> None:
     progress, driver = make(console, own=False)
     with progress.shown():
         driver.receive(ask(driver), epoch(val_acc=0.875, last=True))
+        driver.catch_up()
     screen = console.export_text()
     assert "VALIDATION ACC 0.8750" in screen
     assert "┃" not in screen

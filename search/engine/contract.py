@@ -59,7 +59,7 @@ class Job:
 
 
 class Listener(Protocol):
-    """Who watches a run: the live view, TensorBoard."""
+    """Who watches a run: the live view, TensorBoard. Of the end it hears when the next trial is on its way."""
 
     def on_epoch(self, job: Job) -> None: ...
     def on_end(self, job: Job, state: TrialState, reason: str) -> None: ...

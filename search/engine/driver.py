@@ -64,6 +64,8 @@ class Driver:
         self._failed_in_row = 0
         self._loner: int | None = None
         """A trial that ran out of memory beside others, and is tried again without them."""
+        self._ended: list[tuple[Job, TrialState, str]] = []
+        """Trials whose end the listeners have not heard of yet."""
         self.live: dict[int, Job] = {}
         done = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
         self.counts = Counter(trial.state for trial in done)
@@ -232,8 +234,14 @@ class Driver:
             self._follow(value, job.number)
         kept.drop_checkpoints(self.study.study_name, {job.number})
         self._sweep()
-        for listener in self.listeners:
-            listener.on_end(job, state, reason)
+        self._ended.append((job, state, reason))
+
+    def catch_up(self) -> None:
+        """Tell the listeners of trials that ended. Engines call it when no worker waits for the driver."""
+        while self._ended:
+            ended = self._ended.pop(0)
+            for listener in self.listeners:
+                listener.on_end(*ended)
 
     def _follow(self, value: float, number: int) -> None:
         """Take note of a completed trial, which may lead from now on; of equals the first leads, as in the table."""

@@ -34,6 +34,7 @@ class Inline:
             while driver.receive(job, worker.step()):
                 if driver.out_of_time:
                     raise OutOfTime
+            driver.catch_up()
         if driver.counts.total() < driver.trials:  # the time was over between two trials
             raise OutOfTime
 

@@ -135,15 +135,17 @@ class _Asks(_NotSaved, Searcher):
     def __init__(self, driver: Driver, place: dict[str, Any], jobs: dict[str, Job], slots: int) -> None:
         super().__init__(metric=None, mode=None)
         self._driver, self._jobs, self._slots, self._place = driver, jobs, slots, place
+        self._just_asked = False
 
     def suggest(self, trial_id: str) -> Any:
         if self._driver.out_of_time:
             raise OutOfTime
         # Ask late: the sampler then knows more, and the storage shows no waiting trial as RUNNING.
-        if len(self._jobs) >= self._slots:
-            return None
         with _ours():
-            job = self._driver.next()
+            job = self._driver.next() if len(self._jobs) < self._slots else None
+            if job is None and not self._just_asked:  # else Tune has yet to send it to a worker
+                self._driver.catch_up()
+        self._just_asked = job is not None
         if job is None:
             return Searcher.FINISHED if self._driver.finished else None
         self._jobs[trial_id] = job
