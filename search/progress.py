@@ -39,11 +39,15 @@ class Progress:
         for trial in ranked(driver.study)[:1]:
             self._best = (float(trial.value or 0), trial.number, config_of(trial), trial.user_attrs.get("epoch", {}))
 
+    def say(self, line: str) -> None:
+        """Print a line that is not about a trial's end, above the live view."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     def on_epoch(self, job: Job) -> None:
         for note in job.notes:
             if note not in self._said:
                 self._said.add(note)
-                self._console.print(f"trial {job.number}: {note}", markup=False, highlight=False, soft_wrap=True)
+                self.say(f"trial {job.number}: {note}")
 
     def on_end(self, job: Job, state: TrialState, reason: str) -> None:
         driver = self._driver

@@ -78,7 +78,7 @@ def run_search(options: Options) -> int:
                 listeners: list[Listener] = [progress, board, Correctness(name), Notes(study)]
                 _note_audit(study, space, options, console)
                 trials, limits = options.trials or space.trials, (options.max_failures, options.audit)
-                driver = Driver(study, space, trials, deadline, listeners, signalled, *limits)
+                driver = Driver(study, space, trials, deadline, listeners, signalled, *limits, say=progress.say)
                 progress.attach(driver)
                 status = drive(driver, progress, engine, options, console, signalled)
                 if status == 0 and not options.sealed:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from search.errors import SearchError
 from search.study import load_study
@@ -56,6 +56,9 @@ class Run:
             return load_study(f"sqlite:///{self.folder}/studies.db", "space").get_trials()
         except SearchError:  # not yet
             return []
+
+    def running(self) -> list[FrozenTrial]:
+        return [trial for trial in self.trials() if trial.state == TrialState.RUNNING]
 
     def started(self) -> bool:
         assert self.process.poll() is None, self.output

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from driving import ask, drive, epoch, stored
+from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
 from search import Choice, Float, SearchSpace
@@ -132,6 +133,27 @@ def test_a_lost_worker_puts_its_trial_back_until_it_happens_too_often() -> None:
     assert driver.finished
     driver.catch_up()
     assert len(recorder.ends) == 1
+
+
+def test_a_trial_that_gets_further_each_time_is_not_given_up() -> None:
+    driver, _ = drive(trials=1)
+    for death in range(1, MAX_ATTEMPTS + 3):
+        job = ask(driver)
+        for _ in range(death):
+            assert driver.receive(job, epoch(0.5))
+        driver.lost(job)
+        assert stored(driver.study, 0).user_attrs["attempts"] == 1
+    assert stored(driver.study, 0).state == TrialState.WAITING
+
+
+def test_an_engine_that_breaks_down_puts_all_of_its_trials_back() -> None:
+    driver, _ = drive(trials=4, pruner=NopPruner())
+    first, second = ask(driver), ask(driver)
+    assert driver.receive(first, epoch(0.5))
+    driver.orphaned()
+    assert not driver.live
+    assert [stored(driver.study, n).state for n in (0, 1)] == [TrialState.WAITING] * 2
+    assert [ask(driver).number, ask(driver).number] == [first.number, second.number]
 
 
 def test_a_point_that_is_no_config_fails_and_the_next_is_asked_for() -> None:

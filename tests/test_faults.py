@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from live import WAIT, Run, until
+from live import CORES, WAIT, Run, until
 from optuna.trial import TrialState
 
 from search import TrainConfig
@@ -96,6 +97,29 @@ def test_ctrl_c_puts_trials_back_and_the_same_command_goes_on(folder: Callable[[
         assert (new.number, new.params) == (old.number, old.params)
         assert new.intermediate_values.items() >= old.intermediate_values.items()
     assert f"interrupted trials that go on first: {len(before)}\n" in again.output
+
+
+def test_a_killed_node_is_replaced_within_the_run(folder: Callable[[str], Path]) -> None:
+    run = Run(folder(SLOW))
+    try:
+        until(lambda: len([1 for trial in run.trials() if (trial.last_step or 0) > 1]) == CORES, "epochs")
+        before = run.trials()
+        node = [pid for pid, line in run.alive().items() if line.split(" ")[0].endswith(("gcs_server", "raylet"))]
+        assert len(node) == 2
+        for pid in node:
+            os.kill(pid, signal.SIGKILL)
+        (run.folder / "hurry").touch()
+        assert run.process.wait(WAIT) == 0, run.output
+        until(lambda: not run.alive(), "the end of every process")
+    finally:
+        run.end()
+    assert len(re.findall("^Ray's .* died; its trials go on in a new one$", run.output, re.MULTILINE)) == 1
+    assert "Traceback" not in run.output
+    after = run.trials()
+    assert [trial.state for trial in after] == [TrialState.COMPLETE] * 4
+    for old, new in zip(before, after, strict=False):
+        assert (new.number, new.params) == (old.number, old.params)
+        assert new.intermediate_values.items() >= old.intermediate_values.items()
 
 
 SILENT = """

@@ -11,9 +11,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.engine import tune
 from search.engine.cluster import Resources
+from search.engine.contract import EngineFailed
 from search.engine.nursery import Nursery
 from search.engine.worker import Workplace
 
@@ -260,3 +263,20 @@ def test_the_dashboard_shows_a_live_run(watched: Watched) -> None:
     ]
     poor = [trial.number for trial in of(watched, "poor")]
     assert [last[number]["state"] for number in poor] == ["Pruned"] * len(poor)
+
+
+def test_a_ray_that_breaks_down_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said: list[str] = []
+    driver = SimpleNamespace(counts=Counter(), say=said.append, orphaned=lambda: None)
+    broken = iter([*[False] * 3, True, *[False] * 9])  # a trial ends before the fourth
+
+    def breaks(self: tune.Tune, driver: Any) -> None:
+        driver.counts["done"] += next(broken)
+        raise EngineFailed("Ray's raylet died")
+
+    monkeypatch.setattr(tune.Tune, "_fit", breaks)
+    monkeypatch.setattr("search.engine.cluster.restart", lambda folder, verbose: None)
+    engine = tune.Tune(Nursery(tmp_path, ""), Workplace("data", "cpu", 1), Resources(1, 0), 1)
+    with pytest.raises(EngineFailed, match=r"raylet died; that was 4 times in a row without a trial that ended$"):
+        engine.run(driver)  # type: ignore[arg-type] # all that it is asked for
+    assert said == ["Ray's raylet died; its trials go on in a new one"] * 6

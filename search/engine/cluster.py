@@ -43,7 +43,7 @@ with warnings.catch_warnings():
 gc.enable()
 
 from search.engine.contract import EngineFailed
-from search.engine.scratch import held_back, uninterrupted
+from search.engine.scratch import held_back, sweep, uninterrupted
 from search.errors import SearchError
 
 
@@ -58,23 +58,9 @@ class Resources:
 @contextmanager
 def running(folder: Path, verbose: bool = False) -> Iterator[None]:
     """A Ray of our own on this machine, on loopback, with its files in `folder`. Raises EngineFailed."""
-    level = logging.INFO if verbose else logging.CRITICAL
     with guarded(new_token(folder)):
         try:
-            try:
-                with held_back(), _few_processes(verbose):
-                    ray.init(
-                        address="local",
-                        include_dashboard=False,
-                        log_to_driver=verbose,
-                        logging_level=level,
-                        object_store_memory=100 * 2**20,  # nothing large goes through it
-                        _temp_dir=str(folder),
-                    )
-            except Exception as error:  # of many kinds, from a full disk to a port that is taken
-                raise EngineFailed(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from error
-            for name in ("ray", "ray.tune"):
-                logging.getLogger(name).setLevel(level)
+            _start(folder, verbose)
             yield
         finally:
             with uninterrupted():
@@ -106,6 +92,44 @@ def _authenticate_anew() -> None:
     """Have Ray read the environment again, which it does once a process."""
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
+
+
+def servers() -> dict[int, str]:
+    """The process numbers of Ray's servers that this process has started, and what they are."""
+    node = ray._private.worker._global_node
+    started: dict[str, Any] = node.all_processes if node is not None else {}
+    words = {"raylet": "raylet", "gcs_server": "control store"}
+    return {found.process.pid: word for kind, word in words.items() for found in started.get(kind, ())}
+
+
+def restart(folder: Path, verbose: bool = False) -> None:
+    """Start a new one in place of one that broke down, of which nothing is left then. Raises EngineFailed."""
+    node = ray._private.worker._global_node
+    with uninterrupted():
+        ray.shutdown()
+        if node is not None:
+            sweep(Path(node.get_session_dir_path()))
+    _start(folder, verbose)
+
+
+def _start(folder: Path, verbose: bool) -> None:
+    level = logging.INFO if verbose else logging.CRITICAL
+    if not verbose:  # or it prints a page when a server of its dies
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    try:
+        with held_back(), _few_processes(verbose):
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                log_to_driver=verbose,
+                logging_level=level,
+                object_store_memory=100 * 2**20,  # nothing large goes through it
+                _temp_dir=str(folder),
+            )
+    except Exception as error:  # of many kinds, from a full disk to a port that is taken
+        raise EngineFailed(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from error
+    for name in ("ray", "ray.tune"):
+        logging.getLogger(name).setLevel(level)
 
 
 @contextmanager

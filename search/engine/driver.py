@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from optuna.study import Study, StudyDirection
@@ -23,7 +23,7 @@ from search.pruner import audited
 from search.spacefile import SpaceFile
 
 MAX_ATTEMPTS = 3
-"""A trial whose worker died so often is FAIL."""
+"""A trial whose worker died so often in a row, with no epoch more than before, is FAIL."""
 
 
 class Driver:
@@ -46,12 +46,13 @@ class Driver:
         max_failures: int = 0,
         audit: float = 0.0,
         keeps: bool = True,
+        say: Callable[[str], None] = print,
     ) -> None:
         """`deadline`: of time.monotonic(). `signalled`: not empty once the run shall stop.
 
         `max_failures`: raise Hopeless when so many trials in a row failed of anything but diverging; 0: never.
         `audit`: the share of the trials that the pruner would stop, and that run to their end instead. `keeps`: the
-        leader's weights, if the training is the built-in one.
+        leader's weights, if the training is the built-in one. `say`: called with one line for the user.
         """
         self.study = study
         self.space = space
@@ -61,6 +62,7 @@ class Driver:
         self.signalled = signalled
         self.max_failures = max_failures
         self.audit = audit
+        self.say = say
         self._failed_in_row = 0
         self._loner: int | None = None
         """A trial that ran out of memory beside others, and is tried again without them."""
@@ -200,9 +202,15 @@ class Driver:
         if 0 < self.max_failures <= self._failed_in_row:
             raise Hopeless(f"{self._failed_in_row} trials in a row failed (--max-failures), the last: {reason}")
 
+    def orphaned(self) -> None:
+        """The engine broke down, and all that ran with it."""
+        for job in list(self.live.values()):
+            self.lost(job)
+
     def lost(self, job: Job) -> None:
-        """The worker died: back in the queue, unless it has happened too often."""
-        attempts = job.known.user_attrs.get("attempts", 0) + 1
+        """The worker died: back in the queue, unless it has happened too often in a row without an epoch more."""
+        further = job.step > max(job.known.intermediate_values, default=0)
+        attempts = 1 if further else job.known.user_attrs.get("attempts", 0) + 1
         job.trial.set_user_attr("attempts", attempts)
         if attempts >= MAX_ATTEMPTS:
             self.fail(job, f"node_lost: its worker process died {attempts} times, perhaps for want of memory")

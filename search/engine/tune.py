@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-from search.engine import cluster
+from search.engine import cluster, node
 from search.engine.cluster import Resources, plan
 
 gc.disable()  # it takes a sixth of the import's time
@@ -47,10 +47,12 @@ def started(
     `cpus` and `gpus` are a trial's, None for their defaults. Raises SearchError if not even one fits, EngineFailed.
     """
     with cluster.running(nursery.folder, verbose):
-        yield Tune(nursery, workplace, Resources(0, 0), 0).placed(cpus, gpus)
+        yield Tune(nursery, workplace, Resources(0, 0), 0, verbose).placed(cpus, gpus)
 
 
 TRAINING = "search.engine.worker:serve"
+RESTARTS = 3
+"""So often in a row, with no trial ended in between, Ray is started anew in one run."""
 
 
 class WarmWorker(tune.Trainable):
@@ -189,6 +191,7 @@ class Tune:
     workplace: Workplace
     resources: Resources
     slots: int
+    verbose: bool = False
 
     @property
     def note(self) -> str:
@@ -221,10 +224,28 @@ class Tune:
         return Call(self.nursery.address, function, *args).result(lambda *progress: None)
 
     def run(self, driver: Driver) -> None:
-        """Run the driver's trials to their ends.
+        """Run the driver's trials to their ends, with a new Ray where one breaks down.
 
-        Raises whatever the driver raised, EngineFailed if Tune itself gave up.
+        Raises whatever the driver raised, EngineFailed if Ray breaks down again and again.
         """
+        ended, in_row = -1, 0
+        while True:
+            try:
+                if in_row:
+                    cluster.restart(self.nursery.folder, self.verbose)
+                return self._fit(driver)
+            except EngineFailed as error:
+                in_row = 1 if driver.counts.total() > ended else in_row + 1
+                ended = driver.counts.total()
+                if in_row > RESTARTS:
+                    raise EngineFailed(
+                        f"{error}; that was {in_row} times in a row without a trial that ended"
+                    ) from error
+                driver.say(f"{error}; its trials go on in a new one")
+                driver.orphaned()
+
+    def _fit(self, driver: Driver) -> None:
+        """Run the driver's trials in the Ray that is there. Raises EngineFailed if it broke down."""
         jobs: dict[str, Job] = {}
         place = {"workplace": asdict(self.workplace), "nursery": self.nursery.address}
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)  # else one worker starts after another
@@ -248,8 +269,13 @@ class Tune:
         class_cache.DEFAULT_ENV_VARS.clear()
         class_cache.ENV_VARS_TO_PROPAGATE.clear()
         try:
-            tuner.fit()
+            with node.watched() as dead:
+                tuner.fit()
         except _Broken as broken:
             raise broken.cause from broken.cause.__cause__  # not from Tune
+        except KeyboardInterrupt:
+            if not dead or driver.signalled:
+                raise
+            raise EngineFailed(f"Ray's {' and '.join(dead)} died") from None
         except (TuneError, RayError) as error:
             raise EngineFailed(f"Ray Tune gave up: {str(error).strip().splitlines()[-1]}") from error
