@@ -231,7 +231,10 @@ def test_a_signal_whose_exception_was_lost_still_ends_the_run() -> None:
     signalled.append(2)
     with pytest.raises(KeyboardInterrupt):
         driver.receive(job, epoch(0.6))
+    with pytest.raises(KeyboardInterrupt):
+        driver.next()
     assert stored(driver.study, 0).intermediate_values == {1: 0.5}
+    assert len(driver.study.trials) == 1
 
 
 def test_what_ran_out_of_memory_beside_others_is_tried_again_alone() -> None:

@@ -94,6 +94,7 @@ class Driver:
 
     def next(self) -> Job | None:
         """The next trial to run: an interrupted one, a queued one, or the sampler's; None if no more are wanted."""
+        self._heed_signals()
         while self._wants_more() and not (self._loner is not None and self.live):
             trial = self.study.ask()  # the loner, if there is one: a queue gives the lowest number first
             job = Job(trial, {}, copy.deepcopy(trial._cached_frozen_trial))  # as it stood before this attempt
@@ -114,10 +115,13 @@ class Driver:
             return job
         return None
 
+    def _heed_signals(self) -> None:
+        if self.signalled:  # the KeyboardInterrupt was lost, in compiled code or while a module was imported
+            raise KeyboardInterrupt
+
     def receive(self, job: Job, message: dict[str, Any]) -> bool:
         """Take in what the worker sent; whether the trial goes on."""
-        if self.signalled:  # the KeyboardInterrupt was lost in Ray's compiled code
-            raise KeyboardInterrupt
+        self._heed_signals()
         if "error" in message:
             if not self._tried_alone(job, message["error"]):
                 self.fail(job, message["error"])
