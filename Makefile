@@ -14,7 +14,7 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY) ## search the handwritten digits; about a minute
 	$(BIN)/search run spaces/digits.py
-	@echo "open it in a browser: $(BIN)/optuna-dashboard sqlite:///studies.db --artifact-dir runs/artifacts"
+	@echo "open it in a browser: $(BIN)/search dashboard digits --tensorboard"
 
 test: $(READY) lint ## everything that CI asks for
 	$(BIN)/pytest -m "not slow"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -192,4 +193,5 @@ def _finish(study: Study, options: Options, board: TensorBoard) -> None:
     print(f"report       {path}\nbest config  {best}")
     if not own:
         print(f"train it     search train {best}")
-    print(f"watch it     optuna-dashboard {storages.redact(options.storage)} --artifact-dir {dashboard.ARTIFACTS}")
+    where = ["--storage", storages.redact(options.storage)] if "--storage" in options.again else []
+    print(f"watch it     {shlex.join(['search', 'dashboard', study.study_name, *where])}")

@@ -154,10 +154,12 @@ def test_a_run_and_a_report_write_them(cli: Any, write: Any, sys_path: None) -> 
     write("space.py", text)
     status, out, _ = cli("run", "space.py", "--engine", "inline")
     assert status == 0
-    assert "watch it     optuna-dashboard sqlite:///studies.db --artifact-dir runs/artifacts" in out
+    assert "watch it     search dashboard space\n" in out
     study = studies.load_study("sqlite:///studies.db", "space")
     assert "| Rank" in get_note(study)
     served = json.loads(ask(wsgi(study._storage), "/api/studies/1"))
     assert all("```yaml\nx: 0." in trial["note"]["body"] for trial in served["trials"])
+    again = cli("run", "space.py", "--engine", "inline", "--trials", 3, "--storage", "sqlite:///studies.db")
+    assert "watch it     search dashboard space --storage sqlite:///studies.db\n" in again.out
     assert cli("report", "space", "--reports", "elsewhere").status == 0
     assert "From `elsewhere/space.md`." in get_note(study)

@@ -6,11 +6,7 @@ import io
 import re
 import shlex
 import shutil
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,13 +14,15 @@ import numpy as np
 import pytest
 from conftest import REPO, SPACES, Result
 from PIL import Image
+from served import served
 
 from search.cli import app
 from search.config import TrainConfig
 
 README = (REPO / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (REPO / "CONTRIBUTING.md").read_text(encoding="utf-8")
-BIN = Path(sys.executable).parent
+PAGES = {page.name: page.read_text(encoding="utf-8") for page in sorted((REPO / "docs").glob("*.md"))}
+SERVERS = ("search dashboard", "search up")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -48,13 +46,14 @@ def small_caltech(folder: Path) -> None:
             (folder / name / f"image_{i:04d}.jpg").write_bytes(data.getvalue())
 
 
-def test_every_search_command_of_the_readme_runs(cli: Callable[..., Result], tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["README", *PAGES])
+def test_every_search_command_of_a_page_runs(page: str, cli: Callable[..., Result], tmp_path: Path) -> None:
     shutil.copytree(SPACES, tmp_path / "spaces")
     small_caltech(tmp_path / "data" / "caltech101" / "101_ObjectCategories")
     ran = 0
-    for command in commands(README):
+    for command in commands(PAGES.get(page, README)):
         program, *words = shlex.split(command)
-        if program != "search":
+        if program != "search" or command.startswith(SERVERS):
             continue
         # One process: the engine's own tests start Ray.
         inline = ["--engine", "inline"] if words[0] in ("run", "confirm") else []
@@ -62,40 +61,21 @@ def test_every_search_command_of_the_readme_runs(cli: Callable[..., Result], tmp
         assert result.status == 0, (command, result)
         assert "Traceback" not in result.err
         ran += 1
-    assert ran >= 4
-    assert (tmp_path / "reports" / "digits.best.safetensors").is_file()
-    assert "TESTING ACC" in (tmp_path / "reports" / "alexnet_caltech.md").read_text(encoding="utf-8")
+    if page == "README":
+        assert ran >= 4
+        assert (tmp_path / "reports" / "digits.best.safetensors").is_file()
+        assert "TESTING ACC" in (tmp_path / "reports" / "alexnet_caltech.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("command", [c for c in commands(README) if not c.startswith(("search", "make"))])
-def test_every_server_of_the_readme_answers(command: str, cli: Callable[..., Result], tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [c for c in commands("".join([README, *PAGES.values()])) if c.startswith(SERVERS)])
+def test_every_server_of_the_documents_answers(command: str, cli: Callable[..., Result], tmp_path: Path) -> None:
     shutil.copytree(SPACES, tmp_path / "spaces")
-    assert cli("run", "spaces/sklearn_digits.py", "--engine", "inline", "--trials", 1).status == 0
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    program, *words = shlex.split(command)
-    with subprocess.Popen(
-        [BIN / program, *words, "--host", "127.0.0.1", "--port", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as server:
-        try:
-            assert b"<html" in fetch(f"http://127.0.0.1:{port}/").lower()
-        finally:
-            server.kill()
-
-
-def fetch(url: str, patience: float = 60) -> bytes:
-    give_up = time.monotonic() + patience
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                return bytes(answer.read())
-        except OSError:
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(0.2)
+    (tmp_path / "dashboard.secret").write_text("long-enough")
+    done = cli("run", "spaces/sklearn_digits.py", "--engine", "inline", "--trials", 1, "--name", "digits")
+    assert done.status == 0
+    with served(tmp_path, *shlex.split(command)[1:], "--port", "0") as server:
+        answer = server.ask("/dashboard", Authorization="Bearer long-enough")
+        assert (answer.status, b"<html" in answer.body) == (200, True)
 
 
 @pytest.mark.parametrize("command", [c for c in commands(README + CONTRIBUTING) if c.startswith("make")])

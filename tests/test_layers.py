@@ -13,11 +13,11 @@ SEARCH = Path(__file__).resolve().parent.parent / "search"
 
 LAYERS = [
     {"errors", "files"},
-    {"answers", "config", "correct", "dashboard", "kept", "looks", "notes"},
+    {"answers", "config", "correct", "dashboard", "kept", "looks", "notes", "web"},
     {"space", "pruner", "baselines", "models", "data"},
     {"spacefile", "storage", "train"},
     {"lease", "study", "engine"},
-    {"monitor", "report", "export", "check", "queue"},
+    {"monitor", "report", "export", "check", "queue", "watching"},
     {"progress", "retrain", "onnx"},
     {"launch"},
     {"confirm", "running"},
@@ -29,7 +29,7 @@ HOMES = {
     "ray": {"engine/cluster.py", "engine/tune.py"},
     "pandas": {"report/table.py"},
     "yaml": {"export.py"},
-    "typer": {"cli/words.py", "cli/runs.py", "cli/studies.py"},
+    "typer": {"cli/words.py", "cli/runs.py", "cli/studies.py", "cli/watch.py"},
 }
 
 

@@ -1,0 +1,66 @@
+"""The verbs that open something in a browser: dashboard."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.words import DEFAULT_STORAGE, Storage, app
+
+Host = Annotated[
+    str, typer.Option("--host", help="The address to listen on; other than this machine's own it needs --auth.")
+]
+Port = Annotated[
+    int | None, typer.Option("--port", min=0, max=65535, help="[default: 8080, or the next free one; 0: any]")
+]
+Auth = Annotated[
+    Path | None,
+    typer.Option(
+        "--auth",
+        metavar="FILE",
+        help="Ask for the token, or user:password, that the file holds. The environment's SEARCH_AUTH is one itself.",
+    ),
+]
+AllowedHost = Annotated[
+    list[str] | None,
+    typer.Option("--allowed-host", metavar="NAME", help="One more name that the browser may reach it by, of a proxy."),
+]
+ReadOnly = Annotated[bool, typer.Option("--read-only", help="Refuse whatever would change something.")]
+
+
+@app.command()
+def dashboard(
+    study: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="Print the address of this study's page, too.")
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Serve TensorBoard, too, on the folder runs.")
+    ] = False,
+    storage: Storage = DEFAULT_STORAGE,
+    host: Host = "127.0.0.1",
+    port: Port = None,
+    auth: Auth = None,
+    allowed_host: AllowedHost = None,
+    read_only: ReadOnly = False,
+) -> None:
+    """Open the studies of a storage in the browser: curves, notes, pictures, and a button that stops a trial.
+
+    Ctrl-C ends it, with exit status 0.
+    """
+    from search.storage import storage_errors
+    from search.watching import Watching, watch
+    from search.web import read_secret
+
+    words = Watching(
+        host=host,
+        port=port,
+        allowed_hosts=allowed_host or (),
+        secret=read_secret(auth, os.environ.pop("SEARCH_AUTH", None)),
+        read_only=read_only,
+        tensorboard=tensorboard,
+    )
+    with storage_errors(storage):
+        watch(storage, words, study)
