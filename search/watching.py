@@ -6,6 +6,7 @@ import contextlib
 import io
 import ipaddress
 import logging
+import re
 import signal
 import socket
 from collections.abc import Sequence
@@ -56,12 +57,13 @@ class Server:
     def __init__(self, storage: BaseStorage, words: Watching) -> None:
         from waitress.server import create_server
 
+        names = _names(words)
         self._socket = _bind(words)
         try:
             app = _application(storage, words)
             logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # that requests wait is no news
             self._server = create_server(
-                web.guard(app, _names(words), words.secret),
+                web.guard(app, names, words.secret),
                 sockets=[self._socket],
                 threads=_THREADS,
                 max_request_body_size=_LARGEST + 1,
@@ -119,6 +121,9 @@ def _resolve(host: str) -> list[Any]:
 
 
 def _names(words: Watching) -> set[str]:
+    for name in words.allowed_hosts:
+        if not re.fullmatch(r"[\w.-]+", name):
+            raise SearchError(f"--allowed-host {name}: write a name alone, such as dashboard.example.org")
     own = {socket.gethostname()} if not is_loopback(words.host) else set()
     return {name.lower().rstrip(".") for name in ("localhost", words.host, *own, *words.allowed_hosts)}
 

@@ -32,6 +32,7 @@ WORDS: dict[str, list[str]] = {
     "compare": ["s", "t"],
     "import": ["notes.md"],
     "export": ["s"],
+    "dashboard": ["s"],
 }
 """What each verb is called with beside the bad word, and would take."""
 
@@ -130,6 +131,10 @@ BAD: dict[str, Cases] = {
         ("s.py/x.csv", "--out s.py: s.py is no folder"),
         ("notes.md", "the CSV would take the place of the notes"),
     ],
+    "--host": [*[(host, f"--host {host}: ") for host in ("none.invalid", "", LONG)], ("0.0.0.0", "a secret")],
+    "--port": [("-1", "greater"), ("65536", "less"), ("x", WHOLE), ("", WHOLE)],
+    "--auth": [("none", "--auth: there is no such file"), (".", "no such file"), ("s.py", "--auth: one line")],
+    "--allowed-host": [(text, "write a name alone, such as") for text in ("", "a b", "http://a", "a:80", "*", "a\nb")],
     # arguments
     "run space": NO_SPACE,
     "check space": NO_SPACE,
@@ -137,6 +142,7 @@ BAD: dict[str, Cases] = {
     "report study": NO_STUDY,
     "export study": NO_STUDY,
     "status study": NO_STUDY,
+    "dashboard study": NO_STUDY,
     "compare studies": [
         ("t", "the study 't' is named twice"),
         ("none", "no study 'none' in sqlite:///studies.db"),
