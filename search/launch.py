@@ -19,7 +19,7 @@ from rich.progress import Progress as Bar
 from search import storage as storages
 from search import study as studies
 from search.engine import nursery
-from search.engine.contract import Engine, EngineFailed, Hopeless, OutOfTime
+from search.engine.contract import Engine, EngineFailed, Hopeless, LimitReached
 from search.engine.driver import Driver
 from search.engine.scratch import handled
 from search.engine.worker import Workplace
@@ -50,8 +50,11 @@ def drive(
     driver: Driver, progress: Progress, engine: Engine, options: Means, console: Console, signalled: list[int]
 ) -> int:
     """Run the trials; 0, or the exit status of an interruption, after which all that ran is in the queue again."""
+    if driver.study.user_attrs.get("ended"):
+        driver.study.set_user_attr("ended", None)
     if driver.finished:
-        console.print(f"{driver.counts.total()} trials are done already; --trials asks for more", highlight=False)
+        if not _ended(driver, options, console):
+            console.print(f"{driver.counts.total()} trials are done already; --trials asks for more", highlight=False)
         return 0
     try:
         console.print(engine.note, highlight=False)
@@ -60,18 +63,35 @@ def drive(
                 engine.run(driver)
             finally:
                 driver.catch_up()
-    except (KeyboardInterrupt, OutOfTime) as stop:
+    except LimitReached:
+        studies.requeue(driver.study)
+    except KeyboardInterrupt:
         # The run may have stopped between a change in the storage and the driver's memory of it.
         studies.requeue(driver.study)
-        status = 0 if isinstance(stop, OutOfTime) else 128 + (signalled or [signal.SIGINT])[0]
-        word = {0: "the time is over", 130: "interrupted"}.get(status, "terminated")
-        done = f"{driver.counts.total()} of {driver.trials} trials are done"
-        console.print(f"{word}; {done}; to go on: {options.again}", markup=False, highlight=False, soft_wrap=True)
+        status = 128 + (signalled or [signal.SIGINT])[0]
+        _say_end("interrupted" if status == 130 else "terminated", driver, f"to go on: {options.again}", console)
         return status
     except (EngineFailed, Hopeless):
         studies.requeue(driver.study)
         raise
+    _ended(driver, options, console)
     return 0
+
+
+def _ended(driver: Driver, options: Means, console: Console) -> bool:
+    """Whether a limit ended the run before its study had all trials; then the user and the study are told which."""
+    reached = driver.limits.reached()
+    if reached is None or driver.counts.total() >= driver.trials:
+        return False
+    driver.study.set_user_attr("ended", reached.why)
+    change = "" if reached.option == "--timeout" else f", change {reached.option} in"
+    _say_end(reached.why, driver, f"to go on{change}: {options.again}", console)
+    return True
+
+
+def _say_end(why: str, driver: Driver, then: str, console: Console) -> None:
+    done = f"{driver.counts.total()} of {driver.trials} trials are done"
+    console.print(f"{why}; {done}; {then}", markup=False, highlight=False, soft_wrap=True)
 
 
 def workplace_of(options: Means, **more: Any) -> Workplace:
@@ -99,7 +119,7 @@ def engine_of(
         if workplace.patience is not None:
             raise SearchError("--trial-timeout ends a worker's process, and --engine inline has none")
         said = check and wait(partial(resolve_name(check[0]), *check[1:]), console, "decoding ")
-        yield Inline(workplace), said
+        yield Inline.here(workplace), said
         return
     with nursery.opened(modules, options.verbose) as forks:
         checking = nursery.Call(forks.address, *check) if check else None

@@ -25,6 +25,7 @@ from search.errors import NothingCompleted, SearchError, first_line
 from search.files import file_name
 from search.launch import Means, drive, engine_of, interruptible, preload, wait, workplace_of
 from search.lease import lease
+from search.limits import Budget, Limits
 from search.monitor import Correctness, Notes, TensorBoard
 from search.progress import Progress
 from search.pruner import may_stop
@@ -51,6 +52,9 @@ class Options(Means):
     name: str | None
     source: str | None
     timeout: float | None
+    budget: Budget | None
+    until: float | None
+    patience: int | None
     trial_timeout: float | None
     max_failures: int
     audit: float
@@ -59,9 +63,10 @@ class Options(Means):
 
 def run_search(options: Options) -> int:
     """Run a search from its words to its report; returns the exit status. Raises SearchError for what is wrong."""
-    deadline = time.monotonic() + options.timeout if options.timeout else math.inf
+    start = time.monotonic()
     console = Console()
     space = load_space(options.space, options.overrides)
+    limits = _limits(space, options, start)
     wanted = _wanted(space, options)
     name = options.name if options.name is not None else space.name
     studies.check_name(name)
@@ -70,6 +75,7 @@ def run_search(options: Options) -> int:
     again = f"; to go on: {options.again}"
     with storages.storage_errors(options.storage, again), interruptible(again, console) as signalled:
         with _engine(space, wanted, options, console) as engine:
+            _check_budget(limits, engine)
             study = studies.open_study(options.storage, name, space)
             with lease(study):
                 studies.requeue(study)
@@ -78,8 +84,8 @@ def run_search(options: Options) -> int:
                 board = TensorBoard(Path("runs") / file_name(name) / "tensorboard", space.metric)
                 listeners: list[Listener] = [progress, board, Correctness(name), Notes(study)]
                 _note_audit(study, space, options, console)
-                trials, limits = options.trials or space.trials, (options.max_failures, options.audit)
-                driver = Driver(study, space, trials, deadline, listeners, signalled, *limits, say=progress.say)
+                trials, rules = options.trials or space.trials, (options.max_failures, options.audit)
+                driver = Driver(study, space, trials, limits, listeners, signalled, *rules, say=progress.say)
                 progress.attach(driver)
                 status = drive(driver, progress, engine, options, console, signalled)
                 if status == 0 and not options.sealed:
@@ -87,6 +93,22 @@ def run_search(options: Options) -> int:
         if status == 0:
             _finish(study, options, board)
         return status
+
+
+def _limits(space: SpaceFile, options: Options, start: float) -> Limits:
+    """What may end the run, which began at `start`, before all trials. Raises SearchError for what never can."""
+    deadline = start + options.timeout if options.timeout else math.inf
+    maximize = space.direction == "maximize"
+    if space.metric == "val_acc" and maximize and options.until is not None and options.until > 1:
+        raise SearchError(f"--until {options.until:g}: val_acc is a fraction, at most 1; write 95% as 0.95")
+    return Limits(deadline, options.budget, options.until, options.patience, maximize)
+
+
+def _check_budget(limits: Limits, engine: Engine) -> None:
+    """Raise SearchError if the trials would never spend the budget."""
+    if limits.budget is not None and limits.budget.device == "gpu" and engine.workplace.device != "cuda":
+        other = f"--budget {limits.budget.hours:g}cpuh"
+        raise SearchError(f"--budget {limits.budget}: the trials take no GPU here; {other} counts CPU time")
 
 
 def _fill_queue(study: Study, space: SpaceFile, points: queue.Points | None, console: Console) -> None:

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search import ASHA, Float, SearchSpace
 from search.engine.contract import Job
 from search.engine.driver import Driver
+from search.limits import Limits
 from search.spacefile import SpaceFile
 from search.study import open_study, requeue
 
@@ -33,7 +34,12 @@ class Recorder:
 
 
 def drive(
-    trials: int = 8, space: Any = OWN, own: bool = True, max_failures: int = 0, **options: Any
+    trials: int = 8,
+    space: Any = OWN,
+    own: bool = True,
+    max_failures: int = 0,
+    limits: Limits | None = None,
+    **options: Any,
 ) -> tuple[Driver, Recorder]:
     """A driver as `search run` makes one, on the study in the working directory: new, or gone on with."""
     train = (lambda config: iter(())) if own else None
@@ -43,7 +49,7 @@ def drive(
     study = open_study(URL, "s", file)
     requeue(study)
     recorder = Recorder()
-    return Driver(study, file, trials, listeners=[recorder], max_failures=max_failures), recorder
+    return Driver(study, file, trials, limits, [recorder], max_failures=max_failures), recorder
 
 
 def ask(driver: Driver) -> Job:

@@ -39,6 +39,7 @@ WORDS: dict[str, list[str]] = {
 WHOLE = "valid integer"
 NUMBER = "valid number"
 TIME = "write a time such as 90s, 30m or 2h"
+DEVICES = "write a time of devices such as 4gpuh, 90gpum or 16cpuh"
 LONG = "x" * 300
 NAME = "letters, digits, spaces and . _ + - only, at most 100 (--name)"
 
@@ -94,6 +95,13 @@ BAD: dict[str, Cases] = {
     "--name": NAMES,
     "--from": [("none", "no study 'none' in sqlite:///studies.db; known are s, t"), ("s", "--from s: that is")],
     "--timeout": [(text, TIME) for text in ("", "0", "soon", "-5", "5d", "1h30m", "nan", "inf", "1e3", "a\nb", "٣s")],
+    "--budget": [(text, DEVICES) for text in ("", "4", "0gpuh", "-1cpuh", "4gpud", "1h", "nan", "9" * 400, "٣cpuh")],
+    "--until": [
+        *[(text, "write a number such as 0.95") for text in ("nan", "inf", "-1e999")],
+        *[(text, NUMBER) for text in ("", "95%")],
+        ("95", "--until 95: val_acc is a fraction, at most 1; write 95% as 0.95"),
+    ],
+    "--patience": [("0", "greater"), ("x", WHOLE), ("1.5", WHOLE), ("-3", "greater")],
     "--trial-timeout": [
         *[(text, TIME) for text in ("", "0s", "soon", "9" * 400)],
         ("3s", "--trial-timeout ends a worker's process, and --engine inline has none"),

@@ -197,8 +197,8 @@ def test_earlier_runs_count_towards_the_target() -> None:
 
 def test_no_trial_starts_when_the_time_is_over() -> None:
     driver, _ = drive()
-    driver.deadline = 0
-    assert driver.out_of_time
+    driver.limits.deadline = 0
+    assert driver.over
     assert driver.next() is None
     assert driver.study.get_trials() == []
 

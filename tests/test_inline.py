@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from search.engine.contract import OutOfTime
+from search.engine.contract import LimitReached
 from search.engine.driver import Driver
 from search.engine.inline import Inline
 from search.engine.worker import Workplace
+from search.limits import Limits
 from search.spacefile import load_space
 from search.study import open_study, requeue
 
@@ -32,7 +33,7 @@ def drive(path: Path, trials: int = 3, seconds: float = 600) -> Driver:
     space = load_space(path)
     study = open_study("sqlite:///studies.db", "s", space)
     requeue(study)
-    driver = Driver(study, space, trials, time.monotonic() + seconds)
+    driver = Driver(study, space, trials, Limits(time.monotonic() + seconds))
     Inline(Workplace("data", "cpu", 1, str(path))).run(driver)
     return driver
 
@@ -89,7 +90,7 @@ def train(config):
         yield {"score": 0.5}
 """
     path = write("space.py", HEAD + text)
-    with pytest.raises(OutOfTime):
+    with pytest.raises(LimitReached):
         drive(path, trials=1, seconds=1)
     Path("hurry").touch()
     driver = drive(path, trials=1)
@@ -100,5 +101,5 @@ def train(config):
 
 def test_out_of_time_before_a_trial_stops_too(write: Write) -> None:
     path = write("space.py", HEAD + 'def train(config):\n    yield {"score": 0.5}\n')
-    with pytest.raises(OutOfTime):
+    with pytest.raises(LimitReached):
         drive(path, seconds=-1)

@@ -26,6 +26,7 @@ from search.engine.worker import Workplace
 
 pytestmark = pytest.mark.usefixtures("sys_path")
 Write = Callable[[str, str], Path]
+CORES = len(os.sched_getaffinity(0))
 RUN = ("run", "space.py", "--engine", "inline")
 HEAD = """
 import time
@@ -184,6 +185,42 @@ def test_the_time_is_over_and_the_same_command_goes_on(cli: Any, write: Write) -
     assert done[0].user_attrs["config"]["kind"] == "odd"
 
 
+LEVELS = """
+metric, trials, levels = "score", 12, [0.25, 0.5, 0.25, 0.25, 0.75]
+def space(trial):
+    return {"x": trial.suggest_float("x", 0, 1), "score": levels[trial.number], "epochs": 1}
+def train(config):
+    yield {"score": config["score"], "seconds": 900.0}
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "done", "why"),
+    [
+        (["--until", 0.5], 2, "--until 0.5 is reached: trial 1 has 0.5"),
+        (["--patience", 2], 4, "--patience 2: of the last 2 trials none was better than trial 1"),
+        (["--budget", f"{CORES * 45}cpum"], 3, f"--budget {CORES * 0.75:g}cpuh is spent: {CORES * 0.75:g} CPU-hours"),
+    ],
+)
+def test_a_limit_ends_the_run_in_good_order_and_the_next_run_may_have_more(
+    cli: Any, write: Write, words: list[Any], done: int, why: str
+) -> None:
+    write("space.py", LEVELS)
+    status, out, err = cli(*RUN, *words)
+    assert (status, err) == (0, "")
+    again = f"to go on, change {words[0]} in: search run space.py --engine inline {words[0]} {words[1]}\n"
+    assert f"{why}; {done} of 12 trials are done; {again}" in out
+    assert "best config  reports/space.best.yaml" in out
+    assert f"The last run ended early: {why}." in Path("reports/space.md").read_text()
+    assert studies.load_study("sqlite:///studies.db", "space").user_attrs["ended"] == why
+    status, out, _ = cli(*RUN, *words)  # nothing more to do
+    assert (status, out.partition("\n")[0].partition(";")[0]) == (0, why)
+    assert len(trials()) == done
+    assert cli(*RUN, "--trials", 5).status == 0
+    assert len(trials()) == 5
+    assert "ended early" not in Path("reports/space.md").read_text()
+
+
 def test_orphans_of_a_run_that_was_killed_go_first(cli: Any, write: Write) -> None:
     write("space.py", HEAD + PLAIN)
     assert cli(*RUN, "--trials", 1).status == 0
@@ -245,6 +282,7 @@ def test_the_trials_that_share_a_gpu_are_counted_beside_the_run(
         (["--gpus-per-trial=-1"], "--gpus-per-trial -1: write a number such as 1 or 0.25, or auto"),
         (["--gpus-per-trial", "nan"], "--gpus-per-trial nan: write a number such as 1 or 0.25, or auto"),
         (["--gpus-per-trial", "auto"], "with a train() of your own, say a number"),
+        (["--budget", "2gpuh"], "--budget 2gpuh: the trials take no GPU here; --budget 2cpuh counts CPU time"),
         (["--subset", "9"], "--set subset=9: unknown setting 'subset'"),
     ],
 )

@@ -61,7 +61,8 @@ def drawn(worker: Worker, settings: dict[str, Any]) -> list[dict[str, Any]]:
 def test_numbers_are_plain(own: Worker) -> None:
     first, *_ = drawn(own, {"x": 0.25, "epochs": 3, "count": 3})
     seconds = first["epoch"].pop("seconds")
-    assert first == {"epoch": {"score": 0.25, "many": 0, "good": True, "raw": 0.5}, "step": 1, "last": False}
+    measured = {"score": 0.25, "many": 0, "good": True, "raw": 0.5}
+    assert first == {"epoch": measured, "step": 1, "last": False, "cost": {"gpus": 0.0, "cpus": 1}}
     assert [type(value) for value in first["epoch"].values()][::2] == [float, bool]
     assert isinstance(seconds, float)
     assert seconds > 0
@@ -76,7 +77,11 @@ def test_the_last_epoch_says_so(own: Worker) -> None:
 def test_a_train_that_ends_by_itself(own: Worker) -> None:
     for settings in ({"x": 0.0, "epochs": 3, "count": 2}, {"x": 0.0, "count": 2}):
         messages = drawn(own, settings)
-        assert [sorted(message) for message in messages] == [["epoch", "last", "step"]] * 2 + [["end"]]
+        assert [sorted(message) for message in messages] == [
+            ["cost", "epoch", "last", "step"],
+            ["epoch", "last", "step"],
+            ["end"],
+        ]
         assert messages[-1] == {"end": True}
     assert own.step() == {"end": True}
 

@@ -23,7 +23,9 @@ from search.cli.words import (
     Subset,
     Verbose,
     app,
+    budget,
     bytes,
+    finite,
     gpus,
     means,
     overrides,
@@ -48,6 +50,23 @@ def run(
     ] = None,
     timeout: Annotated[
         str | None, typer.Option(help="Stop after so long: 90s, 30m, 2h. The same command goes on.")
+    ] = None,
+    budget_: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="TIME",
+            help="Stop when the study's trials, of earlier runs, too, have trained for so long: 4gpuh, 90gpum, 16cpuh.",
+        ),
+    ] = None,
+    until: Annotated[
+        float | None, typer.Option(metavar="VALUE", help="Stop when a completed trial's metric is so good.")
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Ask for no more trials when so many have ended, failed ones not counted, since the best one."
+        ),
     ] = None,
     trial_timeout: Annotated[
         str | None, typer.Option(help="Fail a trial that reports no epoch for so long, and replace its worker.")
@@ -88,6 +107,9 @@ def run(
         name=name,
         source=from_,
         timeout=seconds(timeout, "--timeout"),
+        budget=budget(budget_),
+        until=finite(until, "--until"),
+        patience=patience,
         sealed=sealed,
         trial_timeout=seconds(trial_timeout, "--trial-timeout"),
         max_failures=max_failures,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from search.errors import SearchError
+
+if TYPE_CHECKING:
+    from search.limits import Budget
 
 app = typer.Typer(
     help="Hyperparameter search for people who fine-tune image classifiers.\n\n"
@@ -93,6 +97,23 @@ def seconds(text: str | None, option: str) -> float | None:
     if not match or float(match[1]) == 0:
         raise SearchError(f"{option} {text}: write a time such as 90s, 30m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def budget(text: str | None) -> Budget | None:
+    if text is None:
+        return None
+    from search.limits import Budget
+
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*(gpu|cpu)([hm])", text.strip().lower(), re.ASCII)
+    if not match or float(match[1]) == 0:
+        raise SearchError(f"--budget {text}: write a time of devices such as 4gpuh, 90gpum or 16cpuh")
+    return Budget(float(match[1]) / {"h": 1, "m": 60}[match[3]], "gpu" if match[2] == "gpu" else "cpu")
+
+
+def finite(value: float | None, option: str) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise SearchError(f"{option} {value}: write a number such as 0.95")
+    return value
 
 
 def gpus(text: str | None) -> float | Literal["auto"] | None:

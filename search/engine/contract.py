@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from search.engine.driver import Driver
 
 
-class OutOfTime(BaseException):
-    """The run's time is over; like KeyboardInterrupt, no `except Exception` holds it up."""
+class LimitReached(BaseException):
+    """At a limit of the run, what still runs goes back in the queue.
+
+    Like KeyboardInterrupt, no `except Exception` holds it up.
+    """
 
 
 class Hopeless(SearchError):
@@ -48,6 +51,8 @@ class Job:
     """Then also what each was called, as search.answers packs it."""
     keep: Keep | None = None
     """When its weights are kept, and where."""
+    cost: dict[str, Any] = field(default_factory=dict)
+    """What its model takes, and its shares of devices, once its first epoch has said so."""
     checkpoints: str | None = None
     """The folder that its training may go on from; of a train() of the user's own, None."""
     looked: dict[str, Any] = field(default_factory=dict)

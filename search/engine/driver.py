@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from optuna.study import Study, StudyDirection
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from search import kept
 from search.config import make_config
@@ -19,11 +19,14 @@ from search.engine.contract import Hopeless, Job, Listener
 from search.engine.failures import kind
 from search.engine.failures import reason as why
 from search.engine.worker import Keep
+from search.limits import Limits
 from search.pruner import audited
 from search.spacefile import SpaceFile
 
 MAX_ATTEMPTS = 3
 """A trial whose worker died so often in a row, with no epoch more than before, is FAIL."""
+_TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
+"""What patience counts."""
 
 
 class Driver:
@@ -40,7 +43,7 @@ class Driver:
         study: Study,
         space: SpaceFile,
         trials: int,
-        deadline: float = math.inf,
+        limits: Limits | None = None,
         listeners: Sequence[Listener] = (),
         signalled: Sequence[int] = (),
         max_failures: int = 0,
@@ -48,7 +51,7 @@ class Driver:
         keeps: bool = True,
         say: Callable[[str], None] = print,
     ) -> None:
-        """`deadline`: of time.monotonic(). `signalled`: not empty once the run shall stop.
+        """`limits`: what may end the run earlier. `signalled`: not empty once the run shall stop.
 
         `max_failures`: raise Hopeless when so many trials in a row failed of anything but diverging; 0: never.
         `audit`: the share of the trials that the pruner would stop, and that run to their end instead. `keeps`: the
@@ -57,7 +60,7 @@ class Driver:
         self.study = study
         self.space = space
         self.trials = trials
-        self.deadline = deadline
+        self.limits = limits or Limits()
         self.listeners = listeners
         self.signalled = signalled
         self.max_failures = max_failures
@@ -69,7 +72,8 @@ class Driver:
         self._ended: list[tuple[Job, TrialState, str]] = []
         """Trials whose end the listeners have not heard of yet."""
         self.live: dict[int, Job] = {}
-        done = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+        trials_so_far = study.get_trials(deepcopy=False)
+        done = [trial for trial in trials_so_far if trial.state.is_finished()]
         self.counts = Counter(trial.state for trial in done)
         self.at_start = self.counts.total()
         self.keeps = keeps and space.train is None
@@ -79,10 +83,22 @@ class Driver:
                 self._follow(trial.value, trial.number)
         kept.drop_checkpoints(study.study_name, {trial.number for trial in done})
         self._sweep()
+        self._count_in(trials_so_far)
+
+    def _count_in(self, trials: Sequence[FrozenTrial]) -> None:
+        """Tell the limits of the trials that earlier runs left."""
+        for trial in trials:
+            seconds = trial.user_attrs.get("epoch", {}).get("machine_seconds", 0.0)
+            self.limits.spend(trial.number, seconds, trial.user_attrs.get("cost", {}))
+        ended = [(trial.datetime_complete, trial.number, trial) for trial in trials if trial.state in _TOLD]
+        for _, number, trial in sorted(ended, key=lambda end: (end[0] or datetime.min, end[1])):
+            self.limits.ended(number, trial.value if trial.state == TrialState.COMPLETE else None)
 
     @property
-    def out_of_time(self) -> bool:
-        return time.monotonic() > self.deadline
+    def over(self) -> bool:
+        """A limit is reached at which the trials that run go back in the queue."""
+        reached = self.limits.reached()
+        return reached is not None and reached.at_once and (bool(self.live) or self._has_room())
 
     @property
     def finished(self) -> bool:
@@ -90,7 +106,10 @@ class Driver:
         return not self.live and not self._wants_more()
 
     def _wants_more(self) -> bool:
-        return self.counts.total() + len(self.live) < self.trials and not self.out_of_time
+        return self._has_room() and self.limits.reached() is None
+
+    def _has_room(self) -> bool:
+        return self.counts.total() + len(self.live) < self.trials
 
     def next(self) -> Job | None:
         """The next trial to run: an interrupted one, a queued one, or the sampler's; None if no more are wanted."""
@@ -98,7 +117,7 @@ class Driver:
         while self._wants_more() and not (self._loner is not None and self.live):
             trial = self.study.ask()  # the loner, if there is one: a queue gives the lowest number first
             job = Job(trial, {}, copy.deepcopy(trial._cached_frozen_trial))  # as it stood before this attempt
-            job.audited = "audited" in job.known.user_attrs
+            job.audited, job.cost = "audited" in job.known.user_attrs, job.known.user_attrs.get("cost", {})
             self.live[job.number] = job
             try:
                 job.settings = self.space.suggest(trial)
@@ -158,7 +177,8 @@ class Driver:
             before_it = job.known.user_attrs.get("resumed_after", [])
             job.trial.set_user_attr("resumed_after", [*before_it, job.step - 1])
         if "cost" in message:
-            job.trial.set_user_attr("cost", message["cost"])
+            job.cost = message["cost"]
+            job.trial.set_user_attr("cost", job.cost)
         job.notes, job.rates = message.get("notes", []), message.get("rates", {})
         if job.notes:
             job.trial.set_user_attr("notes", job.notes)
@@ -169,6 +189,7 @@ class Driver:
             job.looked = message["test"]
             job.trial.set_user_attr("test", job.looked)
         job.trial.set_user_attr("epoch", job.epoch)
+        self.limits.spend(job.number, job.epoch["machine_seconds"], job.cost)
         replayed = job.step in job.known.intermediate_values
         if not replayed:  # before the decision, so that a pruned trial's curve holds its last epoch
             job.trial.report(value, job.step)
@@ -244,6 +265,8 @@ class Driver:
         del self.live[job.number]
         if value is not None:
             self._follow(value, job.number)
+        if state in _TOLD:
+            self.limits.ended(job.number, value)
         kept.drop_checkpoints(self.study.study_name, {job.number})
         self._sweep()
         self._ended.append((job, state, reason))

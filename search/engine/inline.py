@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pkgutil import resolve_name
 from typing import Any
 
-from search.engine.contract import OutOfTime
+from search.engine.contract import LimitReached
 from search.engine.driver import Driver
 from search.engine.worker import Worker, Workplace
 
@@ -17,14 +17,22 @@ class Inline:
 
     workplace: Workplace
 
+    @classmethod
+    def here(cls, workplace: Workplace) -> Inline:
+        """On a GPU if this process has one; a train() of the user's own may not care, and need not wait for torch."""
+        if workplace.own_train:
+            return cls(replace(workplace, device="cpu"))
+        import torch
+
+        return cls(replace(workplace, device="cuda" if torch.cuda.is_available() else "cpu"))
+
     @property
     def note(self) -> str:
         here = "one trial at a time, in this process"
-        if self.workplace.own_train:  # it may not care for GPUs, and need not wait for torch
+        if self.workplace.own_train:
             return here
-        import torch
-
-        return here if torch.cuda.is_available() else f"{here}; no GPU: training on {self.workplace.threads} CPU cores"
+        cores = self.workplace.threads
+        return here if self.workplace.device == "cuda" else f"{here}; no GPU: training on {cores} CPU cores"
 
     def run(self, driver: Driver) -> None:
         """Run the driver's trials to their ends, one at a time."""
@@ -32,11 +40,11 @@ class Inline:
         while job := driver.next():
             worker.start(job.settings, job.keep, job.checkpoints)
             while driver.receive(job, worker.step()):
-                if driver.out_of_time:
-                    raise OutOfTime
+                if driver.over:
+                    raise LimitReached
             driver.catch_up()
-        if driver.counts.total() < driver.trials:  # the time was over between two trials
-            raise OutOfTime
+        if driver.over:  # between two trials
+            raise LimitReached
 
     def call(self, function: str, *args: Any) -> Any:
         """What the training side's `function`, named as module:function, returns for `args` and one more, ignored."""

@@ -32,7 +32,7 @@ with warnings.catch_warnings():
     from ray.tune.search import Searcher
 gc.enable()
 
-from search.engine.contract import EngineFailed, Job, OutOfTime
+from search.engine.contract import EngineFailed, Job, LimitReached
 from search.engine.driver import Driver
 from search.engine.nursery import Call, Nursery, fork
 from search.engine.worker import Workplace
@@ -140,8 +140,8 @@ class _Asks(_NotSaved, Searcher):
         self._just_asked = False
 
     def suggest(self, trial_id: str) -> Any:
-        if self._driver.out_of_time:
-            raise OutOfTime
+        if self._driver.over:
+            raise LimitReached
         # Ask late: the sampler then knows more, and the storage shows no waiting trial as RUNNING.
         with _ours():
             job = self._driver.next() if len(self._jobs) < self._slots else None

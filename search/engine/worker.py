@@ -78,8 +78,14 @@ class Worker:
         )
 
     def _call(self, own: Train, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        cost = {"cost": self._shares(self.workplace.device)}
         for measured in own(settings):
-            yield {"epoch": {k: _plain(v) for k, v in measured.items()}}
+            yield {"epoch": {k: _plain(v) for k, v in measured.items()}, **cost}
+            cost = {}
+
+    def _shares(self, device: object) -> dict[str, float]:
+        """What a trial on `device` takes of GPUs and, in threads, of CPUs."""
+        return {"gpus": self.workplace.gpus if device == "cuda" else 0.0, "cpus": self.workplace.threads}
 
     def _train(self, settings: dict[str, Any], keep: Keep | None, checkpoints: str | None) -> Iterator[dict[str, Any]]:
         from search.train import evaluate_test, train  # late: a train() of the user's own need not wait for torch
@@ -109,7 +115,7 @@ class Worker:
             message = {"epoch": epoch.model_dump(), "step": epoch.epoch, "ran_on": ran_on, **looked}
             message |= {"notes": notes.copy(), "rates": epoch.rates}
             if epoch.footprint is not None:
-                message["cost"] = epoch.footprint | {"gpus": place.gpus if ran_on["device"] == "cuda" else 0.0}
+                message["cost"] = epoch.footprint | self._shares(ran_on["device"])
             yield message if epoch.right is None else message | {"right": epoch.right, "answers": epoch.answers}
             notes.clear()
 

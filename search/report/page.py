@@ -34,7 +34,7 @@ def render(
         return _of_seeds(study)
     trials, tested = study.get_trials(deepcopy=False), ties.find(study) if tested is None else tested
     parts = [f"# {columns.number(study.study_name)}", _head(study, trials), ranking or table.markdown(study, tested)]
-    parts += [ties.sentence(study, tested), _counts(trials), confirmed.said_of_looks(study)]
+    parts += [ties.sentence(study, tested), _counts(trials) + _ended(study), confirmed.said_of_looks(study)]
     parts += comments(study, found)
     if study.user_attrs.get("baselines"):
         parts.append("Rows marked *hand-tuned* are not trials of this study: their numbers are those they came with.")
@@ -80,6 +80,12 @@ def _counts(trials: list[FrozenTrial]) -> str:
             f" GPU-hours: {columns.number(spent.gpu_hours, 3)} spent, {columns.number(spent.gpu_hours_saved, 3)} saved."
         )
     return text
+
+
+def _ended(study: Study) -> str:
+    """Which limit ended the last run, if one did before the study had all its trials."""
+    why = study.user_attrs.get("ended")
+    return f" The last run ended early: {why}." if why and isinstance(why, str) else ""
 
 
 def _confirmed(study: Study) -> list[str]:

@@ -1,0 +1,88 @@
+"""What ends a run before its study has all its trials: time, a budget of device time, a value reached, patience."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Budget:
+    """So many hours of devices, by all trials of a study together; one that shares a GPU with three takes a quarter."""
+
+    hours: float
+    device: Literal["gpu", "cpu"]
+
+    def __str__(self) -> str:
+        return f"{self.hours:g}{self.device}h"
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A limit that is reached: its option, what happened, and whether those that run go back in the queue for it."""
+
+    option: str
+    why: str
+    at_once: bool
+
+
+@dataclass
+class Limits:
+    """Follows the trials of a study, earlier runs' included, and says which limit is reached.
+
+    `deadline`: of time.monotonic(). `until`: a value of the metric that a COMPLETE trial is to have; of one that runs
+    the value counts for nothing yet, because its last epoch decides. `patience`: so many trials ended, COMPLETE or
+    PRUNED, since the best one did; it begins with the first that is COMPLETE. Failed ones say nothing of the space.
+
+    At the first three limits nothing is gained by what still runs, so it goes back in the queue. Patience only asks
+    for no more trials: one that runs may be better yet, and then the search goes on.
+    """
+
+    deadline: float = math.inf
+    budget: Budget | None = None
+    until: float | None = None
+    patience: int | None = None
+    maximize: bool = True
+    best: tuple[float, int] | None = field(default=None, init=False)
+    since: int = field(default=0, init=False)
+    hours: float = field(default=0.0, init=False)
+    _seconds: dict[int, float] = field(default_factory=dict, init=False)
+
+    def spend(self, trial: int, seconds: float, cost: Mapping[str, Any]) -> None:
+        """All epochs of `trial` so far took `seconds`; `cost` has its ``gpus`` and ``cpus``, shares of devices."""
+        if self.budget is None:
+            return
+        share = cost.get(f"{self.budget.device}s")
+        taken = seconds * share / 3600 if isinstance(share, (int, float)) else 0.0
+        self.hours += taken - self._seconds.get(trial, 0.0)
+        self._seconds[trial] = taken
+
+    def ended(self, trial: int, value: float | None) -> None:
+        """`trial` was COMPLETE with `value`, or PRUNED (None). To be told in the order in which trials ended."""
+        if value is not None and (self.best is None or not self._reaches(self.best[0], value)):
+            self.best, self.since = (value, trial), 0
+        elif self.best is not None:
+            self.since += 1
+
+    def reached(self) -> Reached | None:
+        """The limit that is reached, if one is."""
+        if self.until is not None and self.best and self._reaches(self.best[0], self.until):
+            why = f"--until {self.until:g} is reached: trial {self.best[1]} has {self.best[0]:.4g}"
+            return Reached("--until", why, at_once=True)
+        if self.budget is not None and self.hours >= self.budget.hours:
+            spent = f"{self.hours:.3g} {self.budget.device.upper()}-hours"
+            return Reached("--budget", f"--budget {self.budget} is spent: {spent}", at_once=True)
+        if time.monotonic() > self.deadline:
+            return Reached("--timeout", "the time is over", at_once=True)
+        if self.patience is not None and self.best and self.since >= self.patience:
+            why = (
+                f"--patience {self.patience}: of the last {self.since} trials none was better than trial {self.best[1]}"
+            )
+            return Reached("--patience", why, at_once=False)
+        return None
+
+    def _reaches(self, value: float, goal: float) -> bool:
+        return value >= goal if self.maximize else value <= goal
