@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -89,3 +90,32 @@ def read(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError:
         return ""
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listening(pids: set[int]) -> list[str]:
+    """The addresses, in hexadecimal, of the TCP sockets on which the processes listen."""
+    links = [str(fd.readlink()) for pid in pids for fd in _descriptors(pid)]
+    mine = {link[8:-1] for link in links if link.startswith("socket:[")}
+    rows = [line.split() for name in ("tcp", "tcp6") for line in read(Path("/proc/net") / name).splitlines()[1:]]
+    return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and row[9] in mine]
+
+
+def _descriptors(pid: int) -> list[Path]:
+    try:
+        return [fd for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()]
+    except OSError:
+        return []
+
+
+def loopback(address: str) -> bool:
+    """Whether an address of `listening` is reached from this machine only."""
+    return (
+        address.endswith("7F") if len(address) == 8 else address in (f"{0:024x}01000000", f"{0:016x}FFFF00000100007F")
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import stat
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from typing import Any
 
 import pytest
 import torch
-from live import BIN, CORES, WAIT, Run, read, until
+from live import BIN, CORES, WAIT, Run, free_port, listening, loopback, until
 from optuna.trial import FrozenTrial, TrialState
 
 from search.engine import tune
@@ -72,7 +71,7 @@ class Watched:
     processes: dict[int, str]
     temp: set[Path]
     listening: list[str]
-    token: os.stat_result
+    modes: list[str]
     refusal: str
     trials: list[FrozenTrial]
 
@@ -83,31 +82,26 @@ def watched(folder: Callable[[str], Path]) -> Iterator[Watched]:
     dashboard = None
     try:
         until(run.started, "Ray")
-        port = _free_port()
+        port = free_port()
         storage = f"sqlite:///{run.folder}/studies.db"
         dashboard = subprocess.Popen([str(BIN / "optuna-dashboard"), storage, "--port", str(port), "--quiet"])
         polls = [until(lambda: _poll(port, 1), "the first epoch of trial 0 on the dashboard")]
         processes, temp = run.alive(), run.temp()
-        listening = _listening(set(processes))
-        token, refusal = (next(iter(temp)) / "token").stat(), _come_without_token(processes)
+        heard = listening(set(processes))
+        modes = [stat.filemode(path.stat().st_mode) for folder in temp for path in (folder, folder / "token")]
+        refusal = _come_without_token(processes)
         (run.folder / "gate2").touch()  # trial 0 goes on only when its epoch was seen
         polls.append(until(lambda: _poll(port, 2), "the second epoch of trial 0 on the dashboard"))
         (run.folder / "gate3").touch()
         assert run.process.wait(WAIT) == 0, run.output
         time.sleep(2)  # the dashboard reads the storage every two seconds
         polls.append(_poll(port, 3))
-        yield Watched(run, polls, processes, temp, listening, token, refusal, run.trials())
+        yield Watched(run, polls, processes, temp, heard, modes, refusal, run.trials())
     finally:
         run.end()
         if dashboard is not None:
             dashboard.kill()
             dashboard.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _poll(port: int, points: int) -> list[dict[str, Any]]:
@@ -120,14 +114,6 @@ def _poll(port: int, points: int) -> list[dict[str, Any]]:
     except OSError:  # it is starting
         return []
     return trials if trials and len(trials[0]["intermediate_values"]) >= points else []
-
-
-def _listening(pids: set[int]) -> list[str]:
-    """The addresses, in hexadecimal, of the TCP sockets on which the processes listen."""
-    links = [str(fd.readlink()) for pid in pids for fd in _descriptors(pid)]
-    mine = {link[8:-1] for link in links if link.startswith("socket:[")}
-    rows = [line.split() for name in ("tcp", "tcp6") for line in read(Path("/proc/net") / name).splitlines()[1:]]
-    return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and row[9] in mine]
 
 
 def _come_without_token(processes: dict[int, str]) -> str:
@@ -143,13 +129,6 @@ def _come_without_token(processes: dict[int, str]) -> str:
         line = client.stdout.readline()
         client.kill()  # it would try again for 20 s
     return line
-
-
-def _descriptors(pid: int) -> list[Path]:
-    try:
-        return [fd for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()]
-    except OSError:
-        return []
 
 
 @pytest.mark.parametrize(
@@ -227,20 +206,14 @@ def test_workers_stay_warm_and_share_the_cores(watched: Watched) -> None:
     assert torch.user_attrs["epoch"]["threads"] == threads
 
 
-def test_nothing_listens_beyond_loopback(watched: Watched) -> None:
+def test_nothing_listens_beyondloopback(watched: Watched) -> None:
     assert len(watched.listening) >= 3  # Ray's control store and raylet, and some workers
-    assert [address for address in watched.listening if not _loopback(address)] == []
+    assert [address for address in watched.listening if not loopback(address)] == []
 
 
 def test_ray_refuses_whoever_has_not_the_runs_token(watched: Watched) -> None:
-    assert stat.filemode(watched.token.st_mode) == "-rw-------"
+    assert watched.modes == ["drwx------", "-rw-------"]
     assert "InvalidAuthToken" in watched.refusal
-
-
-def _loopback(address: str) -> bool:
-    return (
-        address.endswith("7F") if len(address) == 8 else address in (f"{0:024x}01000000", f"{0:016x}FFFF00000100007F")
-    )
 
 
 def test_ray_leaves_nothing_behind(watched: Watched) -> None:

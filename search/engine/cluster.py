@@ -6,8 +6,9 @@ import gc
 import logging
 import os
 import secrets
+import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +59,49 @@ class Resources:
 @contextmanager
 def running(folder: Path, verbose: bool = False) -> Iterator[None]:
     """A Ray of our own on this machine, on loopback, with its files in `folder`. Raises EngineFailed."""
+    with _guarded_ray(folder, verbose, None):
+        yield
+
+
+@dataclass(frozen=True)
+class Head:
+    """A Ray that others connect to: `address` for `search run`, `jobs` for `search submit`, `token` the key to both."""
+
+    address: str
+    jobs: str
+    token: Path
+
+
+@contextmanager
+def head(folder: Path, port: int = 8265, verbose: bool = False) -> Iterator[Head]:
+    """A Ray as `running` starts, which also takes jobs, at `port` of loopback. Nothing of it is left afterwards.
+
+    `folder`: as of scratch(), private and with a short name. Raises SearchError if the port is taken or what serves
+    jobs is not installed, EngineFailed.
+    """
+    if missing():
+        raise SearchError(f"Ray's Jobs API needs what is not here ({missing()}): pip install 'search[cluster]'")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise SearchError(f"port {port}: {error.strerror}; another Ray may take jobs there") from None
+    with _guarded_ray(folder, verbose, port) as context:
+        yield Head(context.address_info["gcs_address"], f"http://127.0.0.1:{port}", folder / "token")
+
+
+def missing() -> str:
+    """What is not installed of the packages that `head` needs; empty if nothing."""
+    return str(ray._private.utils.get_dashboard_dependency_error() or "")
+
+
+@contextmanager
+def _guarded_ray(folder: Path, verbose: bool, port: int | None) -> Iterator[Any]:
+    """Start Ray, with its Jobs API at `port` if that is one, and end it; what ray.init returns."""
     with guarded(new_token(folder)):
         try:
-            _start(folder, verbose)
-            yield
+            yield _start(folder, verbose, port)
         finally:
             with uninterrupted():
                 ray.shutdown()
@@ -112,44 +152,50 @@ def restart(folder: Path, verbose: bool = False) -> None:
     _start(folder, verbose)
 
 
-def _start(folder: Path, verbose: bool) -> None:
+def _start(folder: Path, verbose: bool, port: int | None = None) -> Any:
     level = logging.INFO if verbose else logging.CRITICAL
     if not verbose:  # or it prints a page when a server of its dies
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    alone: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 100 * 2**20}  # nothing large goes there
+    jobs = {"include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": port}
+    spared = ["start_api_server", "start_monitor"] if port is None else []
     try:
-        with held_back(), _few_processes(verbose):
-            ray.init(
+        with held_back(), _few_processes([*spared, *([] if verbose else ["start_log_monitor"])]):
+            context = ray.init(
                 address="local",
-                include_dashboard=False,
                 log_to_driver=verbose,
                 logging_level=level,
-                object_store_memory=100 * 2**20,  # nothing large goes through it
-                _temp_dir=str(folder),
+                _temp_dir=str(folder / "ray"),  # Ray lets everybody write there
+                **(alone if port is None else jobs),
             )
     except Exception as error:  # of many kinds, from a full disk to a port that is taken
         raise EngineFailed(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from error
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(level)
+    return context
 
 
 @contextmanager
-def _few_processes(verbose: bool) -> Iterator[None]:
-    """Ray without its dashboard, its autoscaler and, where nobody reads logs, their monitor.
+def _few_processes(spared: Sequence[str]) -> Iterator[None]:
+    """Ray without the processes that these methods start: its dashboard, its autoscaler, their log monitor.
 
-    They serve a cluster that many use; here they are three processes that cost two seconds before the first trial.
-    A Ray that has no such methods starts as it does.
+    They serve a cluster that many use; in a run of one's own they are three processes that cost two seconds before the
+    first trial, and so do the agent's parts that serve the dashboard. A Ray that has no such methods starts as it does.
     """
-    spared = ["start_api_server", "start_monitor", *([] if verbose else ["start_log_monitor"])]
     with ExitStack() as stack:
         for name in spared:
             if hasattr(Node, name):
                 stack.enter_context(patch.object(Node, name, _nothing))
+        if "start_api_server" in spared:
+            stack.enter_context(
+                patch("ray._private.utils.get_dashboard_dependency_error", lambda: ImportError("spared"))
+            )
         stack.enter_context(patch("ray._private.utils.set_sigterm_handler"))  # SIGTERM is ours
         yield
 
 
 def _nothing(node: Node, **options: Any) -> None:
-    node._webui_url = ""
+    node._webui_url = getattr(node, "_webui_url", "")
 
 
 def plan(cpus: float | None = None, gpus: float | None = None) -> tuple[Resources, int, int]:
