@@ -68,10 +68,10 @@ class _Queue(SpaceFile):
         return {"confirms": self.confirms}
 
 
-def confirm(options: Options) -> int:
-    """Train what is missing of the confirmation of a study, and write the study's report; returns the exit status.
+def confirm(options: Options) -> Study:
+    """Train what is missing of the confirmation of a study, and write the study's report; returns the study.
 
-    Raises SearchError for a study that cannot be confirmed.
+    Raises SearchError for a study that cannot be confirmed, Interrupted.
     """
     console = Console()
     again = f"; to go on: {options.again}"
@@ -82,11 +82,9 @@ def confirm(options: Options) -> int:
         if made is not None and _settled(made) and not missing(made, found, options.seeds):
             console.print("all of that is confirmed already; --seeds or --top asks for more", highlight=False)
         else:
-            status = _train(original, found, options, console, signalled)
-            if status:
-                return status
+            _train(original, found, options, console, signalled)
         _finish(original, options)
-        return 0
+        return original
 
 
 def candidates(study: Study, top: int) -> list[Candidate]:
@@ -149,8 +147,8 @@ def _settled(made: Study) -> bool:
     return all(trial.state.is_finished() for trial in made.get_trials(deepcopy=False))
 
 
-def _train(original: Study, found: list[Candidate], options: Options, console: Console, signalled: list[int]) -> int:
-    """Train what is missing; 0, or the exit status of an interruption."""
+def _train(original: Study, found: list[Candidate], options: Options, console: Console, signalled: list[int]) -> None:
+    """Train what is missing."""
     space = _Queue(
         Path(options.study),
         options.study,
@@ -178,7 +176,7 @@ def _train(original: Study, found: list[Candidate], options: Options, console: C
             progress = _Progress(console, made.study_name)
             driver = Driver(made, space, total, listeners=[progress], signalled=signalled, keeps=False)
             progress.attach(driver)
-            return drive(driver, progress, engine, options, console, signalled)
+            drive(driver, progress, engine, options, console, signalled)
 
 
 def _that_can_be(found: list[Candidate], wrong: Sequence[str], console: Console) -> list[Candidate]:

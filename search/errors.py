@@ -15,6 +15,14 @@ class StorageFailed(SearchError):
     exit_status = 3
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal ended a run in good order; its trials wait in the queue, and the user was told."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.exit_status = 128 + number
+
+
 class NothingCompleted(SearchError):
     """A run ended without one completed trial."""
 

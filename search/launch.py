@@ -23,7 +23,7 @@ from search.engine.contract import Engine, EngineFailed, Hopeless, LimitReached
 from search.engine.driver import Driver
 from search.engine.scratch import handled
 from search.engine.worker import Workplace
-from search.errors import NothingCompleted, SearchError
+from search.errors import Interrupted, NothingCompleted, SearchError
 from search.progress import Progress
 
 _PRELOAD = ("search.check.preflight", "search.train.trainer", "torch._dynamo")  # the last by every first optimizer step
@@ -48,14 +48,14 @@ class Means:
 
 def drive(
     driver: Driver, progress: Progress, engine: Engine, options: Means, console: Console, signalled: list[int]
-) -> int:
-    """Run the trials; 0, or the exit status of an interruption, after which all that ran is in the queue again."""
+) -> None:
+    """Run the trials. Raises Interrupted, after which all that ran is in the queue again."""
     if driver.study.user_attrs.get("ended"):
         driver.study.set_user_attr("ended", None)
     if driver.finished:
         if not _ended(driver, options, console):
             console.print(f"{driver.counts.total()} trials are done already; --trials asks for more", highlight=False)
-        return 0
+        return
     try:
         console.print(engine.note, highlight=False)
         with progress.shown():
@@ -68,14 +68,14 @@ def drive(
     except KeyboardInterrupt:
         # The run may have stopped between a change in the storage and the driver's memory of it.
         studies.requeue(driver.study)
-        status = 128 + (signalled or [signal.SIGINT])[0]
-        _say_end("interrupted" if status == 130 else "terminated", driver, f"to go on: {options.again}", console)
-        return status
+        number = (signalled or [signal.SIGINT])[0]
+        word = "interrupted" if number == signal.SIGINT else "terminated"
+        _say_end(word, driver, f"to go on: {options.again}", console)
+        raise Interrupted(number) from None
     except (EngineFailed, Hopeless):
         studies.requeue(driver.study)
         raise
     _ended(driver, options, console)
-    return 0
 
 
 def _ended(driver: Driver, options: Means, console: Console) -> bool:
@@ -161,6 +161,8 @@ def interruptible(hint: str, console: Console) -> Iterator[list[int]]:
             yield signalled
     except (EngineFailed, nursery.Died) as error:
         raise NothingCompleted(f"{error}{hint}") from error
+    except Interrupted:
+        raise
     except KeyboardInterrupt:
         console.print(f"interrupted{hint}", markup=False, soft_wrap=True)
-        raise SystemExit(128 + (signalled or [signal.SIGINT])[0]) from None
+        raise Interrupted((signalled or [signal.SIGINT])[0]) from None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import shlex
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,15 +22,16 @@ from search import study as studies
 from search.engine import nursery
 from search.engine.contract import Engine, Listener
 from search.engine.driver import Driver
-from search.errors import NothingCompleted, SearchError, first_line
+from search.errors import Interrupted, NothingCompleted, SearchError, first_line
 from search.files import file_name
 from search.launch import Means, drive, engine_of, interruptible, preload, wait, workplace_of
 from search.lease import lease
 from search.limits import Budget, Limits
 from search.monitor import Correctness, Notes, TensorBoard
+from search.notify import Notices
 from search.progress import Progress
 from search.pruner import may_stop
-from search.report.columns import accuracy
+from search.report.columns import accuracy, duration
 from search.space import SearchSpace
 from search.spacefile import SpaceFile, load_space
 
@@ -55,14 +57,15 @@ class Options(Means):
     budget: Budget | None
     until: float | None
     patience: int | None
+    notify: Sequence[str]
     trial_timeout: float | None
     max_failures: int
     audit: float
     sealed: bool
 
 
-def run_search(options: Options) -> int:
-    """Run a search from its words to its report; returns the exit status. Raises SearchError for what is wrong."""
+def run_search(options: Options) -> Study:
+    """Run a search from its words to its report. Raises SearchError for what is wrong, Interrupted."""
     start = time.monotonic()
     console = Console()
     space = load_space(options.space, options.overrides)
@@ -71,12 +74,13 @@ def run_search(options: Options) -> int:
     name = options.name if options.name is not None else space.name
     studies.check_name(name)
     storages.check_storage(options.storage)
+    notices = Notices(options.notify)
     points = queue.best_points(options.storage, options.source, name, space) if options.source is not None else None
-    again = f"; to go on: {options.again}"
-    with storages.storage_errors(options.storage, again), interruptible(again, console) as signalled:
+    again, told = f"; to go on: {options.again}", Told(notices, name, start, console)
+    with told, storages.storage_errors(options.storage, again), interruptible(again, console) as signalled:
         with _engine(space, wanted, options, console) as engine:
             _check_budget(limits, engine)
-            study = studies.open_study(options.storage, name, space)
+            told.study = study = studies.open_study(options.storage, name, space)
             with lease(study):
                 studies.requeue(study)
                 _fill_queue(study, space, points, console)
@@ -87,12 +91,50 @@ def run_search(options: Options) -> int:
                 trials, rules = options.trials or space.trials, (options.max_failures, options.audit)
                 driver = Driver(study, space, trials, limits, listeners, signalled, *rules, say=progress.say)
                 progress.attach(driver)
-                status = drive(driver, progress, engine, options, console, signalled)
-                if status == 0 and not options.sealed:
+                drive(driver, progress, engine, options, console, signalled)
+                if not options.sealed:
                     _look(driver, engine, console)
-        if status == 0:
-            _finish(study, options, board)
-        return status
+        told.report = _finish(study, options, board)
+        return study
+
+
+@dataclass
+class Told:
+    """Sends, when the block ends, how the run ended; not if that was Ctrl-C, by who sits in front of it."""
+
+    notices: Notices
+    name: str
+    start: float
+    console: Console
+    study: Study | None = None
+    report: Path | None = None
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        word = "ended early" if self.study and self.study.user_attrs.get("ended") else "done"
+        if error is not None:
+            if not isinstance(error, (Exception, Interrupted)) or getattr(error, "exit_status", 1) == 130:
+                return
+            word = "terminated" if isinstance(error, Interrupted) else "failed"
+        # What no SearchError says may hold anything, a password, too.
+        why = str(error) if isinstance(error, SearchError) else type(error).__name__ if word == "failed" else ""
+        lines = [why, *self._known(), f"report: {self.report.absolute()}" if self.report else ""]
+        text = "\n".join(line for line in lines if line)
+        for warning in self.notices.send(f"search {self.name}: {word}", text, failed=error is not None):
+            self.console.print(warning, markup=False, highlight=False, soft_wrap=True)
+
+    def _known(self) -> Iterator[str]:
+        """The best, the counts, the time; the storage may be what failed."""
+        with suppress(Exception):
+            if self.study is not None:
+                for best in studies.ranked(self.study)[:1]:
+                    yield f"best {studies.metric_of(self.study)}: {best.value:.4g}, trial {best.number}"
+                counts = Counter(trial.state.name.lower() for trial in self.study.get_trials(deepcopy=False))
+                yield f"trials: {', '.join(f'{count} {state}' for state, count in sorted(counts.items()))}"
+                yield self.study.user_attrs.get("ended") or ""
+        yield f"took {duration(time.monotonic() - self.start)}"
 
 
 def _limits(space: SpaceFile, options: Options, start: float) -> Limits:
@@ -199,8 +241,8 @@ def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: C
     return engine.shared(cpus, trials)
 
 
-def _finish(study: Study, options: Options, board: TensorBoard) -> None:
-    """Write report and best config; print the table."""
+def _finish(study: Study, options: Options, board: TensorBoard) -> Path:
+    """Write report and best config; print the table; returns the report's path."""
     from search.export import write_best
     from search.report import page  # late: pandas takes a second to import
 
@@ -217,3 +259,4 @@ def _finish(study: Study, options: Options, board: TensorBoard) -> None:
         print(f"train it     search train {best}")
     where = ["--storage", storages.redact(options.storage)] if "--storage" in options.again else []
     print(f"watch it     {shlex.join(['search', 'dashboard', study.study_name, *where])}")
+    return path

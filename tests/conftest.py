@@ -32,7 +32,7 @@ def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clean(tmp_path: Path, cache_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache_home))
-    for name in ("SEARCH_STORAGE", "SEARCH_DATA_ROOT", "SEARCH_CACHE_SIZE", "SEARCH_AUTH"):
+    for name in ("SEARCH_STORAGE", "SEARCH_DATA_ROOT", "SEARCH_CACHE_SIZE", "SEARCH_NOTIFY", "SEARCH_AUTH"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -101,6 +101,10 @@ BAD: dict[str, Cases] = {
         *[(text, NUMBER) for text in ("", "95%")],
         ("95", "--until 95: val_acc is a fraction, at most 1; write 95% as 0.95"),
     ],
+    "--notify": [
+        ("nonsense://secret", "--notify nonsense://...: apprise cannot read this address"),
+        ("secret", "--notify ...: apprise cannot read this address"),
+    ],
     "--patience": [("0", "greater"), ("x", WHOLE), ("1.5", WHOLE), ("-3", "greater")],
     "--trial-timeout": [
         *[(text, TIME) for text in ("", "0s", "soon", "9" * 400)],

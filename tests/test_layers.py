@@ -13,7 +13,7 @@ SEARCH = Path(__file__).resolve().parent.parent / "search"
 
 LAYERS = [
     {"errors", "files"},
-    {"answers", "config", "correct", "dashboard", "kept", "limits", "looks", "notes", "web"},
+    {"answers", "config", "correct", "dashboard", "kept", "limits", "looks", "notes", "notify", "web"},
     {"space", "pruner", "baselines", "models", "data"},
     {"spacefile", "storage", "train"},
     {"lease", "study", "engine"},

@@ -25,6 +25,7 @@ from search.cli.words import (
     app,
     budget,
     bytes,
+    ending,
     finite,
     gpus,
     means,
@@ -66,6 +67,15 @@ def run(
         int | None,
         typer.Option(
             min=1, help="Ask for no more trials when so many have ended, failed ones not counted, since the best one."
+        ),
+    ] = None,
+    notify: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            envvar="SEARCH_NOTIFY",
+            help="Whom to tell when the run ends or fails: an address as apprise has it; several: again, or, in the "
+            "variable, by spaces.",
         ),
     ] = None,
     trial_timeout: Annotated[
@@ -110,6 +120,7 @@ def run(
         budget=budget(budget_),
         until=finite(until, "--until"),
         patience=patience,
+        notify=notify or (),
         sealed=sealed,
         trial_timeout=seconds(trial_timeout, "--trial-timeout"),
         max_failures=max_failures,
@@ -117,7 +128,8 @@ def run(
         gpus=gpus(gpus_per_trial),
         **means(cpus_per_trial, engine, storage, data_root, reports, cache_size, verbose),
     )
-    raise typer.Exit(run_search(options))
+    with ending():
+        run_search(options)
 
 
 @app.command()
@@ -155,7 +167,8 @@ def confirm(
         gpus=gpus_per_trial,
         **means(cpus_per_trial, engine, storage, data_root, reports, cache_size, verbose),
     )
-    raise typer.Exit(confirm_study(options))
+    with ending():
+        confirm_study(options)
 
 
 @app.command()

@@ -7,12 +7,15 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from search.errors import SearchError
+from search.errors import Interrupted, SearchError
 
 if TYPE_CHECKING:
     from search.limits import Budget
@@ -83,6 +86,15 @@ def call() -> int:
         more = f"; `{verb.command_path} --help` says what there is" if verb is not None else ""
         said = said.rstrip(".").replace(": Input should", ": it should")  # pydantic's words
         raise SearchError(f"{said[:1].lower()}{said[1:]}{more}") from None
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """A run that a signal ended in good order exits with its status; typer would take it for one that crashed."""
+    try:
+        yield
+    except Interrupted as stop:
+        raise typer.Exit(stop.exit_status) from None
 
 
 def overrides(set_: list[str] | None, epochs: int | None, subset: int | None) -> list[str]:
@@ -180,7 +192,16 @@ def means(
 
 
 def same_command() -> str:
-    """The command line that runs now, to be typed again; the password of a storage is left out."""
+    """The command line that runs now, to be typed again, but for passwords and addresses of notifications."""
+    from search.notify import hidden
     from search.storage import redact
 
-    return shlex.join(["search", *(redact(word) if "://" in word else word for word in sys.argv[1:])])
+    words = ["search"]
+    for before, word in pairwise(sys.argv):
+        option, equals, value = word.partition("=")
+        if before == "--notify":
+            word = hidden(word)
+        elif option == "--notify" and equals:
+            word = f"--notify={hidden(value)}"
+        words.append(redact(word) if "://" in word and "--notify" not in (before, option) else word)
+    return shlex.join(words)
