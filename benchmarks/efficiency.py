@@ -16,7 +16,7 @@ import math
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +31,7 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
 from benchmarks import results
+from benchmarks.judged import CAP, GAPS, table, verdict
 from benchmarks.problems import PROBLEMS, Point, Problem, curves
 from search.engine.contract import Job
 from search.engine.driver import Driver
@@ -39,11 +40,7 @@ from search.space import SearchSpace
 from search.spacefile import SpaceFile
 from search.study import open_study
 
-GAPS = (0.005, 0.002)
 LANES = 2
-CAP = 1500
-"""Lane-epochs after which a replay is given up: its cost counts as infinite."""
-BAR = 1.5
 
 
 class Side(Protocol):
@@ -229,60 +226,6 @@ def measure(sides: dict[str, Make], seeds: int, lanes: int) -> Iterator[tuple[Pr
                 yield problem, name, np.array([future.result() for future in futures])
 
 
-def number(value: float) -> str:
-    return "never" if math.isinf(value) else f"{value:.0f}"
-
-
-def spread(costs: NDArray[np.float64]) -> str:
-    """Median and quartiles, without interpolation, which infinity does not bear."""
-    low, middle, high = (float(np.quantile(costs, q, method="inverted_cdf")) for q in (0.25, 0.5, 0.75))
-    return f"{number(middle)} ({number(low)} to {number(high)})"
-
-
-def times(theirs: float, ours: float) -> float:
-    """How many times `ours` is `theirs`; at least so many where theirs was never reached, NaN where ours was not."""
-    return math.nan if math.isinf(ours) else min(theirs, CAP) / ours
-
-
-def ratio(theirs: float, ours: float) -> str:
-    if math.isinf(ours):
-        return "-"
-    return f"{'> ' if math.isinf(theirs) else ''}{times(theirs, ours):.2f}"
-
-
-def table(measured: Sequence[tuple[Problem, str, NDArray[np.float64]]], base: str) -> list[str]:
-    """Markdown; the ratio is of the medians, the side `base` below."""
-    lines = [
-        "| problem | search | lane-epochs to within 0.5% | ratio | to within 0.2% | ratio |",
-        "|---|---|---|---|---|---|",
-    ]
-    medians = {(p.name, name): np.quantile(c, 0.5, axis=0, method="inverted_cdf") for p, name, c in measured}
-    for problem, name, costs in measured:
-        own, ours = medians[problem.name, name], medians[problem.name, base]
-        ratios = ["" if name == base else ratio(mine, theirs) for mine, theirs in zip(own, ours, strict=True)]
-        cells = [cell for gap, ratio in enumerate(ratios) for cell in (spread(costs[:, gap]), ratio)]
-        lines.append(f"| {' | '.join([problem.name, name, *cells])} |")
-        print(lines[-1], flush=True)
-    return lines
-
-
-def verdict(measured: Sequence[tuple[Problem, str, NDArray[np.float64]]]) -> list[str]:
-    """The bar, held against the better of the two habits on each problem and gap."""
-    own, *_ = SIDES
-    habits = [name for name in SIDES if name.startswith("OptunaSearch")]
-    medians = {(p.name, name): np.quantile(c, 0.5, axis=0, method="inverted_cdf") for p, name, c in measured}
-    ratios = [
-        (min(medians[problem.name, name][gap] for name in habits), medians[problem.name, own][gap])
-        for problem in PROBLEMS
-        for gap in range(len(GAPS))
-    ]
-    held = sum(times(*pair) >= BAR for pair in ratios)
-    return [
-        f"Bar: {BAR} x fewer lane-epochs than the better habit. Held in {held} of {len(ratios)} cells "
-        f"({', '.join(ratio(*pair) for pair in ratios)}); never is beyond {CAP} lane-epochs."
-    ]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
@@ -295,7 +238,9 @@ def main() -> None:
     measured = list(measure(SIDES, arguments.seeds, arguments.lanes))
     lines = [f"{arguments.seeds} seeds, {arguments.lanes} lanes; median (quartiles).", ""]
     lines += [f"- `{problem.name}`: {problem.what}; {math.prod(problem.shape)} points" for problem in PROBLEMS]
-    lines += ["", *table(measured, next(iter(SIDES))), "", *verdict(measured)]
+    own, *others = SIDES
+    habits = [name for name in others if name.startswith("OptunaSearch")]
+    lines += ["", *table(measured, own), "", *verdict(measured, own, habits)]
     results.write("Search efficiency", "python -m benchmarks.efficiency", lines)
 
 

@@ -47,20 +47,22 @@ class Plan:
     """How much of each side is run: what `make bench` and `make bench-quick` differ in.
 
     `repeats`: of the short runs. `epochs`: of ours, in one run. `fraction`: of a peer's epoch. `loaders`: numbers of
-    loader workers to choose from. `trials` and `study_epochs`: of the AlexNet study, 0 leaves it out. `peer_of_values`:
-    whether the peer is run where the bar is a value of ours. `steps`: of fine-tuning, measured without validation.
+    loader workers to choose from for training, `readers`: for reading. `trials` and `study_epochs`: of the AlexNet
+    study, 0 leaves it out. `peer_of_values`: whether the peer is run where the bar is a value of ours. `steps`: of
+    fine-tuning, measured without validation.
     """
 
     repeats: int = 2
     epochs: int = 3
     fraction: float = 0.08
     whole: int = 0
-    loaders: tuple[int, ...] = (0, 1, 2, 4)
+    loaders: tuple[int, ...] = (0, 2)
+    readers: tuple[int, ...] = (0, 1, 2, 4)
     trials: int = 64
     study_epochs: int = 1
     noop_trials: int = 64
     peer_of_values: bool = True
-    new_actor_trials: int = 6
+    new_actor_trials: int = 4
     steps: int = 5
     models: tuple[str, ...] = ("alexnet",)
 
@@ -70,9 +72,10 @@ QUICK = Plan(
     repeats=1,
     epochs=3,
     loaders=(0,),
+    readers=(0,),
     trials=0,
     noop_trials=48,
     peer_of_values=False,
     steps=3,
 )
-GPU = Plan(loaders=(4, 16), fraction=1.0, study_epochs=10, models=("alexnet", "resnet50", "vit_b_16"))
+GPU = Plan(loaders=(4, 16), readers=(4, 16), fraction=1.0, study_epochs=10, models=("alexnet", "resnet50", "vit_b_16"))

@@ -99,7 +99,7 @@ class Bench:
         if self.plan.repeats == 1:
             return ""
         space = sides.SPACES / "alexnet_classifier.py"
-        _, found = sampled.run(space, self.data_root, "--trials", "1", "--epochs", "6", *map(str, self._alone))
+        _, found = sampled.run(space, self.data_root, "--trials", "1", "--epochs", "3", *map(str, self._alone))
         return f"; {sampled.sentence(found)}"
 
     @cached_property
@@ -190,7 +190,7 @@ class Bench:
 
     def reading(self) -> Row:
         """Seconds to read an epoch's training images, in batches of 256, without a model."""
-        theirs: dict[int, list[float]] = {workers: [] for workers in self.plan.loaders}
+        theirs: dict[int, list[float]] = {workers: [] for workers in self.plan.readers}
         own: list[float] = []
         for _ in range(max(1, self.plan.repeats - 1)):
             own.append(sides.ours_reading(self.data_root))

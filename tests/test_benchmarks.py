@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import bench, efficiency, late, processes, results, sampled, sides
+from benchmarks import bench, efficiency, judged, late, processes, results, sampled, sides
 from benchmarks.plan import QUICK, Row
 from benchmarks.problems import PROBLEMS, Problem
 from benchmarks.record import inputs, train_together
@@ -116,7 +116,7 @@ def test_a_search_trains_as_many_trials_as_asked_for_and_no_more_epochs_than_the
 
 
 def test_what_was_never_reached_counts_as_never() -> None:
-    assert efficiency.spread(np.array([10.0, 20.0, math.inf, math.inf])) == "20 (10 to never)"
+    assert judged.spread(np.array([10.0, 20.0, math.inf, math.inf])) == "20 (10 to never)"
 
 
 def test_a_row_says_whether_its_bar_holds_and_by_how_much_it_misses() -> None:
