@@ -66,13 +66,14 @@ def train(config):
 def test_a_pruned_trials_generator_is_closed_before_the_next_begins(write: Write) -> None:
     text = """
 def train(config):
-    with Path("log").open("a") as log:
+    place = Path(__file__).parent / "log"  # the last generator is closed after the test
+    with place.open("a") as log:
         log.write(f"begin {config['number']}\\n")
     try:
         for _ in range(config["epochs"]):
             yield {"score": 1 - config["number"] / 10}
     finally:
-        with Path("log").open("a") as log:
+        with place.open("a") as log:
             log.write(f"end {config['number']}\\n")
 """
     driver = drive(write("space.py", HEAD + text))
