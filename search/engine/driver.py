@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search import kept
 from search.config import make_config
 from search.engine.contract import Hopeless, Job, Listener
-from search.engine.failures import kind
+from search.engine.failures import BY_HAND, kind
 from search.engine.failures import reason as why
 from search.engine.worker import Keep
 from search.limits import Limits
@@ -123,6 +124,9 @@ class Driver:
                 job.settings = self.space.suggest(trial)
                 if self.space.train is None:
                     job.settings = make_config(job.settings).model_dump(mode="json")
+            except UpdateFinishedTrialError:
+                self._end(job, TrialState.FAIL, BY_HAND)
+                continue
             except Exception as error:  # the user's own space(trial), or a point that is no config
                 self.fail(job, why(error))
                 continue
@@ -139,8 +143,18 @@ class Driver:
             raise KeyboardInterrupt
 
     def receive(self, job: Job, message: dict[str, Any]) -> bool:
-        """Take in what the worker sent; whether the trial goes on."""
+        """Take in what the worker sent; whether the trial goes on.
+
+        That somebody has ended the trial in the dashboard is learnt for nothing: the storage refuses to write to it.
+        """
         self._heed_signals()
+        try:
+            return self._take(job, message)
+        except UpdateFinishedTrialError:
+            self._end(job, TrialState.FAIL, BY_HAND)
+            return False
+
+    def _take(self, job: Job, message: dict[str, Any]) -> bool:
         if "error" in message:
             if not self._tried_alone(job, message["error"]):
                 self.fail(job, message["error"])
@@ -230,7 +244,7 @@ class Driver:
     def orphaned(self) -> None:
         """The engine broke down, and all that ran with it."""
         for job in list(self.live.values()):
-            self.lost(job)
+            self.receive(job, {"lost": True})
 
     def lost(self, job: Job) -> None:
         """The worker died: back in the queue, unless it has happened too often in a row without an epoch more."""
@@ -258,7 +272,9 @@ class Driver:
 
     def _end(self, job: Job, state: TrialState, reason: str = "") -> None:
         value = float(job.epoch[self.space.metric]) if state == TrialState.COMPLETE else None
-        self.study.tell(job.trial, value, state=state)
+        told = self.study.tell(job.trial, value, state=state, skip_if_finished=True)
+        if told.state != state:  # by hand, an instant ago, or as COMPLETE
+            state, reason, value = told.state, BY_HAND, told.value
         self.counts[state] += 1
         self._failed_in_row = self._failed_in_row if state == TrialState.FAIL else 0
         self._loner = None if self._loner == job.number else self._loner

@@ -1,4 +1,4 @@
-"""Why a trial failed: one line, whose first word is one of six classes."""
+"""Why a trial failed: one line, whose first word is one of seven classes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 import search
 from search.errors import SearchError, first_line
 
-CLASSES = ("oom", "diverged", "bad_data", "timeout", "node_lost", "user_code")
+CLASSES = ("oom", "diverged", "bad_data", "timeout", "node_lost", "stopped", "user_code")
 """The first words of ``trial.user_attrs["error"]``. `user_code`: what the space, its train() or its model raised."""
+BY_HAND = "stopped: by hand, in the dashboard"
+"""Of a trial that somebody failed there. No attribute `error` says so: a storage takes none for an ended trial."""
 
 _OURS = Path(search.__file__).parent
 _DATA = _OURS / "data"

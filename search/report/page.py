@@ -9,6 +9,7 @@ from pathlib import Path
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from search.engine.failures import BY_HAND
 from search.files import file_name, write_text
 from search.report import columns, confirmed, table, ties
 from search.report.columns import accuracy, duration
@@ -121,10 +122,16 @@ def _of_seeds(study: Study) -> str:
 
 def _failures(trials: list[FrozenTrial]) -> str:
     failed = [trial for trial in trials if trial.state == TrialState.FAIL]
-    lines = [f"- trial {trial.number}: {trial.user_attrs.get('error', 'no reason recorded')}" for trial in failed[:20]]
+    lines = [f"- trial {trial.number}: {_why(trial)}" for trial in failed[:20]]
     if len(failed) > 20:
         lines.append(f"- and {len(failed) - 20} more")
     return "\n".join(["Failed trials:", "", *lines]) if failed else ""
+
+
+def _why(trial: FrozenTrial) -> str:
+    """Why a trial is FAIL: the driver says so of each that it fails, and had no part in any other that it began."""
+    began = "config" in trial.user_attrs
+    return str(trial.user_attrs.get("error") or (BY_HAND if began else "no reason recorded"))
 
 
 def write(study: Study, folder: Path, tested: Ties | None = None, ranking: str | None = None) -> Path:
