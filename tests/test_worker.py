@@ -90,9 +90,9 @@ def test_a_train_that_ends_by_itself(own: Worker) -> None:
 def test_an_error_is_one_line_with_its_place(own: Worker) -> None:
     messages = drawn(own, {"x": 0.0, "epochs": 3, "count": 3, "bad": 1})
     line = 'raise ValueError("no such luck\\nand a second line")'
-    assert messages[-1] == {"error": f"user_code: own.py:13: {line}: ValueError: no such luck"}
+    assert messages[-1] == {"error": f"user_code: own.py:14: {line}: ValueError: no such luck"}
     line = 'for i in range(config["count"]):'
-    assert drawn(own, {})[-1] == {"error": f"user_code: own.py:11: {line}: KeyError: 'count'"}
+    assert drawn(own, {})[-1] == {"error": f"user_code: own.py:12: {line}: KeyError: 'count'"}
     assert "epoch" in drawn(own, {"x": 0.0, "epochs": 1, "count": 1})[0]  # the next trial is none the worse
 
 
