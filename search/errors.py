@@ -37,7 +37,10 @@ def nearest(name: str, names: set[str]) -> str:
 
 def first_line(error: BaseException) -> str:
     """What `error` says, on one line."""
-    return (str(error).strip() or "no message").splitlines()[0]
+    try:
+        return (str(error).strip() or "no message").splitlines()[0]
+    except Exception:  # of a class of the user's own
+        return "no message"
 
 
 def visible(text: str) -> str:

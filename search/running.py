@@ -19,6 +19,7 @@ from rich.console import Console
 from search import dashboard, kept, looks, queue
 from search import storage as storages
 from search import study as studies
+from search.check.points import check_fixed
 from search.engine import nursery
 from search.engine.contract import Engine, Listener
 from search.engine.driver import Driver
@@ -69,6 +70,8 @@ def run_search(options: Options) -> Study:
     start = time.monotonic()
     console = Console()
     space = load_space(options.space, options.overrides)
+    if space.train is not None:  # else the training side checks more
+        check_fixed(space)
     limits = _limits(space, options, start)
     wanted = _wanted(space, options)
     name = options.name if options.name is not None else space.name

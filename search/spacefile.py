@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 from optuna.trial import BaseTrial
 
 from search.baselines import Baseline, read_baselines
-from search.config import Epoch, TrainConfig, check_value, missing_settings
+from search.config import Epoch, TrainConfig, check_value, missing_settings, unfit
 from search.errors import SearchError, first_line, nearest
 from search.space import Choice, Float, Int, SearchSpace, parse_value
 
@@ -47,9 +48,19 @@ class SpaceFile:
         """The settings of one trial."""
         if isinstance(self.space, SearchSpace):
             return self.space.suggest(trial)
-        settings = self.space(trial)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "Inconsistent parameter values", RuntimeWarning)
+            try:
+                settings = self.space(trial)
+            except RuntimeWarning as error:
+                said = str(error).partition("!")[0].lower()
+                raise SearchError(f"space(trial): {said}: a name has one range in a trial") from None
         if not isinstance(settings, dict):
-            return settings  # the check before the first trial says so
+            raise SearchError(f"space(trial) returned a {type(settings).__name__}; it must be a dict of settings")
+        for name in trial.params:
+            _check_word("space(trial)", "the name", name)
+        if why := unfit(settings):
+            raise SearchError(f"space(trial) returned settings that cannot be used: the dict {why}")
         # The sampler keeps the fixed dimensions; what the function returns without asking the trial is fixed here.
         constants = {name for name in self.fixed if name in settings and name not in trial.params}
         return settings | {name: self.fixed[name] for name in constants}
@@ -94,9 +105,14 @@ def load_space(path: str | Path, overrides: Sequence[str] = ()) -> SpaceFile:
     if train is not None and not callable(train):
         raise SearchError(f"{path}: train is a {type(train).__name__}; it must be a generator function, train(config)")
     fixed: dict[str, Any] = {}
-    if isinstance(space, SearchSpace) and train is None:
-        _check_settings(path, space)
-        _check_missing(path, space)
+    if isinstance(space, SearchSpace):
+        try:
+            _check_sound(path, space)
+        except RecursionError:
+            raise SearchError(f"{path}: the space contains itself") from None
+        if train is None:
+            _check_settings(path, space)
+            _check_missing(path, space)
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals or not name:
@@ -131,10 +147,51 @@ def _run(path: Path) -> dict[str, Any]:
     except SyntaxError as error:
         place, text = f"{error.filename}:{error.lineno}" if error.lineno else str(path), (error.text or "").strip()
         raise SearchError(f"{place}: {error.msg}{f': {text}' if text else ''}") from None
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit, for one
         frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).name == path.name]
         place = f"{path}:{frames[-1].lineno}: {(frames[-1].line or '').strip()}" if frames else str(path)
         raise SearchError(f"{place}: {type(error).__name__}: {first_line(error)}") from None
+
+
+_WORD = 200
+"""Characters of a name or label, at most: storages keep 512, some of them in bytes."""
+_EXACT = 2**53
+"""The largest integer up to which a storage, which keeps parameters as floating-point numbers, has them all."""
+
+
+def _check_sound(path: Path, space: SearchSpace) -> None:
+    """Names that every storage takes, ranges with two ends, and values that other processes can have."""
+    for name, setting in space.walk():
+        place = _place(path, str(name))
+        _check_word(place, "the name", name)
+        options = setting.options if isinstance(setting, Choice) else {"": setting}
+        for label, option in options.items():
+            _check_word(place, f"{name}: the label", label or "none")
+            if isinstance(setting, (Float, Int)):
+                ends = [setting.low, setting.high, setting.step or 0, setting.high - setting.low]
+                if not all(abs(end) <= (_EXACT if isinstance(setting, Int) else sys.float_info.max) for end in ends):
+                    raise SearchError(f"{place}: {name}: a range has two ends, and integers at most 2**53: {setting}")
+            elif _has_range(option, inside=isinstance(option, dict) and isinstance(setting, Choice)):
+                raise SearchError(f"{place}: {name}: {option!r}: only a Float, an Int or a Choice by itself varies")
+            elif (setting is option or not isinstance(option, dict)) and (why := unfit(option)):
+                raise SearchError(f"{place}: {name}={option!r}: {why}; name it by a text, and make it in train()")
+
+
+def _check_word(place: str, what: str, word: Any) -> None:
+    if not (isinstance(word, str) and word.isprintable() and 0 < len(word) <= _WORD):
+        raise SearchError(
+            f"{place}: {what} {word!r:.50} must be text that can be printed, of at most {_WORD} characters"
+        )
+
+
+def _has_range(value: Any, inside: bool = False) -> bool:
+    """Whether something that varies lies in `value`; `inside`: of its own values, each may vary."""
+    if isinstance(value, (BaseDistribution, Choice)):
+        return True
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return any(False if inside and isinstance(part, (Float, Int, Choice)) else _has_range(part) for part in parts)
 
 
 def _check_settings(path: Path | str, space: SearchSpace) -> None:
@@ -186,6 +243,7 @@ def _options(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     if options.get("trials", 1) < 1:
         raise SearchError(f"{path}: trials = {options['trials']}; it must be 1 or more")
     metric = options.get("metric", "val_acc")
+    _check_word(str(path), "the metric", metric)
     if found.get("train") is None and metric not in Epoch.model_fields:
         raise SearchError(f"{path}: metric = {metric!r} is not measured{nearest(metric, set(Epoch.model_fields))}")
     options.setdefault("direction", "minimize" if metric.endswith("loss") else "maximize")
@@ -194,7 +252,9 @@ def _options(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     if "resources" in found:
         options["resources"] = _resources(path, found["resources"])
     if "baselines" in found:
-        options["baselines"] = read_baselines(path.parent / str(found["baselines"]))
+        if not isinstance(found["baselines"], (str, Path)):
+            raise SearchError(f"{path}: baselines = {found['baselines']!r}; it must be the path of a CSV file")
+        options["baselines"] = read_baselines(path.parent / found["baselines"])
     return options
 
 

@@ -26,6 +26,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from search.errors import SearchError, StorageFailed
 
+STORAGE_ERRORS = (SQLAlchemyError, StorageInternalError)
+"""What a storage raises when it gives up."""
+
 
 def redact(url: str) -> str:
     """The storage's URL without its password, wherever in it that stands."""
@@ -110,7 +113,7 @@ def storage_errors(url: str, hint: str = "") -> Iterator[None]:
     """Turn what a storage or a disk that gives up raises into StorageFailed, with `hint` at the end of its line."""
     try:
         yield
-    except (SQLAlchemyError, StorageInternalError) as error:
+    except STORAGE_ERRORS as error:
         reason = str(getattr(error, "orig", None) or error.__cause__ or error).strip().splitlines()[0]
         raise StorageFailed(f"storage {redact(url)} failed: {reason}{hint}") from error
     except BrokenPipeError:  # of `search report STUDY | head`

@@ -13,8 +13,7 @@ from rich.text import Text
 
 from search.check import choices, cost, duplicates, labels, learning, lr_range, pictures
 from search.check.case import Case, Finding
-from search.check.points import Point, neighbours, rate_range
-from search.check.preflight import check_fixed
+from search.check.points import Point, check_fixed, neighbours, rate_range
 from search.config import TrainConfig, make_config
 from search.data.datasets import open_source
 from search.errors import SearchError, first_line

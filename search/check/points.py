@@ -14,11 +14,12 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from search.errors import SearchError, first_line
+from search.errors import SearchError, first_line, nearest
+from search.space import SearchSpace
 from search.spacefile import SpaceFile
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # not a line a point
@@ -70,12 +71,22 @@ def draw(space: SpaceFile, sampler: BaseSampler) -> Point:
     trial = optuna.create_study(sampler=space.keep_fixed(sampler)).ask()
     try:
         settings = space.suggest(trial)
-    except Exception as error:  # the user's own function
+    except SearchError as error:
+        raise SearchError(f"{space.path}: {error}") from None
+    except (Exception, SystemExit) as error:  # the user's own function
         raise SearchError(f"{space.path}: space(trial) raised {type(error).__name__}: {first_line(error)}") from None
-    if not isinstance(settings, dict):
-        kind = type(settings).__name__
-        raise SearchError(f"{space.path}: space(trial) returned a {kind}; it must be a dict of settings")
     return Point(settings, dict(trial.params), dict(trial.distributions))
+
+
+def check_fixed(space: SpaceFile) -> None:
+    """A define-by-run space has points, and every name that --set fixes in it is one that some of them have."""
+    if isinstance(space.space, SearchSpace):
+        return
+    points = [draw(space, RandomSampler(seed=seed)) for seed in range(20 if space.fixed else 1)]
+    names = {name for point in points for name in {*point.settings, *point.distributions}}
+    for name, value in space.fixed.items():
+        if name not in names:
+            raise SearchError(f"--set {name}={value}: unknown setting {name!r}{nearest(name, names)}")
 
 
 def at(space: SpaceFile, chosen: Mapping[str, Any]) -> Point:

@@ -12,12 +12,12 @@ import torch
 from optuna.samplers import RandomSampler
 from torch import nn
 
-from search.check.points import draw
+from search.check.points import check_fixed, draw
 from search.config import TrainConfig, make_config
 from search.data import cache
 from search.data.datasets import Source, Split, open_source
 from search.data.mounts import network_type
-from search.errors import SearchError, nearest
+from search.errors import SearchError
 from search.models import build, check_name, image_spec
 from search.space import SearchSpace
 from search.spacefile import SpaceFile, load_space
@@ -38,15 +38,6 @@ def _configs(space: SpaceFile) -> Iterator[TrainConfig]:
         yield make_config(settings)
     except SearchError as error:
         raise SearchError(f"{space.path}: space(trial): {error}") from None
-
-
-def check_fixed(space: SpaceFile) -> None:
-    """Every name that --set fixes in a define-by-run space is one that some of its points have."""
-    points = [draw(space, RandomSampler(seed=seed)) for seed in range(20 if space.fixed else 0)]
-    names = {name for point in points for name in {*point.settings, *point.distributions}}
-    for name, value in space.fixed.items():
-        if name not in names:
-            raise SearchError(f"--set {name}={value}: unknown setting {name!r}{nearest(name, names)}")
 
 
 def ready(path: str, overrides: Sequence[str], data_root: Path, progress: Callable[[str, int, int], None]) -> str:

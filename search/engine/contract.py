@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from search.engine.failures import reason
 from search.engine.worker import Keep, Workplace
 from search.errors import SearchError
+from search.storage import STORAGE_ERRORS
 
 if TYPE_CHECKING:
     from search.engine.driver import Driver
@@ -22,9 +26,20 @@ class LimitReached(BaseException):
 
 
 class Hopeless(SearchError):
-    """So many trials failed in a row that the run is plainly broken."""
+    """The run is plainly broken: so many trials failed in a row, or the space file's sampler or pruner raised."""
 
     exit_status = 1
+
+
+@contextmanager
+def blamed(what: str) -> Iterator[None]:
+    """Raise Hopeless for what a sampler or pruner of the user's own raises: it would again, at every trial."""
+    try:
+        yield
+    except (*STORAGE_ERRORS, OSError):
+        raise
+    except Exception as error:
+        raise Hopeless(f"the study's {what} failed: {reason(error)}") from error
 
 
 class EngineFailed(RuntimeError):

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search import kept
 from search.config import make_config
-from search.engine.contract import Hopeless, Job, Listener
+from search.engine.contract import Hopeless, Job, Listener, blamed
 from search.engine.failures import BY_HAND, kind
 from search.engine.failures import reason as why
 from search.engine.worker import Keep
@@ -116,7 +116,8 @@ class Driver:
         """The next trial to run: an interrupted one, a queued one, or the sampler's; None if no more are wanted."""
         self._heed_signals()
         while self._wants_more() and not (self._loner is not None and self.live):
-            trial = self.study.ask()  # the loner, if there is one: a queue gives the lowest number first
+            with blamed("sampler"):
+                trial = self.study.ask()  # the loner, if there is one: a queue gives the lowest number first
             job = Job(trial, {}, copy.deepcopy(trial._cached_frozen_trial))  # as it stood before this attempt
             job.audited, job.cost = "audited" in job.known.user_attrs, job.known.user_attrs.get("cost", {})
             self.live[job.number] = job
@@ -127,7 +128,7 @@ class Driver:
             except UpdateFinishedTrialError:
                 self._end(job, TrialState.FAIL, BY_HAND)
                 continue
-            except Exception as error:  # the user's own space(trial), or a point that is no config
+            except (Exception, SystemExit) as error:  # the user's own space(trial), or a point that is no config
                 self.fail(job, why(error))
                 continue
             job.keep = self._keep(job)
@@ -220,8 +221,9 @@ class Driver:
 
     def _stopped(self, job: Job) -> bool:
         """Whether the pruner stops the trial here. Of the audit's share it is noted only, and nobody asks again."""
-        if job.audited or not job.trial.should_prune():
-            return False
+        with blamed("pruner"):
+            if job.audited or not job.trial.should_prune():
+                return False
         job.audited = audited(self.study.study_name, job.number, self.audit)
         if job.audited:
             job.trial.set_user_attr("audited", job.step)
@@ -272,7 +274,8 @@ class Driver:
 
     def _end(self, job: Job, state: TrialState, reason: str = "") -> None:
         value = float(job.epoch[self.space.metric]) if state == TrialState.COMPLETE else None
-        told = self.study.tell(job.trial, value, state=state, skip_if_finished=True)
+        with blamed("sampler"):
+            told = self.study.tell(job.trial, value, state=state, skip_if_finished=True)
         if told.state != state:  # by hand, an instant ago, or as COMPLETE
             state, reason, value = told.state, BY_HAND, told.value
         self.counts[state] += 1

@@ -25,9 +25,10 @@ def kind(reason: str) -> str:
     return word if word in CLASSES else ""
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """The class of what a trial raised, the line of the user's own code that it came from, and what it says."""
-    text = first_line(error) if str(error).strip() else type(error).__name__
+    text = first_line(error)
+    text = type(error).__name__ if text == "no message" else text
     if type(error).__name__ == "Diverged":
         return f"diverged: {text}"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:

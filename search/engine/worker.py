@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from numbers import Real
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.engine.failures import reason
-from search.errors import first_line
+from search.errors import SearchError, first_line
 from search.spacefile import Train, load_train
 
 if TYPE_CHECKING:
@@ -78,9 +80,12 @@ class Worker:
         )
 
     def _call(self, own: Train, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        epochs = own(settings)
+        if not isinstance(epochs, Iterable):
+            raise SearchError(f"train() returned a {type(epochs).__name__}; it must yield a dict an epoch")
         cost = {"cost": self._shares(self.workplace.device)}
-        for measured in own(settings):
-            yield {"epoch": {k: _plain(v) for k, v in measured.items()}, **cost}
+        for measured in epochs:
+            yield {"epoch": _measured(measured), **cost}
             cost = {}
 
     def _shares(self, device: object) -> dict[str, float]:
@@ -124,7 +129,9 @@ class Worker:
         start = time.perf_counter()
         try:
             message = next(self._epochs, None)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit of the user's own code would end the run
             self._epochs = iter(())
             return {"error": reason(error)}
         if message is None:
@@ -152,6 +159,28 @@ def serve(connection: Connection, workplace: Workplace, environment: dict[str, s
         if trial is not None:
             worker.start(*trial)
         connection.send(worker.step())
+
+
+def _measured(epoch: Any) -> dict[str, Any]:
+    """What a train() of the user's own yielded, as the record takes it. Raises SearchError."""
+    if not isinstance(epoch, Mapping):
+        raise SearchError(f"train() yielded a {type(epoch).__name__}; it must yield a dict such as {{'score': 0.5}}")
+    plain: dict[str, Any] = {}
+    for name, value in epoch.items():
+        try:
+            plain[name] = _plain(value)
+            json.dumps({name: plain[name]})
+            float(plain[name] if isinstance(plain[name], int) else 0)
+        except Exception as error:  # of any kind, from a class of the user's own
+            said = f"train() yielded {name!r} as a {type(value).__name__} that the record cannot take"
+            raise SearchError(f"{said} ({first_line(error)}); give it a number or a text") from None
+        if not isinstance(name, str) or (name == "seconds" and not _duration(plain[name])):
+            raise SearchError(f"train() yielded {name!r}: names are text, and `seconds` is a number, not below 0")
+    return plain
+
+
+def _duration(value: Any) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value < math.inf
 
 
 def _plain(value: Any) -> Any:
