@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import sys
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from search.errors import SearchError
+from search.config import check_value
+from search.errors import SearchError, first_line
 
 _NUMBERS = {"lr": float, "momentum": float, "weight_decay": float, "num_epochs": int, "step_size": int, "gamma": float}
 _RESULTS = ["training_loss_at_last_step", "validation_acc", "testing_acc"]
@@ -36,14 +39,17 @@ _FROZEN = {"all": (), "classifier": ("features",), "features": ("classifier",)}
 def read_baselines(path: Path) -> tuple[Baseline, ...]:
     """Read hand-tuned rows. Raises SearchError naming file, row and column of what is not understood."""
     try:
-        with path.open(newline="", encoding="utf-8") as lines:
+        with path.open(newline="", encoding="utf-8-sig") as lines:  # with the mark that Excel begins a file with
             reader = csv.DictReader(lines)
+            twice = [name for name, count in Counter(reader.fieldnames or []).items() if count > 1]
+            if twice:
+                raise SearchError(f"{path}: two columns {twice[0]!r}")
             missing = [column for column in _COLUMNS if column not in (reader.fieldnames or [])]
             if missing:
                 raise SearchError(f"{path}: no column {missing[0]!r}; a baselines file has {', '.join(_COLUMNS)}")
             return tuple(_row(path, reader.line_num, row) for row in reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SearchError(f"{path}: the baselines cannot be read: {error}") from None
+    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+        raise SearchError(f"{path}: the baselines cannot be read: {first_line(error)}") from None
 
 
 def _row(path: Path, line: int, row: dict[str, str]) -> Baseline:
@@ -53,8 +59,10 @@ def _row(path: Path, line: int, row: dict[str, str]) -> Baseline:
         except (TypeError, ValueError):
             raise SearchError(f"{path}:{line}: {column} = {row[column]!r} is no {kind.__name__}") from None
 
-    if None in row.values():
-        raise SearchError(f"{path}:{line}: fewer cells than the first line has names")
+    if None in row.values() or None in row:
+        raise SearchError(f"{path}:{line}: {'more' if None in row else 'fewer'} cells than the first line has names")
+    if row["pretrained"].lower() not in ("true", "false"):
+        raise SearchError(f"{path}:{line}: pretrained = {row['pretrained']!r}; it must be true or false")
     if row["trained_layers"] not in _FROZEN:
         raise SearchError(f"{path}:{line}: trained_layers = {row['trained_layers']!r}; known are {', '.join(_FROZEN)}")
     settings = {column: number(column, kind) for column, kind in _NUMBERS.items()}
@@ -64,7 +72,14 @@ def _row(path: Path, line: int, row: dict[str, str]) -> Baseline:
         "weights": "DEFAULT" if row["pretrained"].lower() == "true" else None,
         "frozen": _FROZEN[row["trained_layers"]],
     }
-    train_loss, test_acc = (
-        number(column) if row[column] else None for column in ("training_loss_at_last_step", "testing_acc")
-    )
-    return Baseline(row["name"], settings, train_loss, number("validation_acc"), test_acc)
+    for name, value in settings.items():
+        try:
+            check_value(name, value)
+        except SearchError as error:
+            raise SearchError(f"{path}:{line}: {error}") from None
+    found = {column: number(column) if row[column] or column == "validation_acc" else None for column in _RESULTS}
+    for column, value in found.items():
+        if value is not None and not 0 <= value <= (1 if column.endswith("acc") else sys.float_info.max):
+            what = "an accuracy, as a fraction" if column.endswith("acc") else "a loss"
+            raise SearchError(f"{path}:{line}: {column} = {row[column]!r} is not {what}")
+    return Baseline(row["name"], settings, *found.values())

@@ -6,6 +6,8 @@ import math
 import platform
 import re
 import shlex
+import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,14 +24,18 @@ from search.files import file_name, write_text
 from search.study import config_of, metric_of, ranked
 
 
+_LARGEST = 2**20
+"""Bytes of a best-config YAML, which has some 2,000."""
+
+
 class _Loader(yaml.SafeLoader):
     """Safe YAML in which 1e-3 is a number (PyYAML reads it as text) and two equal keys are an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [key for i, key in enumerate(keys) if key in keys[:i]]
+        keys = [repr(self.construct_object(key, deep=True)) for key, _ in node.value]
+        twice = [key for key, count in Counter(keys).items() if count > 1]
         if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} stands twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]} stands twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -162,6 +168,8 @@ def pick(study: Study, number: int | None) -> FrozenTrial:
 def read_best(path: Path) -> Best:
     """Read a best-config YAML. Raises SearchError naming the file and the field that is wrong, unknown or missing."""
     try:
+        if path.stat().st_size > _LARGEST:
+            raise SearchError(f"{path}: no best-config YAML: it has more than {_LARGEST} bytes")
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader of our own
     except (OSError, UnicodeDecodeError) as error:
         raise SearchError(f"{path}: cannot be read: {error}") from None
@@ -194,4 +202,22 @@ def read_best(path: Path) -> Best:
     for name, kind in kinds.items():
         if name not in content or not isinstance(content[name], kind) or isinstance(content[name], bool):
             raise SearchError(f"{path}: {name!r} is {'missing' if name not in content else 'of the wrong type'}")
+    wrong = _wrong(content)
+    if wrong:
+        raise SearchError(f"{path}: {wrong}")
     return Best(made, *(content[name] for name in kinds))
+
+
+def _wrong(content: dict[str, Any]) -> str:
+    """Which value is of the right type and yet none that `write_best` writes; empty if all are."""
+    ran_on, value = content["ran_on"], content["value"]
+    if content["trial"] < 0:
+        return f"trial = {content['trial']}; trials are counted from 0"
+    if value is not None and not abs(value) <= sys.float_info.max:
+        return f"value = {value!r} is no measurement"
+    if ran_on.get("device", "cpu") not in ("cpu", "cuda", "auto"):
+        return f"ran_on: device = {ran_on['device']!r}; it must be cpu, cuda or auto"
+    threads = ran_on.get("threads", 1)
+    if not (isinstance(threads, int) and not isinstance(threads, bool) and 1 <= threads <= 4096):
+        return f"ran_on: threads = {threads!r}; it must be a number from 1 to 4096"
+    return ""

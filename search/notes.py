@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,8 @@ _LAYERS = {
     "classifier": "classifier head fc fullyconnected fullyconnectedlayers fc-only classifieronly last",
     "features": "features conv convs convolutional convolutions convolutionallayers featuresonly",
 }
+_LONG = 500
+"""Characters of a cell, at most."""
 _EMPTY = ("", "-", "n/a", "na", "?")
 _SIGNS = {0x2013: "-", 0x2014: "-", 0x2212: "-", 0xD7: "x", 0xB7: "*"}  # dashes, minus, times
 
@@ -83,7 +86,7 @@ def import_table(notes: Path, out: Path) -> list[str]:
 def _tables(lines: list[str]) -> Iterator[tuple[int, list[int]]]:
     """Of each table: the index of its first line, and those of its rows."""
     for index, line in enumerate(lines[1:], 1):
-        if "|" in lines[index - 1] and re.fullmatch(r"[\s|:-]*-[\s|:-]*", line) and "|" in line:
+        if "|" in lines[index - 1] and {"-", "|"} <= set(line) and not line.strip(" \t|:-"):
             body = []
             for below in range(index + 1, len(lines)):
                 if "|" not in lines[below]:
@@ -100,7 +103,7 @@ def _split(line: str) -> list[str]:
 
 def _plain(title: str) -> str:
     """A column's title without case, signs and what stands in brackets: "Validation Acc. (%)" is validationacc."""
-    return re.sub(r"[^a-z0-9]", "", re.sub(r"[(\[].*?[)\]]", "", title).lower())
+    return re.sub(r"[^a-z0-9]", "", re.sub(r"[(\[].*?[)\]]", "", title[:_LONG]).lower())
 
 
 def _row(
@@ -108,6 +111,8 @@ def _row(
 ) -> dict[str, str]:
     if len(cells) != len(columns):
         raise SearchError(f"{notes}:{line + 1}: {len(cells)} cells under {len(columns)} columns")
+    if any(len(cell) > _LONG for cell in cells):
+        raise SearchError(f"{notes}:{line + 1}: a cell of more than {_LONG} characters")
     row = {"name": f"row {before + 1}", **_OPTIONAL}
     for column, title, cell in zip(columns, titles, cells, strict=True):
         if column is not None and (cell.lower() not in _EMPTY or column not in (*_OPTIONAL, "name")):
@@ -131,6 +136,8 @@ def _cell(place: str, column: str, title: str, cell: str) -> str:
     power = re.fullmatch(r"(?:([\d.]+)\s*[x*]\s*)?10\^\{?(-?\d+)\}?", cell)
     try:
         value = float(power[1] or 1) * 10.0 ** int(power[2]) if power else float(match[1] if match else "")
+        if math.isinf(value):
+            raise ValueError
     except (ValueError, OverflowError):
         raise SearchError(f"{place} = {cell!r} is no number") from None
     if column in ("num_epochs", "step_size"):

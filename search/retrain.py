@@ -11,6 +11,7 @@ from torch import cuda, nn
 
 from search import looks
 from search.config import Epoch
+from search.engine.failures import reason
 from search.errors import NothingCompleted, SearchError
 from search.export import Best, read_best
 from search.report import confirmed, page
@@ -19,7 +20,6 @@ from search.study import load_study
 from search.train import evaluate_test, train
 from search.train.checkpoint import save
 from search.train.device import settle
-from search.train.trainer import Diverged
 
 Say = Callable[[str], None]
 
@@ -42,8 +42,10 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
     epochs = train(best.config, data_root, device, threads if isinstance(threads, int) else None, cache_size, say)
     try:
         last, model = _follow(epochs, best.config.epochs, say)
-    except Diverged as error:
-        raise NothingCompleted(f"{path}: {error}") from None
+    except SearchError:
+        raise
+    except Exception as error:  # it diverged, or there is no memory for it
+        raise NothingCompleted(f"{path}: {reason(error)}") from error
     if verify:
         place = settle(best.config.precision, device, threads if isinstance(threads, int) else None)
         reproduced, why = verdict(best, last, place.describe(), _study(best, storage))

@@ -120,9 +120,9 @@ def metrics_of(study: Study) -> list[str]:
 
 
 def value_of(trial: FrozenTrial) -> float | None:
-    """What the trial reached; None if that is no number, or several."""
+    """What the trial reached; None if that is no finite number, which would lead every ranking, or several."""
     values = trial.values or []
-    return None if len(values) != 1 or math.isnan(values[0]) else float(values[0])
+    return float(values[0]) if len(values) == 1 and math.isfinite(values[0]) else None
 
 
 def epoch_of(trial: FrozenTrial) -> dict[str, Any]:

@@ -161,8 +161,28 @@ def _decode(
         array.flush()
 
 
+_NARROWEST = 100
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The picture with 8 bits a channel, which Pillow's `convert` would cut off where there are 16.
+
+    Raises ValueError for numbers whose black and white nobody can know.
+    """
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 0xFFFF:
+            raise ValueError(f"pixels from {values.min()} to {values.max()}; an image has 8 or 16 bits a channel")
+        return Image.fromarray((values >> 8).astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("pixels that are fractions; save it with 8 or 16 bits a channel")
+    return image.convert("RGBA") if "transparency" in image.info and image.mode == "P" else image
+
+
 def _square(image: Image.Image, side: int, mode: str) -> NDArray[np.uint8]:
-    image = image.convert(mode)
+    image = _eight_bits(image).convert(mode)
+    if max(image.size) > _NARROWEST * min(image.size):  # resized by its short side, it would take gigabytes
+        raise ValueError(f"{image.width} x {image.height} px; one side is more than {_NARROWEST} times the other")
     if image.size != (side, side):
         from torchvision.transforms.v2.functional import center_crop, resize  # late: it takes seconds to import
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from search.data.mounts import network_type
 from search.errors import SearchError
@@ -89,6 +89,10 @@ def read_files(home: Path, names: set[str], named_by: str) -> Iterator[tuple[str
 
 def decode(data: bytes | Image.Image) -> Image.Image:
     """The picture in `data`, whole; raises OSError or ValueError if it is broken."""
-    image = data if isinstance(data, Image.Image) else Image.open(io.BytesIO(data))
+    try:
+        image = data if isinstance(data, Image.Image) else Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        kind = f"{len(data)} bytes that are no picture" if isinstance(data, bytes) and data else "the file is empty"
+        raise ValueError(f"{kind}, or none that Pillow knows") from None
     image.load()
     return image
