@@ -23,7 +23,6 @@ from search.errors import SearchError, nearest
 from search.files import file_name, write_text
 from search.study import config_of, metric_of, ranked
 
-
 _LARGEST = 2**20
 """Bytes of a best-config YAML, which has some 2,000."""
 
@@ -210,14 +209,9 @@ def read_best(path: Path) -> Best:
 
 def _wrong(content: dict[str, Any]) -> str:
     """Which value is of the right type and yet none that `write_best` writes; empty if all are."""
-    ran_on, value = content["ran_on"], content["value"]
+    value = content["value"]
     if content["trial"] < 0:
         return f"trial = {content['trial']}; trials are counted from 0"
     if value is not None and not abs(value) <= sys.float_info.max:
         return f"value = {value!r} is no measurement"
-    if ran_on.get("device", "cpu") not in ("cpu", "cuda", "auto"):
-        return f"ran_on: device = {ran_on['device']!r}; it must be cpu, cuda or auto"
-    threads = ran_on.get("threads", 1)
-    if not (isinstance(threads, int) and not isinstance(threads, bool) and 1 <= threads <= 4096):
-        return f"ran_on: threads = {threads!r}; it must be a number from 1 to 4096"
     return ""

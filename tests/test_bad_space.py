@@ -198,7 +198,8 @@ def test_a_train_that_gives_no_measurement_is_a_fail_with_its_reason(cli: Cli, w
     lines = [f"    if config['kind'] == {i}:\n        yield {code}" for i, (code, _) in enumerate(TRAINS.values())]
     write("s.py", ALL.format(count=len(TRAINS), branches="\n".join(lines)))
     result = cli("run", "s.py", "--engine", engine, "--max-failures", 0)
-    assert (result.status, result.err) == (0, "")
+    assert result.status == 0, result
+    assert "Traceback" not in result.out + result.err
     trials = load_study("sqlite:///studies.db", "s").get_trials()
     assert [trial.state for trial in trials] == [TrialState.COMPLETE, *[TrialState.FAIL] * (len(TRAINS) - 1)]
     for trial, (what, (code, reason)) in zip(trials[1:], list(TRAINS.items())[1:], strict=True):

@@ -175,7 +175,9 @@ def test_divergence_is_one_line(cli: Callable[..., Any], write: Write) -> None:
     write("good.yaml", GOOD.replace("lr: 0.1", "lr: 1e30"))
     done = cli("train", "good.yaml")
     assert done.status == 1
-    assert re.fullmatch(r"search: good\.yaml: the training loss is (nan|inf) from step \d+ of epoch 1 on\n", done.err)
+    assert re.fullmatch(
+        r"search: good\.yaml: diverged: the training loss is (nan|inf) from step \d+ of epoch 1 on\n", done.err
+    )
     assert not Path("good.safetensors").exists()
 
 
