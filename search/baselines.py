@@ -77,9 +77,11 @@ def _row(path: Path, line: int, row: dict[str, str]) -> Baseline:
             check_value(name, value)
         except SearchError as error:
             raise SearchError(f"{path}:{line}: {error}") from None
-    found = {column: number(column) if row[column] or column == "validation_acc" else None for column in _RESULTS}
+    found: dict[str, Any] = {
+        column: number(column) if row[column] or column == "validation_acc" else None for column in _RESULTS
+    }
     for column, value in found.items():
         if value is not None and not 0 <= value <= (1 if column.endswith("acc") else sys.float_info.max):
             what = "an accuracy, as a fraction" if column.endswith("acc") else "a loss"
             raise SearchError(f"{path}:{line}: {column} = {row[column]!r} is not {what}")
-    return Baseline(row["name"], settings, *found.values())
+    return Baseline(row["name"], settings, *(found[column] for column in _RESULTS))

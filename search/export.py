@@ -201,17 +201,11 @@ def read_best(path: Path) -> Best:
     for name, kind in kinds.items():
         if name not in content or not isinstance(content[name], kind) or isinstance(content[name], bool):
             raise SearchError(f"{path}: {name!r} is {'missing' if name not in content else 'of the wrong type'}")
-    wrong = _wrong(content)
-    if wrong:
-        raise SearchError(f"{path}: {wrong}")
-    return Best(made, *(content[name] for name in kinds))
-
-
-def _wrong(content: dict[str, Any]) -> str:
-    """Which value is of the right type and yet none that `write_best` writes; empty if all are."""
     value = content["value"]
     if content["trial"] < 0:
-        return f"trial = {content['trial']}; trials are counted from 0"
-    if value is not None and not abs(value) <= sys.float_info.max:
-        return f"value = {value!r} is no measurement"
-    return ""
+        raise SearchError(f"{path}: trial = {content['trial']}; trials are counted from 0")
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise SearchError(f"{path}: 'value' is no measurement: it has {len(repr(value))} digits")
+    if value is not None and not math.isfinite(value):  # of a trial that diverged under plain Optuna
+        content["value"] = None
+    return Best(made, *(content[name] for name in kinds))

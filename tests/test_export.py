@@ -134,7 +134,7 @@ configs = st.builds(
 )
 
 
-@given(config=configs, name=words.filter(bool), value=st.floats(allow_nan=False))
+@given(config=configs, name=words.filter(bool), value=st.floats(allow_nan=False, allow_infinity=False))
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_config_comes_back(tmp_path: Path, config: TrainConfig, name: str, value: float) -> None:
     made = optuna.create_study(study_name=name, direction="maximize")
