@@ -33,7 +33,7 @@ format: $(READY)
 
 lock: $(READY) ## after a change of the dependencies in pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml --extra dev --extra lite --extra onnx \
-		--extra cluster --extra notify \
+		--extra cluster --extra notify --extra postgres \
 		--generate-hashes --no-annotate --no-header --no-emit-index-url -o requirements.lock
 
 bench: $(READY) ## this project beside the script that people run today, on the CPU; under 20 minutes on two cores

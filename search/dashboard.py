@@ -12,11 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from optuna.storages import RDBStorage
-from optuna.storages._rdb.models import StudySystemAttributeModel
 from optuna.study import Study
 from optuna.trial import TrialState
-from sqlalchemy import select
 
 ARTIFACTS = Path("runs/artifacts")
 """For all studies: the dashboard shows those of a storage, and is told one folder."""
@@ -97,15 +94,9 @@ def _write(study: Study, prefix: str, text: str, version: int) -> None:
 
 def _attribute(study: Study, key: str) -> Any:
     """One system attribute of the study; Optuna reads all of them, and there is one and more a trial."""
-    storage = getattr(study._storage, "_backend", study._storage)
-    if not isinstance(storage, RDBStorage):
-        return study._storage.get_study_system_attrs(study._study_id).get(key)
-    model = StudySystemAttributeModel
-    with storage.engine.connect() as connection:
-        found = connection.execute(
-            select(model.value_json).where(model.study_id == study._study_id).where(model.key == key)
-        ).scalar()
-    return None if found is None else json.loads(found)
+    one = getattr(getattr(study._storage, "_backend", None), "study_system_attr", None)  # of search.rdb.Storage
+    attributes = study._storage.get_study_system_attrs
+    return attributes(study._study_id).get(key) if one is None else one(study._study_id, key)
 
 
 def _upload(study: Study, attributes: Mapping[str, Any], files: Iterable[Path]) -> None:

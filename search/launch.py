@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import Progress as Bar
 
+from search import outage
 from search import storage as storages
 from search import study as studies
 from search.engine import nursery
@@ -59,15 +60,13 @@ def drive(
     try:
         console.print(engine.note, highlight=False)
         with progress.shown():
-            try:
-                engine.run(driver)
-            finally:
-                driver.catch_up()
+            _train(driver, engine)
     except LimitReached:
         studies.requeue(driver.study)
     except KeyboardInterrupt:
-        # The run may have stopped between a change in the storage and the driver's memory of it.
-        studies.requeue(driver.study)
+        with suppress(*outage.ERRORS):  # the same command does it, too
+            # The run may have stopped between a change in the storage and the driver's memory of it.
+            studies.requeue(driver.study)
         number = (signalled or [signal.SIGINT])[0]
         word = "interrupted" if number == signal.SIGINT else "terminated"
         _say_end(word, driver, f"to go on: {options.again}", console)
@@ -76,6 +75,19 @@ def drive(
         studies.requeue(driver.study)
         raise
     _ended(driver, options, console)
+
+
+def _train(driver: Driver, engine: Engine) -> None:
+    """Run the trials, and tell the listeners of all that ended, unless the storage is away and the run ends anyway."""
+    try:
+        engine.run(driver)
+    except BaseException as stop:
+        if isinstance(stop, KeyboardInterrupt):
+            storages.hurry(driver.study)
+        with suppress(*outage.ERRORS):
+            driver.catch_up()
+        raise
+    driver.catch_up()
 
 
 def _ended(driver: Driver, options: Means, console: Console) -> bool:

@@ -8,15 +8,19 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from optuna.study import Study
 
+from search import outage
 from search.errors import SearchError
+from search.storage import hurry
 
 LEASE_SECONDS = 30.0
 """A driver that has not beaten for so long is taken for dead."""
+_HELD: set[str] = set()
+"""The tokens of the leases that this process holds."""
 
 
 @contextmanager
@@ -26,15 +30,17 @@ def lease(study: Study) -> Iterator[None]:
     Raises SearchError, naming host and pid, if another driver that lives holds it. A lease is stale after
     LEASE_SECONDS without a beat, and at once if its process is dead on this host.
     """
-    mine = {"host": socket.gethostname(), "pid": os.getpid(), "token": uuid.uuid4().hex}
+    token = uuid.uuid4().hex
+    mine = {"host": socket.gethostname(), "pid": os.getpid(), "token": token}
 
     def beat() -> None:
         study.set_user_attr("driver", {**mine, "beat": time.time()})
 
-    _refuse_if_held(study, mine["token"])
+    _refuse_if_held(study, token)
     beat()
     time.sleep(0.1)  # two that start together both write; the one that wrote last stays
-    _refuse_if_held(study, mine["token"])
+    _refuse_if_held(study, token)
+    _HELD.add(token)
     stop = threading.Event()
 
     def keep() -> None:
@@ -48,10 +54,15 @@ def lease(study: Study) -> Iterator[None]:
     thread.start()
     try:
         yield
+    except BaseException:
+        hurry(study)
+        raise
     finally:
         stop.set()
         thread.join()
-        study.set_user_attr("driver", None)
+        _HELD.discard(token)
+        with suppress(*outage.ERRORS):  # then it is stale by itself: at once on this host
+            study.set_user_attr("driver", None)
 
 
 def _refuse_if_held(study: Study, token: Any) -> None:
@@ -67,6 +78,8 @@ def driver_of(held: Any) -> str | None:
         return None
     if held["host"] == socket.gethostname() and not _alive(held["pid"]):
         return None
+    if (held["host"], held["pid"]) == (socket.gethostname(), os.getpid()) and held["token"] not in _HELD:
+        return None  # of an earlier run of this process, which could not give it back
     return f"process {held['pid']} on {held['host']}"
 
 

@@ -1,33 +1,38 @@
-"""The storage: its URL checked, opened for one process or many, its errors in one line, large studies read fast."""
+"""The storage: its URL checked, opened for one process or many, its errors in one line."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sqlite3
 import tempfile
-from collections import defaultdict
-from collections.abc import Container, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
-from optuna.distributions import json_to_distribution
-from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import ColumnElement, create_engine, event, make_url, or_, select
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from optuna.study import Study
+from sqlalchemy import URL, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
 
+from search import outage
+from search.data.mounts import network_type
 from search.errors import SearchError, StorageFailed
+from search.rdb import Storage
 
-STORAGE_ERRORS = (SQLAlchemyError, StorageInternalError)
-"""What a storage raises when it gives up."""
+_JOURNAL = (
+    "Optuna's journal file is not taken: a line that was half written makes all of it unreadable for good, and a lock "
+    "that a killed process left is waited for without end; use sqlite:///studies.db, or PostgreSQL"
+)
+_BUSY = 2.0
+"""Seconds that SQLite itself waits for a lock; meanwhile Ctrl-C waits, too. What comes after them is outage's."""
+_POSTGRES = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+"""Of libpq: a server that vanished without a word is found out within a minute."""
 
 
 def redact(url: str) -> str:
@@ -40,28 +45,81 @@ def redact(url: str) -> str:
 
 
 def check_storage(url: str, must_exist: bool = False) -> None:
-    """Raise SearchError if `url` is no storage or cannot be reached. Creates nothing."""
+    """Raise SearchError if `url` is no storage, one that is not taken, or cannot be reached. Creates nothing."""
+    _refuse(url)
     try:
-        parsed = make_url(url)
+        parsed = _parsed(url)
         if parsed.get_backend_name() == "sqlite":
-            file = Path(parsed.database or "")
-            if not parsed.database or parsed.database == ":memory:":
-                raise SearchError(f"storage {redact(url)}: a study needs a file, such as sqlite:///studies.db")
-            if must_exist and not file.is_file():
-                raise SearchError(f"no storage {redact(url)}; --storage or SEARCH_STORAGE names another")
-            if not file.parent.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
-                raise SearchError(f"storage {redact(url)}: {file.parent} is no folder that can be written to")
-            if file.is_dir():
-                raise SearchError(f"storage {redact(url)}: {file} is a folder")
-            if file.is_file() and not _is_sqlite(file):
-                raise SearchError(f"storage {redact(url)}: {file} is no SQLite file")
+            _check_sqlite(url, parsed, must_exist)
             return
-        engine = create_engine(parsed)
-        with engine.connect():
-            engine.dispose()
+        engine = create_engine(parsed, connect_args=_connect_args(parsed))
+        engine.connect().close()
+        engine.dispose()
     except (SQLAlchemyError, ModuleNotFoundError, OSError, ValueError) as error:  # ValueError: the port is no number
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise SearchError(f"storage {redact(url)} cannot be reached: {reason}") from None
+        raise SearchError(f"storage {redact(url)} cannot be reached: {_why(error)}") from None
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and str(error.name).startswith("psycopg"):
+        return f"Python's package {error.name} is missing; pip install 'psycopg[binary]'"
+    if isinstance(error, (ArgumentError, NoSuchModuleError)):
+        return f"{outage.reason(error)}; write it as sqlite:///studies.db or postgresql+psycopg://user@host/database"
+    return outage.reason(error)
+
+
+def _refuse(url: object) -> None:
+    """Raise SearchError for a journal file, however it is named, and for what is no URL."""
+    if not isinstance(url, str):
+        raise SearchError(f"storage {type(url).__name__}: " + (_JOURNAL if "Journal" in repr(type(url)) else "no URL"))
+    scheme, separator, rest = url.partition("://")
+    if "journal" in scheme.lower() and separator:
+        raise SearchError(f"storage {redact(url)}: {_JOURNAL}")
+    if scheme.startswith("redis"):
+        raise SearchError(f"storage {redact(url)}: Optuna takes no Redis as its database; PostgreSQL does the same")
+    if not separator or scheme == "file" or scheme.startswith("sqlite"):
+        path = Path(rest.removeprefix("/") if scheme.startswith("sqlite") else rest or url)
+        if _is_journal(path) or (not scheme.startswith("sqlite") and path.name.endswith((".log", ".journal"))):
+            raise SearchError(f"storage {redact(url)}: {_JOURNAL}")
+
+
+def _is_journal(file: Path) -> bool:
+    """Whether the file begins as Optuna's journal does: a JSON object a line, with the code of what was done.
+
+    No SQLite file is opened here: see _is_sqlite.
+    """
+    try:
+        if not file.is_file() or _is_sqlite(file):
+            return False
+        with file.open("rb") as lines:
+            return b'"op_code"' in lines.read(4096)
+    except (OSError, ValueError):
+        return False
+
+
+def _check_sqlite(url: str, parsed: URL, must_exist: bool) -> None:
+    if not parsed.database or ":memory:" in parsed.database or parsed.query.get("mode") == "memory":
+        raise SearchError(f"storage {redact(url)}: a study needs a file, such as sqlite:///studies.db")
+    file = _sqlite_file(parsed)
+    if must_exist and not file.is_file():
+        raise SearchError(f"no storage {redact(url)}; --storage or SEARCH_STORAGE names another")
+    if not file.parent.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise SearchError(f"storage {redact(url)}: {file.parent} is no folder that can be written to")
+    if file.is_dir():
+        raise SearchError(f"storage {redact(url)}: {file} is a folder")
+    kind = network_type(file)
+    if kind is not None:
+        raise SearchError(
+            f"storage {redact(url)}: it lies on a network file system ({kind}), where SQLite's locks and its log in "
+            "shared memory do not hold and the file breaks; use a local file, or PostgreSQL"
+        )
+    if file.is_file() and not _is_sqlite(file):
+        raise SearchError(f"storage {redact(url)}: {file} is no SQLite file")
+
+
+def _sqlite_file(parsed: URL) -> Path:
+    """The file of an SQLite URL, which SQLite may be given as a URI of its own."""
+    name = parsed.database or ""
+    return Path(unquote(urlsplit(name).path) if name.startswith("file:") else name)
 
 
 def _is_sqlite(file: Path) -> bool:
@@ -77,21 +135,36 @@ def _is_sqlite(file: Path) -> bool:
     return True
 
 
+def _parsed(url: str) -> URL:
+    """The URL, with the driver that is installed where it names none. Raises ArgumentError, ValueError."""
+    parsed = make_url(url)
+    plain = parsed.drivername in ("postgres", "postgresql")
+    return parsed.set(drivername="postgresql+psycopg") if plain and find_spec("psycopg2") is None else parsed
+
+
+def _connect_args(parsed: URL) -> dict[str, Any]:
+    if parsed.get_backend_name() == "sqlite":
+        return {"timeout": _BUSY}
+    if parsed.drivername in ("postgresql+psycopg", "postgresql+psycopg2", "postgresql"):
+        return {name: value for name, value in _POSTGRES.items() if name not in parsed.query}
+    return {}
+
+
 def connect(url: str) -> RDBStorage:
     """Open the storage at `url`; its tables are created once, by one process at a time.
 
     SQLite is set to WAL with synchronous=NORMAL: a killed process loses nothing, and readers do not wait.
     """
     check_storage(url)
-    sqlite = url.startswith("sqlite")
-    place = str(Path(make_url(url).database or "").resolve()) if sqlite else url
+    parsed = _parsed(url)
+    sqlite = parsed.get_backend_name() == "sqlite"
+    place = str(_sqlite_file(parsed).resolve()) if sqlite else url
     lock = f"search-{os.getuid()}-{hashlib.sha256(place.encode()).hexdigest()[:12]}.lock"
     try:
         with FileLock(Path(tempfile.gettempdir()) / lock):
-            storage = Storage(url, engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else None)
-    except (SQLAlchemyError, RuntimeError, ImportError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise SearchError(f"storage {redact(url)} cannot be used: {reason}") from None
+            storage = _created(parsed)
+    except (*outage.ERRORS, RuntimeError, ImportError) as error:
+        raise SearchError(f"storage {redact(url)} cannot be used: {outage.reason(error)}") from None
     if sqlite:
 
         @event.listens_for(storage.engine, "connect")
@@ -101,6 +174,21 @@ def connect(url: str) -> RDBStorage:
 
         storage.engine.dispose()
     return storage
+
+
+def _created(parsed: URL) -> Storage:
+    """The storage with its tables, which another machine may be creating, too: then they are there the next time."""
+    whole = parsed.render_as_string(hide_password=False)
+    whole = whole.replace("{", "{{").replace("}", "}}")  # Optuna fills a template
+    waiting = outage.Outage(redact(str(parsed)))
+    for last in (False, False, True):
+        try:
+            return waiting.through(lambda: Storage(whole, {"connect_args": _connect_args(parsed)}))
+        except (IntegrityError, ProgrammingError):
+            if last:
+                raise
+            time.sleep(0.5)
+    raise AssertionError
 
 
 def warm_up() -> None:
@@ -113,102 +201,22 @@ def storage_errors(url: str, hint: str = "") -> Iterator[None]:
     """Turn what a storage or a disk that gives up raises into StorageFailed, with `hint` at the end of its line."""
     try:
         yield
-    except STORAGE_ERRORS as error:
-        reason = str(getattr(error, "orig", None) or error.__cause__ or error).strip().splitlines()[0]
-        raise StorageFailed(f"storage {redact(url)} failed: {reason}{hint}") from error
+    except outage.ERRORS as error:
+        raise StorageFailed(f"storage {redact(url)} failed: {outage.reason(error)}{hint}") from error
     except BrokenPipeError:  # of `search report STUDY | head`
         raise
     except OSError as error:
         raise StorageFailed(f"{error}{hint}") from error
 
 
+def hurry(study: Study) -> None:
+    """The user wants to leave: from now on the study's storage, if it is away, is waited for a moment only."""
+    storage = getattr(study._storage, "_backend", None)
+    if isinstance(storage, Storage):
+        storage.outage.patience = outage.HURRY
+
+
 def open_storage(url: str) -> RDBStorage:
     """An existing storage, to be read. Raises SearchError."""
     check_storage(url, must_exist=True)
     return connect(url)
-
-
-_distribution = lru_cache(maxsize=1024)(json_to_distribution)
-"""Ten thousand trials have the same few."""
-
-
-class Storage(RDBStorage):
-    """RDBStorage, except that it reads trials by taking their rows as they are.
-
-    Optuna makes an object of each parameter, value and epoch first: of 10,000 trials a quarter of a million. Nothing
-    else is changed, nor what is read. Optuna does not document what is overridden: keep a test.
-    """
-
-    def _get_trials(
-        self,
-        study_id: int,
-        states: Container[TrialState] | None,
-        included_trial_ids: set[int],
-        trial_id_greater_than: int,
-    ) -> list[FrozenTrial]:
-        older = {trial for trial in included_trial_ids if trial <= trial_id_greater_than}
-        if states is not None or len(older) > 1000:  # databases limit the values of one statement
-            return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
-        trial = models.TrialModel
-        wanted = [trial.study_id == study_id]
-        if trial_id_greater_than >= 0:
-            wanted.append(or_(trial.trial_id > trial_id_greater_than, trial.trial_id.in_(older)))
-        with Session(self.engine) as session:
-            models.StudyModel.find_or_raise_by_id(study_id, session)
-            return _read(session, *wanted)
-
-
-def _read(session: Session, *wanted: ColumnElement[bool]) -> list[FrozenTrial]:
-    """The trials for which all of `wanted` is true, in the order of their ids."""
-    found = select(models.TrialModel).where(*wanted).order_by(models.TrialModel.trial_id)
-    trials: list[Any] = list(session.scalars(found))  # Optuna's objects, which know their time zone
-    if not trials:
-        return []
-    of_wanted = select(models.TrialModel.trial_id).where(*wanted)
-
-    def rows(*columns: InstrumentedAttribute[Any]) -> Any:
-        """The columns of a table about trials, in the order in which they were written; the first is its key."""
-        table = columns[0].class_
-        return session.execute(select(*columns[1:]).where(table.trial_id.in_(of_wanted)).order_by(columns[0]))
-
-    params: dict[int, dict[str, Any]] = defaultdict(dict)
-    ranges: dict[int, dict[str, Any]] = defaultdict(dict)
-    m = models.TrialParamModel
-    for trial, name, value, kind in rows(m.param_id, m.trial_id, m.param_name, m.param_value, m.distribution_json):
-        ranges[trial][name] = _distribution(kind)
-        params[trial][name] = _distribution(kind).to_external_repr(value)
-    values: dict[int, dict[int, float]] = defaultdict(dict)
-    v = models.TrialValueModel
-    for trial, objective, number, kind in rows(v.trial_value_id, v.trial_id, v.objective, v.value, v.value_type):
-        values[trial][objective] = v.stored_repr_to_value(number, kind)
-    curves: dict[int, dict[int, float]] = defaultdict(dict)
-    i = models.TrialIntermediateValueModel
-    epochs = (i.trial_intermediate_value_id, i.trial_id, i.step, i.intermediate_value, i.intermediate_value_type)
-    for trial, step, number, kind in rows(*epochs):
-        curves[trial][step] = i.stored_repr_to_intermediate_value(number, kind)
-    attrs: dict[Any, dict[int, dict[str, Any]]] = {}
-    for a, key in (
-        (models.TrialUserAttributeModel, models.TrialUserAttributeModel.trial_user_attribute_id),
-        (models.TrialSystemAttributeModel, models.TrialSystemAttributeModel.trial_system_attribute_id),
-    ):
-        attrs[a] = defaultdict(dict)
-        for trial, name, text in rows(key, a.trial_id, a.key, a.value_json):
-            attrs[a][trial][name] = json.loads(text)
-    user, system = attrs.values()
-    return [
-        FrozenTrial(
-            number=row.number,
-            state=row.state,
-            value=None,
-            values=[values[row.trial_id][i] for i in sorted(values[row.trial_id])] if row.trial_id in values else None,
-            datetime_start=row.datetime_start,
-            datetime_complete=row.datetime_complete,
-            params=params[row.trial_id],
-            distributions=ranges[row.trial_id],
-            user_attrs=user[row.trial_id],
-            system_attrs=system[row.trial_id],
-            intermediate_values=curves[row.trial_id],
-            trial_id=row.trial_id,
-        )
-        for row in trials
-    ]

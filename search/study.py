@@ -13,8 +13,8 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
+from search import outage
 from search.config import is_train_config, with_defaults
 from search.errors import SearchError, nearest
 from search.pruner import ASHA
@@ -63,8 +63,8 @@ def open_study(url: str, name: str, space: SpaceFile) -> Study:
             pruner=_pruner(space),
             load_if_exists=True,
         )
-    except SQLAlchemyError as error:
-        raise SearchError(f"storage {redact(url)} cannot be used: {error}") from None
+    except outage.ERRORS as error:
+        raise SearchError(f"storage {redact(url)} cannot be used: {outage.reason(error)}") from None
     described = space.describe()
     known = study.user_attrs.get("space")
     if known is None and study.get_trials(deepcopy=False):

@@ -13,6 +13,7 @@ import pytest
 import torch
 from optuna.study import Study
 from optuna.trial import create_trial
+from postgres import Postgres, server
 from safetensors.torch import save_file
 from torch import nn
 
@@ -34,6 +35,25 @@ def clean(tmp_path: Path, cache_home: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache_home))
     for name in ("SEARCH_STORAGE", "SEARCH_DATA_ROOT", "SEARCH_CACHE_SIZE", "SEARCH_NOTIFY", "SEARCH_AUTH"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL for the whole test run; who stops it starts it again."""
+    with server() as found:
+        yield found
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> str:
+    """The URL of an empty PostgreSQL database."""
+    return postgres.database("studies")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty storage, of each kind that is documented."""
+    return "sqlite:///studies.db" if request.param == "sqlite" else str(request.getfixturevalue("database"))
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ import pytest
 SEARCH = Path(__file__).resolve().parent.parent / "search"
 
 LAYERS = [
-    {"errors", "files"},
-    {"answers", "config", "correct", "dashboard", "kept", "limits", "looks", "notes", "notify", "web"},
+    {"errors", "files", "outage"},
+    {"answers", "config", "correct", "dashboard", "kept", "limits", "looks", "notes", "notify", "rdb", "web"},
     {"space", "pruner", "baselines", "models", "data"},
     {"spacefile", "storage", "train"},
     {"lease", "study", "engine"},

@@ -55,7 +55,7 @@ def test_network_types(kind: str, mount: Callable[[Path, str], None], tmp_path: 
     assert mounts.network_type(tmp_path) == kind
 
 
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "fuseblk", "zfs"])
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "fuseblk", "fuse.fuse-overlayfs", "zfs"])
 def test_local_types(kind: str, mount: Callable[[Path, str], None], tmp_path: Path) -> None:
     mount(tmp_path, kind)
     assert mounts.network_type(tmp_path) is None

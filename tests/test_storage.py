@@ -1,102 +1,27 @@
-"""The storage: what it refuses, keeps and survives; it reads what Optuna's own reads."""
+"""The storage: what it refuses, keeps and survives."""
 
 from __future__ import annotations
 
-import math
+import inspect
 import sqlite3
 import subprocess
 import sys
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import RDBStorage
-from optuna.study import Study
-from optuna.trial import TrialState, create_trial
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from postgres import Postgres
 
-from search.storage import Storage, check_storage, connect
+from search.cli import app
+from search.data import mounts
+from search.errors import SearchError
+from search.storage import check_storage, connect, open_storage
 from search.study import load_study
 
 URL = "sqlite:///studies.db"
-RANGES: dict[str, Any] = {
-    "lr": FloatDistribution(1e-4, 1, log=True),
-    "step": IntDistribution(5, 25, step=5),
-    "weights": CategoricalDistribution((None, "DEFAULT", 3)),
-}
-
-
-def fill(study: Study) -> None:
-    """Trials in every state, one with each thing that a trial can hold."""
-    began = datetime(2026, 3, 1, 12)
-    whole: dict[str, Any] = {
-        "params": {"weights": None, "step": 10, "lr": 0.1},
-        "distributions": RANGES,
-        "user_attrs": {"config": {"x": [1, None]}, "é": "猫"},
-        "system_attrs": {"fixed": {"y": 1.5}},
-        "intermediate_values": {3: math.inf, 1: 0.5, 2: -math.inf},
-    }
-    for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.WAITING):
-        value = 0.25 if state == TrialState.COMPLETE else None
-        trial = create_trial(state=state, value=value, **whole)
-        trial.datetime_start = None if state == TrialState.WAITING else began
-        trial.datetime_complete = began + timedelta(seconds=1.5) if state.is_finished() else None
-        study.add_trial(trial)
-    study.add_trial(create_trial(value=math.inf))
-    study.add_trial(create_trial(state=TrialState.PRUNED, intermediate_values={0: math.nan}))
-
-
-def test_trials_are_read_as_optuna_reads_them() -> None:
-    study = optuna.create_study(storage=RDBStorage(URL), study_name="made")
-    fill(study)
-    fill(optuna.create_study(storage=RDBStorage(URL), study_name="another"))
-    expected = optuna.load_study(study_name="made", storage=RDBStorage(URL)).get_trials()
-    read = optuna.load_study(study_name="made", storage=Storage(URL)).get_trials()
-    assert len(read) == 6
-    assert read[:5] == expected[:5]
-    assert repr(read[5]) == repr(expected[5])  # NaN is not equal to itself
-
-
-def test_several_objectives_and_none() -> None:
-    study = optuna.create_study(storage=RDBStorage(URL), study_name="two", directions=["minimize", "maximize"])
-    storage = Storage(URL)
-    assert optuna.load_study(study_name="two", storage=storage).get_trials() == []
-    study.add_trials([create_trial(values=[3.0, 1.0]), create_trial(state=TrialState.FAIL)])
-    assert [trial.values for trial in optuna.load_study(study_name="two", storage=storage).trials] == [[3.0, 1.0], None]
-
-
-def test_a_study_that_grows_is_read_on() -> None:
-    study = optuna.create_study(storage=Storage(URL), study_name="grows")
-    for _ in range(2):
-        trial = study.ask()
-        trial.report(0.5, 1)
-        assert [t.state for t in study.trials][-1] == TrialState.RUNNING
-        study.tell(trial, 0.5)
-        assert {t.state for t in study.trials} == {TrialState.COMPLETE}
-    assert [t.number for t in study.trials] == [0, 1]
-    assert study.trials == optuna.load_study(study_name="grows", storage=RDBStorage(URL)).trials
-
-
-@pytest.mark.parametrize(("unfinished", "last"), [(set(), 3), ({1, 2}, 4), ({2, 6}, 4), (set(), 99), ({5}, -1)])
-def test_what_is_new_since_the_last_reading(unfinished: set[int], last: int) -> None:
-    fill(optuna.create_study(storage=RDBStorage(URL), study_name="made"))
-    fill(optuna.create_study(storage=RDBStorage(URL), study_name="other"))
-    study = RDBStorage(URL).get_study_id_from_name("made")
-    expected = RDBStorage(URL)._get_trials(study, None, unfinished, last)
-    found = Storage(URL)._get_trials(study, None, unfinished, last)
-    assert [trial.number for trial in found] == [trial.number for trial in expected]
-    assert found[:-1] == expected[:-1]  # the last holds a NaN, which is not equal to itself
-
-
-def test_a_study_that_is_gone_is_an_error() -> None:
-    storage = Storage(URL)
-    study = optuna.create_study(storage=storage, study_name="gone")
-    optuna.delete_study(study_name="gone", storage=storage)
-    with pytest.raises(KeyError):
-        study.get_trials()
-    assert Path("studies.db").is_file()
 
 
 def test_sqlite_keeps_a_write_ahead_log() -> None:
@@ -109,7 +34,7 @@ def test_sqlite_keeps_a_write_ahead_log() -> None:
 
 
 EIGHT = """
-import os
+import os, sys, tempfile
 from pathlib import Path
 from search import Float, SearchSpace
 from search.spacefile import SpaceFile
@@ -121,10 +46,12 @@ gate, opener = os.pipe()
 children = []
 for _ in range(8):
     if not (child := os.fork()):
+        if sys.argv[2:]:
+            tempfile.tempdir = tempfile.mkdtemp(dir=".")  # as on another machine: no lock between them
         os.close(opener)
         os.read(gate, 1)  # all wait here, and go at once
         try:
-            open_study("sqlite:///studies.db", "s", space)
+            open_study(sys.argv[1], "s", space)
         except BaseException as error:
             print(repr(error), flush=True)
             os._exit(1)
@@ -135,10 +62,16 @@ print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 """
 
 
-def test_eight_processes_start_on_an_empty_storage_at_once() -> None:
-    done = subprocess.run([sys.executable, "-c", EIGHT], capture_output=True, text=True, timeout=120, check=False)
+@pytest.mark.parametrize("machines", [[], ["eight"]], ids=["one machine", "eight"])
+def test_eight_processes_start_on_an_empty_storage_at_once(url: str, machines: list[str]) -> None:
+    if machines and url.startswith("sqlite"):
+        pytest.skip("a file is shared by the processes of one machine")
+    words = [sys.executable, "-c", EIGHT, url, *machines]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.strip() == str([0] * 8), done.stderr
-    assert [study.study_name for study in connect(URL).get_all_studies()] == ["s"]
+    storage = connect(url)
+    assert [study.study_name for study in storage.get_all_studies()] == ["s"]
+    storage.engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -171,6 +104,109 @@ def test_an_unreachable_storage_is_one_line(cli: Any, write: Any, sys_path: None
         if verb[0] == "run":
             assert words in err
     assert sorted(path.name for path in Path().iterdir()) == ["folder", "space.py"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "journal.log",
+        "./journal.log",
+        "file://journal.log",
+        "journal://journal.log",
+        "journal+file:///tmp/journal.log",
+        "sqlite:///journal.log",
+        "there/optuna.journal",
+    ],
+)
+def test_optunas_journal_file_is_refused_with_the_reason(cli: Any, url: str) -> None:
+    backend = JournalFileBackend("journal.log")
+    optuna.create_study(storage=JournalStorage(backend))
+    before = Path("journal.log").read_bytes()
+    status, out, err = cli("status", "--storage", url)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "Optuna's journal file is not taken: a line that was half written" in err
+    assert Path("journal.log").read_bytes() == before
+    assert {path.name for path in Path().iterdir()} <= {"journal.log", "journal.log.lock"}
+
+
+def test_a_storage_that_is_an_object_is_refused() -> None:
+    wrong: Any = JournalStorage(JournalFileBackend("journal.log"))
+    with pytest.raises(SearchError, match="storage JournalStorage: Optuna's journal file is not taken"):
+        check_storage(wrong)
+
+
+def test_redis_is_refused() -> None:
+    with pytest.raises(SearchError, match="Redis"):
+        check_storage("redis://:sesame@localhost/0")
+
+
+@pytest.mark.parametrize("url", ["sqlite:///{}/studies.db", "sqlite:///file:{}/studies.db?uri=true"])
+def test_sqlite_on_a_network_mount_is_refused(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    table = tmp_path / "mounts"
+    table.write_text(f"/dev/sda1 / ext4 rw 0 0\nnas:/all {share} nfs4 rw 0 0\n")
+    monkeypatch.setattr(mounts, "_MOUNTS", table)
+    check_storage(URL)
+    (tmp_path / "link").symlink_to(share)
+    for place in (share, tmp_path / "link"):
+        with pytest.raises(SearchError, match=r"network file system \(nfs4\).*PostgreSQL"):
+            check_storage(url.format(place))
+    assert list(share.iterdir()) == []
+
+
+@pytest.mark.parametrize("short", ["postgres", "postgresql"])
+def test_postgresql_without_a_driver_in_its_url(database: str, short: str) -> None:
+    url = database.replace("postgresql+psycopg", short)
+    storage = connect(url)
+    optuna.create_study(storage=storage, study_name="s")
+    storage.engine.dispose()
+    assert [study.study_name for study in open_storage(database).get_all_studies()] == ["s"]
+
+
+def test_a_password_with_braces_is_no_template(postgres: Postgres, database: str) -> None:
+    """Optuna fills in templates in URLs."""
+    with pytest.raises(SearchError, match=r"password authentication failed") as caught:
+        check_storage(database.replace("sesame", "{sesame}"))
+    assert "sesame" not in str(caught.value)
+    postgres.add_user("o{pe}n", "{0}")
+    storage = connect(f"postgresql+psycopg://o{{pe}}n:{{0}}@127.0.0.1:{postgres.port}/studies")
+    assert optuna.create_study(storage=storage, study_name="s").study_name == "s"
+
+
+@pytest.mark.parametrize("verb", [["status"], ["report", "s"], ["export", "s", "--format", "dict"]])
+def test_a_file_may_hold_the_url(cli: Any, url: str, verb: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = connect(url)
+    study = optuna.create_study(storage=storage, study_name="s", direction="maximize")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    storage.engine.dispose()
+    Path("secret").write_text(f"{url}\n")
+    monkeypatch.setenv("SEARCH_STORAGE", "sqlite:///other.db")  # which the file goes before
+    status, out, err = cli(*verb, "--storage-file", "secret")
+    assert (status, err) == (0, "")
+    assert "sesame" not in out
+    gone = cli(*verb, "--storage-file", "secret", "--storage", url)
+    assert gone == (2, "", "search: --storage and --storage-file: say one of them\n")
+
+
+@pytest.mark.parametrize(("text", "words"), [(None, "No such file"), ("", "one storage URL"), ("a b", "one storage")])
+def test_a_file_without_a_url_is_refused(cli: Any, text: str | None, words: str) -> None:
+    if text is not None:
+        Path("secret").write_text(text)
+    status, out, err = cli("status", "--storage-file", "secret")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("search: --storage-file secret: ")
+    assert words in err
+
+
+def test_every_command_that_takes_a_storage_takes_it_from_a_file() -> None:
+    takes = 0
+    for command in app.registered_commands:
+        assert command.callback is not None
+        names = inspect.signature(command.callback).parameters
+        assert ("storage" in names) == ("storage_file" in names), command.callback
+        takes += "storage" in names
+    assert takes >= 7
 
 
 ELSEWHERE = """

@@ -19,6 +19,7 @@ from search.cli.words import (
     Set,
     SpacePath,
     Storage,
+    StorageFile,
     StudyName,
     Subset,
     Verbose,
@@ -99,6 +100,7 @@ def run(
         typer.Option(min=0, max=1, help="Share of the trials to be pruned that run to their end, to judge the pruner."),
     ] = 0.0,
     storage: Storage = DEFAULT_STORAGE,
+    storage_file: StorageFile = None,
     data_root: DataRoot = Path("data"),
     reports: Reports = Path("reports"),
     cache_size: CacheSize = "20G",
@@ -148,6 +150,7 @@ def confirm(
     cpus_per_trial: Cpus = None,
     engine: EngineName = "tune",
     storage: Storage = DEFAULT_STORAGE,
+    storage_file: StorageFile = None,
     data_root: DataRoot = Path("data"),
     reports: Reports = Path("reports"),
     cache_size: CacheSize = "20G",
@@ -195,6 +198,7 @@ def train(
         Path, typer.Argument(metavar="BEST.yaml", help="A config that `search run` or `search export` wrote.")
     ],
     storage: Storage = DEFAULT_STORAGE,
+    storage_file: StorageFile = None,
     data_root: DataRoot = Path("data"),
     cache_size: CacheSize = "20G",
     verify: Annotated[

@@ -14,6 +14,7 @@ from search.cli.words import (
     Json,
     Reports,
     Storage,
+    StorageFile,
     StudyName,
     app,
     one_format,
@@ -28,6 +29,7 @@ from search.errors import SearchError
 def report(
     study: StudyName,
     storage: Storage = DEFAULT_STORAGE,
+    storage_file: StorageFile = None,
     reports: Reports = Path("reports"),
     columns: Annotated[
         str,
@@ -67,6 +69,7 @@ def status(
         str | None, typer.Argument(metavar="[STUDY]", help="One study's name. [default: all of the storage]")
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
+    storage_file: StorageFile = None,
     json: Json = False,
     csv: Csv = False,
 ) -> None:
@@ -92,6 +95,7 @@ def status(
 def compare(
     studies: Annotated[list[str], typer.Argument(metavar="STUDY STUDY...", help="The studies' names, two or more.")],
     storage: Storage = DEFAULT_STORAGE,
+    storage_file: StorageFile = None,
     reports: Reports = Path("reports"),
     json: Json = False,
     csv: Csv = False,
@@ -144,6 +148,7 @@ def export(
         typer.Option(metavar="MODEL.onnx", help="Write the model that `search train` wrote beside the YAML, as ONNX."),
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
+    storage_file: StorageFile = None,
     data_root: DataRoot = Path("data"),
     reports: Reports = Path("reports"),
 ) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from search.errors import Interrupted, SearchError
+from search.errors import Interrupted, SearchError, first_line
 
 if TYPE_CHECKING:
     from search.limits import Budget
@@ -32,8 +32,51 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+_FROM_FILE = "search.storage"
+
+
+def _read_url(context: typer.Context, file: Path | None) -> Path | None:
+    """Keep the URL in `file` for `_chosen_url`, which comes later. Raises SearchError."""
+    if file is None:
+        return None
+    try:
+        lines = file.read_text(encoding="utf-8").split()
+    except (OSError, ValueError) as error:
+        raise SearchError(f"--storage-file {file}: cannot be read: {first_line(error)}") from None
+    if len(lines) != 1:
+        raise SearchError(f"--storage-file {file}: it shall hold one storage URL and nothing else")
+    context.meta[_FROM_FILE] = lines[0]
+    return file
+
+
+def _chosen_url(context: typer.Context, url: str) -> str:
+    """The storage's URL: that of --storage-file, if it is given. Raises SearchError if both are."""
+    found = context.meta.get(_FROM_FILE)
+    if found is None:
+        return url
+    source = context.get_parameter_source("storage")
+    if source is not None and source.name == "COMMANDLINE":
+        raise SearchError("--storage and --storage-file: say one of them")
+    return str(found)
+
+
 Storage = Annotated[
-    str, typer.Option("--storage", envvar="SEARCH_STORAGE", help="Where studies are kept: an Optuna storage URL.")
+    str,
+    typer.Option(
+        "--storage",
+        envvar="SEARCH_STORAGE",
+        help="Where studies are kept: an Optuna storage URL.",
+        callback=_chosen_url,
+    ),
+]
+StorageFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--storage-file",
+        help="A file that holds the storage's URL, to keep its password out of history and process list.",
+        is_eager=True,  # before --storage, which it replaces
+        callback=_read_url,
+    ),
 ]
 DataRoot = Annotated[
     Path, typer.Option("--data-root", envvar="SEARCH_DATA_ROOT", help="The folder that holds the data sets.")
@@ -198,10 +241,10 @@ def same_command() -> str:
 
     words = ["search"]
     for before, word in pairwise(sys.argv):
-        option, equals, value = word.partition("=")
-        if before == "--notify":
-            word = hidden(word)
-        elif option == "--notify" and equals:
-            word = f"--notify={hidden(value)}"
-        words.append(redact(word) if "://" in word and "--notify" not in (before, option) else word)
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        if "--notify" in (before, option):
+            word = f"{option}{equals}{hidden(value)}" if equals or before == "--notify" else word
+        elif "://" in value:
+            word = f"{option}{equals}{redact(value)}"
+        words.append(word)
     return shlex.join(words)

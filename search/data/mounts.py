@@ -8,13 +8,14 @@ from pathlib import Path
 _MOUNTS = Path("/proc/self/mounts")
 """Linux's table of what is mounted; elsewhere there is none, and every path counts as local."""
 
-_NETWORK = re.compile(r"(nfs\d?|cifs|smb\w*|9p|afs|beegfs\w*|ceph|glusterfs|gpfs|lustre|fuse\..+)")
+_LAID_OVER = r"(?!(fuse-overlayfs|mergerfs|gocryptfs|encfs|bindfs)$)"
+_NETWORK = re.compile(rf"(nfs\d?|cifs|smb\w*|9p|afs|beegfs\w*|ceph|glusterfs|gpfs|lustre|fuse\.{_LAID_OVER}.+)")
 
 
 def network_type(path: Path) -> str | None:
     """The type of the network file system, such as nfs4, that `path` lies on or would be made on; None: it is local.
 
-    All of FUSE's types (sshfs, s3fs, rclone and so on) count as network.
+    FUSE's types (sshfs, s3fs, rclone and so on) count as network, but for those that lay one local folder over another.
     """
     try:
         lines = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()

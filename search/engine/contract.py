@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from search import outage
 from search.engine.failures import reason
 from search.engine.worker import Keep, Workplace
 from search.errors import SearchError
-from search.storage import STORAGE_ERRORS
 
 if TYPE_CHECKING:
     from search.engine.driver import Driver
@@ -36,7 +36,7 @@ def blamed(what: str) -> Iterator[None]:
     """Raise Hopeless for what a sampler or pruner of the user's own raises: it would again, at every trial."""
     try:
         yield
-    except (*STORAGE_ERRORS, OSError):
+    except (*outage.ERRORS, OSError):
         raise
     except Exception as error:
         raise Hopeless(f"the study's {what} failed: {reason(error)}") from error
