@@ -121,6 +121,12 @@ BAD: dict[str, Cases] = {
         ("studies.db", "storage studies.db cannot be reached: "),
         ("sqlite:///none/s.db", "none/s.db"),
     ],  # test_bad_storage.py has more
+    "--storage-file": [
+        ("none.url", "--storage-file none.url: cannot be read: "),
+        ("s.py", "--storage-file s.py: it shall hold one storage URL"),
+        ("", "cannot be read: "),
+        (LONG, "File name too long"),
+    ],
     "--data-root": [("s.py", "--data-root s.py: that is a file; name the folder"), (LONG, "File name too long")],
     "--reports": [
         ("s.py", "--reports s.py: s.py is no folder that can be written to"),

@@ -17,6 +17,7 @@ from served import served
 
 from search import storage as storages
 from search.errors import SearchError
+from search.rdb import Storage
 from search.watching import PORT, Server, Watching, is_loopback
 from search.web import Secret
 
@@ -24,11 +25,11 @@ Cli = Callable[..., Result]
 
 
 @pytest.fixture
-def made() -> storages.Storage:
+def made() -> Storage:
     storage = storages.connect("sqlite:///studies.db")
     for name in ("first", "made"):
         create_study(storage=storage, study_name=name)
-    assert isinstance(storage, storages.Storage)
+    assert isinstance(storage, Storage)
     return storage
 
 
@@ -88,7 +89,7 @@ def test_a_taken_port_is_named(cli: Cli, made: Any, taken: int) -> None:
     assert done.err == f"search: --port {taken} on 127.0.0.1: Address already in use; {remedy}\n"
 
 
-def test_by_default_the_next_free_port_is_taken(made: storages.Storage) -> None:
+def test_by_default_the_next_free_port_is_taken(made: Storage) -> None:
     servers = [Server(made, Watching()) for _ in range(2)]
     try:
         first, second = (int(server.address.rpartition(":")[2]) for server in servers)
@@ -98,7 +99,7 @@ def test_by_default_the_next_free_port_is_taken(made: storages.Storage) -> None:
             server.close()
 
 
-def test_without_a_study_only_the_dashboard_is_named(made: storages.Storage) -> None:
+def test_without_a_study_only_the_dashboard_is_named(made: Storage) -> None:
     server = Server(made, Watching(port=0, host="localhost"))
     server.close()
     assert server.addresses() == [f"dashboard  {server.address}/dashboard"]
@@ -106,7 +107,7 @@ def test_without_a_study_only_the_dashboard_is_named(made: storages.Storage) -> 
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_a_network_needs_a_secret(cli: Cli, made: storages.Storage, host: str) -> None:
+def test_a_network_needs_a_secret(cli: Cli, made: Storage, host: str) -> None:
     done = cli("dashboard", "--host", host, "--port", 0, "--read-only")
     assert done.status == 2
     assert done.err.startswith(f"search: --host {host} opens the dashboard, and whatever it may change, to a network")
