@@ -116,8 +116,9 @@ class Told:
         return
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        word = "ended early" if self.study and self.study.user_attrs.get("ended") else "done"
-        if error is not None:
+        if error is None:
+            word = "ended early" if self.study and self.study.user_attrs.get("ended") else "done"
+        else:  # which may be that the storage is away
             if not isinstance(error, (Exception, Interrupted)) or getattr(error, "exit_status", 1) == 130:
                 return
             word = "terminated" if isinstance(error, Interrupted) else "failed"
