@@ -25,6 +25,7 @@ from search.lease import lease
 from search.progress import Progress
 from search.report import confirmed, page
 from search.spacefile import SpaceFile
+from search.verb import callable_too
 
 _CHECK = "search.check.preflight:ready_to_confirm"
 _SHARED = ("dataset", "subset", "batch_size", "precision")
@@ -220,3 +221,6 @@ def _finish(original: Study, options: Options) -> None:
     text = confirmed.verdict(original, found)
     print(f"{text}\n\n" if text else "", end="")
     print(f"report       {path}")
+
+
+callable_too(__name__)

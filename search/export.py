@@ -22,6 +22,7 @@ from search.config import FIRST_FIELDS, TrainConfig, is_train_config, make_confi
 from search.errors import SearchError, nearest
 from search.files import file_name, write_text
 from search.study import config_of, metric_of, ranked
+from search.verb import callable_too
 
 _LARGEST = 2**20
 """Bytes of a best-config YAML, which has some 2,000."""
@@ -209,3 +210,6 @@ def read_best(path: Path) -> Best:
     if value is not None and not math.isfinite(value):  # of a trial that diverged under plain Optuna
         content["value"] = None
     return Best(made, *(content[name] for name in kinds))
+
+
+callable_too(__name__)

@@ -49,7 +49,7 @@ _CHOOSE = "search.check.share:choose"
 class Options(Means):
     """The words of `search run`."""
 
-    space: Path
+    space: Path | SearchSpace
     overrides: Sequence[str]
     trials: int | None
     name: str | None
@@ -221,7 +221,8 @@ def _engine(space: SpaceFile, wanted: dict[str, Any], options: Options, console:
     """What runs the trials, once the space is checked and its images are decoded."""
     own_train = str(space.path.resolve()) if space.train else None
     workplace = workplace_of(options, own_train=own_train, patience=options.trial_timeout)
-    what = (str(space.path), list(options.overrides), options.data_root)
+    source = options.space if isinstance(options.space, SearchSpace) else str(space.path)
+    what = (source, list(options.overrides), options.data_root)
     known = space.space.combinations(("model",)) if isinstance(space.space, SearchSpace) else ()
     modules = () if own_train else preload({settings["model"] for settings in known})
     check = None if own_train else (_CHECK, *what)

@@ -88,13 +88,15 @@ class SpaceFile:
             return PartialFixedSampler(dict(self.fixed), sampler)
 
 
-def load_space(path: str | Path, overrides: Sequence[str] = ()) -> SpaceFile:
-    """Run the space file at `path`, check it, and fix the settings that `overrides` (``name=value``) names.
+def load_space(source: str | Path | SearchSpace, overrides: Sequence[str] = ()) -> SpaceFile:
+    """Run the space file `source`, check it, and fix the settings that `overrides` (``name=value``) names.
 
-    Raises SearchError, with the file and where possible the line, for anything that could not run.
+    `source` may also be a SearchSpace for the built-in training, to be called "space". Raises SearchError, with the
+    file and where possible the line, for anything that could not run.
     """
-    path = Path(path)
-    found = _run(path)
+    given = isinstance(source, SearchSpace)
+    path = Path("space") if isinstance(source, SearchSpace) else Path(source)
+    found = {"space": source} if given else _run(path)
     if "space" not in found:
         raise SearchError(f"{path}: no space; a space file says `space = SearchSpace(...)`")
     space, train = found["space"], found.get("train")
@@ -107,11 +109,11 @@ def load_space(path: str | Path, overrides: Sequence[str] = ()) -> SpaceFile:
     fixed: dict[str, Any] = {}
     if isinstance(space, SearchSpace):
         try:
-            _check_sound(path, space)
+            _check_sound("space" if given else path, space)
         except RecursionError:
             raise SearchError(f"{path}: the space contains itself") from None
         if train is None:
-            _check_settings(path, space)
+            _check_settings("space" if given else path, space)
             _check_missing(path, space)
     for override in overrides:
         name, equals, text = override.partition("=")
@@ -161,7 +163,7 @@ _EXACT = 2**53
 """The largest integer up to which a storage, which keeps parameters as floating-point numbers, has them all."""
 
 
-def _check_sound(path: Path, space: SearchSpace) -> None:
+def _check_sound(path: Path | str, space: SearchSpace) -> None:
     """Names that every storage takes, ranges with two ends, and values that other processes can have."""
     for name, setting in space.walk():
         place = _place(path, str(name))

@@ -71,11 +71,6 @@ def test_a_timeout_is_a_time(cli: Any, timeout: str) -> None:
     assert (status, err) == (2, f"search: --timeout {timeout}: write a time such as 90s, 30m or 2h\n")
 
 
-@pytest.mark.parametrize(("text", "seconds"), [(None, None), ("90", 90), ("90s", 90), ("1.5 m", 90), ("2h", 7200)])
-def test_seconds(text: str | None, seconds: float | None) -> None:
-    assert cli_words.seconds(text, "--timeout") == seconds
-
-
 def test_report_prints_the_table_and_writes_the_page(cli: Any, study: optuna.Study) -> None:
     status, out, err = cli("report", "s", "--reports", "here")
     assert (status, err) == (0, "")
@@ -120,13 +115,6 @@ def test_a_closed_pipe_is_no_traceback(study: optuna.Study) -> None:
     line = f"{search} report s | true"
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=120, check=False)
     assert done.stderr == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("0", 0), ("1000", 1000), ("500M", 500 * 2**20), ("1.5 GB", 3 * 2**29), ("2t", 2**41)]
-)
-def test_sizes(text: str, expected: int) -> None:
-    assert cli_words.bytes(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "G", "-1G", "many", "1e9"])

@@ -16,9 +16,9 @@ import pytest
 from conftest import Result
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search import confirm
 from search import storage as storages
 from search import study as studies
+from search.confirm import Candidate, candidates
 from search.errors import SearchError
 
 pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads")
@@ -199,7 +199,7 @@ def test_studies_that_cannot_be_confirmed(cli: Cli) -> None:
         if name != "empty":
             study.add_trial(create_trial(values=[0.5] * len(directions), user_attrs={"config": {"x": 1}}))
         with pytest.raises(SearchError, match=r".") as caught:
-            confirm.candidates(study, 3)
+            candidates(study, 3)
         assert says in str(caught.value)
         status, _, err = cli("confirm", name, "--engine", "inline")
         assert (status, err) == (2, f"search: {caught.value}\n")
@@ -210,5 +210,5 @@ def test_studies_that_cannot_be_confirmed(cli: Cli) -> None:
 
 
 def test_seeds_are_new() -> None:
-    assert confirm.Candidate(0, None, {"seed": 0}).seeds(3) == [1, 2, 3]
-    assert confirm.Candidate(0, None, {"seed": 2}).seeds(3) == [0, 1, 3]
+    assert Candidate(0, None, {"seed": 0}).seeds(3) == [1, 2, 3]
+    assert Candidate(0, None, {"seed": 2}).seeds(3) == [0, 1, 3]

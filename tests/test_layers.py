@@ -12,8 +12,8 @@ import pytest
 SEARCH = Path(__file__).resolve().parent.parent / "search"
 
 LAYERS = [
-    {"errors", "files", "outage"},
-    {"answers", "config", "correct", "dashboard", "kept", "limits", "looks", "notes", "notify", "rdb", "web"},
+    {"errors", "files", "limits", "outage", "verb"},
+    {"answers", "config", "correct", "dashboard", "kept", "looks", "notes", "notify", "rdb", "units", "web"},
     {"space", "pruner", "baselines", "models", "data"},
     {"spacefile", "storage", "train"},
     {"lease", "study", "engine"},
@@ -21,6 +21,7 @@ LAYERS = [
     {"progress", "retrain", "onnx"},
     {"launch"},
     {"confirm", "running"},
+    {"api"},
     {"cli"},
 ]
 """Left to right; a package is one name, and inside it modules import each other freely."""

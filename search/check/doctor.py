@@ -18,6 +18,7 @@ from search.config import TrainConfig, make_config
 from search.data.datasets import open_source
 from search.errors import SearchError, first_line
 from search.files import file_name
+from search.space import SearchSpace
 from search.spacefile import SpaceFile, load_space
 from search.study import check_name
 from search.train.device import settle
@@ -25,8 +26,8 @@ from search.train.device import settle
 _COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
 
 
-def check_space(path: Path, overrides: Sequence[str], name: str | None, data_root: Path) -> int:
-    """Check the space file at `path`, printing a line a check; 1 if one fails, else 0.
+def check_space(path: Path | SearchSpace, overrides: Sequence[str], name: str | None, data_root: Path) -> int:
+    """Check the space at `path`, or given itself, printing a line a check; 1 if one fails, else 0.
 
     Pictures go to runs/<study>/check. Raises SearchError for a file that is no space.
     """

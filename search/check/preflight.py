@@ -40,10 +40,12 @@ def _configs(space: SpaceFile) -> Iterator[TrainConfig]:
         raise SearchError(f"{space.path}: space(trial): {error}") from None
 
 
-def ready(path: str, overrides: Sequence[str], data_root: Path, progress: Callable[[str, int, int], None]) -> str:
-    """Check the space file at `path` before its first trial and decode its images; returns what the user should know.
+def ready(
+    path: str | SearchSpace, overrides: Sequence[str], data_root: Path, progress: Callable[[str, int, int], None]
+) -> str:
+    """Check the space at `path`, or given itself, and decode its images; returns what the user should know.
 
-    `progress` is called as in `prepare`. Raises SearchError.
+    To be called before its first trial. `progress` is called as in `prepare`. Raises SearchError.
     """
     space = load_space(path, overrides)
     preflight(space, data_root)

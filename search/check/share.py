@@ -15,6 +15,7 @@ from search.check.points import Point, at, neighbours
 from search.config import CACHE_SIZE, TrainConfig, make_config
 from search.engine.failures import reason
 from search.errors import SearchError
+from search.space import SearchSpace
 from search.spacefile import SpaceFile, load_space
 from search.train.batches import EVAL_BATCH
 from search.train.device import settle
@@ -85,7 +86,7 @@ def trials_a_gpu(measured: Measured, cpus_a_gpu: float, cpus: float = 1.0) -> in
 
 
 def choose(
-    path: str,
+    path: str | SearchSpace,
     overrides: Sequence[str],
     data_root: Path,
     cache_size: int,

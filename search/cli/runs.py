@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from search.cli.words import (
-    DEFAULT_STORAGE,
     CacheSize,
     Cpus,
     DataRoot,
@@ -24,14 +23,23 @@ from search.cli.words import (
     Subset,
     Verbose,
     app,
-    budget,
-    bytes,
     ending,
-    finite,
-    gpus,
     means,
     overrides,
     read_from,
+)
+from search.units import (
+    CACHE_SIZE,
+    DATA_ROOT,
+    MAX_FAILURES,
+    REPORTS,
+    SEEDS,
+    STORAGE,
+    TOP,
+    budget,
+    bytes,
+    finite,
+    gpus,
     seconds,
 )
 
@@ -84,7 +92,7 @@ def run(
     ] = None,
     max_failures: Annotated[
         int, typer.Option(min=0, help="Stop when so many trials in a row failed, not counting diverged ones; 0: never.")
-    ] = 10,
+    ] = MAX_FAILURES,
     gpus_per_trial: Annotated[
         str | None,
         typer.Option(
@@ -99,11 +107,11 @@ def run(
         float,
         typer.Option(min=0, max=1, help="Share of the trials to be pruned that run to their end, to judge the pruner."),
     ] = 0.0,
-    storage: Storage = DEFAULT_STORAGE,
+    storage: Storage = STORAGE,
     storage_file: StorageFile = None,
-    data_root: DataRoot = Path("data"),
-    reports: Reports = Path("reports"),
-    cache_size: CacheSize = "20G",
+    data_root: DataRoot = Path(DATA_ROOT),
+    reports: Reports = Path(REPORTS),
+    cache_size: CacheSize = CACHE_SIZE,
     sealed: Annotated[
         bool, typer.Option("--sealed", help="In the end, do not look at the test split with the winner's weights.")
     ] = False,
@@ -137,10 +145,10 @@ def run(
 @app.command()
 def confirm(
     study: StudyName,
-    top: Annotated[int, typer.Option(min=1, help="How many of the best trials.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="How many of the best trials.")] = TOP,
     seeds: Annotated[
         int, typer.Option(min=1, max=1000, help="New seeds of each, those of earlier calls included.")
-    ] = 3,
+    ] = SEEDS,
     gpus_per_trial: Annotated[
         float | None,
         typer.Option(
@@ -149,11 +157,11 @@ def confirm(
     ] = None,
     cpus_per_trial: Cpus = None,
     engine: EngineName = "tune",
-    storage: Storage = DEFAULT_STORAGE,
+    storage: Storage = STORAGE,
     storage_file: StorageFile = None,
-    data_root: DataRoot = Path("data"),
-    reports: Reports = Path("reports"),
-    cache_size: CacheSize = "20G",
+    data_root: DataRoot = Path(DATA_ROOT),
+    reports: Reports = Path(REPORTS),
+    cache_size: CacheSize = CACHE_SIZE,
     verbose: Verbose = False,
 ) -> None:
     """Train the best trials and the best hand-tuned row again with new seeds, to tell luck from merit.
@@ -181,7 +189,7 @@ def check(
     subset: Subset = None,
     set_: Set = None,
     name: Name = None,
-    data_root: DataRoot = Path("data"),
+    data_root: DataRoot = Path(DATA_ROOT),
 ) -> None:
     """Look at a space before it costs hours: images, labels, learning rates, memory; exit status 1 if a check fails.
 
@@ -197,10 +205,10 @@ def train(
     best: Annotated[
         Path, typer.Argument(metavar="BEST.yaml", help="A config that `search run` or `search export` wrote.")
     ],
-    storage: Storage = DEFAULT_STORAGE,
+    storage: Storage = STORAGE,
     storage_file: StorageFile = None,
-    data_root: DataRoot = Path("data"),
-    cache_size: CacheSize = "20G",
+    data_root: DataRoot = Path(DATA_ROOT),
+    cache_size: CacheSize = CACHE_SIZE,
     verify: Annotated[
         bool,
         typer.Option("--verify", help="Only say whether the number comes out again; exit status 1 if it does not."),
@@ -210,7 +218,7 @@ def train(
     from search.retrain import retrain
     from search.storage import check_storage
 
-    if storage != DEFAULT_STORAGE:  # which need not be there
+    if storage != STORAGE:  # which need not be there
         check_storage(storage)
     again = retrain(best, storage, read_from(data_root), bytes(cache_size), typer.echo, verify)
     raise typer.Exit(0 if again else 1)

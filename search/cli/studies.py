@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import typer
 
 from search.cli.words import (
-    DEFAULT_STORAGE,
     Csv,
     DataRoot,
     Json,
@@ -23,14 +22,15 @@ from search.cli.words import (
     written_to,
 )
 from search.errors import SearchError
+from search.units import DATA_ROOT, REPORTS, STORAGE
 
 
 @app.command()
 def report(
     study: StudyName,
-    storage: Storage = DEFAULT_STORAGE,
+    storage: Storage = STORAGE,
     storage_file: StorageFile = None,
-    reports: Reports = Path("reports"),
+    reports: Reports = Path(REPORTS),
     columns: Annotated[
         str,
         typer.Option(
@@ -68,7 +68,7 @@ def status(
     study: Annotated[
         str | None, typer.Argument(metavar="[STUDY]", help="One study's name. [default: all of the storage]")
     ] = None,
-    storage: Storage = DEFAULT_STORAGE,
+    storage: Storage = STORAGE,
     storage_file: StorageFile = None,
     json: Json = False,
     csv: Csv = False,
@@ -94,9 +94,9 @@ def status(
 @app.command()
 def compare(
     studies: Annotated[list[str], typer.Argument(metavar="STUDY STUDY...", help="The studies' names, two or more.")],
-    storage: Storage = DEFAULT_STORAGE,
+    storage: Storage = STORAGE,
     storage_file: StorageFile = None,
-    reports: Reports = Path("reports"),
+    reports: Reports = Path(REPORTS),
     json: Json = False,
     csv: Csv = False,
 ) -> None:
@@ -147,10 +147,10 @@ def export(
         Path | None,
         typer.Option(metavar="MODEL.onnx", help="Write the model that `search train` wrote beside the YAML, as ONNX."),
     ] = None,
-    storage: Storage = DEFAULT_STORAGE,
+    storage: Storage = STORAGE,
     storage_file: StorageFile = None,
-    data_root: DataRoot = Path("data"),
-    reports: Reports = Path("reports"),
+    data_root: DataRoot = Path(DATA_ROOT),
+    reports: Reports = Path(REPORTS),
 ) -> None:
     """Write a trial's config as YAML, for `search train`, or print it otherwise; or write the trained model as ONNX."""
     from search.export import FORMATS, pick, write_best

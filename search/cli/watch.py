@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from search.cli.words import DEFAULT_STORAGE, Storage, StorageFile, app
+from search.cli.words import Storage, StorageFile, app
+from search.units import STORAGE
 
 Host = Annotated[
     str, typer.Option("--host", help="The address to listen on; other than this machine's own it needs --auth.")
@@ -39,7 +40,7 @@ def dashboard(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Serve TensorBoard, too, on the folder runs.")
     ] = False,
-    storage: Storage = DEFAULT_STORAGE,
+    storage: Storage = STORAGE,
     storage_file: StorageFile = None,
     host: Host = "127.0.0.1",
     port: Port = None,

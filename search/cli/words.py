@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import os
-import re
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from search.errors import Interrupted, SearchError, first_line
-
-if TYPE_CHECKING:
-    from search.limits import Budget
+from search.units import bytes
 
 app = typer.Typer(
     help="Hyperparameter search for people who fine-tune image classifiers.\n\n"
@@ -114,7 +110,6 @@ EngineName = Annotated[
     typer.Option("--engine", help="tune: Ray Tune, trials side by side; inline: one by one in this process."),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Let Ray talk.")]
-DEFAULT_STORAGE = "sqlite:///studies.db"
 
 
 def call() -> int:
@@ -143,49 +138,6 @@ def ending() -> Iterator[None]:
 def overrides(set_: list[str] | None, epochs: int | None, subset: int | None) -> list[str]:
     short = {"epochs": epochs, "subset": subset}
     return [*(set_ or []), *(f"{setting}={value}" for setting, value in short.items() if value is not None)]
-
-
-def seconds(text: str | None, option: str) -> float | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*([smh]?)", text.strip(), re.ASCII)
-    if not match or float(match[1]) == 0:
-        raise SearchError(f"{option} {text}: write a time such as 90s, 30m or 2h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
-
-
-def budget(text: str | None) -> Budget | None:
-    if text is None:
-        return None
-    from search.limits import Budget
-
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*(gpu|cpu)([hm])", text.strip().lower(), re.ASCII)
-    if not match or float(match[1]) == 0:
-        raise SearchError(f"--budget {text}: write a time of devices such as 4gpuh, 90gpum or 16cpuh")
-    return Budget(float(match[1]) / {"h": 1, "m": 60}[match[3]], "gpu" if match[2] == "gpu" else "cpu")
-
-
-def finite(value: float | None, option: str) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise SearchError(f"{option} {value}: write a number such as 0.95")
-    return value
-
-
-def gpus(text: str | None) -> float | Literal["auto"] | None:
-    if text is None:
-        return None
-    if text.strip() == "auto":
-        return "auto"
-    if not re.fullmatch(r"\d{1,5}(\.\d*)?|\.\d+", text.strip(), re.ASCII):
-        raise SearchError(f"--gpus-per-trial {text}: write a number such as 1 or 0.25, or auto")
-    return float(text)
-
-
-def bytes(text: str) -> int:
-    match = re.fullmatch(r"(\d{1,20}(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper(), re.ASCII)
-    if not match:
-        raise SearchError(f"--cache-size {text}: write a size such as 500M or 20G")
-    return int(float(match[1]) * 1024 ** " KMGT".index(match[2] or " "))
 
 
 def written_to(folder: Path, option: str) -> Path:

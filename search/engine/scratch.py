@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -73,7 +74,10 @@ def _sweep_if_stale(folder: Path) -> None:
 
 @contextmanager
 def handled(handler: Any, *numbers: int) -> Iterator[None]:
-    """Give the signals `numbers` to `handler`, and then back to whom they belonged."""
+    """Give the signals `numbers` to `handler`, and then back to whom they belonged; in a thread, leave them there."""
+    if threading.current_thread() is not threading.main_thread():  # no other may ask for signals
+        yield
+        return
     before = [signal.signal(number, handler) for number in numbers]
     try:
         yield
