@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow lint format lock clean bench bench-quick bench-gpu bench-profile bench-efficiency
+.PHONY: demo test test-slow lint format lock screenshots clean bench bench-quick bench-gpu bench-profile bench-efficiency
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -35,6 +35,10 @@ lock: $(READY) ## after a change of the dependencies in pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml --extra dev --extra lite --extra onnx \
 		--extra cluster --extra notify --extra postgres \
 		--generate-hashes --no-annotate --no-header --no-emit-index-url -o requirements.lock
+
+screenshots: $(READY) ## docs/dashboard.png and docs/tensorboard.png, of the digits in the working directory; needs chromium
+	$(BIN)/search run spaces/digits.py
+	PYTHONPATH=tests $(BIN)/python -m browser
 
 bench: $(READY) ## this project beside the script that people run today, on the CPU; under 20 minutes on two cores
 	$(BIN)/python -m benchmarks.bench
