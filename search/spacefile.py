@@ -16,12 +16,13 @@ from typing import Any, Literal
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
+from optuna.samplers import BaseSampler, PartialFixedSampler
 from optuna.trial import BaseTrial
 
 from search.baselines import Baseline, read_baselines
 from search.config import Epoch, TrainConfig, check_value, missing_settings, unfit
 from search.errors import SearchError, first_line, nearest
+from search.sampler import BoundedTPE
 from search.space import Choice, Float, Int, SearchSpace, parse_value
 
 Train = Callable[[dict[str, Any]], Iterator[dict[str, Any]]]
@@ -80,7 +81,7 @@ class SpaceFile:
         """The file's sampler; with ``--set`` on a define-by-run space, one that keeps the fixed values."""
         if not self.fixed or isinstance(self.space, SearchSpace):
             return self.sampler
-        return self.keep_fixed(self.sampler or TPESampler())
+        return self.keep_fixed(self.sampler or BoundedTPE())
 
     def keep_fixed(self, sampler: BaseSampler) -> BaseSampler:
         """`sampler`, but for the dimensions that ``--set`` fixed."""

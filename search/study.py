@@ -10,7 +10,6 @@ from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner, NopPruner
-from optuna.samplers import TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -18,6 +17,7 @@ from search import outage
 from search.config import is_train_config, with_defaults
 from search.errors import SearchError, nearest
 from search.pruner import ASHA
+from search.sampler import BoundedTPE
 from search.space import SearchSpace
 from search.spacefile import SpaceFile
 from search.storage import connect, open_storage, redact
@@ -59,7 +59,7 @@ def open_study(url: str, name: str, space: SpaceFile) -> Study:
             storage=storage,
             study_name=name,
             direction=space.direction,
-            sampler=space.study_sampler() or TPESampler(),
+            sampler=space.study_sampler() or BoundedTPE(),
             pruner=_pruner(space),
             load_if_exists=True,
         )

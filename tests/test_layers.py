@@ -14,7 +14,7 @@ SEARCH = Path(__file__).resolve().parent.parent / "search"
 LAYERS = [
     {"errors", "files", "limits", "outage", "verb"},
     {"answers", "config", "correct", "dashboard", "kept", "looks", "notes", "notify", "rdb", "units", "web"},
-    {"space", "pruner", "baselines", "models", "data"},
+    {"space", "pruner", "sampler", "baselines", "models", "data"},
     {"spacefile", "storage", "train"},
     {"lease", "study", "engine"},
     {"monitor", "report", "export", "check", "queue", "watching"},
