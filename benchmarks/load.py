@@ -7,6 +7,7 @@ python -m benchmarks.load reports [--processes 32] [--seconds 30] [--storage URL
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import tempfile
 import time
@@ -17,6 +18,7 @@ import numpy as np
 from rich.console import Console
 
 from search import Float, Int, SearchSpace
+from search.engine.contract import Job
 from search.engine.driver import Driver
 from search.monitor import Notes
 from search.progress import Progress
@@ -41,20 +43,25 @@ def driver(url: str, name: str, trials: int) -> Driver:
     return made
 
 
-def through(made: Driver, times: list[float], until: float = float("inf"), rate: float = float("inf")) -> None:
-    """Run trials to their ends; append the seconds of each report, `rate` of them a second."""
+def through(made: Driver, times: list[float], until: float = math.inf, rate: float = math.inf, lanes: int = 1) -> None:
+    """Run trials, `lanes` at a time, to their ends or until then; append each report's seconds, `rate` a second."""
     due = time.monotonic()
-    while (job := made.next()) is not None and time.monotonic() < until:
-        score, goes_on = -((job.settings["x"] - 0.3) ** 2), True
-        for epoch in range(1, EPOCHS + 1):
+    live: list[Job] = []
+    while time.monotonic() < until:
+        while len(live) < lanes and (job := made.next()) is not None:
+            live.append(job)
+        if not live:
+            return
+        for job in live.copy():
+            score = -((job.settings["x"] - 0.3) ** 2) + 0.01 * job.step
+            message = {"epoch": {"score": score, "seconds": 0.0}, "step": job.step + 1, "last": job.step + 1 == EPOCHS}
             began = time.perf_counter()
-            message = {"epoch": {"score": score + 0.01 * epoch, "seconds": 0.0}, "step": epoch, "last": epoch == EPOCHS}
             goes_on = made.receive(job, message)
             times.append(time.perf_counter() - began)
-            due = max(due + 1 / rate, time.monotonic() - 1) if rate < float("inf") else due
-            time.sleep(max(0.0, due - time.monotonic()))
             if not goes_on:
-                break
+                live.remove(job)
+            due = max(due + 1 / rate, time.monotonic() - 1)  # who is late by more does not catch up
+            time.sleep(max(0.0, due - time.monotonic()))
         made.catch_up()
 
 
@@ -70,22 +77,25 @@ def trials(url: str, count: int, block: int = 1000) -> list[float]:
     return found
 
 
-def _report(url: str, name: str, seconds: float, rate: float, queue: Queue[tuple[list[float], str]]) -> None:
+def _report(
+    url: str, name: str, seconds: float, rate: float, lanes: int, queue: Queue[tuple[list[float], str]]
+) -> None:
     times: list[float] = []
     error = ""
     try:
-        through(driver(url, name, 10**6), times, time.monotonic() + seconds, rate)
+        through(driver(url, name, 10**6), times, time.monotonic() + seconds, rate, lanes)
     except Exception as failed:
         error = repr(failed)
     queue.put((times, error))
 
 
-def reports(url: str, processes: int, seconds: float, rate: float = 10.0) -> tuple[np.ndarray, list[str]]:
+def reports(
+    url: str, processes: int, seconds: float, rate: float = 10.0, lanes: int = 1
+) -> tuple[np.ndarray, list[str]]:
     """Seconds of each report of so many processes, `rate` a second each, every one with a study of its own; errors."""
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
     queue: Queue[tuple[list[float], str]] = context.Queue()
-    open_study(url, "first", space())._storage.remove_session()
-    words = [(url, f"study-{number}", seconds, rate, queue) for number in range(processes)]
+    words = [(url, f"study-{number}", seconds, rate, lanes, queue) for number in range(processes)]
     started = [context.Process(target=_report, args=arguments) for arguments in words]
     for process in started:
         process.start()
