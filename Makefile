@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow lint format lock screenshots clean bench bench-quick bench-gpu bench-profile bench-efficiency
+.PHONY: demo test test-slow soak lint format lock screenshots clean bench bench-quick bench-gpu bench-profile bench-efficiency
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -17,10 +17,13 @@ demo: $(READY) ## search the handwritten digits; about a minute
 	@echo "open it in a browser: $(BIN)/search dashboard digits --tensorboard"
 
 test: $(READY) lint ## everything that CI asks for
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not soak"
 
 test-slow: $(READY) ## the tests that take more than a minute
 	$(BIN)/pytest -m slow
+
+soak: $(READY) ## break real runs in every way, and write the counts to docs/reliability.md; SOAK=0.1: a tenth, written nowhere
+	SOAK_PAGE=$(if $(SOAK),,docs/reliability.md) SOAK=$(or $(SOAK),1) $(BIN)/pytest -m soak
 
 lint: $(READY)
 	$(BIN)/ruff check

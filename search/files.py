@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
+from glob import escape
 from pathlib import Path
+from zlib import crc32
 
 
 def file_name(study_name: str) -> str:
@@ -14,14 +17,32 @@ def file_name(study_name: str) -> str:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `path`, which then takes its place: no reader and no crash meets half of it."""
+    """Let `write` fill a file beside `path`, which then takes its place: no reader and no crash meets half of it.
+
+    What a killed process of this machine has left of such a file goes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    here = f".{path.name}.{crc32(socket.gethostname().encode()):08x}-"
+    for left in path.parent.glob(f"{escape(here)}*.part"):
+        if not alive(int(left.name.removeprefix(here).removesuffix(".part"))):
+            left.unlink(missing_ok=True)
+    part = path.with_name(f"{here}{os.getpid()}.part")
     try:
         write(part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of that number runs on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -66,12 +66,14 @@ def drive(
     except KeyboardInterrupt:
         with suppress(*outage.ERRORS):  # the same command does it, too
             # The run may have stopped between a change in the storage and the driver's memory of it.
+            driver.ours()
             studies.requeue(driver.study)
         number = (signalled or [signal.SIGINT])[0]
         word = "interrupted" if number == signal.SIGINT else "terminated"
         _say_end(word, driver, f"to go on: {options.again}", console)
         raise Interrupted(number) from None
     except (EngineFailed, Hopeless):
+        driver.ours()
         studies.requeue(driver.study)
         raise
     _ended(driver, options, console)

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -15,6 +15,7 @@ from optuna.study import Study
 
 from search import outage
 from search.errors import SearchError
+from search.files import alive
 from search.storage import hurry
 
 LEASE_SECONDS = 30.0
@@ -24,17 +25,36 @@ _HELD: set[str] = set()
 
 
 @contextmanager
-def lease(study: Study) -> Iterator[None]:
+def lease(study: Study) -> Iterator[Callable[[], None]]:
     """Hold the study for this process: one driver runs a study at a time.
 
+    Yields what raises SearchError once another holds it: this process may have been stopped for so long (Ctrl-Z, a
+    laptop asleep) that it was taken for dead, and what it then wrote would mingle with the other's.
     Raises SearchError, naming host and pid, if another driver that lives holds it. A lease is stale after
     LEASE_SECONDS without a beat, and at once if its process is dead on this host.
     """
     token = uuid.uuid4().hex
     mine = {"host": socket.gethostname(), "pid": os.getpid(), "token": token}
+    beaten, lost = 0.0, ""
 
     def beat() -> None:
+        nonlocal beaten
         study.set_user_attr("driver", {**mine, "beat": time.time()})
+        beaten = time.time()
+
+    def renew() -> None:
+        nonlocal lost
+        held = study.user_attrs.get("driver")
+        if held and held["token"] == token:
+            beat()
+        else:
+            lost = driver_of(held) or "another process"
+
+    def ours() -> None:
+        if not lost and time.time() - beaten > LEASE_SECONDS / 2:  # it beats more often, unless it was stopped
+            renew()
+        if lost:
+            raise SearchError(f"the study {study.study_name!r} went to {lost} while this process was stopped")
 
     _refuse_if_held(study, token)
     beat()
@@ -44,16 +64,16 @@ def lease(study: Study) -> Iterator[None]:
     stop = threading.Event()
 
     def keep() -> None:
-        while not stop.wait(LEASE_SECONDS / 3):
+        while not lost and not stop.wait(LEASE_SECONDS / 3):
             try:
-                beat()
+                renew()
             except Exception:  # the storage is away: the run itself will say so
                 continue
 
     thread = threading.Thread(target=keep, name="lease", daemon=True)
     thread.start()
     try:
-        yield
+        yield ours
     except BaseException:
         hurry(study)
         raise
@@ -62,7 +82,8 @@ def lease(study: Study) -> Iterator[None]:
         thread.join()
         _HELD.discard(token)
         with suppress(*outage.ERRORS):  # then it is stale by itself: at once on this host
-            study.set_user_attr("driver", None)
+            if not lost:
+                study.set_user_attr("driver", None)
 
 
 def _refuse_if_held(study: Study, token: Any) -> None:
@@ -76,18 +97,8 @@ def driver_of(held: Any) -> str | None:
     """Who runs a study whose attribute `driver` is `held`, if that one lives."""
     if not isinstance(held, dict) or time.time() - held["beat"] > LEASE_SECONDS:
         return None
-    if held["host"] == socket.gethostname() and not _alive(held["pid"]):
+    if held["host"] == socket.gethostname() and not alive(held["pid"]):
         return None
     if (held["host"], held["pid"]) == (socket.gethostname(), os.getpid()) and held["token"] not in _HELD:
         return None  # of an earlier run of this process, which could not give it back
     return f"process {held['pid']} on {held['host']}"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 import time
 from collections.abc import Mapping, Sequence
+from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +21,7 @@ from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from search import answers, correct, dashboard
 from search.engine.contract import Job
@@ -25,18 +30,18 @@ from search.engine.contract import Job
 class TensorBoard:
     """Writes each epoch's numbers under `folder`/trial-<number>, as the trials run, and each trial as a row of HPARAMS.
 
-    With TensorBoard's own file writer: torch's SummaryWriter imports torch, which the driver may have no use for. No
+    Not with torch's SummaryWriter, which imports torch: the driver may have no use for it. No
     experiment is declared for HPARAMS: of several studies in one folder TensorBoard would show the first one's only.
     """
 
     def __init__(self, folder: Path, metric: str) -> None:
         self._folder, self._metric = folder, metric
-        self._writers: dict[int, EventFileWriter] = {}
+        self._writers: dict[int, _Events] = {}
 
     def on_epoch(self, job: Job) -> None:
         if job.number not in self._writers:
             place = str(self._folder / f"trial-{job.number:04d}")
-            self._writers[job.number] = EventFileWriter(place, flush_secs=5)
+            self._writers[job.number] = _Events(Path(place))
             searched = job.trial.params or job.settings
             self._add(job, hparams_pb({name: _plain(value) for name, value in searched.items()}, trial_id=place))
         measured = {name: value for name, value in job.epoch.items() if name != "epoch"}
@@ -55,10 +60,10 @@ class TensorBoard:
             tensor=metadata.NULL_TENSOR,
         )
         self._add(job, Summary(value=[end]))
-        self._writers.pop(job.number).close()
+        del self._writers[job.number]
 
     def _add(self, job: Job, summary: Summary) -> None:
-        self._writers[job.number].add_event(Event(wall_time=time.time(), step=job.step, summary=summary))
+        self._writers[job.number].add(Event(wall_time=time.time(), step=job.step, summary=summary))
 
     def show(self, pictures: Sequence[Path]) -> None:
         """Write PNG files as the images of the run `report`, in place of those of an earlier report."""
@@ -67,14 +72,43 @@ class TensorBoard:
             old.unlink()
         if not pictures:
             return
-        writer = EventFileWriter(str(place))
+        writer = _Events(place)
         for file in pictures:
             with Image.open(file) as picture:
                 width, height = picture.size
             image = Summary.Image(width=width, height=height, encoded_image_string=file.read_bytes())
             summary = Summary(value=[Summary.Value(tag=file.stem, image=image)])
-            writer.add_event(Event(wall_time=time.time(), step=0, summary=summary))
-        writer.close()
+            writer.add(Event(wall_time=time.time(), step=0, summary=summary))
+
+
+class _Events:
+    """A new event file in a folder. On a full disk an event is missing, and those after it can be read.
+
+    TensorBoard's EventFileWriter writes in a thread of its own, which dies of a full disk with a traceback.
+    """
+
+    _made = count()
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}.{next(self._made)}"
+        self._path = folder / name
+        self.add(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def add(self, event: Event) -> None:
+        """Write `event` whole or not at all. Raises OSError."""
+        record = BytesIO()
+        RecordWriter(record).write(event.SerializeToString())
+        with self._path.open("ab", buffering=0) as file:
+            end = file.tell()
+            try:
+                if file.write(record.getvalue()) < len(record.getvalue()):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            except OSError:
+                file.truncate(end)
+                if not end:
+                    self._path.unlink()
+                raise
 
 
 def _scalars(values: Mapping[str, Any]) -> Summary:

@@ -84,7 +84,7 @@ def run_search(options: Options) -> Study:
         with _engine(space, wanted, options, console) as engine:
             _check_budget(limits, engine)
             told.study = study = studies.open_study(options.storage, name, space)
-            with lease(study):
+            with lease(study) as ours:
                 studies.requeue(study)
                 _fill_queue(study, space, points, console)
                 progress = Progress(console, name)
@@ -92,7 +92,8 @@ def run_search(options: Options) -> Study:
                 listeners: list[Listener] = [progress, board, Correctness(name), Notes(study)]
                 _note_audit(study, space, options, console)
                 trials, rules = options.trials or space.trials, (options.max_failures, options.audit)
-                driver = Driver(study, space, trials, limits, listeners, signalled, *rules, say=progress.say)
+                hooks: dict[str, Any] = {"say": progress.say, "ours": ours}
+                driver = Driver(study, space, trials, limits, listeners, signalled, *rules, **hooks)
                 progress.attach(driver)
                 drive(driver, progress, engine, options, console, signalled)
                 if not options.sealed:
@@ -252,8 +253,11 @@ def _finish(study: Study, options: Options, board: TensorBoard) -> Path:
     from search.report import page  # late: pandas takes a second to import
 
     path, ranking = page.write_with_table(study, options.reports)
-    dashboard.publish(study, path)
-    board.show(dashboard.pictures(path))
+    try:
+        dashboard.publish(study, path)
+        board.show(dashboard.pictures(path))
+    except OSError as error:  # a full disk; the page is there
+        print(f"the report's pictures are not in optuna-dashboard and TensorBoard: {error}")
     if not studies.ranked(study):
         raise NothingCompleted(f"no trial completed; {path} has the reasons")
     best = write_best(study, options.reports)

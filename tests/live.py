@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,15 @@ def until(ready: Callable[[], Any], what: str) -> Any:
 class Run:
     """A `search run` in a session of its own, as in a terminal; whatever it starts belongs to that session."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    def __init__(self, folder: Path, *words: str, program: Sequence[str] = (), **more: str) -> None:
+        """`program`: in place of ``search``. `more`: the environment's."""
         self.folder = folder
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("SEARCH_", "OMP_", "RAY_"))}
         with (folder / "output").open("w") as output:
             self.process = subprocess.Popen(
-                [str(BIN / "search"), "run", "space.py", *words],
+                [*(program or [str(BIN / "search")]), "run", "space.py", *words],
                 cwd=folder,
-                env=ours,
+                env=ours | more,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

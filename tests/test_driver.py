@@ -146,6 +146,17 @@ def test_a_trial_that_gets_further_each_time_is_not_given_up() -> None:
     assert stored(driver.study, 0).state == TrialState.WAITING
 
 
+def test_an_error_that_was_never_told_is_not_kept() -> None:
+    driver, _ = drive(trials=1)
+    job = ask(driver)
+    job.trial.set_user_attr("error", "timeout: no epoch within 9 s")  # and here the driver died
+
+    driver, _ = drive(trials=1)
+    assert not driver.receive(ask(driver), epoch(0.5, last=True))
+    done = stored(driver.study, 0)
+    assert (done.state, done.user_attrs["error"]) == (TrialState.COMPLETE, None)
+
+
 def test_an_engine_that_breaks_down_puts_all_of_its_trials_back() -> None:
     driver, _ = drive(trials=4, pruner=NopPruner())
     first, second = ask(driver), ask(driver)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,4 +55,23 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_half_of_the_new(tmp_path:
     with pytest.raises(OSError, match="disk full"):
         write_whole(path, half)
     assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_half_written_goes_with_the_next_write(tmp_path: Path) -> None:
+    path = tmp_path / "a[1].txt"
+    killed = """
+import os, pathlib, signal, sys
+from search.files import write_whole
+write_whole(pathlib.Path(sys.argv[1]), lambda part: (part.write_text("ha"), os.kill(os.getpid(), signal.SIGKILL)))
+"""
+    subprocess.run([sys.executable, "-c", killed, str(path)], check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+
+    def whole(part: Path) -> None:
+        assert list(tmp_path.iterdir()) == []
+        part.write_text("whole")
+
+    write_whole(path, whole)
+    assert path.read_text() == "whole"
     assert list(tmp_path.iterdir()) == [path]

@@ -83,3 +83,19 @@ def test_a_lease_beats(monkeypatch: pytest.MonkeyPatch) -> None:
         while study.user_attrs["driver"]["beat"] == first:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_who_was_stopped_until_another_took_over_writes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = made()
+    monkeypatch.setattr(leases, "LEASE_SECONDS", 0.6)
+    with held_elsewhere() as holder:  # it beats every ten seconds only
+        time.sleep(0.7)
+        with lease(study) as ours:
+            ours()
+            theirs = {"host": socket.gethostname(), "pid": holder.pid, "token": "theirs", "beat": time.time() + 60}
+            study.set_user_attr("driver", theirs)  # as if this process had been stopped meanwhile
+            time.sleep(0.4)
+            for _ in range(2):
+                with pytest.raises(SearchError, match=f"the study 's' went to process {holder.pid} on"):
+                    ours()
+        assert study.user_attrs["driver"] == theirs

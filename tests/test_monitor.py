@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,34 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     events = EventAccumulator(str(folder))
     events.Reload()
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_on_a_full_disk_the_curves_have_gaps_and_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = SpaceFile(
+        Path("space.py"), "space", SearchSpace(x=Float(0, 1), epochs=40), lambda config: iter(()), metric="score"
+    )
+    said: list[str] = []
+    board = TensorBoard(Path("runs"), "score")
+    driver = Driver(open_study("sqlite:///studies.db", "s", space), space, 1, listeners=[board], say=said.append)
+    job = driver.next()
+    assert job is not None
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for number in range(1, 41):
+        if number == 10:  # as if the disk were full: in the middle of a record
+            (file,) = Path("runs/trial-0000").iterdir()
+            full = file.stat().st_size + 20
+            monkeypatch.setattr(driver.study._storage, "set_trial_user_attr", lambda *_: None)
+            monkeypatch.setattr(driver.study._storage, "set_trial_intermediate_value", lambda *_: None)
+            monkeypatch.setattr(job.trial, "should_prune", lambda: False)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (full, before[1]))
+        try:
+            driver.receive(job, {"epoch": {"score": number / 100, "seconds": 2.0}, "last": False})
+        finally:
+            if number == 30:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(said) == 1
+    assert "the run goes on without what it cannot write" in said[0]
+    assert [step for step, _ in curves(Path("runs/trial-0000"))["score"]] == [*range(1, 10), *range(31, 41)]
 
 
 def test_each_trials_epochs_are_curves_of_its_own() -> None:

@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from operator import methodcaller
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
@@ -51,12 +52,14 @@ class Driver:
         audit: float = 0.0,
         keeps: bool = True,
         say: Callable[[str], None] = print,
+        ours: Callable[[], None] = lambda: None,
     ) -> None:
         """`limits`: what may end the run earlier. `signalled`: not empty once the run shall stop.
 
         `max_failures`: raise Hopeless when so many trials in a row failed of anything but diverging; 0: never.
         `audit`: the share of the trials that the pruner would stop, and that run to their end instead. `keeps`: the
         leader's weights, if the training is the built-in one. `say`: called with one line for the user.
+        `ours`: raises SearchError once another process runs the study.
         """
         self.study = study
         self.space = space
@@ -67,7 +70,9 @@ class Driver:
         self.max_failures = max_failures
         self.audit = audit
         self.say = say
+        self.ours = ours
         self._failed_in_row = 0
+        self._failing: list[Listener] = []
         self._loner: int | None = None
         """A trial that ran out of memory beside others, and is tried again without them."""
         self._ended: list[tuple[Job, TrialState, str]] = []
@@ -142,6 +147,7 @@ class Driver:
     def _heed_signals(self) -> None:
         if self.signalled:  # the KeyboardInterrupt was lost, in compiled code or while a module was imported
             raise KeyboardInterrupt
+        self.ours()
 
     def receive(self, job: Job, message: dict[str, Any]) -> bool:
         """Take in what the worker sent; whether the trial goes on.
@@ -188,7 +194,7 @@ class Driver:
             return False
         if "ran_on" in message and first:
             job.trial.set_user_attr("ran_on", message["ran_on"])
-        if first and job.step > 1:
+        if first and (job.step > 1 or job.known.intermediate_values):
             before_it = job.known.user_attrs.get("resumed_after", [])
             job.trial.set_user_attr("resumed_after", [*before_it, job.step - 1])
         if "cost" in message:
@@ -208,8 +214,7 @@ class Driver:
         replayed = job.step in job.known.intermediate_values
         if not replayed:  # before the decision, so that a pruned trial's curve holds its last epoch
             job.trial.report(value, job.step)
-        for listener in self.listeners:
-            listener.on_epoch(job)
+        self._tell(methodcaller("on_epoch", job))
         if message["last"]:
             self._complete(job)
             return False
@@ -274,6 +279,8 @@ class Driver:
 
     def _end(self, job: Job, state: TrialState, reason: str = "") -> None:
         value = float(job.epoch[self.space.metric]) if state == TrialState.COMPLETE else None
+        if state != TrialState.FAIL and job.known.user_attrs.get("error"):  # the driver died when it was about to fail
+            job.trial.set_user_attr("error", None)
         with blamed("sampler"):
             told = self.study.tell(job.trial, value, state=state, skip_if_finished=True)
         if told.state != state:  # by hand, an instant ago, or as COMPLETE
@@ -293,9 +300,19 @@ class Driver:
     def catch_up(self) -> None:
         """Tell the listeners of trials that ended. Engines call it when no worker waits for the driver."""
         while self._ended:
-            ended = self._ended.pop(0)
-            for listener in self.listeners:
-                listener.on_end(*ended)
+            self._tell(methodcaller("on_end", *self._ended.pop(0)))
+
+    def _tell(self, what: Callable[[Listener], object]) -> None:
+        """Tell the listeners. What one cannot write, on a full disk, say, is said once; the storage is the record."""
+        for listener in self.listeners:
+            try:
+                what(listener)
+            except BrokenPipeError:  # of the terminal
+                raise
+            except OSError as error:
+                if listener not in self._failing:
+                    self._failing.append(listener)
+                    self.say(f"{error}; the run goes on without what it cannot write")
 
     def _follow(self, value: float, number: int) -> None:
         """Take note of a completed trial, which may lead from now on; of equals the first leads, as in the table."""
