@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, Protocol
@@ -69,7 +70,7 @@ def fingerprint_of(folder: Path, paths: Iterable[Path]) -> str:
     for i, path in enumerate(found):
         stat = path.stat() if i % every == 0 else None
         seen = f" {stat.st_size} {stat.st_mtime_ns}" if stat else ""
-        digest.update(f"{path.relative_to(folder)}{seen}\n".encode())
+        digest.update(os.fsencode(f"{path.relative_to(folder)}{seen}\n"))
     return digest.hexdigest()
 
 
