@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -150,6 +151,16 @@ def _connect_args(parsed: URL) -> dict[str, Any]:
     return {}
 
 
+def _lock_folder() -> Path:
+    """A folder for locks among the temporary files, where others could put a link in a lock's place."""
+    folder = Path(tempfile.gettempdir()) / f"search-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    seen = folder.lstat()
+    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid() or seen.st_mode & 0o022:
+        raise SearchError(f"{folder}: others may write to it, and locks belong there; remove it, or set TMPDIR")
+    return folder
+
+
 def connect(url: str) -> RDBStorage:
     """Open the storage at `url`; its tables are created once, by one process at a time.
 
@@ -159,9 +170,9 @@ def connect(url: str) -> RDBStorage:
     parsed = _parsed(url)
     sqlite = parsed.get_backend_name() == "sqlite"
     place = str(_sqlite_file(parsed).resolve()) if sqlite else url
-    lock = f"search-{os.getuid()}-{hashlib.sha256(place.encode()).hexdigest()[:12]}.lock"
+    lock = _lock_folder() / f"{hashlib.sha256(place.encode(errors='surrogateescape')).hexdigest()[:12]}.lock"
     try:
-        with FileLock(Path(tempfile.gettempdir()) / lock):
+        with FileLock(lock):
             storage = _created(parsed)
     except (*outage.ERRORS, RuntimeError, ImportError) as error:
         raise SearchError(f"storage {redact(url)} cannot be used: {outage.reason(error)}") from None

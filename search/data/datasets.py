@@ -162,8 +162,8 @@ class Caltech101:
                 plain = stack.enter_context(gzip.open(raw))
                 tar = stack.enter_context(tarfile.open(fileobj=plain, mode="r|"))
                 for member in tar:
-                    name = member.name.rpartition(f"{_FOLDER}/")[2]
-                    if member.isfile() and _is_image(name):
+                    _, inside, name = member.name.rpartition(f"{_FOLDER}/")
+                    if inside and member.isfile() and _is_image(name):
                         yield name, _content(tar, member) if wanted(name) else b""
                 while plain.read(1 << 20):  # tarfile takes a broken header for the end; gzip checks length and sum
                     pass

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import signal
+import stat
 import tempfile
 import threading
 import time
@@ -62,8 +63,9 @@ def _inside(folder: Path, descriptor: Path) -> bool:
 def _sweep_if_stale(folder: Path) -> None:
     """Sweep a folder whose run and server were both killed: nobody holds it. A new one may not be held yet."""
     with suppress(OSError):
-        if time.time() - folder.stat().st_mtime < 60:
-            return
+        seen = folder.lstat()
+        if time.time() - seen.st_mtime < 60 or seen.st_uid != os.getuid() or not stat.S_ISDIR(seen.st_mode):
+            return  # in /tmp anybody may make one of that name
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
