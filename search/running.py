@@ -266,6 +266,16 @@ def _finish(study: Study, options: Options, board: TensorBoard) -> Path:
     print(f"report       {path}\nbest config  {best}")
     if not own:
         print(f"train it     search train {best}")
-    where = ["--storage", storages.redact(options.storage)] if "--storage" in options.again else []
-    print(f"watch it     {shlex.join(['search', 'dashboard', study.study_name, *where])}")
+    print(f"watch it     {shlex.join(['search', 'dashboard', study.study_name, *_said_of_storage(options.again)])}")
     return path
+
+
+def _said_of_storage(command: str) -> list[str]:
+    """The words of the command that name its storage, to be said again."""
+    words = shlex.split(command)
+    return [
+        part
+        for place, word in enumerate(words)
+        if word.partition("=")[0] in ("--storage", "--storage-file")
+        for part in ([word] if "=" in word else words[place : place + 2])
+    ]

@@ -161,5 +161,8 @@ def test_a_run_and_a_report_write_them(cli: Any, write: Any, sys_path: None) -> 
     assert all("```yaml\nx: 0." in trial["note"]["body"] for trial in served["trials"])
     again = cli("run", "space.py", "--engine", "inline", "--trials", 3, "--storage", "sqlite:///studies.db")
     assert "watch it     search dashboard space --storage sqlite:///studies.db\n" in again.out
+    write("my url", "sqlite:///studies.db")
+    again = cli("run", "space.py", "--engine", "inline", "--trials", 4, "--storage-file", "my url")
+    assert "watch it     search dashboard space --storage-file 'my url'\n" in again.out
     assert cli("report", "space", "--reports", "elsewhere").status == 0
     assert "From `elsewhere/space.md`." in get_note(study)
