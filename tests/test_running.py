@@ -112,7 +112,7 @@ def test_a_cache_on_a_network_is_named_with_the_remedy(
     cli: Any, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write("space.py", DIGITS)
-    monkeypatch.setattr(mounts, "_MOUNTS", write("mounts", f"nas:/home {tmp_path} nfs4 rw 0 0\n"))
+    monkeypatch.setattr(mounts, "_MOUNTS", write("mounts", f"nas:/home {tmp_path}/cache nfs4 rw 0 0\n"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     status, out, _ = cli(*RUN)
     assert status == 0
