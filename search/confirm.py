@@ -175,7 +175,9 @@ def _train(original: Study, found: list[Candidate], options: Options, console: C
                 made.enqueue_trial({"seed": seed}, user_attrs=attrs)
             total = len(made.get_trials(deepcopy=False))
             progress = _Progress(console, made.study_name)
-            driver = Driver(made, space, total, listeners=[progress], signalled=signalled, keeps=False)
+            driver = Driver(
+                made, space, total, listeners=[progress], signalled=signalled, keeps=False, run_dir=options.run_dir
+            )
             progress.attach(driver)
             drive(driver, progress, engine, options, console, signalled)
 

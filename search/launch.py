@@ -6,12 +6,12 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from types import FrameType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.progress import Progress as Bar
@@ -26,6 +26,9 @@ from search.engine.scratch import handled
 from search.engine.worker import Workplace
 from search.errors import Interrupted, NothingCompleted, SearchError
 from search.progress import Progress
+
+if TYPE_CHECKING:
+    from search.engine.nodes import Nodes
 
 _PRELOAD = ("search.check.preflight", "search.train.trainer", "torch._dynamo")  # the last by every first optimizer step
 _SMALL_MODELS = ({"cnn"}, {"mlp"}, {"cnn", "mlp"})
@@ -45,6 +48,8 @@ class Means:
     verbose: bool
     again: str
     cache_size: int
+    address: str | None = None
+    run_dir: Path = Path("runs")
 
 
 def drive(
@@ -122,11 +127,15 @@ def engine_of(
     check: tuple[Any, ...] | None,
     modules: Sequence[str],
     console: Console,
+    space: Path | None = None,
 ) -> Iterator[tuple[Engine, Any]]:
     """What runs the trials, and what `check` says, a function of the training side with its arguments that goes first.
 
     Ray starts while another process imports torch, or `modules`, and checks: each takes about two seconds of a core.
+    `space`: the space file, if there is one, which travels to the nodes of a cluster.
     """
+    if options.engine == "inline" and options.address is not None:
+        raise SearchError("--address is of a Ray cluster, which --engine inline does not use")
     if options.engine == "inline":
         from search.engine.inline import Inline
 
@@ -140,9 +149,29 @@ def engine_of(
         from search.engine import tune  # late: it takes a second, which the nursery needs for torch
 
         cpus, gpus = wanted.get("cpus"), wanted.get("gpus")
-        with tune.started(forks, workplace, cpus, None if gpus == "auto" else gpus, options.verbose) as engine:
+        gpus = None if gpus == "auto" else gpus
+        if options.address is None:
+            running = tune.started(forks, workplace, cpus, gpus, options.verbose)
+        else:
+            there = _on_nodes(modules, check, space, options.verbose)
+            running = tune.joined(options.address, forks, _as_seen_there(workplace), cpus, gpus, there, space)
+        with running as engine:
             storages.warm_up()
             yield engine, checking and wait(checking.result, console, "decoding ")
+
+
+def _as_seen_there(workplace: Workplace) -> Workplace:
+    """The workplace of a node, where the space file lies in the working directory."""
+    own = workplace.own_train
+    return replace(workplace, own_train=Path(own).name) if own else workplace
+
+
+def _on_nodes(modules: Sequence[str], check: tuple[Any, ...] | None, space: Path | None, verbose: bool) -> Nodes:
+    """The nodes of a cluster, each of which goes through `check`, with the space file where it lies there."""
+    from search.engine.nodes import Nodes  # late: of Ray
+
+    there = check and tuple(space.name if space is not None and part == str(space) else part for part in check)
+    return Nodes(modules, there, verbose)
 
 
 def preload(models: set[str]) -> Sequence[str]:

@@ -92,7 +92,7 @@ def run_search(options: Options) -> Study:
                 listeners: list[Listener] = [progress, board, Correctness(name), Notes(study)]
                 _note_audit(study, space, options, console)
                 trials, rules = options.trials or space.trials, (options.max_failures, options.audit)
-                hooks: dict[str, Any] = {"say": progress.say, "ours": ours}
+                hooks: dict[str, Any] = {"say": progress.say, "ours": ours, "run_dir": options.run_dir}
                 driver = Driver(study, space, trials, limits, listeners, signalled, *rules, **hooks)
                 progress.attach(driver)
                 drive(driver, progress, engine, options, console, signalled)
@@ -186,7 +186,8 @@ def _look(driver: Driver, engine: Engine, console: Console) -> None:
     if driver.leader is None or not driver.keeps or str(driver.leader[1]) in looks.of(study):
         return
     winner = studies.ranked(study)[0]
-    path, place, where = kept.place(study.study_name, winner.number), engine.workplace, f"trial {winner.number}"
+    path = kept.place(study.study_name, winner.number, driver.run_dir)
+    place, where = engine.workplace, f"trial {winner.number}"
     if not path.is_file():
         said = "its weights are not here, so the test split was not looked at; `search train` does it"
     else:
@@ -210,6 +211,8 @@ def _wanted(space: SpaceFile, options: Options) -> dict[str, Any]:
     """The CPUs and GPUs of a trial, as far as somebody says; the command's words go before the file's."""
     said = (("cpus", options.cpus), ("gpus", options.gpus))
     wanted = {**space.resources, **{name: value for name, value in said if value is not None}}
+    if options.address is not None and wanted.get("gpus") == "auto":
+        raise SearchError("--gpus-per-trial auto measures a GPU of this machine; with --address, say a number")
     if space.train and wanted.get("gpus") == "auto":
         raise SearchError(
             "--gpus-per-trial auto measures the built-in training; with a train() of your own, say a number"
@@ -227,7 +230,7 @@ def _engine(space: SpaceFile, wanted: dict[str, Any], options: Options, console:
     known = space.space.combinations(("model",)) if isinstance(space.space, SearchSpace) else ()
     modules = () if own_train else preload({settings["model"] for settings in known})
     check = None if own_train else (_CHECK, *what)
-    with engine_of(options, wanted, workplace, check, modules, console) as (engine, note):
+    with engine_of(options, wanted, workplace, check, modules, console, space.path) as (engine, note):
         if note:
             console.print(note, markup=False, highlight=False, soft_wrap=True)
         if wanted.get("gpus") == "auto" and options.engine != "inline":

@@ -33,6 +33,9 @@ WORDS: dict[str, list[str]] = {
     "import": ["notes.md"],
     "export": ["s"],
     "dashboard": ["s"],
+    "submit": ["s.py", "--in", "/none"],
+    "logs": ["job"],
+    "stop": ["job"],
 }
 """What each verb is called with beside the bad word, and would take."""
 
@@ -72,6 +75,9 @@ NO_SPACE: Cases = [
     ("", ".: no such space file"),
     (f"{LONG}.py", "File name too long"),
 ]
+
+ADDRESS: Cases = [(text, "write it as auto or HOST:PORT") for text in ("x", "", "http://head:8265", "head:x", "a b:1")]
+ADDRESS += [("ray://head:10001", "`search submit SPACE --address http://HEAD:8265`")]
 
 BAD: dict[str, Cases] = {
     # of a command and its option, or of every command with that option: the value, and what is said
@@ -115,6 +121,11 @@ BAD: dict[str, Cases] = {
     "confirm --gpus-per-trial": [("x", NUMBER), ("-1", "greater"), ("inf", "less"), ("nan", "than"), ("9e9", "less")],
     "--cpus-per-trial": [("x", NUMBER), ("-1", "greater"), ("inf", "less"), ("nan", "than"), ("1e999", "less")],
     "--engine": [("x", "'x' is not one of"), ("", "is not one of"), ("Tune", "is not one of")],
+    "run --address": ADDRESS,
+    "confirm --address": ADDRESS,
+    "--run-dir": [("s.py", "--run-dir s.py: s.py is no folder that can be written to"), (LONG, "File name too long")],
+    "--address": [(text, "write it as http://HEAD:8265") for text in ("x", "head:8265", "http://a b")],
+    "--in": [(text, "a job's folder is an absolute path") for text in ("", "here", "~/x")],
     "--audit": [("-0.1", "greater"), ("1.1", "less than"), ("nan", "than"), ("x", NUMBER), ("5%", NUMBER)],
     "--storage": [
         ("", "cannot be reached: "),
@@ -155,6 +166,9 @@ BAD: dict[str, Cases] = {
     "--allowed-host": [(text, "write a name alone, such as") for text in ("", "a b", "http://a", "a:80", "*", "a\nb")],
     # arguments
     "run space": NO_SPACE,
+    "submit space": NO_SPACE,
+    "logs job": [(text, "write the name that `search submit` printed") for text in ("", "a b", "a\nb", "../x")],
+    "stop job": [(text, "write the name that `search submit` printed") for text in ("", "a b", "a;b")],
     "check space": NO_SPACE,
     "confirm study": NO_STUDY,
     "report study": NO_STUDY,

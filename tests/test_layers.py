@@ -27,10 +27,10 @@ LAYERS = [
 """Left to right; a package is one name, and inside it modules import each other freely."""
 
 HOMES = {
-    "ray": {"engine/cluster.py", "engine/tune.py"},
+    "ray": {"engine/cluster.py", "engine/jobs.py", "engine/nodes.py", "engine/tune.py", "engine/warm.py"},
     "pandas": {"report/table.py"},
     "yaml": {"export.py"},
-    "typer": {"cli/words.py", "cli/runs.py", "cli/studies.py", "cli/watch.py"},
+    "typer": {"cli/words.py", "cli/jobs.py", "cli/runs.py", "cli/studies.py", "cli/watch.py"},
 }
 
 

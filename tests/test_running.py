@@ -258,7 +258,9 @@ def test_the_trials_that_share_a_gpu_are_counted_beside_the_run(
 ) -> None:
     """Ray is told of a GPU; what measures, in a process of its own, finds the one that is here, or the CPU."""
     path = write("space.py", DIGITS)
-    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 16.0, "GPU": 1.0})
+    there = {"CPU": 16.0, "GPU": 1.0}
+    monkeypatch.setattr("ray.cluster_resources", lambda: there)
+    monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": there}])
     with nursery.opened(("search.check.share",)) as forks:
         engine = tune.Tune(forks, Workplace("data", "auto", 1), Resources(0, 0), 0).placed(None, None)
         shared = running._sharing(engine, (str(path), [], tmp_path), None, Console(width=1000))

@@ -139,7 +139,9 @@ def test_so_many_trials_share_each_gpu(
     monkeypatch: pytest.MonkeyPatch, cpus: int, gpus: int, trials: int, slots: int, threads: int
 ) -> None:
     """Whatever a part of a GPU is rounded to: Ray counts it in ten-thousandths."""
-    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": cpus, "GPU": gpus})
+    there = {"CPU": cpus, "GPU": gpus}
+    monkeypatch.setattr("ray.cluster_resources", lambda: there)
+    monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": there}])
     engine = tune.Tune(Nursery(Path(), ""), Workplace("data", "auto", 1), Resources(0, 0), 0)
     shared = engine.shared(None, trials)
     assert (shared.slots, shared.workplace.threads, shared.workplace.device) == (slots, threads, "cuda")

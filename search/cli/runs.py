@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from search.cli.words import (
+    Address,
     CacheSize,
     Cpus,
     DataRoot,
@@ -15,6 +16,7 @@ from search.cli.words import (
     Epochs,
     Name,
     Reports,
+    RunDir,
     Set,
     SpacePath,
     Storage,
@@ -103,6 +105,7 @@ def run(
     ] = None,
     cpus_per_trial: Cpus = None,
     engine: EngineName = "tune",
+    address: Address = None,
     audit: Annotated[
         float,
         typer.Option(min=0, max=1, help="Share of the trials to be pruned that run to their end, to judge the pruner."),
@@ -111,6 +114,7 @@ def run(
     storage_file: StorageFile = None,
     data_root: DataRoot = Path(DATA_ROOT),
     reports: Reports = Path(REPORTS),
+    run_dir: RunDir = Path("runs"),
     cache_size: CacheSize = CACHE_SIZE,
     sealed: Annotated[
         bool, typer.Option("--sealed", help="In the end, do not look at the test split with the winner's weights.")
@@ -136,7 +140,7 @@ def run(
         max_failures=max_failures,
         audit=audit,
         gpus=gpus(gpus_per_trial),
-        **means(cpus_per_trial, engine, storage, data_root, reports, cache_size, verbose),
+        **means(cpus_per_trial, engine, address, storage, data_root, reports, run_dir, cache_size, verbose),
     )
     with ending():
         run_search(options)
@@ -157,10 +161,12 @@ def confirm(
     ] = None,
     cpus_per_trial: Cpus = None,
     engine: EngineName = "tune",
+    address: Address = None,
     storage: Storage = STORAGE,
     storage_file: StorageFile = None,
     data_root: DataRoot = Path(DATA_ROOT),
     reports: Reports = Path(REPORTS),
+    run_dir: RunDir = Path("runs"),
     cache_size: CacheSize = CACHE_SIZE,
     verbose: Verbose = False,
 ) -> None:
@@ -176,7 +182,7 @@ def confirm(
         top=top,
         seeds=seeds,
         gpus=gpus_per_trial,
-        **means(cpus_per_trial, engine, storage, data_root, reports, cache_size, verbose),
+        **means(cpus_per_trial, engine, address, storage, data_root, reports, run_dir, cache_size, verbose),
     )
     with ending():
         confirm_study(options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -109,6 +110,22 @@ EngineName = Annotated[
     Literal["tune", "inline"],
     typer.Option("--engine", help="tune: Ray Tune, trials side by side; inline: one by one in this process."),
 ]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="auto|HOST:PORT",
+        help="Train on the nodes of a Ray cluster that is there, from one of them; `search submit` from elsewhere.",
+    ),
+]
+RunDir = Annotated[
+    Path,
+    typer.Option(
+        "--run-dir",
+        metavar="DIR",
+        help="The folder for weights and checkpoints, on a cluster one that all nodes share.",
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Let Ray talk.")]
 
 
@@ -163,6 +180,18 @@ def read_from(data_root: Path) -> Path:
     return data_root.resolve()
 
 
+def cluster(address: str | None) -> str | None:
+    """The address of a Ray cluster. Raises SearchError."""
+    if address is None or address == "auto" or re.fullmatch(r"[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", address):
+        return address
+    if address.startswith("ray://"):
+        raise SearchError(
+            f"--address {address}: Ray Tune's driver runs on a node of its cluster: go there and say auto, or "
+            "from here `search submit SPACE --address http://HEAD:8265`"
+        )
+    raise SearchError(f"--address {address}: write it as auto or HOST:PORT, which `ray start --head` prints")
+
+
 def one_format(json: bool, csv: bool) -> bool:
     """Whether a table is to be printed as data, in one format. Raises SearchError."""
     if json and csv:
@@ -171,15 +200,25 @@ def one_format(json: bool, csv: bool) -> bool:
 
 
 def means(
-    cpus: float | None, engine: str, storage: str, data_root: Path, reports: Path, cache_size: str, verbose: bool
+    cpus: float | None,
+    engine: str,
+    address: str | None,
+    storage: str,
+    data_root: Path,
+    reports: Path,
+    run_dir: Path,
+    cache_size: str,
+    verbose: bool,
 ) -> dict[str, Any]:
     """What every verb that trains many trials hands on to its options, Means."""
     return {
         "cpus": cpus,
         "engine": engine,
+        "address": cluster(address),
         "storage": storage,
         "data_root": read_from(data_root),
         "reports": written_to(reports, "--reports"),
+        "run_dir": written_to(run_dir, "--run-dir"),
         "cache_size": bytes(cache_size),
         "verbose": verbose,
         "again": same_command(),

@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,7 @@ with warnings.catch_warnings():
     import ray
     from ray._private.node import Node
     from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # it is compiled
+    from ray.exceptions import AuthenticationError
 gc.enable()
 
 from search.engine.contract import EngineFailed
@@ -88,7 +89,10 @@ def head(folder: Path, port: int = 8265, verbose: bool = False) -> Iterator[Head
         except OSError as error:
             raise SearchError(f"port {port}: {error.strerror}; another Ray may take jobs there") from None
     with _guarded_ray(folder, verbose, port) as context:
-        yield Head(context.address_info["gcs_address"], f"http://127.0.0.1:{port}", folder / "token")
+        address = context.address_info["gcs_address"]
+        # As `ray start` does: where a job finds no such note, it takes any Ray of this machine for its own.
+        ray._private.utils.write_ray_address(address, _temp(folder))
+        yield Head(address, f"http://127.0.0.1:{port}", folder / "token")
 
 
 def missing() -> str:
@@ -105,6 +109,48 @@ def _guarded_ray(folder: Path, verbose: bool, port: int | None) -> Iterator[Any]
         finally:
             with uninterrupted():
                 ray.shutdown()
+
+
+_ELSEWHERE = (
+    "a driver runs on a node of its cluster, with the cluster's token in the file that RAY_AUTH_TOKEN_PATH names; "
+    "from elsewhere, `search submit`"
+)
+
+
+@contextmanager
+def joined(address: str, travels: Mapping[str, Any], verbose: bool) -> Iterator[None]:
+    """Use the Ray at `address`, which others started and others end; `travels`: a runtime_env for its workers.
+
+    Brings the cluster's token from where Ray looks for it, unless RAY_AUTH_MODE says that there is none. Raises
+    SearchError.
+    """
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"  # a job's may name the same things
+    _authenticate_anew()
+    level = logging.INFO if verbose else logging.CRITICAL
+    try:
+        try:
+            with held_back(), patch("ray._private.utils.set_sigterm_handler"):
+                ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=dict(travels))
+        except Exception as error:
+            raise SearchError(f"--address {address}: {why_not(error, _ELSEWHERE)}") from error
+        for name in ("ray", "ray.tune"):
+            logging.getLogger(name).setLevel(level)
+        yield
+    finally:
+        with uninterrupted():
+            ray.shutdown()
+
+
+def why_not(error: Exception, otherwise: str) -> str:
+    """Why a cluster could not be reached, and the remedy, in one line: `otherwise`, if it is not the token."""
+    said = str(error).strip().splitlines()[0].rstrip(".")
+    if isinstance(error, AuthenticationError) or "uthenticat" in said or "401" in said:
+        return (
+            "the cluster's token is needed: RAY_AUTH_TOKEN_PATH names the file that holds it "
+            "(RAY_AUTH_MODE=disabled for a cluster without one)"
+        )
+    return f"{said}; {otherwise}"
 
 
 def new_token(folder: Path) -> Path:
@@ -165,7 +211,7 @@ def _start(folder: Path, verbose: bool, port: int | None = None) -> Any:
                 address="local",
                 log_to_driver=verbose,
                 logging_level=level,
-                _temp_dir=str(folder / "ray"),  # Ray lets everybody write there
+                _temp_dir=_temp(folder),
                 **(alone if port is None else jobs),
             )
     except Exception as error:  # of many kinds, from a full disk to a port that is taken
@@ -173,6 +219,10 @@ def _start(folder: Path, verbose: bool, port: int | None = None) -> Any:
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(level)
     return context
+
+
+def _temp(folder: Path) -> str:
+    return str(folder / "ray")  # Ray lets everybody write there, so it lies in a private one
 
 
 @contextmanager
@@ -199,24 +249,33 @@ def _nothing(node: Node, **options: Any) -> None:
 
 
 def plan(cpus: float | None = None, gpus: float | None = None) -> tuple[Resources, int, int]:
-    """What one trial takes, how many run at a time, and the CPU threads of each: its share of the cores.
+    """What one trial takes, how many run at a time, and the CPU threads of each: its share of its node's cores.
 
     By default a trial takes one GPU and its share of the CPUs; without a GPU, one CPU, whatever `gpus` says.
     Raises SearchError if not even one fits.
     """
-    there = ray.cluster_resources()
-    all_cpus, all_gpus = there.get("CPU", 0.0), there.get("GPU", 0.0)
-    gpus = 0.0 if not all_gpus else 1.0 if gpus is None else gpus
+    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    with_gpus = [node for node in there if node.get("GPU")]
+    gpus = 0.0 if not with_gpus else 1.0 if gpus is None else gpus
     if cpus is None:
-        cpus = max(1.0, all_cpus * gpus // all_gpus) if gpus else 1.0
-    asked = [(all_cpus, cpus), (all_gpus, gpus)]
-    slots = min((_fits(has, wants) for has, wants in asked if wants), default=0)
-    if slots < 1:
+        cpus = max(1.0, min(node.get("CPU", 0.0) * gpus // node["GPU"] for node in with_gpus)) if gpus else 1.0
+    trial = Resources(cpus, gpus)
+    used = [(node, fits(node, trial)) for node in there if fits(node, trial)]
+    if not used:
+        has = [f"{node.get('CPU', 0.0):g} and {node.get('GPU', 0.0):g}" for node in there]
+        where = "this machine has" if len(has) == 1 else "the nodes of the cluster have"
         raise SearchError(
-            f"a trial asks for {cpus:g} CPUs and {gpus:g} GPUs, and this machine has {all_cpus:g} and {all_gpus:g}: "
+            f"a trial asks for {cpus:g} CPUs and {gpus:g} GPUs, and {where} {', '.join(has)}: "
             "--cpus-per-trial, --gpus-per-trial"
         )
-    return Resources(cpus, gpus), slots, max(1, int(all_cpus // slots))
+    threads = min(int(node.get("CPU", 0.0) // places) for node, places in used)
+    return trial, sum(places for _, places in used), max(1, threads)
+
+
+def fits(node: Mapping[str, float], trial: Resources) -> int:
+    """How many trials a node with such resources has room for."""
+    asked = [(node.get("CPU", 0.0), trial.cpus), (node.get("GPU", 0.0), trial.gpus)]
+    return min((_fits(has, wants) for has, wants in asked if wants), default=0)
 
 
 def _fits(has: float, wants: float) -> int:

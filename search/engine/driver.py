@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from operator import methodcaller
+from pathlib import Path
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
@@ -53,6 +54,7 @@ class Driver:
         keeps: bool = True,
         say: Callable[[str], None] = print,
         ours: Callable[[], None] = lambda: None,
+        run_dir: Path = kept.RUNS,
     ) -> None:
         """`limits`: what may end the run earlier. `signalled`: not empty once the run shall stop.
 
@@ -60,6 +62,7 @@ class Driver:
         `audit`: the share of the trials that the pruner would stop, and that run to their end instead. `keeps`: the
         leader's weights, if the training is the built-in one. `say`: called with one line for the user.
         `ours`: raises SearchError once another process runs the study.
+        `run_dir`: the folder for weights and checkpoints.
         """
         self.study = study
         self.space = space
@@ -71,6 +74,7 @@ class Driver:
         self.audit = audit
         self.say = say
         self.ours = ours
+        self.run_dir = run_dir
         self._failed_in_row = 0
         self._failing: list[Listener] = []
         self._loner: int | None = None
@@ -87,7 +91,7 @@ class Driver:
         for trial in done:
             if trial.state == TrialState.COMPLETE and trial.value is not None:
                 self._follow(trial.value, trial.number)
-        kept.drop_checkpoints(study.study_name, {trial.number for trial in done})
+        kept.drop_checkpoints(study.study_name, {trial.number for trial in done}, run_dir)
         self._sweep()
         self._count_in(trials_so_far)
 
@@ -138,7 +142,7 @@ class Driver:
                 continue
             job.keep = self._keep(job)
             if self.space.train is None:
-                job.checkpoints = str(kept.checkpoints(self.study.study_name, job.number).absolute())
+                job.checkpoints = str(kept.checkpoints(self.study.study_name, job.number, self.run_dir).absolute())
             if "config" not in job.known.user_attrs:
                 trial.set_user_attr("config", json.loads(json.dumps(job.settings, default=repr)))
             return job
@@ -293,7 +297,7 @@ class Driver:
             self._follow(value, job.number)
         if state in _TOLD:
             self.limits.ended(job.number, value)
-        kept.drop_checkpoints(self.study.study_name, {job.number})
+        kept.drop_checkpoints(self.study.study_name, {job.number}, self.run_dir)
         self._sweep()
         self._ended.append((job, state, reason))
 
@@ -323,14 +327,14 @@ class Driver:
     def _keep(self, job: Job) -> Keep | None:
         if not self.keeps:
             return None
-        path = kept.place(self.study.study_name, job.number).absolute()
+        path = kept.place(self.study.study_name, job.number, self.run_dir).absolute()
         maximize = self.study.direction == StudyDirection.MAXIMIZE
         return Keep(str(path), self.space.metric, maximize, self.leader[0] if self.leader else None)
 
     def _sweep(self) -> None:
         """Of all weights only the leader's stay, and those of trials whose end is not told yet."""
         if self.keeps:
-            kept.sweep(self.study.study_name, {*self.live, *([self.leader[1]] if self.leader else [])})
+            kept.sweep(self.study.study_name, {*self.live, *([self.leader[1]] if self.leader else [])}, self.run_dir)
 
     def better(self, a: float, b: float) -> bool:
         """Whether `a` is a better value than `b`."""

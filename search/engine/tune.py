@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-from search.engine import cluster, node
+from search.engine import cluster, node, nodes
 from search.engine.cluster import Resources, plan
 
 gc.disable()  # it takes a sixth of the import's time
@@ -34,7 +33,8 @@ gc.enable()
 
 from search.engine.contract import EngineFailed, Job, LimitReached
 from search.engine.driver import Driver
-from search.engine.nursery import Call, Nursery, fork
+from search.engine.nursery import Call, Nursery
+from search.engine.warm import WarmWorker
 from search.engine.worker import Workplace
 
 
@@ -50,63 +50,31 @@ def started(
         yield Tune(nursery, workplace, Resources(0, 0), 0, verbose).placed(cpus, gpus)
 
 
-TRAINING = "search.engine.worker:serve"
+@contextmanager
+def joined(
+    address: str,
+    nursery: Nursery,
+    workplace: Workplace,
+    cpus: float | None,
+    gpus: float | None,
+    there: nodes.Nodes,
+    space: Path | None,
+) -> Iterator[Tune]:
+    """The Ray at `address`, which others started, with the nodes that are `there` checked.
+
+    `space`: the file whose folder travels to them. Raises SearchError if not even one trial fits on one of them, or one
+    of them lacks what it needs.
+    """
+    with nodes.borrowed(address, nursery.folder, space, there.verbose):
+        engine = Tune(nursery, workplace, Resources(0, 0), 0, there.verbose, there).placed(cpus, gpus)
+        there.resources = engine.resources
+        there.slots()
+        there.settle()
+        yield engine
+
+
 RESTARTS = 3
 """So often in a row, with no trial ended in between, Ray is started anew in one run."""
-
-
-class WarmWorker(tune.Trainable):
-    """Stands in Ray for a training process, kept from trial to trial, and hands its messages on."""
-
-    def setup(self, config: dict[str, Any]) -> None:
-        self._connection: Connection | None = None
-        self._pid: int | None = None
-        self._asked = False
-        self._patience: float | None = config["workplace"]["patience"]
-        self.reset_config(config)
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        if self._connection is None:
-            self._connection = fork(new_config["nursery"], TRAINING, Workplace(**new_config["workplace"]), _placed())
-        elif self._asked:
-            self._answer(self._connection)  # of a trial that nobody waits for
-        # It begins at once: until Tune asks for its first epoch, other trials may keep Tune busy.
-        self._connection.send(new_config["trial"])
-        self._asked = True
-        return True
-
-    def step(self) -> dict[str, Any]:
-        assert self._connection is not None
-        try:
-            if not self._asked:
-                self._connection.send(None)
-            self._asked = False
-            message = self._answer(self._connection)
-        except (EOFError, OSError) as error:  # TimeoutError is one
-            message = {"silent": self._patience} if isinstance(error, TimeoutError) else {"lost": True}
-            if "silent" in message and self._pid:  # it may hang or be stopped, and never see that nobody listens
-                with suppress(ProcessLookupError):
-                    os.kill(self._pid, signal.SIGKILL)
-            self._connection.close()
-            self._connection = self._pid = None  # the next trial gets a new process
-        return {"message": [message]}  # in a list, because Tune flattens dicts
-
-    def _answer(self, connection: Connection) -> Any:
-        """The worker's next message; its first is its process's number. Raises EOFError or OSError if none comes."""
-        if self._pid is None:
-            self._pid = self._message(connection)
-        return self._message(connection)
-
-    def _message(self, connection: Connection) -> Any:
-        if not connection.poll(self._patience):
-            raise TimeoutError
-        return connection.recv()
-
-
-def _placed() -> dict[str, str]:
-    """What Ray gave this worker: its GPUs and its threads."""
-    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
-    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 class _Broken(BaseException):
@@ -134,7 +102,7 @@ class _NotSaved:
 class _Asks(_NotSaved, Searcher):
     """Asks the driver for the next trial, and tells it of workers that died."""
 
-    def __init__(self, driver: Driver, place: dict[str, Any], jobs: dict[str, Job], slots: int) -> None:
+    def __init__(self, driver: Driver, place: dict[str, Any], jobs: dict[str, Job], slots: Callable[[], int]) -> None:
         super().__init__(metric=None, mode=None)
         self._driver, self._jobs, self._slots, self._place = driver, jobs, slots, place
         self._just_asked = False
@@ -144,7 +112,7 @@ class _Asks(_NotSaved, Searcher):
             raise LimitReached
         # Ask late: the sampler then knows more, and the storage shows no waiting trial as RUNNING.
         with _ours():
-            job = self._driver.next() if len(self._jobs) < self._slots else None
+            job = self._driver.next() if len(self._jobs) < self._slots() else None
             if job is None and not self._just_asked:  # else Tune has yet to send it to a worker
                 self._driver.catch_up()
         self._just_asked = job is not None
@@ -192,11 +160,15 @@ class Tune:
     resources: Resources
     slots: int
     verbose: bool = False
+    nodes: nodes.Nodes | None = None
+    """Of a Ray that others started; None: it is our own, and trains on this machine."""
 
     @property
     def note(self) -> str:
         gpus = self.resources.gpus
         where = f"{gpus:g} GPU a trial" if gpus else f"no GPU: training on {len(os.sched_getaffinity(0))} CPU cores"
+        if self.nodes is not None:
+            where = f"{f'{gpus:g} GPU a trial' if gpus else 'no GPU'}, {len(self.nodes)} nodes of a cluster"
         return f"{where}, {self.slots} trials side by side, CPU threads of each: {self.workplace.threads}"
 
     def placed(self, cpus: float | None, gpus: float | None) -> Tune:
@@ -221,6 +193,8 @@ class Tune:
 
         Raises what it raised, or Died.
         """
+        if self.nodes is not None:
+            return self.nodes.call(function, args)
         return Call(self.nursery.address, function, *args).result(lambda *progress: None)
 
     def run(self, driver: Driver) -> None:
@@ -235,6 +209,8 @@ class Tune:
                     cluster.restart(self.nursery.folder, self.verbose)
                 return self._fit(driver)
             except EngineFailed as error:
+                if self.nodes is not None:  # it is not ours to start anew
+                    raise
                 in_row = 1 if driver.counts.total() > ended else in_row + 1
                 ended = driver.counts.total()
                 if in_row > RESTARTS:
@@ -247,13 +223,16 @@ class Tune:
     def _fit(self, driver: Driver) -> None:
         """Run the driver's trials in the Ray that is there. Raises EngineFailed if it broke down."""
         jobs: dict[str, Job] = {}
-        place = {"workplace": asdict(self.workplace), "nursery": self.nursery.address}
+        there, slots = self.nursery.address, lambda: self.slots
+        if self.nodes is not None:
+            there, slots = "", self.nodes.slots
+        place = {"workplace": asdict(self.workplace), "nursery": there}
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)  # else one worker starts after another
         trainable = tune.with_resources(WarmWorker, {"cpu": self.resources.cpus, "gpu": self.resources.gpus})
         tuner = tune.Tuner(
             trainable,
             tune_config=TuneConfig(
-                search_alg=_Asks(driver, place, jobs, self.slots),
+                search_alg=_Asks(driver, place, jobs, slots),
                 scheduler=_Reports(driver, jobs),
                 num_samples=-1,
                 reuse_actors=True,

@@ -1,0 +1,90 @@
+"""Runs that a cluster's head does for somebody elsewhere, through Ray's Jobs API."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from search.engine import cluster, nodes
+from search.engine.scratch import scratch
+from search.errors import SearchError
+
+_STOPS = {"RAY_JOB_STOP_WAIT_TIME_S": "60"}
+"""For the job's keeper: a run that is stopped first puts its trials back in the queue, for which Ray leaves it 3 s."""
+_SEARCH = "\"$python\" -c 'from search.cli import main; main()'"
+
+
+class Jobs:
+    """The jobs of the cluster whose head serves them at `address`, such as http://head:8265."""
+
+    def __init__(self, address: str) -> None:
+        """Raises SearchError if nobody serves jobs there, or not without the cluster's token."""
+        if missing := cluster.missing():
+            raise SearchError(f"Ray's Jobs API needs what is not here ({missing}): pip install 'search[cluster]'")
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        for name in ("ray", "ray.dashboard.modules.dashboard_sdk"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        try:
+            self._client = JobSubmissionClient(address)
+        except Exception as error:  # of many kinds
+            raise SearchError(
+                f"--address {address}: {cluster.why_not(error, 'does the head of a cluster take jobs there?')}"
+            ) from None
+
+    def submit(self, space: Path, folder: str, words: Sequence[str], environment: dict[str, str]) -> str:
+        """Have the head run `search run SPACE WORDS` in its `folder`; the job's name.
+
+        The folder of the space file and this package travel. Raises SearchError.
+        """
+        python, there = shlex.quote(sys.executable), shlex.quote(folder)
+        steps = [
+            f'from="$PWD" python={python} && {{ [ -x "$python" ] || python=python; }}',  # the other, if installed alike
+            f"mkdir -p {there} && cd {there}",
+            f'exec {_SEARCH} run "$from"/{shlex.quote(space.name)} --address auto {shlex.join(words)}',
+        ]
+        entry = " && ".join(steps)
+        with scratch() as (here, _):
+            travels = {**nodes.gathered(here, space), "env_vars": _STOPS | environment}
+            return str(self._asked(self._client.submit_job, entrypoint=entry, runtime_env=travels))
+
+    def logs(self, job: str, say: Callable[[str], None], follow: bool) -> bool:
+        """Say what the job has printed, and to `follow` it, what it will; False if it failed. Raises SearchError."""
+        status = self._asked(self._client.get_job_status, job)
+        if follow and not status.is_terminal():
+
+            async def tail() -> None:
+                async for text in self._client.tail_job_logs(job):
+                    say(text)
+
+            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of how Ray calls aiohttp
+                self._asked(asyncio.run, tail())
+            status = self._asked(self._client.get_job_status, job)
+        else:
+            say(self._asked(self._client.get_job_logs, job))
+        return bool(status != JobStatus.FAILED)
+
+    def stop(self, job: str) -> bool:
+        """End the job as Ctrl-C would; whether it still ran. Raises SearchError."""
+        return bool(self._asked(self._client.stop_job, job))
+
+    def _asked(self, ask: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        try:
+            return ask(*args, **more)
+        except RuntimeError as error:  # its text has the server's Traceback
+            said = str(error).strip()
+            with suppress(IndexError):
+                if "does not exist" in said:
+                    raise SearchError(f"there is no job {args[0]!r}; `search submit` prints its name") from None
+            raise SearchError(f"the cluster's head refused: {said.splitlines()[-1]}") from None
+        except OSError as error:
+            raise SearchError(f"the cluster's head does not answer: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,147 @@
+"""A head that takes jobs: who may ask it, and runs that it does while nobody waits."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import Result
+from live import free_port, listening, loopback, read, until
+from optuna.trial import FrozenTrial, TrialState
+
+from search.engine import cluster
+from search.engine.cluster import Head
+from search.engine.scratch import scratch
+from search.errors import SearchError
+from search.study import load_study
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[Head]:
+    if cluster.missing():
+        pytest.skip("ray[default] is not installed: this test did NOT run")
+    with scratch() as (folder, _), another_ray(), cluster.head(folder, free_port()) as head:
+        yield head
+    assert not folder.exists()
+
+
+@contextmanager
+def another_ray() -> Iterator[None]:
+    """What a job that looks for its Ray among this machine's processes would take for one."""
+    words = ["raylet", "-c", "read end", "--gcs-address=127.0.0.1:9"]
+    with subprocess.Popen(words, executable="/bin/sh", stdin=subprocess.PIPE):
+        yield
+
+
+def test_the_heads_token_is_its_owners_alone(head: Head) -> None:
+    assert stat.filemode(head.token.stat().st_mode) == "-rw-------"
+    assert stat.filemode(head.token.parent.stat().st_mode) == "drwx------"
+
+
+def test_the_jobs_api_refuses_whoever_has_no_token(head: Head) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="401") as refused:
+        urllib.request.urlopen(f"{head.jobs}/api/version", timeout=10)
+    refused.value.close()
+    asked = urllib.request.Request(
+        f"{head.jobs}/api/version", headers={"Authorization": f"Bearer {head.token.read_text()}"}
+    )
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        assert json.load(answer)["ray_version"]
+
+
+def test_a_head_listens_on_loopback_only(head: Head) -> None:
+    folder = str(head.token.parent)
+    heard = listening({int(p.name) for p in Path("/proc").glob("[0-9]*") if folder in read(p / "cmdline")})
+    assert len(heard) >= 4  # the control store, the raylet, the dashboard and its agents
+    assert [address for address in heard if not loopback(address)] == []
+
+
+def test_a_port_that_is_taken_is_named(head: Head) -> None:
+    port = int(head.jobs.rpartition(":")[2])
+    with scratch() as (folder, _), pytest.raises(SearchError, match=f"port {port}: "), cluster.head(folder, port):
+        pass
+
+
+JOB = """
+    import time
+    from helper import pace
+    from search import Float, SearchSpace
+
+    space = SearchSpace(x=Float(0, 1))
+    metric, trials = "x", 2
+
+    def train(config):
+        for _ in range(2):
+            yield {"x": config["x"]}
+            time.sleep(pace)
+"""
+Cli = Callable[..., Result]
+
+
+def submitted(cli: Cli, head: Head, space: Path, *words: object) -> str:
+    result = cli("submit", space, "--in", space.parent / "job", "--address", head.jobs, *words)
+    assert result.status == 0, result
+    found = re.search(r"^job +(\S+)$", result.out, re.MULTILINE)
+    assert found is not None, result
+    return found[1]
+
+
+def left(space: Path) -> list[FrozenTrial]:
+    try:
+        return load_study(f"sqlite:///{space.parent}/job/studies.db", "space").get_trials()
+    except SearchError:  # not yet
+        return []
+
+
+def test_a_submitted_run_is_followed_to_its_report(head: Head, cli: Cli, write: Callable[[str, str], Path]) -> None:
+    space = write("mine/space.py", JOB)
+    write("mine/helper.py", "pace = 0.1")
+    job = submitted(cli, head, space, "--trials", 3)
+    result = cli("logs", job, "--follow", "--address", head.jobs)
+    assert result.status == 0, result
+    assert "[3/3] trial " in result.out
+    assert [trial.state for trial in left(space)] == [TrialState.COMPLETE] * 3
+    assert (space.parent / "job" / "reports" / "space.md").is_file()
+    assert "[3/3] trial " in cli("logs", job, "--address", head.jobs).out
+    assert "has ended before" in cli("stop", job, "--address", head.jobs).out
+
+
+@pytest.mark.slow
+def test_a_stopped_job_puts_its_trials_back(head: Head, cli: Cli, write: Callable[[str, str], Path]) -> None:
+    space = write("mine/space.py", JOB)
+    write("mine/helper.py", "pace = 1000")
+    job = submitted(cli, head, space)
+    until(lambda: any(trial.intermediate_values for trial in left(space)), "an epoch")
+    assert f"{job} is told to stop" in cli("stop", job, "--address", head.jobs).out
+    until(lambda: {trial.state for trial in left(space)} == {TrialState.WAITING}, "the trials to be put back")
+    until(lambda: "terminated; 0 of 2 trials" in cli("logs", job, "--address", head.jobs).out, "the job's last word")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("submit", "space.py", "--in", "here"), "--in here: a job's folder is an absolute path"),
+        (("submit", "space.py", "--in", "/x", "--engine", "inline"), "--engine: a job trains on its cluster"),
+        (("submit", "none.py", "--in", "/x"), "none.py: no such space file"),
+        (("logs", "none", "--address", "HEAD"), "there is no job 'none'"),
+        (("stop", "none", "--address", "HEAD"), "there is no job 'none'"),
+        (("logs", "none", "--address", "http://127.0.0.1:9"), "--address http://127.0.0.1:9: "),
+        (("logs", "none", "--address", "head:8265"), "write it as http://HEAD:8265"),
+    ],
+)
+def test_what_no_head_can_do_is_refused_in_one_line(
+    words: tuple[str, ...], says: str, head: Head, cli: Cli, write: Callable[[str, str], Path]
+) -> None:
+    write("space.py", JOB.replace("from helper import pace", ""))
+    result = cli(*(head.jobs if word == "HEAD" else word for word in words))
+    assert result.status == 2, result
+    assert says in result.err
+    assert result.err.count("\n") == 1
