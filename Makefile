@@ -17,7 +17,7 @@ demo: $(READY) ## search the handwritten digits; about a minute
 	@echo "open it in a browser: $(BIN)/search dashboard digits --tensorboard"
 
 test: $(READY) lint ## everything that CI asks for
-	$(BIN)/pytest -m "not slow and not soak"
+	$(BIN)/pytest -n auto --dist loadfile -m "not slow and not soak"
 
 test-slow: $(READY) ## the tests that take more than a minute
 	$(BIN)/pytest -m slow
