@@ -89,11 +89,11 @@ def test_what_json_has_no_number_for_is_null(cli: Cli, studies: optuna.Study) ->
 
 
 def test_status_of_all_studies(cli: Cli, studies: optuna.Study) -> None:
-    beat = {"host": socket.gethostname(), "pid": os.getpid(), "token": "t", "beat": time.time()}
+    beat = {"host": socket.gethostname(), "pid": os.getppid(), "token": "t", "beat": time.time()}
     studies.set_user_attr("driver", beat)
     rows = json.loads(cli("status", "--json").out)
     assert [row["study"] for row in rows] == ["empty", "made", "pair"]
-    here = f"process {os.getpid()} on {socket.gethostname()}"
+    here = f"process {os.getppid()} on {socket.gethostname()}"
     assert rows[1] == {
         "study": "made", "metric": "val_acc", "best": 0.75, "best_trial": 1, "running": 0, "complete": 2, "pruned": 0,
         "fail": 1, "waiting": 0, "driver": here,

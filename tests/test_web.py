@@ -7,7 +7,7 @@ import hmac
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,8 @@ def test_a_large_body_is_refused_before_it_is_read(place: Place) -> None:
     declared = place.open.ask("/api/artifacts/1", "POST", None, Content_Length=str(2**20 + 2), **JSON)
     assert declared.status == 413
     parts = (b"x" * 65_536 for _ in range(17))
-    assert place.open.ask("/api/artifacts/1", "POST", parts, **JSON).status == 413
+    with suppress(ConnectionResetError, BrokenPipeError):  # it may hang up while the rest is still being sent
+        assert place.open.ask("/api/artifacts/1", "POST", parts, **JSON).status == 413
 
 
 def test_every_answer_is_for_this_site_alone(place: Place) -> None:
