@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -13,19 +12,14 @@ import numpy as np
 import pytest
 from live import Run, until
 from postgres import Postgres
+from soaking import SHARE, record, times
 from test_outage import COUNTS, Stored, locked, trained
 
 from benchmarks import load
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 
-SHARE = float(os.environ.get("SOAK", "1"))
-"""Of the full counts, how much."""
 LONG = COUNTS.replace("sleep(0.05)", "sleep(0.2)")
-
-
-def times(full: int) -> int:
-    return max(1, round(full * SHARE))
 
 
 @contextmanager
@@ -67,7 +61,6 @@ def test_a_storage_that_is_away_costs_no_epoch(
     """One run, its storage gone `count` times; in the end every epoch that was trained is stored, and once."""
     place, left, epochs = folder(LONG), times(count), 0
     url = request.getfixturevalue("database") if kind == "postgresql" else f"sqlite:///{place}/studies.db"
-    began = time.monotonic()
     run = Stored(place, url, "--trials", "400")
     try:
         until(run.started, "Ray")
@@ -86,8 +79,12 @@ def test_a_storage_that_is_away_costs_no_epoch(
         assert done[: len(stored)] == stored
         epochs += len(stored)
     assert "Traceback" not in run.output
-    took = time.monotonic() - began
-    print(f"{kind} away {seconds} s, {left} times: {epochs} epochs, none lost or twice; {took:.0f} s")
+    what, how = {
+        "postgresql": ("PostgreSQL away", "stopped for"),
+        "sqlite": ("SQLite locked", "by another process for"),
+    }[kind]
+    lost = f"none of the {epochs} epochs that were trained; none stored twice"
+    record(f"{what} {seconds:g} s", f"{how} {seconds:g} s amid a run", left, lost)
 
 
 def more(run: Run) -> None:
@@ -115,4 +112,5 @@ def test_eight_drivers_on_one_postgresql(postgres: Postgres, database: str) -> N
     stored = postgres.ask("SELECT count(*) FROM trial_intermediate_values", "studies")[0][0]
     assert stored == len(taken)
     low, high = np.percentile(taken, [50, 99]) * 1000
-    print(f"{len(taken)} reports in {seconds:.0f} s, all stored: median {low:.1f} ms, p99 {high:.1f} ms")
+    how = f"8 trials each to a study of its own, {seconds:.0f} s long; a report takes {low:.0f} ms, p99 {high:.0f} ms"
+    record("8 drivers report to one PostgreSQL", how, len(taken), "no report; no error")
