@@ -47,6 +47,7 @@ def small_caltech(folder: Path) -> None:
             (folder / name / f"image_{i:04d}.jpg").write_bytes(data.getvalue())
 
 
+@pytest.mark.timeout(900)  # it trains what the page trains
 @pytest.mark.parametrize("page", ["README", *PAGES])
 def test_every_search_command_of_a_page_runs(page: str, cli: Callable[..., Result], tmp_path: Path) -> None:
     shutil.copytree(SPACES, tmp_path / "spaces")
