@@ -162,7 +162,10 @@ FAILED = create_trial(state=TrialState.FAIL)
         ([FAILED, FAILED], "2 trials ran: 0 completed, 0 were pruned, 2 failed"),
         ([create_trial(state=TrialState.PRUNED, intermediate_values={0: math.nan})], "0 completed, 1 were pruned"),
         ([create_trial(value=0.5)], "Best value: **0.5000**, trial 0"),
-        ([create_trial(value=-math.inf), create_trial(value=math.inf)], "Best value: **inf**, trial 1"),
+        (
+            [create_trial(value=-math.inf), create_trial(value=math.inf)],
+            "No completed trial has a number for its value",
+        ),
         ([create_trial(value=0.5, user_attrs={"epoch": 3, "config": "mine", "val_images": "all"})], "**0.5000**"),
         ([create_trial(value=0.5, intermediate_values={1: math.nan}), FAILED], "1 completed"),
     ],

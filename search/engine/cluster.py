@@ -9,7 +9,7 @@ import secrets
 import socket
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -206,7 +206,8 @@ def _start(folder: Path, verbose: bool, port: int | None = None) -> Any:
     jobs = {"include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": port}
     spared = ["start_api_server", "start_monitor"] if port is None else []
     try:
-        with held_back(), _few_processes([*spared, *([] if verbose else ["start_log_monitor"])]):
+        hushed = nullcontext() if verbose else _hushed()
+        with held_back(), hushed, _few_processes([*spared, *([] if verbose else ["start_log_monitor"])]):
             context = ray.init(
                 address="local",
                 log_to_driver=verbose,
@@ -223,6 +224,19 @@ def _start(folder: Path, verbose: bool, port: int | None = None) -> Any:
 
 def _temp(folder: Path) -> str:
     return str(folder / "ray")  # Ray lets everybody write there, so it lies in a private one
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Nothing on stderr from compiled code: Ray's says there that it was asked to say nothing."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @contextmanager
