@@ -1,6 +1,6 @@
 """The `search` command, killed at a named point: python killed_at.py POINT NTH FLAG run space.py ...
 
-The point is a call of Optuna's storage or a rename, and the kill comes before or after it; or it is amid a transaction.
+The point is a call of the storage or a rename, and the kill comes before or after it; or it is amid a transaction.
 FLAG is a file that is made when it does.
 """
 
@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import Engine, event
+
+from search.rdb import Storage
 
 Matches = Callable[..., bool]
 
@@ -25,11 +26,11 @@ def told(*states: TrialState) -> Matches:
 
 
 POINTS: dict[str, tuple[Any, str, Matches]] = {
-    "ask": (RDBStorage, "create_new_trial", lambda *args: True),
-    "report": (RDBStorage, "set_trial_intermediate_value", lambda *args: True),
-    "FAIL": (RDBStorage, "set_trial_state_values", told(TrialState.FAIL)),
-    "re-queue": (RDBStorage, "set_trial_state_values", told(TrialState.WAITING)),
-    "tell": (RDBStorage, "set_trial_state_values", told(TrialState.COMPLETE, TrialState.PRUNED)),
+    "ask": (Storage, "create_new_trial", lambda *args: True),
+    "report": (Storage, "set_trial_intermediate_value", lambda *args: True),
+    "FAIL": (Storage, "set_trial_state_values", told(TrialState.FAIL)),
+    "re-queue": (Storage, "set_trial_state_values", told(TrialState.WAITING)),
+    "tell": (Storage, "set_trial_state_values", told(TrialState.COMPLETE, TrialState.PRUNED)),
     "export": (os, "replace", lambda part, path: str(path).endswith((".best.yaml", "space.md"))),
 }
 
