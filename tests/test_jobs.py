@@ -35,8 +35,8 @@ def head() -> Iterator[Head]:
 
 @contextmanager
 def another_ray() -> Iterator[None]:
-    """What a job that looks for its Ray among this machine's processes would take for one."""
-    words = ["raylet", "-c", "read end", "--gcs-address=127.0.0.1:9"]
+    """What a job that looks among this machine's processes for its Ray would take for some; it picks any."""
+    words = ["raylet", "-c", "read end", *(f"--gcs-address=127.0.0.1:{port}" for port in range(1, 20))]
     with subprocess.Popen(words, executable="/bin/sh", stdin=subprocess.PIPE):
         yield
 
