@@ -22,7 +22,7 @@ from search import study as studies
 from search.engine import nursery
 from search.engine.contract import Engine, EngineFailed, Hopeless, LimitReached
 from search.engine.driver import Driver
-from search.engine.scratch import handled
+from search.engine.scratch import handled, unheard
 from search.engine.worker import Workplace
 from search.errors import Interrupted, NothingCompleted, SearchError
 from search.progress import Progress
@@ -200,7 +200,7 @@ def interruptible(hint: str, console: Console) -> Iterator[list[int]]:
         raise KeyboardInterrupt  # Ray's compiled code lets no other exception through
 
     try:
-        with handled(interrupt, signal.SIGINT, signal.SIGTERM):
+        with unheard(), handled(interrupt, signal.SIGINT, signal.SIGTERM):
             yield signalled
     except (EngineFailed, nursery.Died) as error:
         raise NothingCompleted(f"{error}{hint}") from error

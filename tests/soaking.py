@@ -135,7 +135,7 @@ class Subject:
             assert run.process.wait() == status, run.output
         finally:
             self.gone(run, temp)
-        assert "Traceback" not in run.output
+        assert "Traceback" not in run.output, run.output
         trials = self.look()
         assert [trial.state for trial in trials if trial.state not in ENDS] == []
         assert len(trials) == count

@@ -18,15 +18,17 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: 
 
 SPACE = """
     import time
-    from search import ASHA, Float, SearchSpace
+    from search import ASHA
 
-    space = SearchSpace(x=Float(0, 1), epochs=600)
     metric, pruner = "score", ASHA(min_resource=2)
 
-    def train(config):
+    def space(trial):
+        return {"x": trial.suggest_float("x", 0, 1), "number": trial.number, "epochs": 600}
+
+    def train(config):  # the first leads and is first at every rung, where the others are stopped
         for epoch in range(600):
-            time.sleep(0.2)
-            yield {"score": config["x"] + epoch / 10000}
+            time.sleep(0.3 if config["number"] else 0.2)
+            yield {"score": 1 - config["number"] / 10 + epoch / 10000}
 """
 
 

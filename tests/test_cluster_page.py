@@ -7,12 +7,13 @@ import re
 import shutil
 import signal
 import subprocess
+import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import REPO, SPACES
-from live import BIN, WAIT, free_port, until
+from live import BIN, WAIT, ask, free_port, until
 
 from search.engine import cluster
 from search.engine.scratch import scratch
@@ -112,14 +113,11 @@ def test_the_page_can_be_followed_word_by_word(terminals: Terminals, tmp_path: P
 
 
 def _answers(address: str) -> bool:
-    import urllib.error
-    import urllib.request
-
     try:
-        urllib.request.urlopen(f"http://{address}/api/version", timeout=5).close()
+        ask(f"http://{address}/api/version")
     except urllib.error.HTTPError as refused:  # for want of a token
         refused.close()
-        return refused.code == 401
+        return bool(refused.code == 401)
     except OSError:
         return False
     return False

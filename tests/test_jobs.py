@@ -7,14 +7,13 @@ import re
 import stat
 import subprocess
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from conftest import Result
-from live import free_port, listening, loopback, read, until
+from live import ask, free_port, listening, loopback, read, until
 from optuna.trial import FrozenTrial, TrialState
 
 from search.engine import cluster
@@ -48,13 +47,9 @@ def test_the_heads_token_is_its_owners_alone(head: Head) -> None:
 
 def test_the_jobs_api_refuses_whoever_has_no_token(head: Head) -> None:
     with pytest.raises(urllib.error.HTTPError, match="401") as refused:
-        urllib.request.urlopen(f"{head.jobs}/api/version", timeout=10)
+        ask(f"{head.jobs}/api/version")
     refused.value.close()
-    asked = urllib.request.Request(
-        f"{head.jobs}/api/version", headers={"Authorization": f"Bearer {head.token.read_text()}"}
-    )
-    with urllib.request.urlopen(asked, timeout=10) as answer:
-        assert json.load(answer)["ray_version"]
+    assert json.loads(ask(f"{head.jobs}/api/version", head.token.read_text()))["ray_version"]
 
 
 def test_a_head_listens_on_loopback_only(head: Head) -> None:

@@ -141,7 +141,7 @@ def test_trials_of_a_lost_node_end_elsewhere_and_a_new_node_gets_some(
         assert all(len(trial.intermediate_values) == 3 for trial in trials)
         assert {trial.user_attrs["epoch"]["node"] for trial in trials} == {0, 2}
         assert [trial.number for trial in trials if trial.user_attrs.get("attempts")] == [lost]
-        assert "Traceback" not in run.output
+        assert "Traceback" not in run.output, run.output
     finally:
         print(run.output)
         run.end()
@@ -179,7 +179,7 @@ def test_without_the_token_one_line_says_what_is_missing(
     finally:
         run.end()
     assert "the cluster's token is needed: RAY_AUTH_TOKEN_PATH" in run.output
-    assert "Traceback" not in run.output
+    assert "Traceback" not in run.output, run.output
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ def test_a_run_outlives_a_restart_and_a_ctrl_c_while_the_storage_is_away(
         last = run.output.splitlines()[-1]
         assert last.startswith("interrupted; ")
         assert last.endswith(" of 4 trials are done; to go on: search run space.py --storage-file url")
-        assert "Traceback" not in run.output
+        assert "Traceback" not in run.output, run.output
         assert "sesame" not in run.output
     finally:
         run.end()

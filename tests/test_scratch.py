@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
-from search.engine.scratch import held_back, scratch
+from search.engine.scratch import held_back, scratch, unheard
 
 
 def test_a_folder_is_private_and_goes_with_its_files() -> None:
@@ -61,3 +64,26 @@ def test_signals_held_back_arrive_at_the_end() -> None:
         interrupted()
     assert seen == ["went on"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+class Interrupted(sqlite3.Connection):
+    def close(self) -> None:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_amid_what_cannot_raise_prints_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def callback(_: object) -> None:
+        seen.append("callback")
+        raise KeyboardInterrupt
+
+    seen: list[str] = []
+    engine = create_engine("sqlite://", connect_args={"factory": Interrupted})
+    with unheard():
+        gone = {0}
+        watched = weakref.ref(gone, callback)
+        del gone  # pytest would make a failure of what is printed
+        assert watched() is None
+        with pytest.raises(KeyboardInterrupt):
+            engine.raw_connection().invalidate()
+    assert seen == ["callback"]
+    assert caplog.records == []

@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Any
 
 import pytest
 import torch
-from live import BIN, CORES, WAIT, Run, free_port, listening, loopback, until
+from live import BIN, CORES, WAIT, Run, ask, free_port, listening, loopback, until
 from optuna.trial import FrozenTrial, TrialState
 
 from search.engine import tune
@@ -107,10 +106,9 @@ def watched(folder: Callable[[str], Path]) -> Iterator[Watched]:
 def _poll(port: int, points: int) -> list[dict[str, Any]]:
     """The study's trials as the dashboard serves them, once trial 0 has so many points; before, nothing."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=10) as reply:
-            study = json.load(reply)["study_summaries"][0]["study_id"]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/studies/{study}?after=0", timeout=10) as reply:
-            trials: list[dict[str, Any]] = json.load(reply)["trials"]
+        studies = f"http://127.0.0.1:{port}/api/studies"
+        study = json.loads(ask(studies))["study_summaries"][0]["study_id"]
+        trials: list[dict[str, Any]] = json.loads(ask(f"{studies}/{study}?after=0"))["trials"]
     except OSError:  # it is starting
         return []
     return trials if trials and len(trials[0]["intermediate_values"]) >= points else []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import signal
 import stat
+import sys
 import tempfile
 import threading
 import time
@@ -86,6 +88,28 @@ def handled(handler: Any, *numbers: int) -> Iterator[None]:
     finally:
         for number, owner in zip(numbers, before, strict=True):
             signal.signal(number, owner)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Ctrl-C prints no Traceback where it arrives amid what cannot raise, or has SQLAlchemy drop a connection.
+
+    There it is lost, so whoever handles it keeps note of it.
+    """
+    before, pool = sys.unraisablehook, logging.getLogger("sqlalchemy.pool")
+    level = pool.level
+
+    def hook(found: sys.UnraisableHookArgs) -> None:
+        if not issubclass(found.exc_type, KeyboardInterrupt):
+            before(found)
+
+    sys.unraisablehook = hook
+    pool.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        pool.setLevel(level)
 
 
 def uninterrupted() -> AbstractContextManager[None]:

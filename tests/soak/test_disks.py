@@ -39,7 +39,7 @@ def test_the_storages_disk(folder: Callable[[str], Path]) -> None:
                     assert run.process.wait(120) == 3, run.output
                 finally:
                     subject.gone(run, set())
-                assert "Traceback" not in run.output
+                assert "Traceback" not in run.output, run.output
                 last = run.output.strip().splitlines()[-1]
                 assert last.startswith("search: storage"), run.output
                 assert "to go on: search run" in last
@@ -84,7 +84,7 @@ def test_a_disk_that_the_run_can_do_without(what: str, fault: str, folder: Calla
                 finally:
                     subject.gone(run, set())
                 assert "No space left on device" in run.output or "disk" in run.output.lower(), run.output
-                assert "Traceback" not in run.output
+                assert "Traceback" not in run.output, run.output
                 ballast.unlink()
                 trials = subject.finish(FEW)
                 assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}

@@ -45,7 +45,7 @@ def killed(fault: str, how: str, count: int, strike: Strike, folder: Callable[[s
                         over = wait_for(run, 600)
                 finally:
                     subject.gone(run, temp)
-                assert "Traceback" not in run.output
+                assert "Traceback" not in run.output, run.output
                 subject.look()
             trials = subject.finish(TRIALS)
             assert all(trial.state != TrialState.FAIL for trial in trials)

@@ -38,7 +38,7 @@ def test_interrupted(folder: Callable[[str], Path]) -> None:
                 struck[number.name] += 1
         finally:
             subject.gone(run, temp)
-        assert "Traceback" not in run.output
+        assert "Traceback" not in run.output, run.output
         assert [trial for trial in subject.look() if trial.state == TrialState.RUNNING] == []
         if run.process.returncode == 0:
             subject.finish(24)
@@ -106,7 +106,7 @@ def test_trials_that_fail(folder: Callable[[str], Path]) -> None:
         assert run.process.returncode == 0, run.output
     finally:
         subject.gone(run, set())
-    assert "Traceback" not in run.output
+    assert "Traceback" not in run.output, run.output
     trials = subject.finish(7 * count)
     for name, (failure, fault, how) in FAILURES.items():
         found = [trial for trial in trials if trial.user_attrs["config"]["kind"] == name]

@@ -78,7 +78,7 @@ def test_a_storage_that_is_away_costs_no_epoch(
         assert len(done) - len(stored) <= 1  # the one in flight when the run was ended
         assert done[: len(stored)] == stored
         epochs += len(stored)
-    assert "Traceback" not in run.output
+    assert "Traceback" not in run.output, run.output
     what, how = {
         "postgresql": ("PostgreSQL away", "stopped for"),
         "sqlite": ("SQLite locked", "by another process for"),
