@@ -58,7 +58,7 @@ class Progress:
         if (
             state == TrialState.COMPLETE
             and value is not None
-            and (self._best is None or driver.better(value, self._best[0]))
+            and (self._best is None or driver.keeping.better(value, self._best[0]))
         ):
             self._best = (value, job.number, job.settings, job.epoch)
         if self._plain:

@@ -183,10 +183,10 @@ def _note_audit(study: Study, space: SpaceFile, options: Options, console: Conso
 def _look(driver: Driver, engine: Engine, console: Console) -> None:
     """Look at the test split with the weights of the winner, once; of a train() of the user's own there are none."""
     study = driver.study
-    if driver.leader is None or not driver.keeps or str(driver.leader[1]) in looks.of(study):
+    if driver.keeping.leader is None or not driver.keeping.weights or str(driver.keeping.leader[1]) in looks.of(study):
         return
     winner = studies.ranked(study)[0]
-    path = kept.place(study.study_name, winner.number, driver.run_dir)
+    path = kept.place(study.study_name, winner.number, driver.keeping.run_dir)
     place, where = engine.workplace, f"trial {winner.number}"
     if not path.is_file():
         said = "its weights are not here, so the test split was not looked at; `search train` does it"

@@ -226,13 +226,6 @@ def test_the_storage_has_what_the_report_reads() -> None:
     assert (attrs["ran_on"], attrs["cost"]) == ({"device": "cpu"}, {"parameters": 7})
 
 
-@pytest.mark.parametrize(("direction", "better"), [("maximize", True), ("minimize", False)])
-def test_better_knows_the_direction(direction: str, better: bool) -> None:
-    driver, _ = drive(direction=direction)
-    assert driver.better(0.9, 0.5) is better
-    assert not driver.better(0.5, 0.5)
-
-
 def test_a_signal_whose_exception_was_lost_still_ends_the_run() -> None:
     driver, _ = drive()
     signalled: list[int] = []

@@ -78,7 +78,7 @@ def test_between_an_epoch_and_its_decision(last: bool) -> None:
     driver, recorder = drive()
     leader, job = ask(driver), ask(driver)
     driver.receive(leader, epoch(0.9))
-    driver.listeners = [SimpleNamespace(on_epoch=tell, on_end=recorder.on_end)]
+    driver.audience.listeners = [SimpleNamespace(on_epoch=tell, on_end=recorder.on_end)]
     assert not driver.receive(job, epoch(0.1, last=last))  # which would be COMPLETE, or PRUNED
     driver.catch_up()
     assert recorder.ends == [(job.number, TrialState.FAIL, BY_HAND)]
@@ -93,7 +93,7 @@ def test_a_trial_that_was_told_complete_by_hand_counts_as_that() -> None:
     assert not driver.receive(job, epoch(0.6))
     driver.catch_up()
     assert recorder.ends == [(job.number, TrialState.COMPLETE, BY_HAND)]
-    assert (driver.leader, driver.counts) == ((0.8, job.number), {TrialState.COMPLETE: 1})
+    assert (driver.keeping.leader, driver.counts) == ((0.8, job.number), {TrialState.COMPLETE: 1})
 
 
 def test_an_engine_that_breaks_down_leaves_it_as_it_is() -> None:

@@ -8,20 +8,20 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from search import kept
 from search.config import make_config
+from search.engine.audience import Audience
 from search.engine.contract import Hopeless, Job, Listener, blamed
 from search.engine.failures import BY_HAND, kind
 from search.engine.failures import reason as why
-from search.engine.worker import Keep
+from search.engine.keeping import Keeping
+from search.kept import RUNS
 from search.limits import Limits
 from search.pruner import audited
 from search.spacefile import SpaceFile
@@ -54,7 +54,7 @@ class Driver:
         keeps: bool = True,
         say: Callable[[str], None] = print,
         ours: Callable[[], None] = lambda: None,
-        run_dir: Path = kept.RUNS,
+        run_dir: Path = RUNS,
     ) -> None:
         """`limits`: what may end the run earlier. `signalled`: not empty once the run shall stop.
 
@@ -68,31 +68,22 @@ class Driver:
         self.space = space
         self.trials = trials
         self.limits = limits or Limits()
-        self.listeners = listeners
         self.signalled = signalled
         self.max_failures = max_failures
         self.audit = audit
         self.say = say
         self.ours = ours
-        self.run_dir = run_dir
+        self.audience = Audience(listeners, say)
+        self.keeping = Keeping(study, space.metric, trained=space.train is None, weights=keeps, run_dir=run_dir)
         self._failed_in_row = 0
-        self._failing: list[Listener] = []
         self._loner: int | None = None
         """A trial that ran out of memory beside others, and is tried again without them."""
-        self._ended: list[tuple[Job, TrialState, str]] = []
-        """Trials whose end the listeners have not heard of yet."""
         self.live: dict[int, Job] = {}
         trials_so_far = study.get_trials(deepcopy=False)
         done = [trial for trial in trials_so_far if trial.state.is_finished()]
         self.counts = Counter(trial.state for trial in done)
         self.at_start = self.counts.total()
-        self.keeps = keeps and space.train is None
-        self.leader: tuple[float, int] | None = None
-        for trial in done:
-            if trial.state == TrialState.COMPLETE and trial.value is not None:
-                self._follow(trial.value, trial.number)
-        kept.drop_checkpoints(study.study_name, {trial.number for trial in done}, run_dir)
-        self._sweep()
+        self.keeping.begin(done)
         self._count_in(trials_so_far)
 
     def _count_in(self, trials: Sequence[FrozenTrial]) -> None:
@@ -140,9 +131,7 @@ class Driver:
             except (Exception, SystemExit) as error:  # the user's own space(trial), or a point that is no config
                 self.fail(job, why(error))
                 continue
-            job.keep = self._keep(job)
-            if self.space.train is None:
-                job.checkpoints = str(kept.checkpoints(self.study.study_name, job.number, self.run_dir).absolute())
+            job.keep, job.checkpoints = self.keeping.keep(job.number), self.keeping.checkpoints(job.number)
             if "config" not in job.known.user_attrs:
                 trial.set_user_attr("config", json.loads(json.dumps(job.settings, default=repr)))
             return job
@@ -218,7 +207,7 @@ class Driver:
         replayed = job.step in job.known.intermediate_values
         if not replayed:  # before the decision, so that a pruned trial's curve holds its last epoch
             job.trial.report(value, job.step)
-        self._tell(methodcaller("on_epoch", job))
+        self.audience.epoch(job)
         if message["last"]:
             self._complete(job)
             return False
@@ -293,49 +282,11 @@ class Driver:
         self._failed_in_row = self._failed_in_row if state == TrialState.FAIL else 0
         self._loner = None if self._loner == job.number else self._loner
         del self.live[job.number]
-        if value is not None:
-            self._follow(value, job.number)
         if state in _TOLD:
             self.limits.ended(job.number, value)
-        kept.drop_checkpoints(self.study.study_name, {job.number}, self.run_dir)
-        self._sweep()
-        self._ended.append((job, state, reason))
+        self.keeping.ended(job.number, value, self.live)
+        self.audience.end(job, state, reason)
 
     def catch_up(self) -> None:
         """Tell the listeners of trials that ended. Engines call it when no worker waits for the driver."""
-        while self._ended:
-            self._tell(methodcaller("on_end", *self._ended.pop(0)))
-
-    def _tell(self, what: Callable[[Listener], object]) -> None:
-        """Tell the listeners. What one cannot write, on a full disk, say, is said once; the storage is the record."""
-        for listener in self.listeners:
-            try:
-                what(listener)
-            except BrokenPipeError:  # of the terminal
-                raise
-            except OSError as error:
-                if listener not in self._failing:
-                    self._failing.append(listener)
-                    self.say(f"{error}; the run goes on without what it cannot write")
-
-    def _follow(self, value: float, number: int) -> None:
-        """Take note of a completed trial, which may lead from now on; of equals the first leads, as in the table."""
-        led = self.leader
-        if led is None or self.better(value, led[0]) or (value == led[0] and number < led[1]):
-            self.leader = value, number
-
-    def _keep(self, job: Job) -> Keep | None:
-        if not self.keeps:
-            return None
-        path = kept.place(self.study.study_name, job.number, self.run_dir).absolute()
-        maximize = self.study.direction == StudyDirection.MAXIMIZE
-        return Keep(str(path), self.space.metric, maximize, self.leader[0] if self.leader else None)
-
-    def _sweep(self) -> None:
-        """Of all weights only the leader's stay, and those of trials whose end is not told yet."""
-        if self.keeps:
-            kept.sweep(self.study.study_name, {*self.live, *([self.leader[1]] if self.leader else [])}, self.run_dir)
-
-    def better(self, a: float, b: float) -> bool:
-        """Whether `a` is a better value than `b`."""
-        return a > b if self.study.direction == StudyDirection.MAXIMIZE else a < b
+        self.audience.catch_up()
