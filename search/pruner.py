@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from bisect import bisect_right, insort
+from dataclasses import dataclass, field
+from threading import Lock
+from weakref import WeakKeyDictionary
 
 from optuna.pruners import BasePruner, NopPruner
 from optuna.study import Study, StudyDirection
@@ -17,7 +21,8 @@ class ASHA(BasePruner):
     ``max(1, n // reduction_factor)`` of the n trials that have reported there, itself included. FAIL trials do not
     count, nor do the epochs that a trial of the audit runs after it would have been stopped, so that the audit changes
     no other trial's fate; NaN is pruned at once. Optuna's own SuccessiveHalvingPruner writes rungs into the storage and
-    decides by them, so that a crash or a retry changes later decisions; this one keeps no state.
+    decides by them, so that a crash or a retry changes later decisions; what this one remembers is only what it would
+    read again.
 
     The engine does not ask at a trial's last epoch: a trial that reached it is COMPLETE.
 
@@ -55,18 +60,56 @@ class ASHA(BasePruner):
         if not self.is_rung(step):
             return False
         sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
-        others = study.get_trials(deepcopy=False)
-        reported = [
-            sign * other.intermediate_values[step]
-            for other in others
-            if other.number != trial.number
-            and other.state != TrialState.FAIL
-            and step <= other.user_attrs.get("audited", step)
-            and not math.isnan(other.intermediate_values.get(step, math.nan))
-        ]
-        reported = sorted([*reported, sign * value], reverse=True)
-        places = max(1, len(reported) // self.reduction_factor)
-        return sign * value < reported[places - 1]
+        with _LOCK:
+            rung = _RUNGS.setdefault(study, {}).setdefault(step, _Rung(step, sign))
+            better, count = rung.place(trial.number, sign * value, study.get_trials(deepcopy=False))
+        return better >= max(1, count // self.reduction_factor)
+
+
+@dataclass
+class _Rung:
+    """The values that trials reported at one epoch. Those of trials that have ended are looked at once."""
+
+    step: int
+    sign: int
+    ended: list[float] = field(default_factory=list)
+    """The values of trials that have ended, from the worst to the best."""
+    numbers: set[int] = field(default_factory=set)
+    """Those trials."""
+    open: list[int] = field(default_factory=list)
+    """The places among the study's trials of those that had not ended when it last looked."""
+    seen: int = 0
+    """How many trials there were then."""
+
+    def place(self, number: int, value: float, trials: list[FrozenTrial]) -> tuple[int, int]:
+        """How many reported a better value than trial `number` did, and how many any, that one included.
+
+        `trials`: of the study, by number.
+        """
+        still_open, running = [], []
+        for place in [*self.open, *range(self.seen, len(trials))]:
+            trial = trials[place]
+            reported = self._reported(trial)
+            if not trial.state.is_finished():
+                still_open.append(place)
+                running += [reported] if reported is not None and trial.number != number else []
+            elif reported is not None:
+                insort(self.ended, reported)
+                self.numbers.add(trial.number)
+        self.open, self.seen = still_open, len(trials)
+        better = len(self.ended) - bisect_right(self.ended, value) + sum(other > value for other in running)
+        return better, len(self.ended) + len(running) + (number not in self.numbers)
+
+    def _reported(self, trial: FrozenTrial) -> float | None:
+        """What the trial reported here, the best the highest, if it counts."""
+        value = trial.intermediate_values.get(self.step, math.nan)
+        counts = trial.state != TrialState.FAIL and self.step <= trial.user_attrs.get("audited", self.step)
+        return None if math.isnan(value) or not counts else self.sign * value
+
+
+_RUNGS: WeakKeyDictionary[Study, dict[int, _Rung]] = WeakKeyDictionary()
+"""Of each study of this process its rungs; in no ASHA, which a space file may share, copy or pickle."""
+_LOCK = Lock()
 
 
 def audited(study: str, number: int, share: float) -> bool:

@@ -6,7 +6,7 @@ import json
 import threading
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache, partial, wraps
 from typing import Any
@@ -14,8 +14,9 @@ from typing import Any
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import ColumnElement, make_url, or_, select
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from search import outage
@@ -26,11 +27,17 @@ _LARGEST_STEP = 2**31 - 1
 """Optuna's column is an integer of 32 bits, which SQLite does not mind either."""
 
 
+_MANY = 1000
+"""More values than that a statement is not given; databases limit them."""
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
 class Storage(RDBStorage):
-    """RDBStorage, except in three things.
+    """RDBStorage, except in four things.
 
     It reads trials by taking their rows as they are: Optuna makes an object of each parameter, value and epoch first,
-    of 10,000 trials a quarter of a million. A database that is away is waited for, with every call; what was
+    of 10,000 trials a quarter of a million; and it reads those that are new or unfinished without a look at the others.
+    It writes what an epoch brings in one transaction. A database that is away is waited for, with every call; what was
     written, although the answer was lost, is not written twice. What PostgreSQL would refuse is refused everywhere.
 
     Nothing else is changed, nor what is read. Optuna does not document what is overridden: keep a test.
@@ -64,16 +71,23 @@ class Storage(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        older = {trial for trial in included_trial_ids if trial <= trial_id_greater_than}
-        if states is not None or len(older) > 1000:  # databases limit the values of one statement
+        older = sorted(trial for trial in included_trial_ids if trial <= trial_id_greater_than)
+        if states is not None or len(older) > _MANY:
             return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
         trial = models.TrialModel
-        wanted = [trial.study_id == study_id]
-        if trial_id_greater_than >= 0:
-            wanted.append(or_(trial.trial_id > trial_id_greater_than, trial.trial_id.in_(older)))
+        wanted = select(trial).where(trial.study_id == study_id)
+        newer = wanted if trial_id_greater_than < 0 else wanted.where(trial.trial_id > trial_id_greater_than)
         with Session(self.engine) as session:
-            models.StudyModel.find_or_raise_by_id(study_id, session)
-            return _read(session, *wanted)
+            # Not in one statement: of an OR, SQLite looks at every trial of the study.
+            found = list(session.scalars(wanted.where(trial.trial_id.in_(older)))) if older else []
+            found += session.scalars(newer)
+            if not found:
+                models.StudyModel.find_or_raise_by_id(study_id, session)
+            return _read(session, sorted(found, key=lambda row: int(row.trial_id)))
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        with Session(self.engine) as session:
+            return _read(session, [models.TrialModel.find_or_raise_by_id(trial_id, session)])[0]
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
         self._made.trial = None
@@ -127,9 +141,35 @@ class Storage(RDBStorage):
         super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, previous_distribution)
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        if step > _LARGEST_STEP:
-            raise ValueError(f"step {step} is over {_LARGEST_STEP}")
+        _check_step(step)
         super().set_trial_intermediate_value(trial_id, step, intermediate_value)
+
+    def record(self, trial_id: int, attrs: Mapping[str, Any], step: int, value: float | None) -> None:
+        """Set user attributes of a trial that runs and, if there is a value, its value at `step`, in one transaction.
+
+        Optuna has a transaction for each of them, with a statement to look whether it is there, which is most of what
+        an epoch costs the driver. Raises UpdateFinishedTrialError.
+        """
+        insert = _INSERT.get(self.engine.name)
+        if insert is None:
+            for key, attr in attrs.items():
+                self.set_trial_user_attr(trial_id, key, attr)
+            if value is not None:
+                self.set_trial_intermediate_value(trial_id, step, value)
+            return
+        a, i = models.TrialUserAttributeModel, models.TrialIntermediateValueModel
+        rows = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(attr)} for key, attr in attrs.items()]
+        writes = [_upsert(insert(a).values(rows), a.trial_id, a.key)] if rows else []
+        if value is not None:
+            _check_step(step)
+            number, kind = i.intermediate_value_to_stored_repr(value)
+            row = {"trial_id": trial_id, "step": step, "intermediate_value": number, "intermediate_value_type": kind}
+            writes.append(_upsert(insert(i).values(row), i.trial_id, i.step))
+        with self.engine.begin() as connection:
+            state = connection.execute(select(models.TrialModel.state).where(models.TrialModel.trial_id == trial_id))
+            self.check_trial_is_updatable(trial_id, state.scalar_one())
+            for write in writes:
+                connection.execute(write)
 
     def study_system_attr(self, study_id: int, key: str) -> Any:
         """One system attribute of a study, None if there is none; Optuna reads all, of which each trial has some."""
@@ -139,6 +179,33 @@ class Storage(RDBStorage):
                 select(model.value_json).where(model.study_id == study_id).where(model.key == key)
             ).scalar()
         return None if found is None else json.loads(found)
+
+
+def _check_step(step: int) -> None:
+    if step > _LARGEST_STEP:
+        raise ValueError(f"step {step} is over {_LARGEST_STEP}")
+
+
+def _upsert(insert: Any, *key: Any) -> Any:
+    """The insert, which takes the place of a row that has the same key."""
+    others = {column: value for column, value in insert.excluded.items() if column not in {part.key for part in key}}
+    return insert.on_conflict_do_update(index_elements=key, set_=others)
+
+
+def record(trial: Trial, attrs: Mapping[str, Any], step: int, value: float | None) -> None:
+    """What Trial.set_user_attr and Trial.report do, at once; `value`: None if the storage has it already."""
+    storage = getattr(trial.storage, "_backend", None)
+    if not isinstance(storage, Storage):
+        for key, attr in attrs.items():
+            trial.set_user_attr(key, attr)
+        if value is not None:
+            trial.report(value, step)
+        return
+    storage.record(trial._trial_id, attrs, step, value)
+    known = trial._cached_frozen_trial
+    known.user_attrs |= attrs
+    if value is not None:
+        known.intermediate_values[step] = value
 
 
 def _waits(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -156,7 +223,7 @@ _SAFE_TO_REPEAT = (
     "get_all_trials _get_trials _get_best_trial_id "
     # What writes the same again, or is refused by a unique key, which Optuna lets pass.
     "set_study_user_attr set_study_system_attr set_trial_user_attr set_trial_system_attr set_trial_intermediate_value "
-    "set_trial_param _set_trial_param "
+    "set_trial_param _set_trial_param record "
     # What takes care of it above; of a study that is there already Optuna's create_study makes use.
     "create_new_trial _create_new_trial create_new_study"
 )
@@ -167,18 +234,19 @@ _distribution = lru_cache(maxsize=1024)(json_to_distribution)
 """Ten thousand trials have the same few."""
 
 
-def _read(session: Session, *wanted: ColumnElement[bool]) -> list[FrozenTrial]:
-    """The trials for which all of `wanted` is true, in the order of their ids."""
-    found = select(models.TrialModel).where(*wanted).order_by(models.TrialModel.trial_id)
-    trials: list[Any] = list(session.scalars(found))  # Optuna's objects, which know their time zone
+def _read(session: Session, trials: list[Any]) -> list[FrozenTrial]:
+    """What all tables hold of the `trials`, which are Optuna's objects, because these know their time zone."""
     if not trials:
         return []
-    of_wanted = select(models.TrialModel.trial_id).where(*wanted)
+    ids = [row.trial_id for row in trials]
+    t = models.TrialModel
+    wanted: Any = ids
+    if len(ids) > _MANY:
+        wanted = select(t.trial_id).where(t.study_id == trials[0].study_id, t.trial_id >= ids[0])
 
     def rows(*columns: InstrumentedAttribute[Any]) -> Any:
         """The columns of a table about trials, in the order in which they were written; the first is its key."""
-        table = columns[0].class_
-        return session.execute(select(*columns[1:]).where(table.trial_id.in_(of_wanted)).order_by(columns[0]))
+        return session.execute(select(*columns[1:]).where(columns[0].class_.trial_id.in_(wanted)).order_by(columns[0]))
 
     params: dict[int, dict[str, Any]] = defaultdict(dict)
     ranges: dict[int, dict[str, Any]] = defaultdict(dict)

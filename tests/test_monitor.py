@@ -49,8 +49,7 @@ def test_on_a_full_disk_the_curves_have_gaps_and_can_be_read(monkeypatch: pytest
         if number == 10:  # as if the disk were full: in the middle of a record
             (file,) = Path("runs/trial-0000").iterdir()
             full = file.stat().st_size + 20
-            monkeypatch.setattr(driver.study._storage, "set_trial_user_attr", lambda *_: None)
-            monkeypatch.setattr(driver.study._storage, "set_trial_intermediate_value", lambda *_: None)
+            monkeypatch.setattr("search.engine.driver.record", lambda *_: None)
             monkeypatch.setattr(job.trial, "should_prune", lambda: False)
             resource.setrlimit(resource.RLIMIT_FSIZE, (full, before[1]))
         try:

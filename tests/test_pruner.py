@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -8,13 +9,13 @@ from typing import Literal, get_args
 
 import optuna
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search import ASHA
+from search import ASHA, pruner
 from search.pruner import audited, may_stop
 
 Direction = Literal["minimize", "maximize"]
@@ -190,3 +191,74 @@ def test_a_pruner_that_never_stops_a_trial_is_known() -> None:
     assert may_stop(optuna.pruners.MedianPruner(), 2)
     assert not may_stop(ASHA(4), 4)
     assert not may_stop(optuna.pruners.NopPruner(), None)
+
+
+def slow(study: Study, trial: FrozenTrial, eta: int) -> bool:
+    """The decision at the trial's last epoch as the paper words it: by all that was ever reported there."""
+    step, sign = trial.last_step, 1 if study.direction.name == "MAXIMIZE" else -1
+    assert step is not None
+    reported = [
+        sign * other.intermediate_values[step]
+        for other in study.get_trials(deepcopy=False)
+        if step in other.intermediate_values
+        and other.state != TrialState.FAIL
+        and step <= other.user_attrs.get("audited", step)
+    ]
+    value = sign * trial.intermediate_values[step]
+    reported += [] if trial.user_attrs.get("audited", step) >= step and trial.state != TrialState.FAIL else [value]
+    return value < sorted(reported, reverse=True)[max(1, len(reported) // eta) - 1]
+
+
+ENDS = st.sampled_from([None, None, None, "COMPLETE", "PRUNED", "FAIL", "WAITING"])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6), ENDS, st.booleans()), max_size=40),
+    st.sampled_from(get_args(Direction)),
+    st.integers(2, 4),
+)
+@settings(max_examples=60, deadline=None)
+def test_what_it_remembers_changes_no_decision(
+    happens: list[tuple[int, int, str | None, bool]], direction: Direction, eta: int
+) -> None:
+    """Trials of a driver's day: each line reports an epoch of one of those that run, or ends one and begins another."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction=direction, pruner=ASHA(1, eta))
+    live = [study.ask() for _ in range(6)]
+    for place, value, end, beyond in happens:
+        running = live[place]
+        step = len(running._cached_frozen_trial.intermediate_values) + 1
+        running.report(value / 6, step)
+        if beyond and "audited" not in running.user_attrs:
+            running.set_user_attr("audited", step)
+        if ASHA(1, eta).is_rung(step):
+            here = study.get_trials()[running.number]
+            assert running.should_prune() == slow(study, here, eta)
+            again = pickle.loads(pickle.dumps(study))  # noqa: S301 - our own; another process, which remembers nothing
+            assert again.pruner.prune(again, here) == running.should_prune()
+        if end == "WAITING":
+            study._storage.set_trial_state_values(running._trial_id, TrialState.WAITING)
+        elif end is not None:
+            study.tell(running, value / 6 if end == "COMPLETE" else None, state=TrialState[end])
+        if end is not None:
+            live[place] = study.ask()
+
+
+def test_of_trials_that_have_ended_none_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    real = pruner._Rung._reported
+
+    def reported(rung: pruner._Rung, trial: FrozenTrial) -> float | None:
+        looked.append(trial.number)
+        return real(rung, trial)
+
+    monkeypatch.setattr(pruner._Rung, "_reported", reported)
+    study = study_of([trial({1: number / 300}, TrialState.PRUNED) for number in range(300)])
+    decisions = []
+    for score in (0.2, 0.9):
+        running = study.ask()
+        running.report(score, 1)
+        decisions.append(ASHA(1, 2).prune(study, study.get_trials()[running.number]))
+        study.tell(running, state=TrialState.PRUNED)
+    assert decisions == [True, False]
+    assert looked == [*range(301), 300, 301]

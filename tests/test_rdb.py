@@ -12,13 +12,17 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
+from optuna.storages._rdb import models
 from optuna.study import Study, StudyDirection
 from optuna.testing.pytest_storages import StorageTestCase
 from optuna.trial import TrialState, create_trial
 from postgres import Cut, Postgres
+from sqlalchemy import event, func, insert, select
+from sqlalchemy.exc import SQLAlchemyError
 
-from search.rdb import Storage
+from search.rdb import Storage, record
 from search.storage import connect
 
 URL = "sqlite:///studies.db"
@@ -111,6 +115,93 @@ def test_what_is_new_since_the_last_reading(unfinished: set[int], last: int) -> 
     assert found[:-1] == expected[:-1]  # the last holds a NaN, which is not equal to itself
 
 
+def test_one_trial_is_read_as_optuna_reads_it() -> None:
+    fill(optuna.create_study(storage=RDBStorage(URL), study_name="made"))
+    for trial in range(1, 6):
+        assert Storage(URL).get_trial(trial) == RDBStorage(URL).get_trial(trial)
+    with pytest.raises(KeyError):
+        Storage(URL).get_trial(99)
+
+
+def grown(name: str, count: int) -> Study:
+    """A study with so many trials that have ended, written row by row."""
+    storage = Storage(URL)
+    study = optuna.create_study(storage=storage, study_name=name)
+    with storage.engine.begin() as connection:
+        first = connection.execute(select(func.count(models.TrialModel.trial_id))).scalar_one() + 1
+        ids = range(first, first + count)
+        same = {"study_id": study._study_id, "state": TrialState.COMPLETE}
+        connection.execute(insert(models.TrialModel), [same | {"number": i - first, "trial_id": i} for i in ids])
+        value = {"objective": 0, "value": 0.5, "value_type": "FINITE"}
+        connection.execute(insert(models.TrialValueModel), [value | {"trial_id": i} for i in ids])
+    return study
+
+
+def test_what_a_trial_asks_of_the_storage_hardly_grows_with_the_study() -> None:
+    """Counted in the steps of SQLite's machine; once they were 270 for each trial that was there."""
+
+    def steps(study: Study) -> float:
+        """A hundred of them, of one trial with all that the driver asks of the storage for it."""
+        counted: list[int] = []
+        assert len(study.get_trials(deepcopy=False)) in (10, 3010)
+
+        def count() -> int:
+            counted.append(1)
+            return 0
+
+        def watch(connection: Any, *_: Any) -> None:
+            connection.set_progress_handler(count, 100)
+
+        backend: Any = getattr(study._storage, "_backend")  # noqa: B009 - Optuna's cache around ours
+        backend.engine.dispose()
+        event.listen(backend.engine, "connect", watch)
+        running = study.ask()
+        running.suggest_float("x", 0, 1)
+        record(running, {"epoch": {"score": 1}}, 1, 0.5)
+        study.get_trials(deepcopy=False)  # the pruner
+        study.get_trials(deepcopy=False)  # the sampler
+        study.tell(running, 0.5)
+        return len(counted)
+
+    few, many = steps(grown("few", 10)), steps(grown("many", 3010))
+    assert (many - few) * 100 / 3000 < 20
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_what_an_epoch_brings_is_written_at_once(url: str, cached: bool) -> None:
+    storage = connect(url)
+    study = optuna.create_study(storage=storage if cached else None, study_name="s")
+    trial = study.ask()
+    record(trial, {"a": 1, "epoch": {"score": 0.5}}, 1, 0.5)
+    record(trial, {"epoch": {"score": 0.25, "text": "猫 \0"}}, 2, None)
+    record(trial, {}, 3, -0.25)
+    (read,) = study.get_trials()
+    assert read.user_attrs == trial.user_attrs == {"a": 1, "epoch": {"score": 0.25, "text": "猫 \0"}}
+    assert read.intermediate_values == trial._get_latest_trial().intermediate_values == {1: 0.5, 3: -0.25}
+    study.tell(trial, 0.5)
+    for attrs, value in (({"epoch": {}}, None), ({}, 0.5)):
+        with pytest.raises(UpdateFinishedTrialError):
+            record(trial, attrs, 4, value)
+    storage.engine.dispose()
+
+
+def test_of_an_epoch_all_is_written_or_nothing(url: str) -> None:
+    storage = connect(url)
+    study = optuna.create_study(storage=storage)
+    trial = study.ask()
+    with pytest.raises(ValueError, match="step 2147483648 is over"):
+        record(trial, {"epoch": {}}, 2**31, 0.5)
+    with storage.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE trial_intermediate_values RENAME TO away")
+    with pytest.raises(SQLAlchemyError):
+        record(trial, {"epoch": {}}, 1, 0.5)
+    with storage.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO trial_intermediate_values")
+    (read,) = study.get_trials()
+    assert (read.user_attrs, read.intermediate_values) == ({}, {})
+    storage.engine.dispose()
+
+
 def test_a_study_that_is_gone_is_an_error() -> None:
     storage = Storage(URL)
     study = optuna.create_study(storage=storage, study_name="gone")
@@ -175,6 +266,8 @@ def test_what_was_written_although_the_answer_was_lost_is_there_once(cut: tuple[
         lose()
         trial.report(0.25, 1)
         lose()
+        record(trial, {"epoch": {"score": 2}}, 2, 0.5)
+        lose()
         storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
     (first, second) = (study.ask(), study.ask())
     lose()
@@ -185,9 +278,9 @@ def test_what_was_written_although_the_answer_was_lost_is_there_once(cut: tuple[
     trials = study.trials
     assert [t.number for t in trials] == [0, 1]
     assert [t.state for t in trials] == [TrialState.COMPLETE, TrialState.FAIL]
-    assert [t.intermediate_values for t in trials] == [{1: 0.25}] * 2
+    assert [t.intermediate_values for t in trials] == [{1: 0.25, 2: 0.5}] * 2
     assert trials[0].params == {"x": 0.5}
-    assert trials[0].user_attrs == {"baseline": "B", "epoch": {"score": 1}}
+    assert trials[0].user_attrs == {"baseline": "B", "epoch": {"score": 2}}
     assert len(optuna.get_all_study_summaries(storage)) == 1
 
 

@@ -24,6 +24,7 @@ from search.engine.keeping import Keeping
 from search.kept import RUNS
 from search.limits import Limits
 from search.pruner import audited
+from search.rdb import record
 from search.spacefile import SpaceFile
 
 MAX_ATTEMPTS = 3
@@ -185,28 +186,25 @@ class Driver:
         if not math.isfinite(value):
             self.fail(job, f"diverged: {metric} is {value} at epoch {job.step}")
             return False
-        if "ran_on" in message and first:
-            job.trial.set_user_attr("ran_on", message["ran_on"])
+        attrs: dict[str, Any] = {"ran_on": message["ran_on"]} if "ran_on" in message and first else {}
         if first and (job.step > 1 or job.known.intermediate_values):
             before_it = job.known.user_attrs.get("resumed_after", [])
-            job.trial.set_user_attr("resumed_after", [*before_it, job.step - 1])
+            attrs["resumed_after"] = [*before_it, job.step - 1]
         if "cost" in message:
-            job.cost = message["cost"]
-            job.trial.set_user_attr("cost", job.cost)
+            attrs["cost"] = job.cost = message["cost"]
         job.notes, job.rates = message.get("notes", []), message.get("rates", {})
         if job.notes:
-            job.trial.set_user_attr("notes", job.notes)
+            attrs["notes"] = job.notes
         job.right, job.answers = message.get("right"), message.get("answers")
         if job.right is not None:
-            job.trial.set_user_attr("val_images", len(job.right))
+            attrs["val_images"] = len(job.right)
         if "test" in message:
-            job.looked = message["test"]
-            job.trial.set_user_attr("test", job.looked)
-        job.trial.set_user_attr("epoch", job.epoch)
+            attrs["test"] = job.looked = message["test"]
+        attrs["epoch"] = job.epoch
         self.limits.spend(job.number, job.epoch["machine_seconds"], job.cost)
         replayed = job.step in job.known.intermediate_values
-        if not replayed:  # before the decision, so that a pruned trial's curve holds its last epoch
-            job.trial.report(value, job.step)
+        # Before the decision, so that a pruned trial's curve holds its last epoch.
+        record(job.trial, attrs, job.step, None if replayed else float(value))
         self.audience.epoch(job)
         if message["last"]:
             self._complete(job)

@@ -27,7 +27,7 @@ def told(*states: TrialState) -> Matches:
 
 POINTS: dict[str, tuple[Any, str, Matches]] = {
     "ask": (Storage, "_create_new_trial", lambda *args: True),
-    "report": (Storage, "set_trial_intermediate_value", lambda *args: True),
+    "report": (Storage, "record", lambda *args: True),
     "FAIL": (Storage, "set_trial_state_values", told(TrialState.FAIL)),
     "re-queue": (Storage, "set_trial_state_values", told(TrialState.WAITING)),
     "tell": (Storage, "set_trial_state_values", told(TrialState.COMPLETE, TrialState.PRUNED)),
