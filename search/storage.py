@@ -123,6 +123,14 @@ def _sqlite_file(parsed: URL) -> Path:
     return Path(unquote(urlsplit(name).path) if name.startswith("file:") else name)
 
 
+def absolute(url: str) -> str:
+    """The URL as it is right in any working directory."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or (parsed.database or "").startswith("file:"):
+        return url
+    return parsed.set(database=str(_sqlite_file(parsed).absolute())).render_as_string(hide_password=False)
+
+
 def _is_sqlite(file: Path) -> bool:
     """Whether SQLite takes the file; an empty one, too.
 

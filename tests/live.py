@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import socket
@@ -11,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +71,7 @@ class Run:
 
     def alive(self) -> dict[int, str]:
         """The processes of the session that run, with their command lines."""
-        found = {}
-        for process in Path("/proc").glob("[0-9]*"):
-            fields = read(process / "stat").rpartition(")")[2].split()
-            if fields and fields[0] not in "ZX" and int(fields[3]) == self.process.pid:
-                found[int(process.name)] = read(process / "cmdline").replace("\0", " ")
-        return found
+        return session(self.process.pid)
 
     def temp(self) -> set[Path]:
         """The folders that Ray's processes work in."""
@@ -87,6 +84,16 @@ class Run:
         self.process.wait()
 
 
+def session(leader: int) -> dict[int, str]:
+    """The processes that run in the session of the process `leader`, with their command lines."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        fields = read(process / "stat").rpartition(")")[2].split()
+        if fields and fields[0] not in "ZX" and int(fields[3]) == leader:
+            found[int(process.name)] = read(process / "cmdline").replace("\0", " ")
+    return found
+
+
 def read(path: Path) -> str:
     try:
         return path.read_text(errors="replace")
@@ -95,10 +102,12 @@ def read(path: Path) -> str:
 
 
 def free_port() -> int:
-    """A TCP port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of loopback that nobody listens on, and that the kernel gives to nobody who asks for any."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def ask(url: str, token: str | None = None) -> bytes:

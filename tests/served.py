@@ -51,7 +51,7 @@ class Served:
 
     def address(self, name: str = "dashboard") -> str:
         """What it printed for `name`."""
-        (found,) = [line.split()[-1] for line in self.output.splitlines() if line.split()[0] == name]
+        (found,) = [line.split()[-1] for line in self.output.splitlines() if line.split()[:1] == [name]]
         return found
 
     @property

@@ -33,6 +33,7 @@ WORDS: dict[str, list[str]] = {
     "import": ["notes.md"],
     "export": ["s"],
     "dashboard": ["s"],
+    "up": [],
     "submit": ["s.py", "--in", "/none"],
     "logs": ["job"],
     "stop": ["job"],
@@ -162,6 +163,7 @@ BAD: dict[str, Cases] = {
     ],
     "--host": [*[(host, f"--host {host}: ") for host in ("none.invalid", "", LONG)], ("0.0.0.0", "a secret")],
     "--port": [("-1", "greater"), ("65536", "less"), ("x", WHOLE), ("", WHOLE)],
+    "--jobs-port": [("0", "greater"), ("65536", "less"), ("x", WHOLE), ("", WHOLE)],
     "--auth": [("none", "--auth: there is no such file"), (".", "no such file"), ("s.py", "--auth: one line")],
     "--allowed-host": [(text, "write a name alone, such as") for text in ("", "a b", "http://a", "a:80", "*", "a\nb")],
     # arguments

@@ -86,7 +86,12 @@ def says(process: subprocess.Popen[str], words: str, what: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_page_can_be_followed_word_by_word(terminals: Terminals, tmp_path: Path) -> None:
-    token, head, one, two, joined, run, submit, follow = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    up, token, head, one, two, joined, run, submit, follow = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    everything = terminals.type(up.replace("search up", "search up --jobs-port 8265"))
+    says(everything, "Ctrl-C ends it.", "all of it on one machine")
+    os.killpg(everything.pid, signal.SIGINT)
+    assert everything.wait(WAIT) == 0
+
     terminals.done(token)
     serving = terminals.type(head)
     until(lambda: serving.poll() is None and _answers(terminals.words("127.0.0.1:8265")), "the head")

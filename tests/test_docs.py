@@ -102,7 +102,7 @@ def test_the_readme_has_every_command_and_setting() -> None:
     for command in app.registered_commands:
         assert command.callback is not None
         name = command.name or command.callback.__name__
-        assert f"| `search {name} " in README
+        assert re.search(rf"^\| `search {name}[ `]", README, re.MULTILINE)
         assert command.callback.__doc__
     for name, field in TrainConfig.model_fields.items():
         default = "" if field.is_required() else f"`{field.get_default()!r}`"

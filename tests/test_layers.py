@@ -18,7 +18,7 @@ LAYERS = [
     {"spacefile", "storage", "train"},
     {"lease", "study", "engine"},
     {"monitor", "report", "export", "check", "queue", "watching"},
-    {"progress", "retrain", "onnx"},
+    {"progress", "retrain", "onnx", "up"},
     {"launch"},
     {"confirm", "running"},
     {"api"},

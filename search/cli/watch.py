@@ -1,15 +1,18 @@
-"""The verbs that open something in a browser: dashboard."""
+"""The verbs that open something in a browser: dashboard, up."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.words import Storage, StorageFile, app
+from search.cli.words import Storage, StorageFile, Verbose, app
 from search.units import STORAGE
+
+if TYPE_CHECKING:
+    from search.watching import Watching
 
 Host = Annotated[
     str, typer.Option("--host", help="The address to listen on; other than this machine's own it needs --auth.")
@@ -53,16 +56,56 @@ def dashboard(
     Ctrl-C ends it, with exit status 0.
     """
     from search.storage import storage_errors
-    from search.watching import Watching, watch
+    from search.watching import watch
+
+    words = _words(host, port, auth, allowed_host, read_only, tensorboard)
+    with storage_errors(storage):
+        watch(storage, words, study)
+
+
+@app.command()
+def up(
+    storage: Storage = STORAGE,
+    storage_file: StorageFile = None,
+    host: Host = "127.0.0.1",
+    port: Port = None,
+    jobs_port: Annotated[
+        int, typer.Option("--jobs-port", min=1, max=65535, help="Where `search submit` reaches Ray, on this machine.")
+    ] = 8265,
+    auth: Auth = None,
+    allowed_host: AllowedHost = None,
+    read_only: ReadOnly = False,
+    verbose: Verbose = False,
+) -> None:
+    """Start on this machine what a cluster has: a Ray that takes runs, a storage, the dashboard, TensorBoard.
+
+    Prints where they are and how to hand a run over. Ray listens on loopback and asks for a token. Ctrl-C takes it all
+    down, with exit status 0; runs that were submitted first put their trials back in the queue.
+    """
+    from search.engine.contract import EngineFailed
+    from search.errors import NothingCompleted
+    from search.storage import storage_errors
+    from search.up import up
+
+    words = _words(host, port, auth, allowed_host, read_only, tensorboard=True)
+    with storage_errors(storage):
+        try:
+            up(storage, words, jobs_port, typer.echo, verbose)
+        except EngineFailed as error:
+            raise NothingCompleted(str(error)) from error
+
+
+def _words(
+    host: str, port: int | None, auth: Path | None, allowed: list[str] | None, read_only: bool, tensorboard: bool
+) -> Watching:
+    from search.watching import Watching
     from search.web import read_secret
 
-    words = Watching(
+    return Watching(
         host=host,
         port=port,
-        allowed_hosts=allowed_host or (),
+        allowed_hosts=allowed or (),
         secret=read_secret(auth, os.environ.pop("SEARCH_AUTH", None)),
         read_only=read_only,
         tensorboard=tensorboard,
     )
-    with storage_errors(storage):
-        watch(storage, words, study)

@@ -40,6 +40,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of Ray's dependencies
     import ray
     from ray._private.node import Node
+    from ray._private.services import ConsolePopen
     from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # it is compiled
     from ray.exceptions import AuthenticationError
 gc.enable()
@@ -124,9 +125,8 @@ def joined(address: str, travels: Mapping[str, Any], verbose: bool) -> Iterator[
     Brings the cluster's token from where Ray looks for it, unless RAY_AUTH_MODE says that there is none. Raises
     SearchError.
     """
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    bring_token()
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"  # a job's may name the same things
-    _authenticate_anew()
     level = logging.INFO if verbose else logging.CRITICAL
     try:
         try:
@@ -174,6 +174,12 @@ def guarded(token: Path) -> Iterator[None]:
     _authenticate_anew()
 
 
+def bring_token() -> None:
+    """Have Ray send the token from where it looks for one, unless RAY_AUTH_MODE says that there is none."""
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    _authenticate_anew()
+
+
 def _authenticate_anew() -> None:
     """Have Ray read the environment again, which it does once a process."""
     Config.initialize("")
@@ -207,7 +213,8 @@ def _start(folder: Path, verbose: bool, port: int | None = None) -> Any:
     spared = ["start_api_server", "start_monitor"] if port is None else []
     try:
         hushed = nullcontext() if verbose else _hushed()
-        with held_back(), hushed, _few_processes([*spared, *([] if verbose else ["start_log_monitor"])]):
+        apart = patch("ray._private.services.ConsolePopen", _Apart)
+        with held_back(), hushed, apart, _few_processes([*spared, *([] if verbose else ["start_log_monitor"])]):
             context = ray.init(
                 address="local",
                 log_to_driver=verbose,
@@ -220,6 +227,13 @@ def _start(folder: Path, verbose: bool, port: int | None = None) -> Any:
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(level)
     return context
+
+
+class _Apart(ConsolePopen):
+    """A process of Ray's in a group of its own: Ctrl-C in a terminal is ours, and would end what serves jobs."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, process_group=0, **more)
 
 
 def _temp(folder: Path) -> str:

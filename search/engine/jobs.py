@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shlex
 import sys
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -31,7 +31,7 @@ class Jobs:
         """Raises SearchError if nobody serves jobs there, or not without the cluster's token."""
         if missing := cluster.missing():
             raise SearchError(f"Ray's Jobs API needs what is not here ({missing}): pip install 'search[cluster]'")
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        cluster.bring_token()
         for name in ("ray", "ray.dashboard.modules.dashboard_sdk"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
@@ -76,6 +76,19 @@ class Jobs:
     def stop(self, job: str) -> bool:
         """End the job as Ctrl-C would; whether it still ran. Raises SearchError."""
         return bool(self._asked(self._client.stop_job, job))
+
+    def running(self) -> list[str]:
+        """The names of the jobs that have not ended."""
+        jobs = self._asked(self._client.list_jobs)  # drivers among them, which nobody submitted
+        return [job.submission_id for job in jobs if job.submission_id and not job.status.is_terminal()]
+
+    def end(self, jobs: Sequence[str]) -> None:
+        """Stop the jobs, and wait until they have ended, or have had the time that stop() leaves them."""
+        for job in jobs:
+            self.stop(job)
+        deadline = time.monotonic() + float(_STOPS["RAY_JOB_STOP_WAIT_TIME_S"])
+        while set(jobs) & set(self.running()) and time.monotonic() < deadline:
+            time.sleep(0.2)
 
     def _asked(self, ask: Callable[..., Any], *args: Any, **more: Any) -> Any:
         try:
