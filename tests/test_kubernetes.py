@@ -1,0 +1,158 @@
+"""What Kubernetes is asked for: the fields are known, the pods are shut in, and they agree with compose.yaml."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from importlib.metadata import version
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from containers import DOCKER, DOCKERFILE, SERVICES, instruction
+from live import BIN
+
+OBJECTS: list[dict[str, Any]] = list(yaml.safe_load_all((DOCKER / "kubernetes.yaml").read_text(encoding="utf-8")))
+NAMED = {(found["kind"], found["metadata"]["name"]): found for found in OBJECTS}
+CLUSTER: dict[str, Any] = NAMED["RayCluster", "search"]["spec"]
+JOB: dict[str, Any] = NAMED["RayJob", "digits"]["spec"]
+GROUPS: list[dict[str, Any]] = [CLUSTER["headGroupSpec"], *CLUSTER["workerGroupSpecs"]]
+PODS: dict[str, dict[str, Any]] = {
+    f"{kind} {name}": found["spec"]["template"]["spec"]
+    for (kind, name), found in NAMED.items()
+    if "template" in found["spec"]
+} | {group["template"]["spec"]["containers"][0]["name"]: group["template"]["spec"] for group in GROUPS}
+VERSION = "1.34"
+
+# Of KubeRay's types, as its reference has them for version 1.6.2: the fields that are used here, and what they hold.
+KUBERAY: dict[str, dict[str, type]] = {
+    "RayCluster": {
+        "rayVersion": str,
+        "authOptions": dict,
+        "enableInTreeAutoscaling": bool,
+        "autoscalerOptions": dict,
+        "headGroupSpec": dict,
+        "workerGroupSpecs": list,
+    },
+    "authOptions": {"mode": str, "secretName": str},
+    "autoscalerOptions": {
+        "idleTimeoutSeconds": int,
+        "securityContext": dict,
+        "volumeMounts": list,
+        "resources": dict,
+    },
+    "headGroupSpec": {"rayStartParams": dict, "template": dict},
+    "workerGroupSpecs": {
+        "groupName": str,
+        "replicas": int,
+        "minReplicas": int,
+        "maxReplicas": int,
+        "rayStartParams": dict,
+        "template": dict,
+    },
+    "RayJob": {"clusterSelector": dict, "submissionMode": str, "entrypoint": str, "runtimeEnvYAML": str},
+}
+
+
+@pytest.mark.parametrize("found", OBJECTS, ids=lambda found: f"{found['kind']} {found['metadata']['name']}")
+def test_kubernetes_knows_every_field(found: dict[str, Any]) -> None:
+    if found["apiVersion"] != "ray.io/v1":
+        kubernetes_validate.validate(found, VERSION, strict=True)
+        return
+    assert set(found) == {"apiVersion", "kind", "metadata", "spec"}
+    known(found["kind"], found["spec"])
+
+
+def known(name: str, fields: dict[str, Any]) -> None:
+    one: Any
+    for field, value in fields.items():
+        assert type(value) is KUBERAY[name][field], (name, field)
+        if field == "template":
+            pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "one"}, "template": value}
+            kubernetes_validate.validate(pod, VERSION, strict=True)
+        elif field in KUBERAY:
+            for one in value if isinstance(value, list) else [value]:
+                known(field, one)
+
+
+def test_the_autoscalers_container_is_one() -> None:
+    options = CLUSTER["autoscalerOptions"]
+    more = {name: options[name] for name in ("securityContext", "volumeMounts", "resources")}
+    spec = {"containers": [{"name": "autoscaler", "image": "search", **more}]}
+    pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "one"}, "template": {"spec": spec}}
+    kubernetes_validate.validate(pod, VERSION, strict=True)
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_a_pod_is_shut_in(name: str) -> None:
+    pod = PODS[name]
+    (container,) = pod["containers"]
+    guard = container["securityContext"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert (guard["readOnlyRootFilesystem"], guard["allowPrivilegeEscalation"]) == (True, False)
+    assert guard["capabilities"] == {"drop": ["ALL"]}
+    assert container["resources"]["limits"]["memory"]
+    assert "readinessProbe" in container
+    if container["image"] == "search":
+        assert str(pod["securityContext"]["runAsUser"]) == instruction("USER")
+    if name != "ray-head":  # whose autoscaler talks to Kubernetes
+        assert pod["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_a_pod_mounts_what_it_names(name: str) -> None:
+    pod = PODS[name]
+    (container,) = pod["containers"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    claims = {"database"} if name == "StatefulSet postgres" else set()
+    assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes) | claims
+    items = volumes.get("secrets", {}).get("secret", {}).get("items", [])
+    said = json.dumps([container.get("args"), container.get("env")])
+    if name == "ray-head":
+        said += JOB["entrypoint"]
+    assert set(re.findall(r"/run/secrets/search/(\w+)", said)) == {item["path"] for item in items}
+    assert all("valueFrom" not in variable for variable in container.get("env", []))  # no secret is one
+
+
+def test_it_is_the_same_as_with_compose() -> None:
+    def plain(text: str) -> str:
+        return text.replace("/run/secrets/search/", "/run/secrets/")
+
+    (postgres,) = PODS["StatefulSet postgres"]["containers"]
+    assert postgres["image"] == SERVICES["postgres"]["image"]
+    ours = {variable["name"]: plain(variable["value"]) for variable in postgres["env"]}
+    assert ours == SERVICES["postgres"]["environment"]
+    assert ["CMD", *postgres["readinessProbe"]["exec"]["command"]] == SERVICES["postgres"]["healthcheck"]["test"]
+    (dashboard,) = PODS["Deployment dashboard"]["containers"]
+    assert [plain(word) for word in dashboard["args"]] == SERVICES["dashboard"]["command"]
+    question = json.loads(instruction("HEALTHCHECK").partition("CMD ")[2])
+    assert dashboard["readinessProbe"]["exec"]["command"] == question
+
+
+def test_ray_asks_for_the_token_and_is_the_version_of_the_image() -> None:
+    assert CLUSTER["authOptions"]["mode"] == "token"
+    assert CLUSTER["rayVersion"] == version("ray")
+    assert JOB["clusterSelector"] == {"ray.io/cluster": "search"}
+    assert "RAY_AUTH_MODE=token" in DOCKERFILE
+
+
+def test_ray_start_has_what_kuberay_is_told_to_say() -> None:
+    said = subprocess.run([BIN / "ray", "start", "--help"], capture_output=True, text=True, check=True).stdout
+    for group in GROUPS:
+        assert all(re.search(rf"--{name}\b", said) for name in group["rayStartParams"])
+
+
+def test_gpu_workers_come_and_go() -> None:
+    assert CLUSTER["enableInTreeAutoscaling"]
+    (workers,) = CLUSTER["workerGroupSpecs"]
+    assert workers["minReplicas"] == 0 < workers["maxReplicas"]
+    limits = workers["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert int(limits["nvidia.com/gpu"]) == 1
+    program, option, code, *_ = shlex.split(JOB["entrypoint"])
+    assert (program, option) == ("python", "-c")
+    compile(code, "entrypoint", "exec")
+    assert "num_gpus=1" in code
