@@ -111,24 +111,28 @@ class Habit:
         return False
 
 
-def replay(side: Side, table: NDArray[np.float64], lanes: int, cap: int = CAP) -> list[float]:
-    """Lane-epochs until a whole trial came within each of GAPS of the best; infinite beyond `cap`.
+def replay(side: Side, table: NDArray[np.float64], lanes: int, cap: int = CAP) -> list[tuple[float, float]]:
+    """For each of GAPS, lane-epochs until a whole trial came so near the best, and the share that stopped trials took.
 
-    `table`: accuracy by point and epoch, (*grid, epochs). All epochs take the same time and all lanes are always busy.
+    Infinite and 0 beyond `cap` lane-epochs. `table`: accuracy by point and epoch, (*grid, epochs). All epochs take the
+    same time and all lanes are always busy.
     """
     epochs = table.shape[-1]
     targets = [np.nanmax(table[..., -1]) - gap - 1e-9 for gap in GAPS]
-    costs = [math.inf] * len(GAPS)
+    costs = [(math.inf, 0.0)] * len(GAPS)
     running: list[tuple[Any, Point, int] | None] = [None] * lanes
+    stopped = 0
     for tick in range(1, cap // lanes + 1):
         for lane, held in enumerate(running):
             handle, point, step = held or (*side.start(), 0)
             accuracy, last = float(table[(*point, step)]), step + 1 == epochs
             goes_on = side.report(handle, step + 1, accuracy, last)
             if last and not math.isnan(accuracy):
-                costs = [min(c, tick * lanes) if accuracy >= t else c for c, t in zip(costs, targets, strict=True)]
+                now = float(tick * lanes), stopped / (tick * lanes)
+                costs = [min(c, now) if accuracy >= t else c for c, t in zip(costs, targets, strict=True)]
+            stopped += 0 if goes_on or last else step + 1
             running[lane] = (handle, point, step + 1) if goes_on else None
-        if costs[-1] < math.inf:
+        if costs[-1][0] < math.inf:
             break
     return costs
 
@@ -208,14 +212,14 @@ class Task:
     seed: int
     lanes: int
 
-    def run(self) -> list[float]:
+    def run(self) -> list[tuple[float, float]]:
         warnings.simplefilter("ignore")
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         return replay(self.make(self.problem, self.seed), curves(self.problem), self.lanes)
 
 
 def measure(sides: dict[str, Make], seeds: int, lanes: int) -> Iterator[tuple[Problem, str, NDArray[np.float64]]]:
-    """Each problem, each side, and its costs, (seeds, gaps)."""
+    """Each problem, each side, and what `replay` found, (seeds, gaps, 2)."""
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for problem in PROBLEMS:
             found = {
@@ -240,7 +244,7 @@ def main() -> None:
     lines += [f"- `{problem.name}`: {problem.what}; {math.prod(problem.shape)} points" for problem in PROBLEMS]
     own, *others = SIDES
     habits = [name for name in others if name.startswith("OptunaSearch")]
-    lines += ["", *table(measured, own), "", *verdict(measured, own, habits)]
+    lines += ["", *table(measured, own), "", *verdict(measured, own, habits, arguments.lanes)]
     results.write("Search efficiency", "python -m benchmarks.efficiency", lines)
 
 

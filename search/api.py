@@ -135,12 +135,13 @@ def report(
     from search.dashboard import publish
     from search.report import cost, page
     from search.storage import storage_errors
+    from search.study import ranked
 
     extra = cost.column_names(",".join(columns))
     with storage_errors(storage):
         loaded = load_study(study, storage=storage) if isinstance(study, str) else study
         path, _ = page.write_with_table(loaded, Path(reports), extra)
-        publish(loaded, path)
+        publish(loaded, path, ranked(loaded))
     return path
 
 

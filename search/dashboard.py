@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from optuna.study import Study
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 ARTIFACTS = Path("runs/artifacts")
 """For all studies: the dashboard shows those of a storage, and is told one folder."""
@@ -22,6 +23,9 @@ ROWS = 20
 _CHUNK = 2045
 """Characters of a note in one attribute, as the dashboard stores it; a note may have any number."""
 _OURS = "search:note_ver"
+_LEADER = "search:pictured"
+"""The attribute that holds which trial has the pictures of the best."""
+_OF_BEST = ("confusion.png", "mistakes.png")
 
 
 def note_trial(
@@ -41,18 +45,19 @@ def note_trial(
         _write(study, f"dashboard:{trial}:", "\n\n".join(parts), 1)
 
 
-def publish(study: Study, page: Path) -> None:
+def publish(study: Study, page: Path, ranked: Sequence[FrozenTrial]) -> None:
     """Make the head of the report at `page` the study's note, and its pictures the study's artifacts.
 
     A note that a person has edited in the dashboard since stays as it is. Pictures are the PNG files beside the page
-    and its gallery; each is uploaded once, and again when it has changed.
+    and its gallery; each is uploaded once, and again when it has changed. Those that show what the best trial confuses
+    are artifacts of the first of the `ranked`, too, and no longer of the trial that was the first before.
     """
     attributes = study._storage.get_study_system_attrs(study._study_id)
     version, text = attributes.get("dashboard:note_ver", 0), head(page.read_text(encoding="utf-8"), page)
     if version == attributes.get(_OURS, 0) and text != _read(attributes):
         _write(study, "dashboard:", text, version + 1)
         study._storage.set_study_system_attr(study._study_id, _OURS, version + 1)
-    _upload(study, attributes, pictures(page))
+    _share(study, attributes, pictures(page), ranked[0] if ranked else None)
 
 
 def pictures(page: Path) -> list[Path]:
@@ -99,23 +104,65 @@ def _attribute(study: Study, key: str) -> Any:
     return attributes(study._study_id).get(key) if one is None else one(study._study_id, key)
 
 
-def _upload(study: Study, attributes: Mapping[str, Any], files: Iterable[Path]) -> None:
-    from optuna.artifacts import FileSystemArtifactStore, upload_artifact
-    from optuna.artifacts.exceptions import ArtifactNotFound
-
-    known = [json.loads(value) for name, value in attributes.items() if name.startswith("artifacts:")]
-    there = {about["filename"]: about["artifact_id"] for about in known if about}  # null: deleted
-    store = FileSystemArtifactStore(ARTIFACTS)
+def _share(study: Study, attributes: Mapping[str, Any], files: Sequence[Path], best: FrozenTrial | None) -> None:
+    whole = _Shelf(study, attributes, "artifacts:")
     for file in files:
+        whole.put(file)
+    before, now = attributes.get(_LEADER), best._trial_id if best else None
+    if before is not None and before != now:
+        old = _Shelf(study, attributes, f"dashboard:artifacts:{before}:")
+        for name in _OF_BEST:
+            old.drop(name)
+    if now is not None:
+        its = _Shelf(study, attributes, f"dashboard:artifacts:{now}:")
+        for file in files:
+            if file.name in _OF_BEST:
+                its.put(file)
+    if before != now:
+        study._storage.set_study_system_attr(study._study_id, _LEADER, now)
+
+
+class _Shelf:
+    """The artifacts of a study or of a trial: those whose attributes begin with `prefix`.
+
+    Optuna's own upload_artifact writes to no trial that has ended; the dashboard, which does, writes as this does.
+    """
+
+    def __init__(self, study: Study, attributes: Mapping[str, Any], prefix: str) -> None:
+        from optuna.artifacts import FileSystemArtifactStore
+
+        known = [json.loads(value) for name, value in attributes.items() if name.startswith(prefix)]
+        self._there = {about["filename"]: about["artifact_id"] for about in known if about}  # null: deleted
+        self._study, self._prefix, self._store = study, prefix, FileSystemArtifactStore(ARTIFACTS)
+
+    def put(self, file: Path) -> None:
+        """Upload the picture, if it is not there as it is."""
+        if self._content(file.name) == file.read_bytes():
+            return
+        self.drop(file.name)
         ARTIFACTS.mkdir(parents=True, exist_ok=True)
-        old = there.get(file.name)
-        if old is not None:
-            try:
-                with store.open_reader(old) as content:
-                    if content.read() == file.read_bytes():
-                        continue
-                store.remove(old)
-            except ArtifactNotFound:
-                pass
-            study._storage.set_study_system_attr(study._study_id, f"artifacts:{old}", "null")
-        upload_artifact(artifact_store=store, file_path=str(file), study_or_trial=study)
+        made = str(uuid4())
+        with file.open("rb") as content:
+            self._store.write(made, content)
+        self._note(made, {"artifact_id": made, "filename": file.name, "mimetype": "image/png", "encoding": None})
+
+    def drop(self, name: str) -> None:
+        """Delete the artifact of that name, if there is one."""
+        if self._content(name) is not None:
+            self._store.remove(self._there[name])
+        if name in self._there:
+            self._note(self._there.pop(name), None)
+
+    def _content(self, name: str) -> bytes | None:
+        from optuna.artifacts.exceptions import ArtifactNotFound
+
+        if name not in self._there:
+            return None
+        try:
+            with self._store.open_reader(self._there[name]) as content:
+                return content.read()
+        except ArtifactNotFound:  # somebody cleared the folder
+            return None
+
+    def _note(self, artifact: str, about: object) -> None:
+        self._study._storage.set_study_system_attr(self._study._study_id, self._prefix + artifact, json.dumps(about))

@@ -194,12 +194,7 @@ def _look(driver: Driver, engine: Engine, console: Console) -> None:
         what = (path.absolute(), winner.user_attrs["config"], Path(place.data_root), place.device, place.threads)
         try:
             test_acc, images = engine.call(_TEST, *what)
-        except (
-            SearchError,
-            nursery.Died,
-            RuntimeError,
-            MemoryError,
-        ) as error:  # the search has its result
+        except (SearchError, RuntimeError, MemoryError) as error:  # the search has its result
             said = f"the test split could not be looked at: {first_line(error)}"
         else:
             looks.record(study, winner.number, test_acc, images, studies.epoch_of(winner).get("val_acc"))
@@ -257,7 +252,7 @@ def _finish(study: Study, options: Options, board: TensorBoard) -> Path:
 
     path, ranking = page.write_with_table(study, options.reports)
     try:
-        dashboard.publish(study, path)
+        dashboard.publish(study, path, studies.ranked(study))
         board.show(dashboard.pictures(path))
     except OSError as error:  # a full disk; the page is there
         print(f"the report's pictures are not in optuna-dashboard and TensorBoard: {error}")

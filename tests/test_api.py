@@ -128,7 +128,7 @@ def test_an_interrupted_run_is_a_keyboard_interrupt_and_the_same_call_goes_on(wr
 def test_the_words_and_defaults_are_the_commands(verb: str) -> None:
     """Of every parameter that both have; what only the command has is about printing and short forms."""
     mine = inspect.signature(getattr(import_module("search.api"), verb)).parameters
-    its = {param.name: param for param in get_command(app).commands[verb].params}  # type: ignore[attr-defined]
+    its = {param.name: param for param in get_command(app).commands[verb].params}  # type: ignore[attr-defined] # of many: a group
     renamed = {"set": "set_", "source": "from_", "budget": "budget_"}
     for name, parameter in list(mine.items())[1:]:
         param = its.pop(renamed.get(name, name))

@@ -139,11 +139,14 @@ TABLES: dict[str, tuple[str, str, str]] = {
 }  # fmt: skip
 
 
+def write_spoiled(file: str, text: str, old: str, new: str) -> None:
+    assert text.count(old) == 1
+    Path(file).write_text(text.replace(old, new))
+
+
 @pytest.mark.parametrize(("old", "new", "said"), TABLES.values(), ids=TABLES)
 def test_baselines_that_are_none(cli: Cli, old: str, new: str, said: str) -> None:
-    text = f"{HEAD}\n{ROW}\n"
-    assert text.count(old) == 1
-    Path("rows.csv").write_text(text.replace(old, new))
+    write_spoiled("rows.csv", f"{HEAD}\n{ROW}\n", old, new)
     Path("s.py").write_text(f"{GOOD}baselines = 'rows.csv'\n")
     assert said in refused(cli, "run", "s.py", "--engine", "inline", "--trials", 1)
 
@@ -178,9 +181,7 @@ NOTES: dict[str, tuple[str, str, str]] = {
 
 @pytest.mark.parametrize(("old", "new", "said"), NOTES.values(), ids=NOTES)
 def test_notes_that_are_not_understood(cli: Cli, old: str, new: str, said: str) -> None:
-    text = f"{COLUMNS}\n{UNDER}\n{CELLS}"
-    assert text.count(old) == 1
-    Path("n.md").write_text(text.replace(old, new))
+    write_spoiled("n.md", f"{COLUMNS}\n{UNDER}\n{CELLS}", old, new)
     assert said in refused(cli, "import", "n.md")
 
 

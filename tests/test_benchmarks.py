@@ -51,7 +51,7 @@ def test_a_run_that_diverges_has_no_accuracy_from_there_on() -> None:
 @pytest.mark.parametrize("name", efficiency.SIDES)
 def test_every_side_finds_the_best_of_a_small_grid(name: str) -> None:
     costs = efficiency.replay(efficiency.SIDES[name](TINY, 0), tiny_curves(), lanes=2, cap=2000)
-    assert all(4 < cost < math.inf and cost % 2 == 0 for cost in costs)
+    assert all(4 < cost < math.inf and cost % 2 == 0 and 0 <= stopped < 1 for cost, stopped in costs)
 
 
 def test_a_replay_counts_the_epochs_of_whole_trials_only() -> None:
@@ -68,7 +68,7 @@ def test_a_replay_counts_the_epochs_of_whole_trials_only() -> None:
             self.begun = True
             return not last and not (handle.first and step == 3)
 
-    assert efficiency.replay(Fixed(), tiny_curves(), lanes=1) == [3 + 4 + 4] * 2
+    assert efficiency.replay(Fixed(), tiny_curves(), lanes=1) == [(3 + 4 + 4, 3 / 11)] * 2
 
 
 def test_rays_own_pruner_stops_what_lags_and_a_diverged_trial_is_told_as_chance() -> None:
@@ -117,6 +117,27 @@ def test_a_search_trains_as_many_trials_as_asked_for_and_no_more_epochs_than_the
 
 def test_what_was_never_reached_counts_as_never() -> None:
     assert judged.spread(np.array([10.0, 20.0, math.inf, math.inf])) == "20 (10 to never)"
+
+
+def test_each_cell_says_whether_the_bar_holds_and_what_limits_it() -> None:
+    def costs(near: float, nearer: float, share: float) -> Any:
+        return np.array([[[near, share], [nearer, share]]] * 3)
+
+    measured = [
+        (TINY, "ours", costs(10, 30, 0.5)),
+        (TINY, "a", costs(12, 60, 0.25)),
+        (TINY, "b", costs(11, math.inf, 0)),
+    ]
+    lines = judged.verdict(measured, "ours", ["a", "b"], lanes=2)
+    limit = "trials that were stopped take 50% of the lane-epochs, the habit's 0%; a whole trial on each lane is 8, so "
+    assert lines[4:] == [
+        f"| {TINY.name} | 0.5% | 10 | 11 | 1.10 | misses by 1.36 x | {limit}that more than 1.38 x cannot be |",
+        f"| {TINY.name} | 0.2% | 30 | 60 | 2.00 | holds |  |",
+    ]
+    never = judged.verdict([(TINY, "ours", costs(9, math.inf, 0)), (TINY, "a", costs(99, 99, 0))], "ours", ["a"], 2)[-1]
+    assert never.endswith(
+        "| never | 99 | - | not reached | in half the replays or more no trial comes so near in 1500 lane-epochs |"
+    )
 
 
 def test_a_row_says_whether_its_bar_holds_and_by_how_much_it_misses() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from browser import CHROMIUM, browsing
+from conftest import SPACES
 from live import Run, until
 from optuna.trial import FrozenTrial, TrialState
 from served import Served, served
@@ -70,6 +71,12 @@ def test_a_study_is_watched_and_a_trial_stopped(run: Run, cli: Any, tmp_path: Pa
         page.goto(server.address("space"))
         picture = page.locator("img[src^='/artifacts/']").first
         until(lambda: picture.evaluate("image => image.naturalWidth") > 100, "a picture")
+
+        trains = ("run", SPACES / "digits.py", "--engine", "inline", "--trials", 1, "--epochs", 1, "--sealed")
+        assert cli(*trains).status == 0
+        page.goto(server.address("space").replace("studies/1", "studies/2/trials?numbers=0"))
+        confusion = page.locator("img[src^='/artifacts/2/']").first
+        until(lambda: confusion.evaluate("image => image.naturalWidth") > 100, "the best trial's picture")
 
         page.goto(server.address("TensorBoard") + "?tagFilter=score#timeseries")
         page.get_by_text("space/tensorboard/trial-0000").first.wait_for()

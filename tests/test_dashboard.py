@@ -13,7 +13,7 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 from optuna.artifacts import FileSystemArtifactStore
 from optuna.study import Study, create_study
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from optuna_dashboard import get_note, save_note, wsgi
 
 from search import dashboard
@@ -64,30 +64,30 @@ def write_page(text: str) -> None:
 def test_the_dashboard_serves_the_head_of_the_report(made: Study, serve: Serve) -> None:
     comment = "A comment. " + "x" * 5000  # more than one attribute holds
     write_page(f"# made\n\nBest: **0.9**.\n\n![curves](made_files/curves.png)\n\n{comment}\n\n## Curves\n\nmore\n")
-    dashboard.publish(made, PAGE)
+    dashboard.publish(made, PAGE, studies.ranked(made))
     expected = f"# made\n\nBest: **0.9**.\n\n{comment}\n\nFrom `reports/made.md`."
     assert shown(serve)["note"] == {"version": 1, "body": expected}
     assert get_note(made) == expected
-    dashboard.publish(made, PAGE)  # the same: nothing is written
+    dashboard.publish(made, PAGE, studies.ranked(made))  # the same: nothing is written
     assert shown(serve)["note"]["version"] == 1
     write_page("# made\n\nShorter.\n")
-    dashboard.publish(made, PAGE)
+    dashboard.publish(made, PAGE, studies.ranked(made))
     assert shown(serve)["note"] == {"version": 2, "body": "# made\n\nShorter.\n\nFrom `reports/made.md`."}
 
 
 def test_a_note_that_a_person_has_edited_stays(made: Study, serve: Serve) -> None:
     write_page("# made\n")
-    dashboard.publish(made, PAGE)
+    dashboard.publish(made, PAGE, studies.ranked(made))
     serve("/api/studies/1/note", {"version": 2, "body": "mine"})
     write_page("# made anew\n")
-    dashboard.publish(made, PAGE)
+    dashboard.publish(made, PAGE, studies.ranked(made))
     assert shown(serve)["note"] == {"version": 2, "body": "mine"}
 
 
 def test_a_note_that_was_there_before_the_first_report_stays(made: Study, serve: Serve) -> None:
     save_note(made, "mine")
     write_page("# made\n")
-    dashboard.publish(made, PAGE)
+    dashboard.publish(made, PAGE, studies.ranked(made))
     assert shown(serve)["note"]["body"] == "mine"
 
 
@@ -125,14 +125,14 @@ def test_pictures_are_artifacts_uploaded_once_and_replaced_when_changed(made: St
     for file in (confusion, gallery):
         file.parent.mkdir(parents=True)
         file.write_bytes(f"PNG of {file.name}".encode())
-    dashboard.publish(made, PAGE)
+    dashboard.publish(made, PAGE, studies.ranked(made))
     before = {about["filename"]: about for about in shown(serve)["artifacts"]}
     assert list(before) == ["confusion.png", "mistakes.png"]
     assert before["confusion.png"]["mimetype"] == "image/png"
     assert serve(f"/artifacts/1/{before['mistakes.png']['artifact_id']}") == b"PNG of mistakes.png"
 
     confusion.write_bytes(b"another")
-    dashboard.publish(made, PAGE)
+    dashboard.publish(made, PAGE, studies.ranked(made))
     after = {about["filename"]: about for about in shown(serve)["artifacts"]}
     assert after["mistakes.png"] == before["mistakes.png"]
     assert serve(f"/artifacts/1/{after['confusion.png']['artifact_id']}") == b"another"
@@ -140,8 +140,29 @@ def test_pictures_are_artifacts_uploaded_once_and_replaced_when_changed(made: St
 
     for file in dashboard.ARTIFACTS.iterdir():  # somebody cleared the folder
         file.unlink()
-    dashboard.publish(made, PAGE)
+    dashboard.publish(made, PAGE, studies.ranked(made))
     assert len(list(dashboard.ARTIFACTS.iterdir())) == len(shown(serve)["artifacts"]) == 2
+
+
+def test_the_best_trial_has_the_pictures_that_show_it(made: Study, serve: Serve) -> None:
+    write_page("# made\n")
+    files = [Path("reports/made_files/confusion.png"), Path("reports/made_files/history.png")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(f"PNG of {file.name}".encode())
+
+    def pictured(*numbers: int) -> list[list[str]]:
+        dashboard.publish(made, PAGE, [made.trials[number] for number in numbers])
+        return [[about["filename"] for about in trial["artifacts"]] for trial in shown(serve)["trials"]]
+
+    for value in (0.5, 0.6):  # all at once: the dashboard does not read them anew for each question
+        made.add_trial(create_trial(value=value))
+    assert pictured() == [[], []]
+    assert pictured(0, 1) == [["confusion.png"], []] == pictured(0, 1)
+    about = shown(serve)["trials"][0]["artifacts"][0]
+    assert serve(f"/artifacts/1/1/{about['artifact_id']}") == b"PNG of confusion.png"
+    assert pictured(1, 0) == [[], ["confusion.png"]]
+    assert len(list(dashboard.ARTIFACTS.iterdir())) == 3  # two of the study, and the trial's
 
 
 def test_a_run_and_a_report_write_them(cli: Any, write: Any, sys_path: None) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import select
+import socket
+import socketserver
 import stat
 import subprocess
+import threading
 import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -107,6 +111,53 @@ def test_a_submitted_run_is_followed_to_its_report(head: Head, cli: Cli, write: 
     assert (space.parent / "job" / "reports" / "space.md").is_file()
     assert "[3/3] trial " in cli("logs", job, "--address", head.jobs).out
     assert "has ended before" in cli("stop", job, "--address", head.jobs).out
+
+
+@contextmanager
+def fragile(address: str) -> Iterator[tuple[str, list[int]]]:
+    """Another address of the same server, whose first two connections that follow a log are cut amid it; the cuts."""
+    host, port = address.removeprefix("http://").split(":")
+    cuts: list[int] = []
+
+    class Between(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection((host, int(port))) as server:
+                follows, answered = False, 0
+                while True:
+                    for end in select.select([self.request, server], [], [])[0]:
+                        data = end.recv(65536)
+                        if not data:
+                            return
+                        (server if end is self.request else self.request).sendall(data)
+                        follows |= b"/logs/tail" in data
+                        answered += len(data) if end is server else 0
+                    if follows and len(cuts) < 2 and answered > 400 * (1 + len(cuts)):
+                        cuts.append(answered)
+                        return
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Between) as between:
+        between.daemon_threads = True
+        thread = threading.Thread(target=between.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{between.server_address[1]}", cuts
+        finally:
+            between.shutdown()
+            thread.join()
+
+
+def test_a_log_is_followed_over_a_connection_that_is_cut(
+    head: Head, cli: Cli, write: Callable[[str, str], Path]
+) -> None:
+    space = write("mine/space.py", JOB)
+    write("mine/helper.py", "pace = 0.1")
+    job = submitted(cli, head, space, "--trials", 12)
+    with fragile(head.jobs) as (address, cuts):
+        followed = cli("logs", job, "--follow", "--address", address)
+    assert len(cuts) == 2
+    assert followed.status == 0, followed
+    assert followed.out == cli("logs", job, "--address", head.jobs).out
+    assert "[12/12] trial " in followed.out
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def report(
     from search.dashboard import publish
     from search.report import cost, data, page
     from search.storage import storage_errors
-    from search.study import load_study
+    from search.study import load_study, ranked
 
     extra, as_data = cost.column_names(columns), one_format(json, csv)
     if not as_data:
@@ -58,7 +58,7 @@ def report(
             typer.echo(data.to_csv(content["rows"]) if csv else data.to_json(content), nl=not csv)
             return
         path, ranking = page.write_with_table(loaded, reports, extra)
-        publish(loaded, path)
+        publish(loaded, path, ranked(loaded))
         typer.echo(ranking)
         typer.echo(f"\nwrote {path}")
 

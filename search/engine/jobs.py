@@ -59,19 +59,30 @@ class Jobs:
 
     def logs(self, job: str, say: Callable[[str], None], follow: bool) -> bool:
         """Say what the job has printed, and to `follow` it, what it will; False if it failed. Raises SearchError."""
-        status = self._asked(self._client.get_job_status, job)
-        if follow and not status.is_terminal():
-
-            async def tail() -> None:
-                async for text in self._client.tail_job_logs(job):
-                    say(text)
-
-            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of how Ray calls aiohttp
-                self._asked(asyncio.run, tail())
+        said = 0
+        while True:
             status = self._asked(self._client.get_job_status, job)
-        else:
-            say(self._asked(self._client.get_job_logs, job))
-        return bool(status != JobStatus.FAILED)
+            if not follow or status.is_terminal():
+                say(self._asked(self._client.get_job_logs, job)[said:])
+                return bool(status != JobStatus.FAILED)
+            said = self._tail(job, say, said)
+
+    def _tail(self, job: str, say: Callable[[str], None], said: int) -> int:
+        """Say what the job prints beyond the `said` characters, for as long as the connection lasts; how many then."""
+
+        async def tail() -> None:
+            nonlocal said
+            passed = 0
+            async for text in self._client.tail_job_logs(job):  # from the beginning
+                if passed + len(text) > said:
+                    say(text[max(0, said - passed) :])
+                    said = passed + len(text)
+                passed += len(text)
+
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning), suppress(RuntimeError):
+            asyncio.run(tail())  # cut off, it raises RuntimeError; the warning is of how Ray calls aiohttp
+        time.sleep(0.2)
+        return said
 
     def stop(self, job: str) -> bool:
         """End the job as Ctrl-C would; whether it still ran. Raises SearchError."""

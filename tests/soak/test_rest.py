@@ -177,7 +177,7 @@ def test_many_first_starts_at_once(folder: Callable[[str], Path]) -> None:
 
 
 def test_a_driver_that_sleeps_until_another_took_over(folder: Callable[[str], Path]) -> None:
-    count = times(3)
+    count = times(10)
     for _ in range(count):
         subject = Subject(folder(DIGITS), "--trials", str(FEW))
         run = subject.start()
