@@ -55,7 +55,6 @@ class Plan:
     repeats: int = 2
     epochs: int = 3
     fraction: float = 0.08
-    whole: int = 0
     loaders: tuple[int, ...] = (0, 2)
     readers: tuple[int, ...] = (0, 1, 2, 4)
     trials: int = 64

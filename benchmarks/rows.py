@@ -39,13 +39,10 @@ class Bench:
     log: Callable[[str], None] = print
     said: list[str] = field(default_factory=list)
 
-    def _peer(self, *words: object, whole: bool = False) -> dict[str, float]:
-        """One epoch of the peer's, or the plan's fraction of one; the first is a warm-up where it is a fraction."""
-        fraction = 1.0 if whole else self.plan.fraction
-        epochs = 1 if whole else 2
-        return sides.peer_epochs(self.images, *map(str, words), "--fraction", str(fraction), "--epochs", str(epochs))[
-            -1
-        ]
+    def _peer(self, *words: object) -> dict[str, float]:
+        """One epoch of the peer's, or the plan's fraction of one, after another that warms up."""
+        part = ("--fraction", str(self.plan.fraction), "--epochs", "2")
+        return sides.peer_epochs(self.images, *map(str, words), *part)[-1]
 
     def _ours(self, space: Path, *words: object) -> sides.Run:
         return sides.ours(space, self.data_root, *map(str, words))
@@ -73,34 +70,23 @@ class Bench:
         own: list[float] = []
         theirs: list[float] = []
         words = ("--frozen", "features", "--loader-workers", self.loaders)
-        for repeat in range(self.plan.repeats):
+        for _ in range(self.plan.repeats):
             run = self._ours(
                 sides.SPACES / "alexnet_classifier.py",
                 *("--trials", 1, "--epochs", self.plan.epochs, *self._alone),
             )
             own += [epoch.seconds for epoch in run.epochs[1:]]  # the first may fill caches
-            theirs.append(per_epoch(self._peer(*words, whole=repeat < self.plan.whole)))
+            theirs.append(per_epoch(self._peer(*words)))
         return theirs, own
 
     def epoch(self) -> Row:
         theirs, own = self._first_epochs
-        whole = min(self.plan.whole, self.plan.repeats)
-        part = f"peer: {whole} whole epochs, {len(theirs) - whole} from {self.plan.fraction:.0%} of the batches; "
+        part = f"peer: {len(theirs)} epochs, from {self.plan.fraction:.0%} of the batches; "
         note = f"{part}loader workers: {self.loaders}, the fastest of {self.plan.loaders}; ours: {len(own)} epochs"
-        note += self._limits
         return Row(
             "epoch (train + validation) of AlexNet on Caltech-101, only the classifier trained",
             statistics.median(theirs), statistics.median(own), times=25, note=note,
         )  # fmt: skip
-
-    @property
-    def _limits(self) -> str:
-        """What an epoch of ours consists of, from a sampled profile."""
-        if self.plan.repeats == 1:
-            return ""
-        space = sides.SPACES / "alexnet_classifier.py"
-        _, found = sampled.run(space, self.data_root, "--trials", "1", "--epochs", "3", *map(str, self._alone))
-        return f"; {sampled.sentence(found)}"
 
     @cached_property
     def side_by_side(self) -> float:
@@ -111,13 +97,13 @@ class Bench:
 
     @cached_property
     def costs(self) -> dict[str, list[float]]:
-        """Seconds that a trial of one epoch takes beside its epoch, which sleeps; by side, runs in turn."""
+        """Seconds that a trial of one epoch takes beside its epoch, which sleeps; by side, the peer's once."""
         sides_run = ("new", "reused", "ours") if self.plan.peer_of_values else ("ours",)
         found: dict[str, list[float]] = {name: [] for name in sides_run}
         noop = sides.SPACES / "noop.py"
         for repeat in range(self.plan.repeats):
             for name in found:
-                if name == "new" and repeat:  # ten seconds a trial, again and again
+                if name != "ours" and repeat:  # the bar is a value of ours
                     continue
                 trials = self.plan.new_actor_trials if name == "new" else self.plan.noop_trials
                 reuse = ["--reuse-actors"] if name == "reused" else []
@@ -133,25 +119,25 @@ class Bench:
         medians = {name: statistics.median(times) * 1000 for name, times in self.costs.items()}
         note = f"trials of one epoch that sleeps {PAUSE:g} s, {self.lanes} side by side"
         if "new" in medians:
-            note += f"; peer: its actors reused; Tune's default of a new actor a trial: {medians['new']:.0f} ms"
+            note += f"; peer: once, its actors reused; Tune's default of a new actor a trial: {medians['new']:.0f} ms"
         what = "cost of a trial beside its training"
         return Row(what, medians.get("reused"), medians["ours"], "ms", at_most=50, note=note)
 
     @cached_property
     def starts(self) -> tuple[list[float], list[float], dict[str, float]]:
-        """Seconds from the command to the first training step: the peer's and ours, in turn; caches are warm.
+        """Seconds from the command to the first training step: the peer's, once, and ours; caches are warm.
 
         And the CPU seconds of our processes by then.
         """
         space = sides.SPACES / "alexnet_classifier.py"
-        theirs, own, used = [], [], {}
+        theirs, own, used = list[float](), list[float](), dict[str, float]()
         small = ("--trials", self.lanes, "--epochs", 1)
         for _ in range(self.plan.repeats):
             with processes.watched() as seen:
                 run = self._ours(space, *small)
             own.append(run.to_first_step)
             used = seen.by(run.began + run.to_first_step)
-            if self.plan.peer_of_values:
+            if self.plan.peer_of_values and not theirs:  # the bar is a value of ours
                 words = ("--frozen", "features", "--fraction", 0.01, "--loader-workers", self.loaders, *small)
                 theirs.append(sides.peer(self.images, *map(str, words)).to_first_step)
         return theirs, own, used
@@ -160,7 +146,8 @@ class Bench:
         theirs, own, used = self.starts
         cores = len(os.sched_getaffinity(0))
         parts = ", ".join(f"{part} {seconds:.1f}" for part, seconds in used.items())
-        note = f"ours: {sum(used.values()):.1f} CPU seconds by then on {cores} cores: {parts}"
+        note = "peer: once; " * bool(theirs)
+        note += f"ours: {sum(used.values()):.1f} CPU seconds by then on {cores} cores: {parts}"
         what = "`search run` to the first training step, caches warm"
         return Row(what, _median(theirs), statistics.median(own), at_most=5, note=note)
 
