@@ -10,7 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from search.errors import SearchError
-from search.units import CACHE_SIZE, DATA_ROOT, MAX_FAILURES, REPORTS, SEEDS, STORAGE, TOP, finite, gpus, seconds
+from search.units import (
+    CACHE_SIZE,
+    DATA_ROOT,
+    MAX_FAILURES,
+    REPORTS,
+    RUN_DIR,
+    SEEDS,
+    STORAGE,
+    TOP,
+    cluster,
+    finite,
+    gpus,
+    seconds,
+)
 from search.units import budget as as_budget
 from search.units import bytes as as_bytes
 
@@ -39,10 +52,12 @@ def run(
     gpus_per_trial: float | Literal["auto"] | None = None,
     cpus_per_trial: float | None = None,
     engine: Literal["tune", "inline"] = "tune",
+    address: str | None = None,
     audit: float = 0.0,
     storage: str = STORAGE,
     data_root: str | Path = DATA_ROOT,
     reports: str | Path = REPORTS,
+    run_dir: str | Path = RUN_DIR,
     cache_size: str = CACHE_SIZE,
     sealed: bool = False,
     verbose: bool = False,
@@ -75,9 +90,11 @@ def run(
             gpus=gpus(None if gpus_per_trial is None else str(gpus_per_trial)),
             cpus=cpus_per_trial,
             engine=engine,
+            address=cluster(address),
             storage=storage,
             data_root=Path(data_root).resolve(),
             reports=Path(reports),
+            run_dir=Path(run_dir),
             verbose=verbose,
             again=_AGAIN,
             cache_size=as_bytes(cache_size),
@@ -93,9 +110,11 @@ def confirm(
     gpus_per_trial: float | None = None,
     cpus_per_trial: float | None = None,
     engine: Literal["tune", "inline"] = "tune",
+    address: str | None = None,
     storage: str | None = None,
     data_root: str | Path = DATA_ROOT,
     reports: str | Path = REPORTS,
+    run_dir: str | Path = RUN_DIR,
     cache_size: str = CACHE_SIZE,
     verbose: bool = False,
 ) -> Study:
@@ -111,9 +130,11 @@ def confirm(
             gpus=gpus_per_trial,
             cpus=cpus_per_trial,
             engine=engine,
+            address=cluster(address),
             storage=storage or (STORAGE if isinstance(study, str) else _url(study)),
             data_root=Path(data_root).resolve(),
             reports=Path(reports),
+            run_dir=Path(run_dir),
             verbose=verbose,
             again=_AGAIN,
             cache_size=as_bytes(cache_size),

@@ -225,7 +225,8 @@ def _engine(space: SpaceFile, wanted: dict[str, Any], options: Options, console:
     known = space.space.combinations(("model",)) if isinstance(space.space, SearchSpace) else ()
     modules = () if own_train else preload({settings["model"] for settings in known})
     check = None if own_train else (_CHECK, *what)
-    with engine_of(options, wanted, workplace, check, modules, console, space.path) as (engine, note):
+    travels = None if isinstance(source, SearchSpace) else space.path
+    with engine_of(options, wanted, workplace, check, modules, console, travels) as (engine, note):
         if note:
             console.print(note, markup=False, highlight=False, soft_wrap=True)
         if wanted.get("gpus") == "auto" and options.engine != "inline":

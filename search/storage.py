@@ -45,6 +45,15 @@ def redact(url: str) -> str:
         return f"{scheme}://..." if separator else "..." if "@" in url else url
 
 
+def has_password(url: str) -> bool:
+    """Whether the storage's URL holds a password, or may."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return "@" in url
+    return parsed.password is not None or any("pass" in name.lower() for name in parsed.query)
+
+
 def check_storage(url: str, must_exist: bool = False) -> None:
     """Raise SearchError if `url` is no storage, one that is not taken, or cannot be reached. Creates nothing."""
     _refuse(url)

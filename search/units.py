@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from search.limits import Budget
 
 STORAGE = "sqlite:///studies.db"
-DATA_ROOT, REPORTS = "data", "reports"
+DATA_ROOT, REPORTS, RUN_DIR = "data", "reports", "runs"
 CACHE_SIZE = "20G"
 MAX_FAILURES = 10
 TOP, SEEDS = 3, 3
@@ -59,3 +59,15 @@ def bytes(text: str) -> int:
     if not match:
         raise SearchError(f"--cache-size {text}: write a size such as 500M or 20G")
     return int(float(match[1]) * 1024 ** " KMGT".index(match[2] or " "))
+
+
+def cluster(address: str | None) -> str | None:
+    """The address of a Ray cluster. Raises SearchError."""
+    if address is None or address == "auto" or re.fullmatch(r"[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", address):
+        return address
+    if address.startswith("ray://"):
+        raise SearchError(
+            f"--address {address}: Ray Tune's driver runs on a node of its cluster: go there and say auto, or "
+            "from here `search submit SPACE --address http://HEAD:8265`"
+        )
+    raise SearchError(f"--address {address}: write it as auto or HOST:PORT, which `ray start --head` prints")

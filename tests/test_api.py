@@ -53,6 +53,7 @@ def test_the_examples_of_the_page_run_as_a_script(tmp_path: Path) -> None:
     assert sum(line.startswith("[4/4] trial ") for line in lines) == 1
     assert re.match(r"0 COMPLETE 0\.\d+ 0\.\d+$", lines[-4]), lines[-4]
     assert Path(lines[-5]).is_file()
+    assert len(list(Path("kept/from_a_file/weights").glob("*.safetensors"))) == 1
     assert lines[-6].startswith("Best val_acc: **0.")
     assert "LATENCY (MS)" in Path("reports/from_python.md").read_text()
 
@@ -89,6 +90,7 @@ def test_what_is_wrong_is_a_search_error(write: Write) -> None:
         (lambda: search.run(space, name="s", timeout="soon"), "timeout soon: write a time such as"),
         (lambda: search.run(space, name="s", trials=0), "trials=0: it must be a whole number"),
         (lambda: search.run(space, name="s", set={"subset": -1}), "--set subset=-1: subset=-1"),
+        (lambda: search.run(space, name="s", address="ray://head:10001"), "go there and say auto"),
         (lambda: search.load_study("s"), "no storage sqlite:///studies.db"),
         (lambda: search.confirm(optuna.create_study()), "no storage that other processes can open"),
     ]
@@ -140,7 +142,7 @@ def test_the_words_and_defaults_are_the_commands(verb: str) -> None:
             continue  # of the study's object; a sequence here, a word there
         assert parameter.default == theirs, name
     left = set(its) - {"space", "study", "epochs", "subset", "json", "csv", "format", "onnx", "data_root"}
-    assert left <= {"address", "storage_file", "run_dir"}, left
+    assert left <= {"storage_file"}, left
 
 
 def test_a_verb_that_is_a_module_stays_one(capsys: pytest.CaptureFixture[str]) -> None:

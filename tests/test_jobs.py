@@ -83,6 +83,8 @@ JOB = """
             time.sleep(pace)
 """
 Cli = Callable[..., Result]
+SECRET = "postgresql://me:sesame@127.0.0.1:9/s?sslmode=disable"
+SHOWN = "would stand in Ray's list of jobs and in its logs"
 
 
 def submitted(cli: Cli, head: Head, space: Path, *words: object) -> str:
@@ -177,6 +179,10 @@ def test_a_stopped_job_puts_its_trials_back(head: Head, cli: Cli, write: Callabl
         (("submit", "space.py", "--in", "here"), "--in here: a job's folder is an absolute path"),
         (("submit", "space.py", "--in", "/x", "--engine", "inline"), "--engine: a job trains on its cluster"),
         (("submit", "none.py", "--in", "/x"), "none.py: no such space file"),
+        (("submit", "space.py", "--in", "/x", "--storage-file", "s.url"), "reads it on the cluster's head"),
+        (("submit", "space.py", "--in", "/x", "--storage", SECRET), f"--storage: the password {SHOWN}"),
+        (("submit", "space.py", "--in", "/x", f"--storage={SECRET}&x=1"), f"--storage: the password {SHOWN}"),
+        (("submit", "space.py", "--in", "/x", "--notify", "json://me:sesame@h"), f"--notify: the address {SHOWN}"),
         (("logs", "none", "--address", "HEAD"), "there is no job 'none'"),
         (("stop", "none", "--address", "HEAD"), "there is no job 'none'"),
         (("logs", "none", "--address", "http://127.0.0.1:9"), "--address http://127.0.0.1:9: "),
@@ -190,4 +196,22 @@ def test_what_no_head_can_do_is_refused_in_one_line(
     result = cli(*(head.jobs if word == "HEAD" else word for word in words))
     assert result.status == 2, result
     assert says in result.err
+    assert "sesame" not in result.err
     assert result.err.count("\n") == 1
+
+
+def test_a_password_in_the_environment_stays_here_and_a_file_of_the_head_takes_its_place(
+    head: Head, cli: Cli, write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = write("mine/space.py", JOB.replace("from helper import pace", "pace = 0"))
+    monkeypatch.setenv("SEARCH_STORAGE", SECRET)
+    result = cli("submit", space, "--in", "/x", "--address", head.jobs)
+    assert (result.status, f"--storage: the password {SHOWN}" in result.err) == (2, True), result
+    file = write("head/storage.url", f"sqlite:///{space.parent}/mine.db")
+    job = submitted(cli, head, space, "--storage-file", file)
+    assert cli("logs", job, "--follow", "--address", head.jobs).status == 0
+    assert len(load_study(f"sqlite:///{space.parent}/mine.db", "space").trials) == 2
+    folder = head.token.parent
+    told = [path for path in folder.rglob("*") if path.is_file() and b"sesame" in path.read_bytes()]
+    assert told == []
+    assert b"sesame" not in ask(f"{head.jobs}/api/jobs/", head.token.read_text())

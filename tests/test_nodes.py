@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ GATED = """
             while epoch and not (here / "go").exists():
                 time.sleep(0.05)
             yield {"x": config["x"], "node": node()}
+"""
+SCRIPT = """
+import search
+
+space = search.SearchSpace(
+    model="cnn", dataset="digits", subset=60, epochs=1, lr=search.Float(0.01, 0.3), step_size=1, gamma=0.1
+)
+search.run(space, name="called", trials=2, address={address!r}, run_dir="shared", sealed=True)
 """
 HELPER = """
 from pathlib import Path
@@ -59,9 +68,9 @@ class Grown:
     def lose(self, name: str) -> None:
         self.ray.remove_node(self.workers.pop(name), allow_graceful=False)
 
-    def run(self, folder: Path, *words: str, **environment: str) -> Run:
+    def run(self, folder: Path, *words: str, program: Sequence[str] = (), **environment: str) -> Run:
         key = {"RAY_AUTH_TOKEN_PATH": str(self.token)}
-        return Run(folder, "--address", self.ray.address, *words, **(key | environment))
+        return Run(folder, "--address", self.ray.address, *words, program=program, **(key | environment))
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +126,15 @@ def test_a_run_trains_on_both_nodes_and_leaves_nothing_there(grown: Grown, folde
         print(run.output)
         run.end()
     until(lambda: not nurseries(grown), "the end of the nurseries")
+    script = path / "script.py"
+    script.write_text(SCRIPT.format(address=grown.ray.address))
+    called = grown.run(path, program=[sys.executable, str(script)])
+    try:
+        assert called.process.wait(WAIT) == 0, called.output
+    finally:
+        called.end()
+    assert "no GPU, 2 nodes of a cluster" in called.output
+    assert len(list((path / "shared" / "called" / "weights").iterdir())) == 1
 
 
 @pytest.mark.slow

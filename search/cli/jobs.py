@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,6 +28,8 @@ Head = Annotated[
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's name, as `search submit` printed it.")]
 _HERE = "http://127.0.0.1:8265"
 _TRAVEL = ("SEARCH_STORAGE", "SEARCH_DATA_ROOT", "SEARCH_CACHE_SIZE")
+_SHOWN = "the {} would stand in Ray's list of jobs and in its logs"
+_THERE = "set {} where the head is started"
 _EXTRA = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -47,17 +51,16 @@ def submit(
     """Hand `search run SPACE` to a Ray cluster and print the job's name; further options are those of `search run`.
 
     The space file travels with its folder, and so do SEARCH_STORAGE, SEARCH_DATA_ROOT and SEARCH_CACHE_SIZE. Data do
-    not: --data-root names a folder that every node has.
+    not: --data-root names a folder that every node has. Nor do passwords, which Ray would show: --storage-file names a
+    file of the cluster's head.
     """
     from search.spacefile import load_space
 
     if not folder.startswith("/"):
         raise SearchError(f"--in {folder}: a job's folder is an absolute path, such as /shared/{space.stem}")
-    for word in context.args:
-        if word in ("--engine", "--run-dir") or word.startswith(("--engine=", "--run-dir=")):
-            raise SearchError(f"{word}: a job trains on its cluster, and keeps everything in --in")
-    load_space(space)
     ours = {name: os.environ[name] for name in _TRAVEL if name in os.environ}
+    _check(context.args, ours)
+    load_space(space)
     job = _jobs(address).submit(space, folder, context.args, ours)
     more = "" if address == _HERE else f" --address {address}"
     typer.echo(f"job        {job}\nfollow it  search logs {job} --follow{more}\nstop it    search stop {job}{more}")
@@ -80,6 +83,35 @@ def stop(job: JobName, address: Head = _HERE) -> None:
     name = _name(job)
     ended = _jobs(address).stop(name)
     typer.echo(f"{job} is told to stop" if ended else f"{job} has ended before")
+
+
+def _check(words: Sequence[str], environment: dict[str, str]) -> None:
+    """Raise SearchError for words and variables that a job cannot have, or that Ray would show to others.
+
+    A job's command stands in the head's process list, and both in what its API answers and in its logs.
+    """
+    from search.storage import has_password
+
+    for word in ("--engine", "--run-dir"):
+        if _said(words, word):
+            raise SearchError(f"{word}: a job trains on its cluster, and keeps everything in --in")
+    urls, files = _said(words, "--storage"), _said(words, "--storage-file")
+    for file in files:
+        if not file.startswith("/"):
+            raise SearchError(f"--storage-file {file}: the job reads it on the cluster's head, so its path is absolute")
+    if _said(words, "--notify"):
+        raise SearchError(f"--notify: {_SHOWN.format('address')}; {_THERE.format('SEARCH_NOTIFY')}")
+    if urls or files:  # which go before the variable
+        environment.pop("SEARCH_STORAGE", None)
+    if any(map(has_password, [*urls, environment.get("SEARCH_STORAGE", "")])):
+        file = "write the URL into a file on the head that only you may read, for --storage-file"
+        raise SearchError(f"--storage: {_SHOWN.format('password')}; {file}, or {_THERE.format('SEARCH_STORAGE')}")
+
+
+def _said(words: Sequence[str], option: str) -> list[str]:
+    """What the words give an option, each time that they have it."""
+    after = [value for word, value in pairwise([*words, ""]) if word == option]
+    return [*after, *(word.partition("=")[2] for word in words if word.startswith(f"{option}="))]
 
 
 def _name(job: str) -> str:

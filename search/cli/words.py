@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from search.errors import Interrupted, SearchError, first_line
-from search.units import bytes
+from search.units import bytes, cluster
 
 app = typer.Typer(
     help="Hyperparameter search for people who fine-tune image classifiers.\n\n"
@@ -178,18 +177,6 @@ def read_from(data_root: Path) -> Path:
     if data_root.exists() and not data_root.is_dir():
         raise SearchError(f"--data-root {data_root}: that is a file; name the folder that holds the data sets")
     return data_root.resolve()
-
-
-def cluster(address: str | None) -> str | None:
-    """The address of a Ray cluster. Raises SearchError."""
-    if address is None or address == "auto" or re.fullmatch(r"[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", address):
-        return address
-    if address.startswith("ray://"):
-        raise SearchError(
-            f"--address {address}: Ray Tune's driver runs on a node of its cluster: go there and say auto, or "
-            "from here `search submit SPACE --address http://HEAD:8265`"
-        )
-    raise SearchError(f"--address {address}: write it as auto or HOST:PORT, which `ray start --head` prints")
 
 
 def one_format(json: bool, csv: bool) -> bool:
