@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from search.errors import SearchError
+from search.places import run_dir as as_run_dir
 from search.units import (
     CACHE_SIZE,
     DATA_ROOT,
@@ -94,7 +95,7 @@ def run(
             storage=storage,
             data_root=Path(data_root).resolve(),
             reports=Path(reports),
-            run_dir=Path(run_dir),
+            run_dir=as_run_dir(run_dir),
             verbose=verbose,
             again=_AGAIN,
             cache_size=as_bytes(cache_size),
@@ -134,7 +135,7 @@ def confirm(
             storage=storage or (STORAGE if isinstance(study, str) else _url(study)),
             data_root=Path(data_root).resolve(),
             reports=Path(reports),
-            run_dir=Path(run_dir),
+            run_dir=as_run_dir(run_dir),
             verbose=verbose,
             again=_AGAIN,
             cache_size=as_bytes(cache_size),

@@ -14,6 +14,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from rich.console import Console
 
+from search import places
 from search import storage as storages
 from search import study as studies
 from search.config import is_train_config, make_config
@@ -74,6 +75,7 @@ def confirm(options: Options) -> Study:
 
     Raises SearchError for a study that cannot be confirmed, Interrupted.
     """
+    places.check(options.run_dir)
     console = Console()
     again = f"; to go on: {options.again}"
     with storages.storage_errors(options.storage, again), interruptible(again, console) as signalled:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 from rich.progress import Progress as Bar
 
-from search import outage
+from search import kept, outage
 from search import storage as storages
 from search import study as studies
 from search.engine import nursery
@@ -25,6 +25,7 @@ from search.engine.driver import Driver
 from search.engine.scratch import handled, unheard
 from search.engine.worker import Workplace
 from search.errors import Interrupted, NothingCompleted, SearchError
+from search.places import Where
 from search.progress import Progress
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Means:
     again: str
     cache_size: int
     address: str | None = None
-    run_dir: Path = Path("runs")
+    run_dir: Where = kept.RUNS
 
 
 def drive(
@@ -95,6 +96,7 @@ def _train(driver: Driver, engine: Engine) -> None:
             driver.catch_up()
         raise
     driver.catch_up()
+    driver.keeping.settle()
 
 
 def _ended(driver: Driver, options: Means, console: Console) -> bool:
@@ -153,7 +155,7 @@ def engine_of(
         if options.address is None:
             running = tune.started(forks, workplace, cpus, gpus, options.verbose)
         else:
-            there = _on_nodes(modules, check, space, options.verbose)
+            there = _on_nodes(modules, check, space, options)
             running = tune.joined(options.address, forks, _as_seen_there(workplace), cpus, gpus, there, space)
         with running as engine:
             storages.warm_up()
@@ -166,12 +168,14 @@ def _as_seen_there(workplace: Workplace) -> Workplace:
     return replace(workplace, own_train=Path(own).name) if own else workplace
 
 
-def _on_nodes(modules: Sequence[str], check: tuple[Any, ...] | None, space: Path | None, verbose: bool) -> Nodes:
+def _on_nodes(modules: Sequence[str], check: tuple[Any, ...] | None, space: Path | None, options: Means) -> Nodes:
     """The nodes of a cluster, each of which goes through `check`, with the space file where it lies there."""
     from search.engine.nodes import Nodes  # late: of Ray
 
     there = check and tuple(space.name if space is not None and part == str(space) else part for part in check)
-    return Nodes(modules, there, verbose)
+    if there and isinstance(options.run_dir, str):
+        there = ("search.places:checked_before", options.run_dir, *there)
+    return Nodes(modules, there, options.verbose)
 
 
 def preload(models: set[str]) -> Sequence[str]:

@@ -16,7 +16,7 @@ from optuna.study import Study
 from optuna.trial import TrialState
 from rich.console import Console
 
-from search import dashboard, kept, looks, queue
+from search import dashboard, kept, looks, places, queue
 from search import storage as storages
 from search import study as studies
 from search.check.points import check_fixed
@@ -77,6 +77,7 @@ def run_search(options: Options) -> Study:
     name = options.name if options.name is not None else space.name
     studies.check_name(name)
     storages.check_storage(options.storage)
+    places.check(options.run_dir)
     notices = Notices(options.notify)
     points = queue.best_points(options.storage, options.source, name, space) if options.source is not None else None
     again, told = f"; to go on: {options.again}", Told(notices, name, start, console)
@@ -188,10 +189,10 @@ def _look(driver: Driver, engine: Engine, console: Console) -> None:
     winner = studies.ranked(study)[0]
     path = kept.place(study.study_name, winner.number, driver.keeping.run_dir)
     place, where = engine.workplace, f"trial {winner.number}"
-    if not path.is_file():
+    if not places.is_file(path):
         said = "its weights are not here, so the test split was not looked at; `search train` does it"
     else:
-        what = (path.absolute(), winner.user_attrs["config"], Path(place.data_root), place.device, place.threads)
+        what = (path, winner.user_attrs["config"], Path(place.data_root), place.device, place.threads)
         try:
             test_acc, images = engine.call(_TEST, *what)
         except (SearchError, RuntimeError, MemoryError) as error:  # the search has its result

@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 import optuna
 import pytest
+import s3 as s3_server
 import torch
 from optuna.study import Study
 from optuna.trial import create_trial
 from postgres import Postgres, server
+from s3fs import S3FileSystem
 from safetensors.torch import save_file
 from torch import nn
 
@@ -48,6 +50,22 @@ def postgres() -> Iterator[Postgres]:
 def database(postgres: Postgres) -> str:
     """The URL of an empty PostgreSQL database."""
     return postgres.database("studies")
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[s3_server.Store]:
+    """A real S3 server for the whole test run."""
+    with s3_server.server() as found:
+        yield found
+
+
+@pytest.fixture
+def bucket(s3: s3_server.Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of an empty S3 bucket, which the environment says how to reach."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    yield s3.bucket()
+    S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

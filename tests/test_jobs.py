@@ -102,10 +102,17 @@ def left(space: Path) -> list[FrozenTrial]:
         return []
 
 
-def test_a_submitted_run_is_followed_to_its_report(head: Head, cli: Cli, write: Callable[[str, str], Path]) -> None:
+def test_a_submitted_run_is_followed_to_its_report(
+    head: Head, cli: Cli, write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its storage's URL in a file of the head, where the environment has one that would not do."""
     space = write("mine/space.py", JOB)
     write("mine/helper.py", "pace = 0.1")
-    job = submitted(cli, head, space, "--trials", 3)
+    monkeypatch.setenv("SEARCH_STORAGE", SECRET)
+    refused = cli("submit", space, "--in", "/x", "--address", head.jobs)
+    assert (refused.status, f"--storage: the password {SHOWN}" in refused.err) == (2, True), refused
+    file = write("head/storage.url", f"sqlite:///{space.parent}/job/studies.db")
+    job = submitted(cli, head, space, "--trials", 3, "--storage-file", file)
     result = cli("logs", job, "--follow", "--address", head.jobs)
     assert result.status == 0, result
     assert "[3/3] trial " in result.out
@@ -113,6 +120,8 @@ def test_a_submitted_run_is_followed_to_its_report(head: Head, cli: Cli, write: 
     assert (space.parent / "job" / "reports" / "space.md").is_file()
     assert "[3/3] trial " in cli("logs", job, "--address", head.jobs).out
     assert "has ended before" in cli("stop", job, "--address", head.jobs).out
+    assert [path for path in head.token.parent.rglob("*") if path.is_file() and b"sesame" in path.read_bytes()] == []
+    assert b"sesame" not in ask(f"{head.jobs}/api/jobs/", head.token.read_text())
 
 
 @contextmanager
@@ -178,6 +187,13 @@ def test_a_stopped_job_puts_its_trials_back(head: Head, cli: Cli, write: Callabl
     [
         (("submit", "space.py", "--in", "here"), "--in here: a job's folder is an absolute path"),
         (("submit", "space.py", "--in", "/x", "--engine", "inline"), "--engine: a job trains on its cluster"),
+        (("submit", "space.py", "--in", "/x", "--run-dir", "/y"), "keeps everything in --in, or in a bucket"),
+        (
+            ("submit", "space.py", "--in", "/x", "--run-dir=s3://me:sesame@b/x"),
+            "s3://me:***@...: no password",
+        ),
+        (("submit", "space.py", "--in", "/x", "--run-dir", "s3://b/x", "--engine", "inline"), "--engine: a job"),
+        (("submit", "none.py", "--in", "/x", "--run-dir", "s3://b/x"), "none.py: no such space file"),
         (("submit", "none.py", "--in", "/x"), "none.py: no such space file"),
         (("submit", "space.py", "--in", "/x", "--storage-file", "s.url"), "reads it on the cluster's head"),
         (("submit", "space.py", "--in", "/x", "--storage", SECRET), f"--storage: the password {SHOWN}"),
@@ -198,20 +214,3 @@ def test_what_no_head_can_do_is_refused_in_one_line(
     assert says in result.err
     assert "sesame" not in result.err
     assert result.err.count("\n") == 1
-
-
-def test_a_password_in_the_environment_stays_here_and_a_file_of_the_head_takes_its_place(
-    head: Head, cli: Cli, write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    space = write("mine/space.py", JOB.replace("from helper import pace", "pace = 0"))
-    monkeypatch.setenv("SEARCH_STORAGE", SECRET)
-    result = cli("submit", space, "--in", "/x", "--address", head.jobs)
-    assert (result.status, f"--storage: the password {SHOWN}" in result.err) == (2, True), result
-    file = write("head/storage.url", f"sqlite:///{space.parent}/mine.db")
-    job = submitted(cli, head, space, "--storage-file", file)
-    assert cli("logs", job, "--follow", "--address", head.jobs).status == 0
-    assert len(load_study(f"sqlite:///{space.parent}/mine.db", "space").trials) == 2
-    folder = head.token.parent
-    told = [path for path in folder.rglob("*") if path.is_file() and b"sesame" in path.read_bytes()]
-    assert told == []
-    assert b"sesame" not in ask(f"{head.jobs}/api/jobs/", head.token.read_text())

@@ -13,6 +13,7 @@ SEARCH = Path(__file__).resolve().parent.parent / "search"
 
 LAYERS = [
     {"errors", "files", "limits", "outage", "verb"},
+    {"places"},
     {"answers", "config", "correct", "dashboard", "kept", "looks", "notes", "notify", "rdb", "units", "web"},
     {"space", "pruner", "sampler", "baselines", "models", "data"},
     {"spacefile", "storage", "train"},

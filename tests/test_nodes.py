@@ -12,7 +12,9 @@ import pytest
 from conftest import Result
 from live import WAIT, Run, until
 from optuna.trial import TrialState
+from s3 import Store, server
 
+from search import places
 from search.engine import cluster, nodes
 from search.engine.scratch import scratch
 from search.errors import SearchError
@@ -38,7 +40,7 @@ import search
 space = search.SearchSpace(
     model="cnn", dataset="digits", subset=60, epochs=1, lr=search.Float(0.01, 0.3), step_size=1, gamma=0.1
 )
-search.run(space, name="called", trials=2, address={address!r}, run_dir="shared", sealed=True)
+search.run(space, name="called", trials=2, address={address!r}, run_dir={run_dir!r}, sealed=True)
 """
 HELPER = """
 from pathlib import Path
@@ -74,8 +76,10 @@ class Grown:
 
 
 @pytest.fixture(scope="module")
-def grown() -> Iterator[Grown]:
-    with scratch() as (folder, _):
+def grown(s3: Store) -> Iterator[Grown]:
+    with pytest.MonkeyPatch.context() as patch, scratch() as (folder, _):
+        for name, value in s3.environment.items():
+            patch.setenv(name, value)
         made = Grown(folder)
         try:
             made.add("a")
@@ -112,7 +116,9 @@ def nurseries(grown: Grown) -> list[Path]:
     return [process for process in Path("/proc").glob("[0-9]*") if of_the_cluster(process)]
 
 
-def test_a_run_trains_on_both_nodes_and_leaves_nothing_there(grown: Grown, folder: Callable[[str], Path]) -> None:
+def test_a_run_trains_on_both_nodes_and_leaves_nothing_there(
+    grown: Grown, folder: Callable[[str], Path], bucket: str
+) -> None:
     path = gated(folder)
     run = grown.run(path, "--trials", "2")
     try:
@@ -127,14 +133,15 @@ def test_a_run_trains_on_both_nodes_and_leaves_nothing_there(grown: Grown, folde
         run.end()
     until(lambda: not nurseries(grown), "the end of the nurseries")
     script = path / "script.py"
-    script.write_text(SCRIPT.format(address=grown.ray.address))
+    script.write_text(SCRIPT.format(address=grown.ray.address, run_dir=bucket))
     called = grown.run(path, program=[sys.executable, str(script)])
     try:
         assert called.process.wait(WAIT) == 0, called.output
     finally:
         called.end()
     assert "no GPU, 2 nodes of a cluster" in called.output
-    assert len(list((path / "shared" / "called" / "weights").iterdir())) == 1
+    assert len(places.place(f"{bucket}/called/weights").names()) == 1
+    assert places.place(f"{bucket}/called/checkpoints").names() == []
 
 
 @pytest.mark.slow
@@ -186,6 +193,20 @@ def test_a_node_that_lacks_something_is_named(grown: Grown, folder: Callable[[st
         run.end()
     assert run.output.startswith("search: node 127.0.0.1: space.py:5: ")
     assert "FileNotFoundError" in run.output
+
+
+@pytest.mark.slow
+def test_a_node_that_does_not_reach_the_bucket_is_named(grown: Grown, folder: Callable[[str], Path]) -> None:
+    path = folder(UNFIT.replace('(Path(__file__).parent / "data" / "secret").read_text()', ""))
+    with server() as other:  # which the nodes know nothing of
+        other.put("elsewhere", b"")
+        run = grown.run(path, "--run-dir", "s3://elsewhere/x", **other.environment)
+        try:
+            assert run.process.wait(WAIT) == 1, run.output
+        finally:
+            run.end()
+    (line,) = run.output.splitlines()
+    assert line == "search: node 127.0.0.1: --run-dir s3://elsewhere/x: The specified bucket does not exist"
 
 
 def test_without_the_token_one_line_says_what_is_missing(

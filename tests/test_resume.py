@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+from live import free_port
+from s3fs import S3FileSystem
 
-from search import TrainConfig
+from search import TrainConfig, places
+from search.places import Where
 from search.train import resume, train, trainer
 from search.train.resume import Checkpoints
 
@@ -62,32 +65,60 @@ def test_the_numbers_are_those_without_the_interruption(always: None, changed: d
     assert after == whole[2:]
 
 
-def test_the_last_two_are_kept_and_an_interrupted_write_leaves_the_one_before(always: None) -> None:
-    config = TrainConfig(**CONFIG)
-    numbers(config, 5, checkpoints=HOME)
-    files = sorted(HOME.iterdir())
-    assert [file.name.split(".")[0] for file in files] == ["000003", "000004"]
-    (HOME / ".123.part").write_bytes(files[1].read_bytes()[:1000])
-    files[1].write_bytes(files[1].read_bytes()[:-1])
-    assert [epoch["epoch"] for epoch in numbers(config, 4, checkpoints=HOME)] == [4]
-    assert not (HOME / ".123.part").exists()
+@pytest.fixture(params=["folder", "bucket"])
+def home(request: pytest.FixtureRequest) -> Where:
+    """Where a trial's checkpoints go, of each kind: a path, and the URL of a real object store."""
+    return HOME if request.param == "folder" else f"{request.getfixturevalue('bucket')}/s/checkpoints/0"
 
 
-def test_one_flipped_bit_is_seen_wherever_it_is(always: None) -> None:
+def contents(home: Where) -> dict[str, bytes]:
+    found = {}
+    for name in places.place(home).names():
+        with places.place(home).open(name) as file:
+            found[name] = file.read()
+    return found
+
+
+def put(home: Where, name: str, content: bytes) -> None:
+    places.write(places.under(home, name), lambda part: part.write_bytes(content))
+
+
+def test_the_last_two_are_kept_and_an_interrupted_write_leaves_the_one_before(always: None, home: Where) -> None:
     config = TrainConfig(**CONFIG)
-    numbers(config, 4, checkpoints=HOME)
-    kept = {file.name: file.read_bytes() for file in HOME.iterdir()}
+    numbers(config, 5, checkpoints=home)
+    files = contents(home)
+    assert [name.split(".")[0] for name in files] == ["000003", "000004"]
+    last = max(files)
+    put(home, ".123.part", files[last][:1000])
+    put(home, last, files[last][:-1])
+    assert [epoch["epoch"] for epoch in numbers(config, 4, checkpoints=home)] == [4]
+    assert list(contents(home)) == [min(files)]
+
+
+def test_one_flipped_bit_is_seen_wherever_it_is(always: None, home: Where) -> None:
+    config = TrainConfig(**CONFIG)
+    numbers(config, 4, checkpoints=home)
+    kept = contents(home)
     name, content = max(kept.items())
     draw = random.Random(0)
     for _ in range(10):
         for other, whole in kept.items():
-            (HOME / other).write_bytes(whole)
+            put(home, other, whole)
         place = draw.randrange(len(content))
         flipped = bytes([content[place] ^ 1 << draw.randrange(8)])
-        (HOME / name).write_bytes(content[:place] + flipped + content[place + 1 :])
-        state = Checkpoints(HOME).newest(config)
+        put(home, name, content[:place] + flipped + content[place + 1 :])
+        state = Checkpoints(home).newest(config)
         assert state is not None
         assert state["epoch"] == 2
+
+
+def test_what_was_deleted_is_not_missed(always: None, home: Where) -> None:
+    config = TrainConfig(**CONFIG)
+    numbers(config, 4, checkpoints=home)
+    places.place(home).delete(max(contents(home)))
+    assert [epoch["epoch"] for epoch in numbers(config, 3, checkpoints=home)] == [3]
+    places.place(home).delete(*contents(home))
+    assert Checkpoints(home).newest(config) is None
 
 
 def test_another_configs_checkpoint_is_not_taken(always: None) -> None:
@@ -108,14 +139,53 @@ def test_what_holds_code_is_not_run(always: None) -> None:
     assert not Path("owned").exists()
 
 
-def test_a_disk_that_gives_up_turns_them_off_once_and_says_so(always: None) -> None:
+def test_a_disk_that_gives_up_is_said_once_and_tried_again(always: None) -> None:
     HOME.write_text("in the way")
     said: list[str] = []
     kept = Checkpoints(HOME, said.append)
     for epoch in (1, 2):
         kept.after(epoch, 1.0, dict)
+    (line,) = said
+    assert line.startswith("no checkpoint after epoch 1, tried again later: ")
+    HOME.unlink()
+    kept.after(3, 1.0, dict)
+    assert [name[:6] for name in contents(HOME)] == ["000003"]
     assert len(said) == 1
-    assert said[0].startswith("no checkpoints from epoch 1 on: ")
+
+
+def test_what_cannot_be_read_now_is_not_deleted(always: None) -> None:
+    config, said = TrainConfig(**CONFIG), list[str]()
+    numbers(config, 4, checkpoints=HOME)
+    last = HOME / max(contents(HOME))
+    last.rename("elsewhere")
+    last.mkdir()  # fails to open, as a disk may
+    state = Checkpoints(HOME, said.append).newest(config)
+    assert state is not None
+    assert state["epoch"] == 2
+    assert said[0].startswith("a checkpoint cannot be read: ")
+    assert last.exists()
+
+
+def test_a_store_that_is_away_costs_a_line_and_little_of_the_training(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(S3FileSystem, "retries", 1)
+    S3FileSystem.clear_instance_cache()
+    said: list[str] = []
+    kept = Checkpoints(f"{bucket}/x", said.append)
+    assert kept.newest(TrainConfig(**CONFIG)) is None
+    kept.after(1, 60.0, dict)
+    assert [line.partition(":")[0] for line in said] == [
+        "no checkpoint to go on from",
+        "no checkpoint after epoch 1, tried again later",
+    ]
+    kept._cost = 10.0  # it waited for so long
+    kept.after(2, 60.0, dict)  # or else it would say so again
+    assert kept._trained == 60.0
+    kept.after(3, 141.0, dict)
+    assert kept._trained == 0.0
 
 
 def test_they_are_written_where_it_is_cheap_or_time() -> None:

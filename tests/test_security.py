@@ -37,7 +37,7 @@ from search.export import _Loader, read_best
 from search.files import file_name
 from search.models.weights import load as load_weights
 from search.storage import connect, redact
-from search.train.resume import Checkpoints, _read
+from search.train.resume import Checkpoints
 
 SEARCH = REPO / "search"
 SOURCES = sorted(SEARCH.rglob("*.py"))
@@ -143,8 +143,9 @@ def test_a_checkpoint_that_would_run_is_no_checkpoint(tmp_path: Path) -> None:
     digest = hashlib.sha256(content.getvalue()).hexdigest()
     path = tmp_path / f"000001.{digest}.checkpoint"
     path.write_bytes(content.getvalue())
-    assert Checkpoints(tmp_path)._files() == [path]  # it is taken for one
-    assert _read(path) is None
+    there = Checkpoints(tmp_path)
+    assert there._names() == [path.name]  # it is taken for one
+    assert there._read(path.name) is None
     assert not Path("pwned").exists()
 
 
@@ -195,7 +196,7 @@ def test_an_archive_writes_no_file_whatever_its_members_are_called(tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "..", ".", "", "a/../../b", "a\\b", "x\0y", "~root", "C:x"])
 def test_a_name_leads_nowhere_else(name: str) -> None:
-    for path in (kept.place(name, 0), answers.place(name, 0), kept.checkpoints(name, 0)):
+    for path in map(Path, (kept.place(name, 0), answers.place(name, 0), kept.checkpoints(name, 0))):
         assert path.resolve().is_relative_to(Path("runs").resolve())
         assert len(path.parts) == 4
         assert "\0" not in str(path)

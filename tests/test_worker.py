@@ -221,7 +221,7 @@ def test_a_space_file_that_no_longer_loads_is_the_trials_error(tmp_path: Path) -
 def test_a_leaders_weights_are_kept(tmp_path: Path, best: float | None, maximize: bool, kept: bool) -> None:
     path = tmp_path / "weights" / "0.safetensors"
     worker = Worker(Workplace(str(tmp_path), "cpu", 1, test=True))
-    worker.start(CONFIG, Keep(str(path), "val_acc", maximize, best))
+    worker.start(CONFIG, Keep(path, "val_acc", maximize, best))
     first = worker.step()
     assert not path.exists()
     last = worker.step()
@@ -240,7 +240,7 @@ def test_a_leaders_weights_are_kept(tmp_path: Path, best: float | None, maximize
 def test_weights_that_cannot_be_written_are_a_note(tmp_path: Path) -> None:
     (tmp_path / "weights").write_text("a file where the folder should be")
     worker = Worker(Workplace(str(tmp_path), "cpu", 1))
-    worker.start(CONFIG, Keep(str(tmp_path / "weights" / "0.safetensors"), "val_acc", True, None))
+    worker.start(CONFIG, Keep(tmp_path / "weights" / "0.safetensors", "val_acc", True, None))
     worker.step()
     last = worker.step()
     assert last["last"]
@@ -254,12 +254,12 @@ def test_a_trial_goes_on_in_another_process(tmp_path: Path, monkeypatch: pytest.
     settings, place = CONFIG | {"epochs": 4}, Workplace(str(tmp_path), "cpu", 1)
     whole = drawn(Worker(place), settings)
     worker = Worker(place)
-    worker.start(settings, None, str(tmp_path / "checkpoints"))
+    worker.start(settings, None, tmp_path / "checkpoints")
     for _ in range(3):
         worker.step()
     trainer._spare.clear()
     again = Worker(place)
-    again.start(settings, None, str(tmp_path / "checkpoints"))
+    again.start(settings, None, tmp_path / "checkpoints")
     third, fourth = again.step(), again.step()
     assert (third["step"], third["last"], fourth["step"], fourth["last"]) == (3, False, 4, True)
     for one, other in zip(whole[2:], (third, fourth), strict=True):

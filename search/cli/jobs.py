@@ -6,10 +6,12 @@ import os
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from search import places
 from search.cli.words import SpacePath, app
 from search.errors import SearchError
 
@@ -92,9 +94,11 @@ def _check(words: Sequence[str], environment: dict[str, str]) -> None:
     """
     from search.storage import has_password
 
-    for word in ("--engine", "--run-dir"):
-        if _said(words, word):
-            raise SearchError(f"{word}: a job trains on its cluster, and keeps everything in --in")
+    if _said(words, "--engine"):
+        raise SearchError("--engine: a job trains on its cluster")
+    for word in _said(words, "--run-dir"):
+        if isinstance(places.run_dir(word), Path):
+            raise SearchError(f"--run-dir {word}: a job keeps everything in --in, or in a bucket: s3://bucket/folder")
     urls, files = _said(words, "--storage"), _said(words, "--storage-file")
     for file in files:
         if not file.startswith("/"):

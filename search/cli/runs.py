@@ -115,7 +115,7 @@ def run(
     storage_file: StorageFile = None,
     data_root: DataRoot = Path(DATA_ROOT),
     reports: Reports = Path(REPORTS),
-    run_dir: RunDir = Path(RUN_DIR),
+    run_dir: RunDir = RUN_DIR,
     cache_size: CacheSize = CACHE_SIZE,
     sealed: Annotated[
         bool, typer.Option("--sealed", help="In the end, do not look at the test split with the winner's weights.")
@@ -167,7 +167,7 @@ def confirm(
     storage_file: StorageFile = None,
     data_root: DataRoot = Path(DATA_ROOT),
     reports: Reports = Path(REPORTS),
-    run_dir: RunDir = Path(RUN_DIR),
+    run_dir: RunDir = RUN_DIR,
     cache_size: CacheSize = CACHE_SIZE,
     verbose: Verbose = False,
 ) -> None:

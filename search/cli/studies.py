@@ -19,9 +19,9 @@ from search.cli.words import (
     one_format,
     read_from,
     written,
-    written_to,
 )
 from search.errors import SearchError
+from search.places import written_to
 from search.units import DATA_ROOT, REPORTS, STORAGE
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from search import places
 from search.errors import Interrupted, SearchError, first_line
 from search.units import bytes, cluster
 
@@ -118,11 +118,12 @@ Address = Annotated[
     ),
 ]
 RunDir = Annotated[
-    Path,
+    str,
     typer.Option(
         "--run-dir",
-        metavar="DIR",
-        help="The folder for weights and checkpoints, on a cluster one that all nodes share.",
+        metavar="DIR|URL",
+        help="The folder for weights and checkpoints, on a cluster one that all nodes share; or a URL such as "
+        "s3://bucket/folder.",
     ),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Let Ray talk.")]
@@ -156,19 +157,11 @@ def overrides(set_: list[str] | None, epochs: int | None, subset: int | None) ->
     return [*(set_ or []), *(f"{setting}={value}" for setting, value in short.items() if value is not None)]
 
 
-def written_to(folder: Path, option: str) -> Path:
-    """`folder`, into which files can be written, or which can be made; an `option` names it. Raises SearchError."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise SearchError(f"{option} {folder}: {there} is no folder that can be written to")
-    return folder
-
-
 def written(file: Path, option: str) -> Path:
     """`file`, which can be written. Raises SearchError."""
     if file.is_dir():
         raise SearchError(f"{option} {file}: that is a folder; name the file to write")
-    written_to(file.parent, option)
+    places.written_to(file.parent, option)
     return file
 
 
@@ -193,7 +186,7 @@ def means(
     storage: str,
     data_root: Path,
     reports: Path,
-    run_dir: Path,
+    run_dir: str,
     cache_size: str,
     verbose: bool,
 ) -> dict[str, Any]:
@@ -204,8 +197,8 @@ def means(
         "address": cluster(address),
         "storage": storage,
         "data_root": read_from(data_root),
-        "reports": written_to(reports, "--reports"),
-        "run_dir": written_to(run_dir, "--run-dir"),
+        "reports": places.written_to(reports, "--reports"),
+        "run_dir": places.run_dir(run_dir),
         "cache_size": bytes(cache_size),
         "verbose": verbose,
         "again": same_command(),

@@ -13,6 +13,7 @@ from search import outage
 from search.engine.failures import reason
 from search.engine.worker import Keep, Workplace
 from search.errors import SearchError
+from search.places import Where
 
 if TYPE_CHECKING:
     from search.engine.driver import Driver
@@ -68,7 +69,7 @@ class Job:
     """When its weights are kept, and where."""
     cost: dict[str, Any] = field(default_factory=dict)
     """What its model takes, and its shares of devices, once its first epoch has said so."""
-    checkpoints: str | None = None
+    checkpoints: Where | None = None
     """The folder that its training may go on from; of a train() of the user's own, None."""
     looked: dict[str, Any] = field(default_factory=dict)
     """What a look at the test split found: `test_acc`, of so many `images`."""

@@ -8,7 +8,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
@@ -23,6 +22,7 @@ from search.engine.failures import reason as why
 from search.engine.keeping import Keeping
 from search.kept import RUNS
 from search.limits import Limits
+from search.places import Where
 from search.pruner import audited
 from search.rdb import record
 from search.spacefile import SpaceFile
@@ -55,7 +55,7 @@ class Driver:
         keeps: bool = True,
         say: Callable[[str], None] = print,
         ours: Callable[[], None] = lambda: None,
-        run_dir: Path = RUNS,
+        run_dir: Where = RUNS,
     ) -> None:
         """`limits`: what may end the run earlier. `signalled`: not empty once the run shall stop.
 
@@ -63,7 +63,7 @@ class Driver:
         `audit`: the share of the trials that the pruner would stop, and that run to their end instead. `keeps`: the
         leader's weights, if the training is the built-in one. `say`: called with one line for the user.
         `ours`: raises SearchError once another process runs the study.
-        `run_dir`: the folder for weights and checkpoints.
+        `run_dir`: the folder for weights and checkpoints, or its URL.
         """
         self.study = study
         self.space = space
@@ -84,7 +84,7 @@ class Driver:
         done = [trial for trial in trials_so_far if trial.state.is_finished()]
         self.counts = Counter(trial.state for trial in done)
         self.at_start = self.counts.total()
-        self.keeping.begin(done)
+        self.keeping.begin(done, self.live)
         self._count_in(trials_so_far)
 
     def _count_in(self, trials: Sequence[FrozenTrial]) -> None:
@@ -279,10 +279,12 @@ class Driver:
         self.counts[state] += 1
         self._failed_in_row = self._failed_in_row if state == TrialState.FAIL else 0
         self._loner = None if self._loner == job.number else self._loner
+        if value is not None:
+            self.keeping.follow(value, job.number)  # what sweeps up meanwhile spares the live and the leader
         del self.live[job.number]
         if state in _TOLD:
             self.limits.ended(job.number, value)
-        self.keeping.ended(job.number, value, self.live)
+        self.keeping.sweep({job.number})
         self.audience.end(job, state, reason)
 
     def catch_up(self) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.engine.failures import reason
 from search.errors import SearchError, first_line
+from search.places import Where
 from search.spacefile import Train, load_train
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Workplace:
 class Keep:
     """Where a trial's final model goes, if its `metric` is then as good as `best`, the best so far (None: none)."""
 
-    path: str
+    path: Where
     metric: str
     maximize: bool
     best: float | None
@@ -66,7 +67,7 @@ class Worker:
         self._total: int | None = None
         self._count = 0
 
-    def start(self, settings: dict[str, Any], keep: Keep | None = None, checkpoints: str | None = None) -> None:
+    def start(self, settings: dict[str, Any], keep: Keep | None = None, checkpoints: Where | None = None) -> None:
         """Begin a trial; the one before is dropped, wherever it was.
 
         Of the built-in training, `keep`: what becomes of the final model; `checkpoints`: a folder for them, from which
@@ -92,7 +93,9 @@ class Worker:
         """What a trial on `device` takes of GPUs and, in threads, of CPUs."""
         return {"gpus": self.workplace.gpus if device == "cuda" else 0.0, "cpus": self.workplace.threads}
 
-    def _train(self, settings: dict[str, Any], keep: Keep | None, checkpoints: str | None) -> Iterator[dict[str, Any]]:
+    def _train(
+        self, settings: dict[str, Any], keep: Keep | None, checkpoints: Where | None
+    ) -> Iterator[dict[str, Any]]:
         from search.train import evaluate_test, train  # late: a train() of the user's own need not wait for torch
         from search.train.checkpoint import save
         from search.train.device import settle
@@ -107,16 +110,15 @@ class Worker:
         def done(epoch: Epoch, model: nn.Module) -> None:
             if keep is not None and keep.wants(getattr(epoch, keep.metric)):
                 try:
-                    save(model, config, Path(keep.path))
+                    save(model, config, keep.path)
                 except Exception as error:  # a full disk, for one: the trial has its numbers all the same
                     notes.append(f"its weights are not kept: {first_line(error)}")
             if place.test:
                 test_acc, images = evaluate_test(model, config, root, place.device)
                 looked["test"] = {"test_acc": test_acc, "images": images}
 
-        folder = Path(checkpoints) if checkpoints else None
         where = (root, place.device, place.threads, place.cache_size)
-        for epoch in train(config, *where, say=notes.append, done=done, checkpoints=folder):
+        for epoch in train(config, *where, say=notes.append, done=done, checkpoints=checkpoints):
             message = {"epoch": epoch.model_dump(), "step": epoch.epoch, "ran_on": ran_on, **looked}
             message |= {"notes": notes.copy(), "rates": epoch.rates}
             if epoch.footprint is not None:

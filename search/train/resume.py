@@ -1,18 +1,18 @@
-"""A training in the middle, on disk: it goes on with the numbers that it would have had without the interruption."""
+"""A training in the middle, kept: it goes on with the numbers that it would have had without the interruption."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property, partial
+from typing import Any, BinaryIO
 
 import torch
 
+from search import places
 from search.config import TrainConfig
 
 State = dict[str, Any]
@@ -24,8 +24,6 @@ OFTEN = 30.0
 SHARE = 0.05
 """The share of the training's time below which writing is cheap."""
 _ENDING = ".checkpoint"
-_LEAST, _SPEED = 0.01, 200e6
-"""What the first is expected to cost: seconds, and bytes a second. From then on it is known."""
 
 
 class Checkpoints:
@@ -35,61 +33,82 @@ class Checkpoints:
     ``weights_only`` loader, which runs no code.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None] | None = None) -> None:
-        """`say`: called with one line when the disk gives up, after which nothing more is written."""
-        self.folder = folder
+    def __init__(self, folder: places.Where, say: Callable[[str], None] | None = None) -> None:
+        """`folder`: a path or a URL. `say`: called with one line when it cannot be written to or read from."""
+        self._folder = folder
         self._say = say
-        self._on = True
+        self._failed = False
         self._trained = 0.0
         self._cost: float | None = None
 
     def newest(self, config: TrainConfig) -> State | None:
         """The last state of `config`'s training that can be read whole; None if there is none."""
-        for part in self.folder.glob(".*.part"):
-            part.unlink(missing_ok=True)
-        for file in reversed(self._files()):
-            state = _read(file)
-            if state is not None and state.get("config") == config.model_dump_json():
-                return state
-            file.unlink(missing_ok=True)
+        with self._saying("no checkpoint to go on from"):
+            self._place.delete(*(name for name in self._place.names() if name.endswith(".part")))
+            for name in reversed(self._names()):
+                with self._saying("a checkpoint cannot be read"):  # now; another time perhaps it can
+                    state = self._read(name)
+                    if state is not None and state.get("config") == config.model_dump_json():
+                        return state
+                    self._place.delete(name)
         return None
 
     def after(self, epoch: int, seconds: float, state: Callable[[], State]) -> None:
         """Keep `state` after an epoch that took so many seconds, if it is time to."""
         self._trained += seconds
         if self._cost is None:
-            self._cost = _LEAST + _bytes(state()) / _SPEED
-        if not self._on or (self._trained < OFTEN and self._cost > SHARE * self._trained):
+            self._cost = places.expected(self._folder, _bytes(state()))
+        cheap = self._cost <= SHARE * self._trained
+        if not cheap and (self._failed or self._trained < OFTEN):
             return
-        began = time.perf_counter()
-        try:
+        began, before, self._failed = time.perf_counter(), self._failed, True
+        with self._saying("" if before else f"no checkpoint after epoch {epoch}, tried again later"):
             self._write(epoch, state())
-        except OSError as error:
-            self._on = False
-            if self._say is not None:
-                self._say(f"no checkpoints from epoch {epoch} on: {error}")
+            self._failed = False
         self._cost, self._trained = time.perf_counter() - began, 0.0
 
-    def _write(self, epoch: int, state: State) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / f".{os.getpid()}.part"
+    @contextmanager
+    def _saying(self, what: str) -> Iterator[None]:
+        """Say, if `what` is not empty, what the folder could not do; training goes on without."""
         try:
-            with part.open("wb") as file:
-                hashed = _Hashed(file)
-                torch.save(state, hashed)  # type: ignore[arg-type] # write() and flush() are all that it takes
-                file.flush()
-                os.fsync(file.fileno())
-            part.rename(self.folder / f"{epoch:06d}.{hashed.digest.hexdigest()}{_ENDING}")
+            yield
+        except OSError as error:
+            if what and self._say is not None:
+                self._say(f"{what}: {error}")
+
+    @cached_property
+    def _place(self) -> places.Place:
+        """Raises OSError."""
+        return places.place(self._folder)
+
+    def _write(self, epoch: int, state: State) -> None:
+        try:
+            self._place.write(partial(_fill, epoch, state))
         except RuntimeError as error:  # torch's writer, when the disk is full
             raise OSError(str(error).splitlines()[0]) from None
-        finally:
-            part.unlink(missing_ok=True)
-        _sync(self.folder)
-        for old in self._files()[:-KEPT]:
-            old.unlink(missing_ok=True)
+        self._place.delete(*self._names()[:-KEPT])
 
-    def _files(self) -> list[Path]:
-        return sorted(self.folder.glob(f"*{_ENDING}"))
+    def _names(self) -> list[str]:
+        return [name for name in self._place.names() if name.endswith(_ENDING)]
+
+    def _read(self, name: str) -> State | None:
+        """The state in a file, None if it is not what was written. Raises OSError."""
+        with self._place.open(name) as content:
+            if not name.endswith(f".{hashlib.file_digest(content, 'sha256').hexdigest()}{_ENDING}"):
+                return None
+            content.seek(0)
+            try:
+                state = torch.load(content, weights_only=True, map_location="cpu")
+            except (RuntimeError, pickle.UnpicklingError, EOFError):
+                return None
+        return state if isinstance(state, dict) else None
+
+
+def _fill(epoch: int, state: State, file: BinaryIO) -> str:
+    """Write a state into a file; the file's name."""
+    hashed = _Hashed(file)
+    torch.save(state, hashed)  # type: ignore[arg-type] # write() and flush() are all that it takes
+    return f"{epoch:06d}.{hashed.digest.hexdigest()}{_ENDING}"
 
 
 def _bytes(value: Any) -> int:
@@ -113,25 +132,3 @@ class _Hashed:
 
     def flush(self) -> None:
         self._file.flush()
-
-
-def _read(file: Path) -> State | None:
-    """The state in a file, None if it is not what was written or cannot be read."""
-    try:
-        with file.open("rb") as content:
-            if hashlib.file_digest(content, "sha256").hexdigest() != file.name.split(".")[1]:
-                return None
-        state = torch.load(file, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, IndexError):
-        return None
-    return state if isinstance(state, dict) else None
-
-
-def _sync(folder: Path) -> None:
-    """Have the folder's names on the disk."""
-    with suppress(OSError):  # not every file system can
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

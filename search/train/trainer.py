@@ -17,6 +17,7 @@ from search import answers
 from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.data.features import NoRoom
 from search.models import build
+from search.places import Where
 from search.train.batches import EVAL_BATCH, Batches, default_data_root, load_splits
 from search.train.checkpoint import load
 from search.train.device import Place, settle
@@ -38,7 +39,7 @@ def train(
     cache_size: int = CACHE_SIZE,
     say: Callable[[str], None] | None = None,
     done: Callable[[Epoch, nn.Module], None] | None = None,
-    checkpoints: Path | None = None,
+    checkpoints: Where | None = None,
 ) -> Generator[Epoch, None, nn.Module]:
     """Train `config`, yielding one Epoch after another; the generator's return value is the trained model.
 
@@ -53,7 +54,8 @@ def train(
         cache_size: bytes of disk for the activations of frozen layers, which are computed once; 0 computes them anew.
         say: called with one line where frozen layers are computed in every epoch all the same, and why.
         done: called with the last epoch and the trained model, which it leaves as it is, before that epoch is yielded.
-        checkpoints: a folder for this training's checkpoints; if it holds some, the epochs go on after the last.
+        checkpoints: a folder, or its URL, for this training's checkpoints; if it holds some, the epochs go on after
+            the last.
 
     Raises:
         SearchError: the model, the data, the weights or the frozen prefixes are not there.
@@ -196,7 +198,7 @@ def evaluate_test(
 
 
 def evaluate_kept(
-    path: Path, settings: Mapping[str, Any], data_root: Path, device: str, threads: int, say: object = None
+    path: Where, settings: Mapping[str, Any], data_root: Path, device: str, threads: int, say: object = None
 ) -> tuple[float, int]:
     """What `evaluate_test` finds for the weights at `path`, which `checkpoint.save` wrote for the config `settings`.
 
