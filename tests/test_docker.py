@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 from compose_spec import PyCompose
-from conftest import REPO
+from conftest import REPO, SPACES
 from containers import COMPOSE, DOCKER, DOCKERFILE, SERVICES, healthy, instruction
 from live import BIN, free_port
 from served import served
@@ -106,3 +108,37 @@ def test_what_serves_nothing_is_healthy_until_it_ends() -> None:
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         assert not healthy(process)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)  # it brings some gigabytes
+def test_the_dockerfiles_steps_make_a_search_that_stands_alone(tmp_path: Path) -> None:
+    build = DOCKERFILE.split("\nFROM ")[1]
+    (source := tmp_path / "src").mkdir()
+    python = tmp_path / "python"
+    subprocess.run([sys.executable, "-m", "venv", python], check=True)  # as the base image has one
+    settings = dict(re.findall(r"(\w+)=(\S+)", build.partition("\nENV ")[2].partition("\n")[0]))
+    environment = {name: value.replace("/opt/search", f"{tmp_path}/search") for name, value in settings.items()}
+    environment |= {"PATH": f"{python}/bin:/usr/bin:/bin", "HOME": str(tmp_path)}
+    environment |= {name: os.environ[name] for name in os.environ if name.startswith(("PIP_", "UV_INDEX", "SSL_"))}
+    for step, words in re.findall(r"^(COPY|RUN) ((?:.*\\\n)*.*)$", build, re.MULTILINE):
+        if step == "COPY":
+            *names, place = words.split()
+            for name in names:
+                copy = shutil.copytree if (REPO / name).is_dir() else shutil.copy
+                copy(REPO / name, (source / place / Path(name).name) if place == "./" else source / place)
+        else:
+            shell = words.replace("/opt/search", f"{tmp_path}/search").replace("python3.11", f"{python}/bin/python")
+            subprocess.run(["sh", "-ec", shell], cwd=source, env=environment, check=True)
+    shutil.rmtree(source)
+    installed = tmp_path / "search" / "bin"
+    alone = {"PATH": f"{installed}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    run = ["run", str(SPACES / "digits.py"), "--engine", "inline", "--trials", "1", "--epochs", "1"]
+    done = subprocess.run(
+        [installed / "search", *run], cwd=tmp_path, env=alone, capture_output=True, text=True, check=False
+    )
+    assert "best config  reports/digits.best.yaml" in done.stdout, done
+    there = {path.name for path in installed.iterdir()}
+    assert {"python", "ray", "search"} <= there
+    assert not {"pip", "uv", "pytest", "mypy", "ruff", "hadolint"} & there
+    shutil.rmtree(tmp_path / "search")  # gigabytes, which pytest would keep
