@@ -1,29 +1,41 @@
-"""What a study costs beside its training: 10,000 trials that train nothing, and many processes that report to one file.
+"""What a study costs beside its training: 10,000 trials that train nothing, and many that report to one file.
 
-python -m benchmarks.load trials [--trials 10000] [--storage URL]
-python -m benchmarks.load reports [--processes 32] [--seconds 30] [--storage URL]
+python -m benchmarks.load run [--trials 10000] [--storage URL]      a whole `search run`
+python -m benchmarks.load workers [--workers 32] [--seconds 60] [--rate 10]      a whole `search run`
+python -m benchmarks.load trials [--trials 10000] [--storage URL]      a driver without workers
+python -m benchmarks.load reports [--workers 32] [--seconds 60] [--rate 10] [--storage URL]      32 such drivers
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import multiprocessing
+import os
+import subprocess
+import sys
 import tempfile
+import textwrap
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from search import Float, Int, SearchSpace
+from benchmarks.processes import Watched, watched
+from search import Float, Int, SearchSpace, cli
+from search.engine import driver as drivers
 from search.engine.contract import Job
 from search.engine.driver import Driver
 from search.monitor import Notes
 from search.progress import Progress
 from search.spacefile import SpaceFile
-from search.study import open_study
+from search.study import load_study, open_study
 
 EPOCHS = 5
 
@@ -105,24 +117,158 @@ def reports(
     return np.array([time for times, _ in found for time in times]), [error for _, error in found if error]
 
 
+_NOTHING = """
+    from search import Float, Int, SearchSpace
+
+    space = SearchSpace(x=Float(0, 1), y=Float(1e-5, 1, log=True), z=Int(1, 30), epochs=5)
+    metric = "score"
+
+    def train(config):
+        for epoch in range(config["epochs"]):
+            yield {"score": -((config["x"] - 0.3) ** 2) + 0.01 * epoch}
+"""
+_STEADY = """
+    import os, time
+    from pathlib import Path
+    from search import Float, SearchSpace
+
+    space = SearchSpace(x=Float(0, 1), epochs=EPOCHS)
+    metric = "score"
+
+    def train(config):
+        there = Path(__file__).parent / "there"
+        there.mkdir(exist_ok=True)
+        (there / str(os.getpid())).touch()
+        while len(list(there.iterdir())) < WORKERS:
+            time.sleep(0.2)
+        due = time.time()
+        for epoch in range(config["epochs"]):
+            due = max(due + 1 / RATE, time.time())  # who is late does not catch up
+            time.sleep(max(0, due - time.time()))
+            yield {"score": epoch, "at": time.time()}
+"""
+"""Every trial has the same value at each epoch, so that the pruner is asked and none is stopped."""
+
+
+def _search(folder: Path, space: str, words: Sequence[str], command: Sequence[str], every: float) -> Watched:
+    """A whole `search run` of the space in the folder, and the CPU seconds of its processes. Raises RuntimeError."""
+    (folder / "space.py").write_text(textwrap.dedent(space))
+    with watched(every) as used, (folder / "output").open("w") as output:
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+        words = [*command, "run", "space.py", *words]
+        done = subprocess.run(words, cwd=folder, env=environment, stdout=output, stderr=output)
+    if done.returncode:
+        raise RuntimeError("\n".join((folder / "output").read_text().splitlines()[-5:]))
+    return used
+
+
+@dataclass(frozen=True)
+class Block:
+    """What a trial took in a part of a run: ms of the clock, and CPU ms of each part's processes."""
+
+    wall: float
+    cpu: dict[str, float]
+
+    def __str__(self) -> str:
+        cpu = ", ".join(f"{part} {ms:.1f}" for part, ms in self.cpu.items())
+        return f"{self.wall:.1f} ms a trial; CPU ms: {cpu}"
+
+
+def run(folder: Path, count: int, block: int, storage: str | None = None) -> tuple[Block, Block]:
+    """The first `block` trials, and the last, of a `search run` of so many trials that train nothing."""
+    url = storage or f"sqlite:///{folder}/studies.db"
+    command = [str(Path(sys.executable).with_name("search"))]
+    used = _search(folder, _NOTHING, ["--trials", str(count), "--storage", url], command, every=1.0)
+    trials = load_study(url, "space").get_trials(deepcopy=False)
+    assert all(trial.state.is_finished() for trial in trials)
+    ends = sorted(trial.datetime_complete.timestamp() for trial in trials if trial.datetime_complete)
+    start = min(trial.datetime_start.timestamp() for trial in trials if trial.datetime_start)
+    found = []
+    for since, until in ((start, ends[block - 1]), (ends[-block - 1], ends[-1])):
+        before, after = used.by(since), used.by(until)
+        cpu = {part: (after[part] - before.get(part, 0.0)) / block * 1000 for part in after}
+        found.append(Block((until - since) / block * 1000, cpu))
+    return found[0], found[1]
+
+
+def workers(folder: Path, count: int, seconds: float, rate: float = 10.0) -> tuple[np.ndarray, float, dict[str, float]]:
+    """So many workers of one `search run`, which would each report `rate` epochs a second.
+
+    Of the time in which all of them report: the seconds of each epoch from the yield in the worker to the end of the
+    driver's transaction, the epochs a second, and the CPUs that the processes of each part kept busy.
+    """
+    times = folder / "times.json"
+    epochs = round(seconds * rate)
+    space = _STEADY.replace("EPOCHS", str(epochs)).replace("RATE", str(rate)).replace("WORKERS", str(count))
+    share = str(math.floor(10_000 * _cores() / count) / 10_000)
+    words = ["--trials", str(count), "--cpus-per-trial", share]
+    used = _search(folder, space, words, [sys.executable, "-m", "benchmarks.load", "timed", str(times)], every=0.5)
+    rows = np.array(json.loads(times.read_text()))  # (epochs, 3): trial, yielded at, written at
+    assert len(rows) == count * epochs
+    since = max(rows[rows[:, 0] == trial, 1].min() for trial in range(count))
+    until = min(rows[rows[:, 0] == trial, 1].max() for trial in range(count))
+    steady = rows[(rows[:, 1] >= since) & (rows[:, 1] <= until)]
+    before, after = used.by(since), used.by(until)
+    busy = {part: (after[part] - before.get(part, 0.0)) / (until - since) for part in after}
+    return steady[:, 2] - steady[:, 1], len(steady) / (until - since), busy
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _timed(times: Path, words: Sequence[str]) -> None:
+    """The `search` command, which leaves in `times` of each epoch its trial, when it was yielded, and when written."""
+    rows: list[tuple[int, float, float]] = []
+    real = drivers.record
+
+    def record(trial: Any, attrs: Any, step: int, value: float | None) -> None:
+        real(trial, attrs, step, value)
+        rows.append((trial.number, attrs["epoch"]["at"], time.time()))
+
+    drivers.record = record
+    sys.argv = ["search", *words]
+    try:
+        cli.main()
+    finally:
+        times.write_text(json.dumps(rows))
+
+
 def main() -> None:
+    if sys.argv[1:2] == ["timed"]:  # by workers() only
+        _timed(Path(sys.argv[2]), sys.argv[3:])
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["trials", "reports"])
+    parser.add_argument("what", choices=["run", "workers", "trials", "reports"])
     parser.add_argument("--trials", type=int, default=10_000)
-    parser.add_argument("--processes", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--workers", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--rate", type=float, default=10.0, help="epochs a second of each worker")
     parser.add_argument("--storage")
     words = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         url = words.storage or f"sqlite:///{folder}/studies.db"
-        if words.what == "trials":
+        if words.what == "run":
+            block = min(1000, words.trials // 3)
+            first, last = run(Path(folder), words.trials, block, words.storage)
+            print(f"first {block}: {first}\nlast {block} of {words.trials}: {last}")
+            print(f"the last took {last.wall / first.wall:.2f} times what the first took, ", end="")
+            print(f"{last.cpu['the driver'] / first.cpu['the driver']:.2f} times of the driver's CPU time")
+        elif words.what == "trials":
             found = trials(url, words.trials)
             print(f"the last thousand took {found[-1] / found[0]:.2f} times what the first took")
+        elif words.what == "workers":
+            times, rate, busy = workers(Path(folder), words.workers, words.seconds, words.rate)
+            print(f"{words.workers} workers: {_spread(times, rate)}")
+            print("CPUs busy: " + ", ".join(f"{part} {share:.2f}" for part, share in busy.items()))
         else:
-            times, errors = reports(url, words.processes, words.seconds)
-            at = np.percentile(times, [50, 99, 100]) * 1000
-            print(f"{len(times)} reports ({len(times) / words.seconds:.0f} a second): median {at[0]:.1f} ms, ", end="")
-            print(f"p99 {at[1]:.1f} ms, longest {at[2]:.0f} ms; errors: {len(errors)} {errors[:1]}")
+            times, errors = reports(url, words.workers, words.seconds, words.rate)
+            print(f"{_spread(times, len(times) / words.seconds)}; errors: {len(errors)} {errors[:1]}")
+
+
+def _spread(times: np.ndarray, rate: float) -> str:
+    median, high, longest = np.percentile(times, [50, 99, 100]) * 1000
+    return f"{rate:.0f} epochs a second, median {median:.1f} ms, p99 {high:.1f} ms, longest {longest:.0f} ms"
 
 
 if __name__ == "__main__":

@@ -27,12 +27,12 @@ class Watched:
 
 
 @contextmanager
-def watched() -> Iterator[Watched]:
-    """Look at this process's children and theirs while the block runs."""
+def watched(every: float = _EVERY) -> Iterator[Watched]:
+    """Look at this process's children and theirs while the block runs, `every` so many seconds."""
     found, stop = Watched(), threading.Event()
 
     def look() -> None:
-        while not stop.wait(_EVERY):
+        while not stop.wait(every):
             found.seen.append((time.time(), _used(os.getpid())))
 
     thread = threading.Thread(target=look, daemon=True)

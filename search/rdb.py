@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import make_url, select
+from sqlalchemy import bindparam, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -30,6 +30,7 @@ _LARGEST_STEP = 2**31 - 1
 _MANY = 1000
 """More values than that a statement is not given; databases limit them."""
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_VALUES = ("value_json", "intermediate_value", "intermediate_value_type")
 
 
 class Storage(RDBStorage):
@@ -150,26 +151,27 @@ class Storage(RDBStorage):
         Optuna has a transaction for each of them, with a statement to look whether it is there, which is most of what
         an epoch costs the driver. Raises UpdateFinishedTrialError.
         """
-        insert = _INSERT.get(self.engine.name)
-        if insert is None:
+        if self.engine.name not in _INSERT:
             for key, attr in attrs.items():
                 self.set_trial_user_attr(trial_id, key, attr)
             if value is not None:
                 self.set_trial_intermediate_value(trial_id, step, value)
             return
         a, i = models.TrialUserAttributeModel, models.TrialIntermediateValueModel
-        rows = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(attr)} for key, attr in attrs.items()]
-        writes = [_upsert(insert(a).values(rows), a.trial_id, a.key)] if rows else []
+        rows: dict[Any, list[dict[str, Any]]] = {
+            a: [{"trial_id": trial_id, "key": key, "value_json": json.dumps(attr)} for key, attr in attrs.items()]
+        }
         if value is not None:
             _check_step(step)
             number, kind = i.intermediate_value_to_stored_repr(value)
             row = {"trial_id": trial_id, "step": step, "intermediate_value": number, "intermediate_value_type": kind}
-            writes.append(_upsert(insert(i).values(row), i.trial_id, i.step))
+            rows[i] = [row]
         with self.engine.begin() as connection:
-            state = connection.execute(select(models.TrialModel.state).where(models.TrialModel.trial_id == trial_id))
-            self.check_trial_is_updatable(trial_id, state.scalar_one())
-            for write in writes:
-                connection.execute(write)
+            state = connection.execute(_state(), {"trial": trial_id}).scalar_one()
+            self.check_trial_is_updatable(trial_id, state)
+            for model, written in rows.items():
+                if written:
+                    connection.execute(_upsert(self.engine.name, model), written)
 
     def study_system_attr(self, study_id: int, key: str) -> Any:
         """One system attribute of a study, None if there is none; Optuna reads all, of which each trial has some."""
@@ -186,10 +188,18 @@ def _check_step(step: int) -> None:
         raise ValueError(f"step {step} is over {_LARGEST_STEP}")
 
 
-def _upsert(insert: Any, *key: Any) -> Any:
-    """The insert, which takes the place of a row that has the same key."""
-    others = {column: value for column, value in insert.excluded.items() if column not in {part.key for part in key}}
-    return insert.on_conflict_do_update(index_elements=key, set_=others)
+@lru_cache  # SQLAlchemy takes longer to put a statement together than SQLite to run it
+def _upsert(dialect: str, model: Any) -> Any:
+    """Insert rows of a table about trials, in place of those of the same trial that have the same key."""
+    (key,) = {"key", "step"} & set(model.__table__.columns.keys())
+    insert = _INSERT[dialect](model.__table__)
+    others = {column.key: column for column in insert.excluded if column.key in _VALUES}
+    return insert.on_conflict_do_update(index_elements=["trial_id", key], set_=others)
+
+
+@lru_cache
+def _state() -> Any:
+    return select(models.TrialModel.state).where(models.TrialModel.trial_id == bindparam("trial"))
 
 
 def record(trial: Trial, attrs: Mapping[str, Any], step: int, value: float | None) -> None:
