@@ -23,13 +23,13 @@ from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from rich.console import Console
 
 from benchmarks.processes import Watched, watched
-from search import Float, Int, SearchSpace, cli
-from search.engine import driver as drivers
+from search import Float, Int, SearchSpace, cli, rdb
 from search.engine.contract import Job
 from search.engine.driver import Driver
 from search.monitor import Notes
@@ -220,16 +220,15 @@ def _cores() -> int:
 def _timed(times: Path, words: Sequence[str]) -> None:
     """The `search` command, which leaves in `times` of each epoch its trial, when it was yielded, and when written."""
     rows: list[tuple[int, float, float]] = []
-    real = drivers.record
 
     def record(trial: Any, attrs: Any, step: int, value: float | None) -> None:
-        real(trial, attrs, step, value)
+        rdb.record(trial, attrs, step, value)
         rows.append((trial.number, attrs["epoch"]["at"], time.time()))
 
-    drivers.record = record
     sys.argv = ["search", *words]
     try:
-        cli.main()
+        with patch("search.engine.driver.record", record):
+            cli.main()
     finally:
         times.write_text(json.dumps(rows))
 

@@ -168,7 +168,7 @@ def _train(original: Study, found: list[Candidate], options: Options, console: C
     with engine_of(options, wanted, workplace_of(options, test=True), check, modules, console) as (engine, wrong):
         found = _that_can_be(found, wrong, console)
         made = studies.open_study(options.storage, confirmed.name_of(options.study), space)
-        with lease(made):
+        with lease(made) as ours:
             studies.requeue(made)
             made.set_user_attr("confirms", options.study)
             for candidate, seed in missing(made, found, options.seeds):
@@ -177,9 +177,8 @@ def _train(original: Study, found: list[Candidate], options: Options, console: C
                 made.enqueue_trial({"seed": seed}, user_attrs=attrs)
             total = len(made.get_trials(deepcopy=False))
             progress = _Progress(console, made.study_name)
-            driver = Driver(
-                made, space, total, listeners=[progress], signalled=signalled, keeps=False, run_dir=options.run_dir
-            )
+            hooks: dict[str, Any] = {"signalled": signalled, "ours": ours, "run_dir": options.run_dir}
+            driver = Driver(made, space, total, listeners=[progress], keeps=False, **hooks)
             progress.attach(driver)
             drive(driver, progress, engine, options, console, signalled)
 

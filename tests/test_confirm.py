@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def test_killed_it_goes_on_where_it_was(cli: Cli, write: Write) -> None:
     assert [sorted(trial.intermediate_values) for trial in seeds()] == [list(range(1, 16))] * 3
 
 
-def test_two_at_once_are_one_too_many(cli: Cli, searched: Result) -> None:
+def test_two_at_once_are_one_too_many(cli: Cli, searched: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     made = optuna.create_study(storage=storages.connect(STORAGE), study_name="space.confirm", direction="maximize")
     made.set_user_attr("space", {"confirms": "space"})
     made.set_user_attr("metric", "val_acc")
@@ -162,6 +163,18 @@ def test_two_at_once_are_one_too_many(cli: Cli, searched: Result) -> None:
     assert status == 2
     assert f"'space.confirm' is being run by process {sleeper.pid}" in err
     assert not made.get_trials()
+
+    @contextmanager
+    def lost(study: optuna.Study) -> Iterator[Callable[[], None]]:
+        def ours() -> None:
+            raise SearchError("it went to another")
+
+        yield ours
+
+    monkeypatch.setattr("search.confirm.lease", lost)
+    status, _, err = cli(*CONFIRM)
+    assert (status, "it went to another" in err) == (2, True)
+    assert not any(trial.intermediate_values for trial in made.get_trials())
 
 
 def test_what_cannot_be_trained_here(cli: Cli, searched: Result, write: Write) -> None:

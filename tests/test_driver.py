@@ -146,6 +146,38 @@ def test_a_trial_that_gets_further_each_time_is_not_given_up() -> None:
     assert stored(driver.study, 0).state == TrialState.WAITING
 
 
+LATE = [epoch(0.1), epoch(0.1, last=True), {"end": True}, {"error": "user_code: no"}, {"silent": 9.0}, {"lost": True}]
+
+
+@pytest.mark.parametrize("message", LATE)
+def test_what_comes_late_of_an_attempt_that_was_given_up_changes_nothing(message: dict[str, Any]) -> None:
+    """Its worker was stopped past every limit, and continued."""
+    driver, recorder = drive(trials=2)
+    late = ask(driver)
+    assert driver.receive(late, epoch(0.5) | {"attempt": late.attempt})
+    driver.lost(late)
+
+    def unchanged() -> bool:
+        before = stored(driver.study, 0)
+        refused = not driver.receive(late, message | {"attempt": late.attempt})
+        return refused and stored(driver.study, 0) == before
+
+    assert unchanged()  # while the trial waits
+    again = ask(driver)
+    assert (again.number, again.attempt > late.attempt) == (late.number, True)
+    assert unchanged()  # while it runs elsewhere
+    before = stored(driver.study, 0)
+    assert not driver.receive(again, message | {"attempt": late.attempt})  # through the new worker
+    assert stored(driver.study, 0) == before
+    assert driver.receive(again, epoch(0.5) | {"attempt": again.attempt})
+    assert driver.receive(again, epoch(0.7) | {"attempt": again.attempt})
+    driver.receive(again, {"end": True, "attempt": again.attempt})
+    assert unchanged()  # when it has ended
+    assert stored(driver.study, 0).intermediate_values == {1: 0.5, 2: 0.7}
+    driver.catch_up()
+    assert recorder.ends == [(0, TrialState.COMPLETE, "")]
+
+
 def test_an_error_that_was_never_told_is_not_kept() -> None:
     driver, _ = drive(trials=1)
     job = ask(driver)
@@ -258,6 +290,32 @@ def test_what_ran_out_of_memory_beside_others_is_tried_again_alone() -> None:
     assert [job.number for job in both] == [2, 3]
     driver.catch_up()
     assert len(recorder.ends) == 2
+
+
+def test_what_was_tried_alone_is_not_tried_a_third_time_by_a_later_run() -> None:
+    driver, _ = drive(trials=4)
+    ask(driver), ask(driver)
+    driver.receive(driver.live[0], {"error": "oom: no room"})
+
+    driver, _ = drive(trials=4)  # the driver died before it was alone
+    big, other = ask(driver), ask(driver)
+    assert not driver.receive(big, {"error": "oom: no room"})
+    assert stored(driver.study, 0).state == TrialState.FAIL
+    assert other.number in driver.live
+
+
+def test_once_another_runs_the_study_nothing_more_is_asked_or_written() -> None:
+    driver, _ = drive()
+    job = ask(driver)
+
+    def ours() -> None:
+        raise SearchError("the study went to another")
+
+    driver.ours = ours
+    for call in (driver.next, lambda: driver.receive(job, epoch(0.5))):
+        with pytest.raises(SearchError, match="went to another"):
+            call()
+    assert [trial.intermediate_values for trial in driver.study.get_trials()] == [{}]
 
 
 def test_out_of_memory_alone_is_the_end_of_a_trial() -> None:

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from live import CORES, WAIT, Run, until
-from optuna.trial import TrialState
+from live import CORES, WAIT, Run, read, until
+from optuna.trial import FrozenTrial, TrialState
 
 from search import TrainConfig
+from search.engine.nursery import DEATHS
 from search.train import train
 
 
@@ -159,6 +160,84 @@ def test_a_worker_that_says_nothing_is_replaced_and_its_trial_fails(folder: Call
         assert silent.intermediate_values == {1: 0.0}
     pids = [trial.user_attrs["epoch"]["pid"] for trial in run.trials()]
     assert not {pids[0], pids[2]} & set(pids[3:])  # nobody works on in a process that was given up
+
+
+STEPS = """
+    import os, time
+    from pathlib import Path
+    from search import Float
+    from optuna.pruners import NopPruner
+
+    metric, trials, pruner = "score", 4, NopPruner()
+    here = Path(__file__).parent
+
+    def space(trial):
+        return {"x": trial.suggest_float("x", 0, 1), "number": trial.number, "epochs": 6000}
+
+    def train(config):
+        for epoch in range(config["epochs"]):
+            time.sleep(0.1)
+            yield {"score": epoch, "pid": os.getpid()}
+            if (here / f"go{config['number']}").exists():
+                return
+"""
+
+
+def test_what_stands_between_driver_and_training_is_stopped_and_killed(folder: Callable[[str], Path]) -> None:
+    """Ray's process for a worker is stopped; the server that forks is killed, together with a training process; that
+    server is killed again and again.
+    """
+    run = Run(folder(STEPS), "--trial-timeout", "5s", "--cpus-per-trial", str(CORES))
+
+    def trial(number: int) -> FrozenTrial | None:
+        """The trial, once it has two epochs of this attempt."""
+        found = run.trials()[number : number + 1]
+        return found[0] if found and len(found[0].intermediate_values) > 1 else None
+
+    def processes(word: str) -> list[int]:
+        return [pid for pid, line in run.alive().items() if word in line]
+
+    def server() -> int | None:
+        """The one that forks; its children look the same."""
+        all_of_them = processes("search.engine.nursery")
+        return next((pid for pid in all_of_them if int(stat(pid)[1]) == run.process.pid), None)
+
+    def stat(pid: int) -> list[str]:
+        return read(Path(f"/proc/{pid}/stat")).rpartition(") ")[2].split() or ["", "0"]
+
+    try:
+        silent = until(lambda: trial(0), "epochs of the first")
+        (actor,) = processes("ray::ResourceTrainable")  # Tune's name for it
+        os.kill(actor, signal.SIGSTOP)
+        second = until(lambda: trial(1), "epochs of the second, by another worker")
+        assert actor not in run.alive()
+        assert second.user_attrs["epoch"]["pid"] != silent.user_attrs["epoch"]["pid"]
+
+        for pid in (until(server, "the server"), second.user_attrs["epoch"]["pid"]):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: len(run.trials()[1].intermediate_values) > len(second.intermediate_values) + 1, "epochs more")
+        (run.folder / "go1").touch()
+
+        until(lambda: trial(2), "epochs of the third")
+        for _ in range(DEATHS):
+            killed = until(server, "the server")
+            os.kill(killed, signal.SIGKILL)
+            until(lambda: server() != killed, "the end of the server")  # noqa: B023 - at once
+        assert run.process.wait(WAIT) == 1, run.output
+        until(lambda: not run.alive(), "the end of every process")
+    finally:
+        run.end()
+    assert run.output.endswith(
+        "the server that forks training processes died 4 times in a row (signal 9), and forked none in between; "
+        "--verbose shows what it says\n"
+    )
+    assert "Traceback" not in run.output, run.output
+    trials = run.trials()
+    assert [trial.state.name for trial in trials] == ["FAIL", "COMPLETE", "WAITING"]
+    assert trials[0].user_attrs["error"] == "timeout: no epoch within 5 s (--trial-timeout)"
+    assert trials[1].user_attrs["attempts"] == 1
+    steps = [list(trial.intermediate_values) for trial in trials]
+    assert steps == [list(range(1, len(each) + 1)) for each in steps]
 
 
 def test_a_run_that_is_plainly_broken_stops_and_says_why(folder: Callable[[str], Path]) -> None:

@@ -13,15 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from search.engine.nursery import Call, Died, Nursery, fork, opened
+from search.engine.nursery import DEATHS, Call, Died, Nursery, fork, opened
 from search.errors import SearchError
 
 HERE = f"{Path(__file__).stem}:"
+FOUND = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+"""Where a server finds this file, and whatever this process finds."""
 
 
 @pytest.fixture
 def nursery(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nursery]:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", FOUND)
     with opened(("json", "numpy")) as opened_nursery:
         yield opened_nursery
 
@@ -107,15 +109,47 @@ def test_a_killed_child_is_an_end_of_file_and_the_next_one_works(nursery: Nurser
     assert Call(nursery.address, HERE + "count", 1).result(print) == "done"
 
 
-def test_without_a_server_fork_says_so(nursery: Nursery) -> None:
+def test_a_killed_server_is_replaced_and_what_it_forked_lives_on(nursery: Nursery) -> None:
+    servers, children = [], []
+    for _ in range(DEATHS + 1):
+        children.append(fork(nursery.address, HERE + "echo", "hi "))
+        servers.append(children[-1].recv()[1])
+        os.kill(servers[-1], signal.SIGKILL)
+    assert len(set(servers)) == DEATHS + 1  # in a row, but each had forked something
+    for child in children:
+        child.send("you")
+        assert child.recv() == "hi you"
+    assert Call(nursery.address, HERE + "count", 1).result(print) == "done"
+    assert nursery.gone == ""
+
+
+def test_a_server_that_dies_again_and_again_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "deadly.py").write_text("import os\nopen('starts', 'a').write('.')\nos._exit(7)\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), FOUND]))
+    with opened(("deadly",)) as nursery:
+        assert until(lambda: bool(nursery.gone))
+        assert len((tmp_path / "starts").read_text()) == DEATHS
+        assert nursery.gone == (
+            "the server that forks training processes died 4 times in a row (status 7), and forked none in between; "
+            "--verbose shows what it says"
+        )
+        with pytest.raises(Died, match="server"):
+            fork(nursery.address, HERE + "echo", "")
+
+
+def test_a_server_that_cannot_be_started_again_is_given_up(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
     child = fork(nursery.address, HERE + "echo", "")
-    os.kill(child.recv()[1], signal.SIGKILL)
-    with pytest.raises(Died, match="server"):
-        until(lambda: fork(nursery.address, HERE + "echo", "") is None)
+    _, server, *_ = child.recv()
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    os.kill(server, signal.SIGKILL)
+    assert until(lambda: bool(nursery.gone))
+    assert "died (signal 9) and cannot be started again: [Errno 2] No such file" in nursery.gone
+    child.send("you")
+    assert child.recv() == "you"
 
 
 def test_folder_server_and_children_are_gone_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", FOUND)
     with opened() as nursery:
         assert oct(nursery.folder.stat().st_mode)[-3:] == "700"
         child = fork(nursery.address, HERE + "echo", "")
@@ -135,7 +169,7 @@ with opened() as nursery:
     print(*child.recv()[:2], nursery.folder, flush=True)
     time.sleep(1000)
 """
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": FOUND}
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as driver:
         assert driver.stdout is not None
         pid, server, folder = driver.stdout.readline().split()

@@ -17,6 +17,7 @@ import torch
 from optuna.trial import TrialState
 from rich.console import Console
 
+from search import lease as leases
 from search import running
 from search import study as studies
 from search.data import mounts
@@ -232,6 +233,30 @@ def test_orphans_of_a_run_that_was_killed_go_first(cli: Any, write: Write) -> No
     assert "interrupted trials that go on first: 1\n" in out
     assert out.index("trial 1 completed") < out.index("trial 2 completed")
     assert trials()[1].params["x"] == x
+
+
+STOLEN = """
+import os
+from search.study import load_study
+
+def train(config):
+    theirs = {"host": os.uname().nodename, "pid": os.getppid(), "token": "theirs", "beat": time.time() + 600}
+    load_study("sqlite:///studies.db", "space").set_user_attr("driver", theirs)
+    for _ in range(300):
+        yield {"score": config["x"]}
+        time.sleep(0.05)
+"""
+
+
+def test_who_lost_the_study_ends_and_leaves_it_alone(cli: Any, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that was stopped for so long that another took the study over."""
+    monkeypatch.setattr(leases, "LEASE_SECONDS", 0.6)
+    write("space.py", HEAD + STOLEN)
+    status, _, err = cli(*RUN)
+    assert status == 2
+    assert f"the study 'space' went to process {os.getppid()}" in err
+    assert [trial.state for trial in trials()] == [TrialState.RUNNING]  # which is the other's to put back
+    assert studies.load_study("sqlite:///studies.db", "space").user_attrs["driver"]["token"] == "theirs"
 
 
 def test_sigterm_exits_143_and_says_how_to_go_on(write: Write) -> None:

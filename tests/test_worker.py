@@ -194,24 +194,26 @@ def test_settings_alone_begin_a_trial(write: Write, tmp_path: Path) -> None:
     """Its first epoch does not wait until Tune, busy with another trial, asks for it."""
     here = served(Workplace(str(tmp_path), "cpu", 1, str(write("own.py", OWN))))
     settings = {"x": 0.25, "epochs": 3, "count": 3}
-    for x in (0.25, 0.5):
-        here.send((settings | {"x": x}, None))
+    for attempt, x in ((7, 0.25), (9, 0.5)):
+        here.send((attempt, settings | {"x": x}, None))
         assert here.poll(20)
-        assert here.recv()["epoch"]["score"] == x
+        message = here.recv()
+        assert (message["attempt"], message["epoch"]["score"]) == (attempt, x)
     for score in (1.5, 2.5):
         here.send(None)
         assert here.recv()["epoch"]["score"] == score
     here.send(None)
-    assert here.recv() == {"end": True}
+    assert here.recv() == {"end": True, "attempt": 9}
     here.close()
 
 
 def test_a_space_file_that_no_longer_loads_is_the_trials_error(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("1 / 0")
     here = served(Workplace(str(tmp_path), "cpu", 1, str(tmp_path / "own.py")))
-    here.send(({}, None))
+    here.send((5, {}, None))
     assert here.poll(20)
-    assert "ZeroDivisionError" in here.recv()["error"]
+    message = here.recv()
+    assert (message["attempt"], "ZeroDivisionError" in message["error"]) == (5, True)
     here.close()
 
 

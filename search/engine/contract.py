@@ -56,6 +56,8 @@ class Job:
     known: FrozenTrial
     epoch: dict[str, Any] = field(default_factory=dict)
     step: int = 0
+    attempt: int = 0
+    """Counts the jobs of a run. What a worker sends carries it, so that nothing late is taken for another's."""
     notes: list[str] = field(default_factory=list)
     rates: dict[str, float] = field(default_factory=dict)
     """Learning rate of each layer group in this epoch, if there are several."""
@@ -77,6 +79,11 @@ class Job:
     @property
     def number(self) -> int:
         return self.trial.number
+
+    @property
+    def order(self) -> tuple[int, dict[str, Any], Keep | None, Where | None]:
+        """What its worker is sent."""
+        return self.attempt, self.settings, self.keep, self.checkpoints
 
 
 class Listener(Protocol):

@@ -39,7 +39,7 @@ class Driver:
     Only the process of the driver writes to the storage. What a worker sends is one of ``{"epoch": {...}, "step":
     number, "last": bool}``, with ``"notes"`` for the user, ``"rates"``, ``"cost"``, ``"right"``, ``"answers"`` and
     ``"test"``, ``{"end": True}``, ``{"error": reason}``, ``{"lost": True}``, when its training process died, and
-    ``{"silent": seconds}``, when it was given up.
+    ``{"silent": seconds}``, when it was given up; from another process all with ``"attempt"``, the job's number.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class Driver:
         self.audience = Audience(listeners, say)
         self.keeping = Keeping(study, space.metric, trained=space.train is None, weights=keeps, run_dir=run_dir)
         self._failed_in_row = 0
+        self._attempts = 0
         self._loner: int | None = None
         """A trial that ran out of memory beside others, and is tried again without them."""
         self.live: dict[int, Job] = {}
@@ -119,7 +120,9 @@ class Driver:
         while self._wants_more() and not (self._loner is not None and self.live):
             with blamed("sampler"):
                 trial = self.study.ask()  # the loner, if there is one: a queue gives the lowest number first
-            job = Job(trial, {}, copy.deepcopy(trial._cached_frozen_trial))  # as it stood before this attempt
+            self._attempts += 1
+            known = copy.deepcopy(trial._cached_frozen_trial)  # as it stood before this attempt
+            job = Job(trial, {}, known, attempt=self._attempts)
             job.audited, job.cost = "audited" in job.known.user_attrs, job.known.user_attrs.get("cost", {})
             self.live[job.number] = job
             try:
@@ -146,9 +149,12 @@ class Driver:
     def receive(self, job: Job, message: dict[str, Any]) -> bool:
         """Take in what the worker sent; whether the trial goes on.
 
+        What comes too late, of an attempt that was given up, changes nothing: the trial has ended or runs elsewhere.
         That somebody has ended the trial in the dashboard is learnt for nothing: the storage refuses to write to it.
         """
         self._heed_signals()
+        if self.live.get(job.number) is not job or message.get("attempt", job.attempt) != job.attempt:
+            return False
         try:
             return self._take(job, message)
         except UpdateFinishedTrialError:

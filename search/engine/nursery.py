@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Client, Connection, wait
 from pathlib import Path
@@ -30,38 +30,107 @@ from search.engine.scratch import scratch, sweep, uninterrupted
 _ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Nursery:
     """A fork server: its folder, which Ray's sockets may share, and the address where it listens."""
 
     folder: Path
     address: str
+    gone: str = ""
+    """Why it is given up, once it has died DEATHS times in a row without having forked anything in between."""
+
+
+DEATHS = 4
+"""As often as Ray itself is let die in one run."""
 
 
 @contextmanager
 def opened(preload: Sequence[str] = (), verbose: bool = False) -> Iterator[Nursery]:
     """A fork server of our own that first imports the modules `preload`, with a scratch folder.
 
-    When this process is killed, the server ends whatever works in the folder, and removes it.
+    Who comes while it is dead is served by the next one: it is started anew, and what it had forked lives on. When
+    this process is killed, the server ends whatever works in the folder, and removes it.
     """
-    with scratch() as (folder, held):
-        address = str(folder / "nursery")
-        with socket.socket(socket.AF_UNIX) as listening:  # before the server runs, so that nobody comes too early
-            listening.bind(address)
-            listening.listen(128)
-            server = subprocess.Popen(
-                [sys.executable, "-P", "-m", __name__, str(listening.fileno()), str(folder), *preload],
+    with scratch() as (folder, held), socket.socket(socket.AF_UNIX) as listening:
+        nursery = Nursery(folder, str(folder / "nursery"))
+        listening.bind(nursery.address)  # before the server runs, so that nobody comes too early
+        listening.listen(128)
+        served, serves = os.pipe()
+        for end in (served, serves):
+            os.set_blocking(end, False)
+        fds = [listening.fileno(), serves, held]
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", __name__, *map(str, fds[:2]), str(folder), *preload],
                 stdin=subprocess.PIPE,
                 stdout=None if verbose else subprocess.DEVNULL,
                 stderr=None if verbose else subprocess.DEVNULL,
-                pass_fds=[listening.fileno(), held],
+                pass_fds=fds,
                 env={**_ENVIRONMENT, **os.environ},
             )
+
+        server = _Server(nursery, start, served, listening)
         try:
-            yield Nursery(folder, address)
+            yield nursery
         finally:
             with uninterrupted():
-                server.communicate(b"done")  # the end of its stdin ends it
+                server.end()
+                os.close(served)
+                os.close(serves)
+
+
+class _Server(threading.Thread):
+    """A server, and another in its place whenever it dies."""
+
+    def __init__(
+        self, nursery: Nursery, start: Callable[[], subprocess.Popen[bytes]], served: int, listening: socket.socket
+    ) -> None:
+        """`served`: what the server writes to for each process that it forks."""
+        super().__init__(name="nursery", daemon=True)
+        self._nursery, self._restart, self._served, self._listening = nursery, start, served, listening
+        self._over = False
+        self._lock = threading.Lock()
+        self._process = start()
+        self.start()
+
+    def run(self) -> None:
+        deaths = 0
+        while True:
+            status = self._process.wait()
+            with self._lock:
+                if self._over:
+                    return
+                deaths = 1 if self._has_forked() else deaths + 1
+                how = f"signal {-status}" if status < 0 else f"status {status}"
+                if deaths >= DEATHS:
+                    self._give_up(f"died {deaths} times in a row ({how}), and forked none in between")
+                    return
+                dead = self._process
+                try:
+                    self._process = self._restart()
+                except OSError as error:
+                    self._give_up(f"died ({how}) and cannot be started again: {error}")
+                    return
+                assert dead.stdin is not None
+                dead.stdin.close()
+
+    def _give_up(self, why: str) -> None:
+        self._nursery.gone = f"the server that forks training processes {why}; --verbose shows what it says"
+        self._listening.close()  # who comes now is told
+
+    def _has_forked(self) -> bool:
+        """Since it was last asked."""
+        with suppress(BlockingIOError):
+            return bool(os.read(self._served, 2**16))
+        return False
+
+    def end(self) -> None:
+        """End the server."""
+        with self._lock:
+            self._over = True
+        self._process.communicate(b"done")  # the end of its stdin ends it
+        self.join()
 
 
 class Died(RuntimeError):
@@ -111,8 +180,8 @@ def _answer(connection: Connection, function: str, args: tuple[Any, ...]) -> Non
         connection.send(("raised", error))
 
 
-def _serve(listening: socket.socket, modules: list[str]) -> None:
-    """Fork a process for whoever connects, until whoever started this one is gone.
+def _serve(listening: socket.socket, serves: int, modules: list[str]) -> None:
+    """Fork a process for whoever connects, and write a byte to `serves`, until whoever started this one is gone.
 
     The first of the `modules` is imported before anybody is served, the others in between.
     """
@@ -125,8 +194,11 @@ def _serve(listening: socket.socket, modules: list[str]) -> None:
             accepted, _ = listening.accept()
             if os.fork() == 0:
                 listening.close()
+                os.close(serves)
                 _child(Connection(accepted.detach()))
             accepted.close()
+            with suppress(BlockingIOError):  # enough is there
+                os.write(serves, b".")
         elif modules:
             importlib.import_module(modules.pop(0))
         ready = wait([listening, 0], 0 if modules else None)
@@ -161,6 +233,6 @@ def _end_with(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[3:])
+    _serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), sys.argv[4:])
     if not sys.stdin.read():  # the driver was killed, and cannot sweep up
-        sweep(Path(sys.argv[2]))
+        sweep(Path(sys.argv[3]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,9 +31,10 @@ with warnings.catch_warnings():
     from ray.tune.search import Searcher
 gc.enable()
 
-from search.engine.contract import EngineFailed, Job, LimitReached
+from search.engine.contract import EngineFailed, Hopeless, Job, LimitReached
 from search.engine.driver import Driver
 from search.engine.nursery import Call, Nursery
+from search.engine.silence import Silence
 from search.engine.warm import WarmWorker
 from search.engine.worker import Workplace
 
@@ -119,11 +120,11 @@ class _Asks(_NotSaved, Searcher):
         if job is None:
             return Searcher.FINISHED if self._driver.finished else None
         self._jobs[trial_id] = job
-        return {"trial": (job.settings, job.keep, job.checkpoints), **self._place}
+        return {"trial": job.order, **self._place}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         job = self._jobs.pop(trial_id, None)
-        if error and job is not None and job.number in self._driver.live:
+        if error and job is not None and self._driver.live.get(job.number) is job:
             with _ours():
                 self._driver.lost(job)
 
@@ -137,16 +138,32 @@ class _Asks(_NotSaved, Searcher):
 class _Reports(_NotSaved, FIFOScheduler):
     """Reports each epoch to the driver, which decides whether the trial goes on."""
 
-    def __init__(self, driver: Driver, jobs: dict[str, Job]) -> None:
+    def __init__(self, driver: Driver, jobs: dict[str, Job], patience: float | None, nursery: Nursery | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # ray has no types
-        self._driver, self._jobs = driver, jobs
+        self._driver, self._jobs, self._patience, self._nursery = driver, jobs, patience, nursery
+        self._silence = Silence(patience)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        self._silence.heard(trial.trial_id)
         with _ours():
             goes_on = self._driver.receive(self._jobs[trial.trial_id], result["message"][0])
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
+    def _give_up(self, trials: Collection[Any]) -> None:
+        """Fail the trials whose workers say nothing, and kill those: one that is stopped would never end by itself."""
+        at_work = {trial.trial_id: trial.temporary_state.ray_actor for trial in trials}
+        at_work = {name: actor for name, actor in at_work.items() if actor is not None and name in self._jobs}
+        for name in self._silence.overdue(at_work):
+            with _ours():
+                self._driver.receive(self._jobs[name], {"silent": self._patience})
+            self._silence.heard(name)
+            ray.kill(at_work[name])
+
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        if self._nursery is not None and self._nursery.gone:
+            with _ours():
+                raise Hopeless(self._nursery.gone)
+        self._give_up(tune_controller.get_live_trials())
         # FIFO's own looks at every trial that ever ran.
         return next((trial for trial in tune_controller.get_live_trials() if trial.status == trial.PENDING), None)
 
@@ -233,7 +250,7 @@ class Tune:
             trainable,
             tune_config=TuneConfig(
                 search_alg=_Asks(driver, place, jobs, slots),
-                scheduler=_Reports(driver, jobs),
+                scheduler=_Reports(driver, jobs, self.workplace.patience, None if self.nodes else self.nursery),
                 num_samples=-1,
                 reuse_actors=True,
             ),

@@ -24,6 +24,7 @@ class WarmWorker(tune.Trainable):
         self._connection: Connection | None = None
         self._pid: int | None = None
         self._asked = False
+        self._attempt: int | None = None
         self._patience: float | None = config["workplace"]["patience"]
         self.reset_config(config)
 
@@ -35,6 +36,7 @@ class WarmWorker(tune.Trainable):
             self._answer(self._connection)  # of a trial that nobody waits for
         # It begins at once: until Tune asks for its first epoch, other trials may keep Tune busy.
         self._connection.send(new_config["trial"])
+        self._attempt, *_ = new_config["trial"]
         self._asked = True
         return True
 
@@ -47,6 +49,7 @@ class WarmWorker(tune.Trainable):
             message = self._answer(self._connection)
         except (EOFError, OSError) as error:  # TimeoutError is one
             message = {"silent": self._patience} if isinstance(error, TimeoutError) else {"lost": True}
+            message["attempt"] = self._attempt
             if "silent" in message and self._pid:  # it may hang or be stopped, and never see that nobody listens
                 with suppress(ProcessLookupError):
                     os.kill(self._pid, signal.SIGKILL)

@@ -146,21 +146,24 @@ class Worker:
 def serve(connection: Connection, workplace: Workplace, environment: dict[str, str]) -> None:
     """Train for whoever is at the other end: first the process's number, then answers.
 
-    Settings and `Keep` ask for a trial's first message, None for its next.
+    The number of an attempt, settings and `Keep` ask for a trial's first message, None for its next. Each message
+    carries the attempt that it is about.
     """
     connection.send(os.getpid())
     os.environ.update(environment)
     try:
         worker = Worker(workplace)
     except Exception as error:  # the space file was edited while the run went on
-        connection.recv()
-        connection.send({"error": reason(error)})
+        attempt, *_ = connection.recv()
+        connection.send({"error": reason(error), "attempt": attempt})
         return
+    attempt = None
     while True:
         trial = connection.recv()
         if trial is not None:
-            worker.start(*trial)
-        connection.send(worker.step())
+            attempt, *what = trial
+            worker.start(*what)
+        connection.send({**worker.step(), "attempt": attempt})
 
 
 def _measured(epoch: Any) -> dict[str, Any]:
