@@ -108,11 +108,16 @@ class Driver:
         """Nothing runs and nothing more is to be asked for."""
         return not self.live and not self._wants_more()
 
+    @property
+    def left(self) -> int:
+        """How many trials have yet to start."""
+        return max(0, self.trials - self.counts.total() - len(self.live))
+
     def _wants_more(self) -> bool:
         return self._has_room() and self.limits.reached() is None
 
     def _has_room(self) -> bool:
-        return self.counts.total() + len(self.live) < self.trials
+        return self.left > 0
 
     def next(self) -> Job | None:
         """The next trial to run: an interrupted one, a queued one, or the sampler's; None if no more are wanted."""

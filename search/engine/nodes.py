@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,8 +81,11 @@ class Nodes:
     check: tuple[Any, ...] | None
     verbose: bool = False
     resources: Resources = field(default_factory=lambda: Resources(0, 0))
+    load: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    """How many trials run, and how many have yet to start."""
     _keepers: dict[str, tuple[str, Any, Any]] = field(default_factory=dict)
     """Of each node in use: its address, its Keeper, and what that answers, until it has."""
+    _wishes: list[Any] = field(default_factory=list)
     _slots: int = 0
     _seen: float = -1.0
 
@@ -100,7 +103,21 @@ class Nodes:
                     self._keepers[node["NodeID"]] = self._keep(node["NodeID"], node["NodeManagerAddress"])
         self._keepers = {node: kept for node, kept in self._keepers.items() if node in alive}
         self.settle(0)
+        running, left = self.load()
+        self._wish(min(left, self._slots) if running >= self._slots else 0)
         return self._slots
+
+    def _wish(self, trials: int) -> None:
+        """Have Ray know that so many further trials would run if there were room: some clusters grow by that.
+
+        It is told by tasks that wait for the room of a trial, do nothing, and are gone when the run is.
+        """
+        self._wishes = ray.wait(self._wishes, num_returns=len(self._wishes), timeout=0)[1] if self._wishes else []
+        while len(self._wishes) > trials:
+            ray.cancel(self._wishes.pop())
+        need = {"num_cpus": self.resources.cpus, "num_gpus": self.resources.gpus, "max_retries": 0}
+        while len(self._wishes) < trials:
+            self._wishes.append(ray.remote(_nothing).options(**need).remote())
 
     def __len__(self) -> int:
         return len(self._keepers)
@@ -136,6 +153,9 @@ class Nodes:
         except RayError as error:
             cause = getattr(error, "cause", None)
             raise cause if isinstance(cause, (SearchError, Died)) else Died(first_line(error)) from None
+
+
+def _nothing() -> None: ...
 
 
 @contextmanager

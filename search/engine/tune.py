@@ -243,6 +243,7 @@ class Tune:
         there, slots = self.nursery.address, lambda: self.slots
         if self.nodes is not None:
             there, slots = "", self.nodes.slots
+            self.nodes.load = lambda: (len(jobs), driver.left)
         place = {"workplace": asdict(self.workplace), "nursery": there}
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)  # else one worker starts after another
         trainable = tune.with_resources(WarmWorker, {"cpu": self.resources.cpus, "gpu": self.resources.gpus})
