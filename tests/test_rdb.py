@@ -138,7 +138,7 @@ def grown(name: str, count: int) -> Study:
 
 
 def test_what_a_trial_asks_of_the_storage_hardly_grows_with_the_study() -> None:
-    """Counted in the steps of SQLite's machine; once they were 270 for each trial that was there."""
+    """Counted in the steps of SQLite's machine."""
 
     def steps(study: Study) -> float:
         """A hundred of them, of one trial with all that the driver asks of the storage for it."""
