@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
+from unittest.mock import patch
 
 from search import storage as storages
 from search.engine import cluster, node, nursery
@@ -25,8 +26,8 @@ def up(storage: str, words: Watching, jobs_port: int, say: Callable[[str], None]
     the user reads. Raises SearchError, NothingCompleted if Ray breaks down, EngineFailed if it does not start.
     """
     opened = storages.connect(storage)
-    os.environ["SEARCH_STORAGE"] = storages.absolute(storage)  # Ray's processes have it from here
-    with handled(signal.default_int_handler, signal.SIGINT, signal.SIGTERM), unheard():
+    for_runs = patch.dict(os.environ, SEARCH_STORAGE=storages.absolute(storage))  # Ray's processes have it from here
+    with for_runs, handled(signal.default_int_handler, signal.SIGINT, signal.SIGTERM), unheard():
         server = Server(opened, words)
         try:
             with (

@@ -135,6 +135,16 @@ def one_thread(torch_threads: None) -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forgets the modules that lie beside a test's space file: another test has others of the same names."""
+    before, folder = set(sys.modules), str(tmp_path_factory.getbasetemp())
+    yield
+    for name in set(sys.modules) - before:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(folder):
+            del sys.modules[name]
+
+
 @pytest.fixture
 def sys_path() -> Iterator[None]:
     """Takes back what loading a space file adds to the import path."""
