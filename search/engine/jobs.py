@@ -21,6 +21,8 @@ from search.errors import SearchError
 
 _STOPS = {"RAY_JOB_STOP_WAIT_TIME_S": "60"}
 """For the job's keeper: a run that is stopped first puts its trials back in the queue, for which Ray leaves it 3 s."""
+_STARTS = 60.0
+"""Seconds that a head is given to start what takes jobs."""
 _SEARCH = "\"$python\" -c 'from search.cli import main; main()'"
 
 
@@ -55,7 +57,18 @@ class Jobs:
         entry = " && ".join(steps)
         with scratch() as (here, _):
             travels = {**nodes.gathered(here, space), "env_vars": _STOPS | environment}
-            return str(self._asked(self._client.submit_job, entrypoint=entry, runtime_env=travels))
+            return str(self._asked(self._submit_soon, entrypoint=entry, runtime_env=travels))
+
+    def _submit_soon(self, **job: Any) -> str:
+        """The new job's name. A head that has just started says for a while that nobody is there to take one."""
+        deadline = time.monotonic() + _STARTS
+        while True:
+            try:
+                return str(self._client.submit_job(**job))
+            except RuntimeError as error:
+                if "No available agent" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
 
     def logs(self, job: str, say: Callable[[str], None], follow: bool) -> bool:
         """Say what the job has printed, and to `follow` it, what it will; False if it failed. Raises SearchError."""
