@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -148,10 +149,13 @@ class _Shelf:
 
     def drop(self, name: str) -> None:
         """Delete the artifact of that name, if there is one."""
-        if self._content(name) is not None:
-            self._store.remove(self._there[name])
-        if name in self._there:
-            self._note(self._there.pop(name), None)
+        from optuna.artifacts.exceptions import ArtifactNotFound
+
+        artifact = self._there.pop(name, None)
+        if artifact is not None:
+            with suppress(ArtifactNotFound):  # somebody cleared the folder
+                self._store.remove(artifact)
+            self._note(artifact, None)
 
     def _content(self, name: str) -> bytes | None:
         from optuna.artifacts.exceptions import ArtifactNotFound
@@ -161,7 +165,7 @@ class _Shelf:
         try:
             with self._store.open_reader(self._there[name]) as content:
                 return content.read()
-        except ArtifactNotFound:  # somebody cleared the folder
+        except ArtifactNotFound:
             return None
 
     def _note(self, artifact: str, about: object) -> None:

@@ -13,6 +13,7 @@ from unittest.mock import patch
 from search import storage as storages
 from search.engine import cluster, node, nursery
 from search.engine.cluster import Head
+from search.engine.contract import EngineFailed
 from search.engine.jobs import Jobs
 from search.engine.scratch import handled, unheard
 from search.errors import NothingCompleted
@@ -23,7 +24,7 @@ def up(storage: str, words: Watching, jobs_port: int, say: Callable[[str], None]
     """Serve until Ctrl-C or SIGTERM; then end the runs that were submitted, as `search stop` does, and all the rest.
 
     `storage`: made if it is not there, and what submitted runs use unless they name another. `say`: called with what
-    the user reads. Raises SearchError, NothingCompleted if Ray breaks down, EngineFailed if it does not start.
+    the user reads. Raises SearchError, NothingCompleted if Ray does not start or breaks down.
     """
     opened = storages.connect(storage)
     for_runs = patch.dict(os.environ, SEARCH_STORAGE=storages.absolute(storage))  # Ray's processes have it from here
@@ -42,6 +43,8 @@ def up(storage: str, words: Watching, jobs_port: int, say: Callable[[str], None]
                 if dead:
                     raise NothingCompleted(f"Ray's {' and '.join(dead)} died; `search up` starts another")
                 _end(jobs, say)
+        except EngineFailed as error:
+            raise NothingCompleted(str(error)) from error
         finally:
             server.close()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import Result
-from live import read, until
+from live import listening, read, until
 from optuna.study import create_study
 from served import served
 
@@ -47,18 +47,6 @@ def children(pid: int) -> set[int]:
     return {child for child, fields in of.items() if fields and fields[1] == str(pid) and fields[0] != "Z"}
 
 
-def listening(pid: int) -> set[str]:
-    """The addresses, in hex, that the process listens on."""
-    held = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and f"socket:[{fields[9]}]" in held:
-                found.add(fields[1].partition(":")[0])
-    return found
-
-
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGKILL, -9)])
 def test_it_says_where_and_leaves_nothing_behind(made: Any, tmp_path: Path, number: int, status: int) -> None:
     with served(tmp_path, "dashboard", "made", "--port", "0", "--tensorboard") as server:
@@ -73,7 +61,7 @@ def test_it_says_where_and_leaves_nothing_behind(made: Any, tmp_path: Path, numb
         readers = children(server.process.pid)
         assert readers  # TensorBoard's, of event files
         for pid in (server.process.pid, *readers):
-            assert listening(pid) == {"0100007F"}, pid
+            assert set(listening({pid})) == {"0100007F"}, pid
         assert server.end(number) == status
         until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in readers), "the end of TensorBoard's reader")
         assert len(server.output.splitlines()) == 4

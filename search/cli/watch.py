@@ -82,17 +82,12 @@ def up(
     Prints where they are and how to hand a run over. Ray listens on loopback and asks for a token. Ctrl-C takes it all
     down, with exit status 0; runs that were submitted first put their trials back in the queue.
     """
-    from search.engine.contract import EngineFailed
-    from search.errors import NothingCompleted
     from search.storage import storage_errors
     from search.up import up
 
     words = _words(host, port, auth, allowed_host, read_only, tensorboard=True)
     with storage_errors(storage):
-        try:
-            up(storage, words, jobs_port, typer.echo, verbose)
-        except EngineFailed as error:
-            raise NothingCompleted(str(error)) from error
+        up(storage, words, jobs_port, typer.echo, verbose)
 
 
 def _words(

@@ -92,8 +92,9 @@ class Jobs:
                     said = passed + len(text)
                 passed += len(text)
 
-        with warnings.catch_warnings(action="ignore", category=DeprecationWarning), suppress(RuntimeError):
-            asyncio.run(tail())  # cut off, it raises RuntimeError; the warning is of how Ray calls aiohttp
+        # Whether the head is there is asked next. The warning is of how Ray calls aiohttp.
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning), suppress(RuntimeError, OSError):
+            asyncio.run(tail())
         time.sleep(0.2)
         return said
 

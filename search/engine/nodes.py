@@ -115,9 +115,13 @@ class Nodes:
         self._wishes = ray.wait(self._wishes, num_returns=len(self._wishes), timeout=0)[1] if self._wishes else []
         while len(self._wishes) > trials:
             ray.cancel(self._wishes.pop())
-        need = {"num_cpus": self.resources.cpus, "num_gpus": self.resources.gpus, "max_retries": 0}
         while len(self._wishes) < trials:
-            self._wishes.append(ray.remote(_nothing).options(**need).remote())
+            self._wishes.append(self._task(_nothing).remote())
+
+    def _task(self, function: Callable[..., Any]) -> Any:
+        """What Ray runs once, on a node that has the room of a trial."""
+        need = {"num_cpus": self.resources.cpus, "num_gpus": self.resources.gpus, "max_retries": 0}
+        return ray.remote(function).options(**need)
 
     def __len__(self) -> int:
         return len(self._keepers)
@@ -147,9 +151,8 @@ class Nodes:
 
     def call(self, function: str, args: tuple[Any, ...]) -> Any:
         """What the training side's `function` returns on a node with room for a trial. Raises what it raised."""
-        need = {"num_cpus": self.resources.cpus, "num_gpus": self.resources.gpus, "max_retries": 0}
         try:
-            return ray.get(ray.remote(call_here).options(**need).remote(function, args))
+            return ray.get(self._task(call_here).remote(function, args))
         except RayError as error:
             cause = getattr(error, "cause", None)
             raise cause if isinstance(cause, (SearchError, Died)) else Died(first_line(error)) from None
