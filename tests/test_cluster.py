@@ -1,8 +1,12 @@
-"""What a trial takes of the nodes that there are."""
+"""Ray's start when it fails, and what a trial takes of the nodes that there are."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
+from live import WAIT, session, until
 
 from search.engine import cluster
 from search.errors import SearchError
@@ -38,3 +42,42 @@ def test_a_trial_that_fits_on_no_node_is_refused(monkeypatch: pytest.MonkeyPatch
         SearchError, match="6 CPUs and 0 GPUs, and the nodes of the cluster have 2 and 0, 4 and 0: --cpus"
     ):
         cluster.plan(6)
+
+
+FAILS = """
+import sys
+import ray
+from search.engine import cluster
+from search.engine.contract import EngineFailed
+from search.engine.scratch import scratch
+
+left, start = [int(sys.argv[1])], cluster.Node.start_raylet
+
+def start_raylet(*args, **options):
+    start(*args, **options)
+    left[0] -= 1
+    if left[0] >= 0:
+        raise OSError("the port is taken")
+
+cluster.Node.start_raylet = start_raylet
+try:
+    with scratch() as (folder, _), cluster.running(folder):
+        print(ray.get(ray.remote(lambda: "works").remote()), flush=True)
+        sys.stdin.read()
+except EngineFailed as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(("failures", "said"), [(1, "works"), (2, "Ray did not start: the port is taken")])
+def test_a_start_that_fails_is_tried_once_more_and_leaves_nothing(failures: int, said: str) -> None:
+    command = [sys.executable, "-c", FAILS, str(failures)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == said
+        servers = [line for line in session(process.pid).values() if line.split(" ")[0].endswith("raylet")]
+        assert len(servers) == (failures == 1)
+        process.communicate(timeout=WAIT)
+    assert process.returncode == 0
+    until(lambda: not session(process.pid), "the end of every process")

@@ -18,7 +18,7 @@ from containers import DOCKER, SERVICES, Containers
 from live import ask, until
 from postgres import Postgres
 
-from search.engine import cluster
+from search.engine import cluster, tokens
 from search.engine.scratch import scratch
 
 PAGE = (REPO / "docs" / "docker.md").read_text(encoding="utf-8")
@@ -84,7 +84,7 @@ def test_the_study_of_kubernetes_runs_on_the_same_head(containers: Containers) -
     entry = containers.path(
         "head", entry.replace("/run/secrets/search/", "/run/secrets/").replace("/spaces", str(version.parent))
     )
-    with cluster.guarded(token):
+    with tokens.guarded(token):
         client = JobSubmissionClient(f"http://127.0.0.1:{containers.ports[8265]}")
         job = client.submit_job(
             entrypoint=shlex.join(["sh", "-c", " ".join([entry, "--name", "kubernetes", *SMALL])]),

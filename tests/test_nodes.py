@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from s3 import Store, server
 
 from search import places
-from search.engine import cluster, nodes
+from search.engine import nodes, tokens
 from search.engine.scratch import scratch
 from search.errors import SearchError
 
@@ -57,14 +57,14 @@ class Grown:
     def __init__(self, folder: Path) -> None:
         from ray.cluster_utils import Cluster  # late: its import takes a second
 
-        self._folder, self.token = folder, cluster.new_token(folder)
+        self._folder, self.token = folder, tokens.made(folder)
         self.workers: dict[str, Any] = {}
-        with cluster.guarded(self.token):
+        with tokens.guarded(self.token):
             head = {"num_cpus": 0, "temp_dir": str(folder / "h"), "include_dashboard": False}
             self.ray = Cluster(initialize_head=True, head_node_args=head)
 
     def add(self, name: str) -> None:
-        with cluster.guarded(self.token):
+        with tokens.guarded(self.token):
             self.workers[name] = self.ray.add_node(num_cpus=1, temp_dir=str(self._folder / name))
 
     def lose(self, name: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import secrets
 import socket
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,10 +40,9 @@ with warnings.catch_warnings():
     import ray
     from ray._private.node import Node
     from ray._private.services import ConsolePopen
-    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # it is compiled
-    from ray.exceptions import AuthenticationError
 gc.enable()
 
+from search.engine import tokens
 from search.engine.contract import EngineFailed
 from search.engine.scratch import held_back, sweep, uninterrupted
 from search.errors import SearchError
@@ -104,7 +102,7 @@ def missing() -> str:
 @contextmanager
 def _guarded_ray(folder: Path, verbose: bool, port: int | None) -> Iterator[Any]:
     """Start Ray, with its Jobs API at `port` if that is one, and end it; what ray.init returns."""
-    with guarded(new_token(folder)):
+    with tokens.guarded(tokens.made(folder)):
         try:
             yield _start(folder, verbose, port)
         finally:
@@ -125,7 +123,7 @@ def joined(address: str, travels: Mapping[str, Any], verbose: bool) -> Iterator[
     Brings the cluster's token from where Ray looks for it, unless RAY_AUTH_MODE says that there is none. Raises
     SearchError.
     """
-    bring_token()
+    tokens.brought()
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"  # a job's may name the same things
     level = logging.INFO if verbose else logging.CRITICAL
     try:
@@ -133,57 +131,13 @@ def joined(address: str, travels: Mapping[str, Any], verbose: bool) -> Iterator[
             with held_back(), patch("ray._private.utils.set_sigterm_handler"):
                 ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=dict(travels))
         except Exception as error:
-            raise SearchError(f"--address {address}: {why_not(error, _ELSEWHERE)}") from error
+            raise SearchError(f"--address {address}: {tokens.why_not(error, _ELSEWHERE)}") from error
         for name in ("ray", "ray.tune"):
             logging.getLogger(name).setLevel(level)
         yield
     finally:
         with uninterrupted():
             ray.shutdown()
-
-
-def why_not(error: Exception, otherwise: str) -> str:
-    """Why a cluster could not be reached, and the remedy, in one line: `otherwise`, if it is not the token."""
-    said = str(error).strip().splitlines()[0].rstrip(".")
-    if isinstance(error, AuthenticationError) or "uthenticat" in said or "401" in said:
-        return (
-            "the cluster's token is needed: RAY_AUTH_TOKEN_PATH names the file that holds it "
-            "(RAY_AUTH_MODE=disabled for a cluster without one)"
-        )
-    return f"{said}; {otherwise}"
-
-
-def new_token(folder: Path) -> Path:
-    """A new secret in `folder`, in a file that nobody else can read: who has it may run code on that Ray."""
-    path = folder / "token"
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_hex(32))
-    return path
-
-
-@contextmanager
-def guarded(token: Path) -> Iterator[None]:
-    """Ray started or reached in here asks whoever talks to it for the secret in the file `token`.
-
-    Left alone, Ray keeps one secret for all that it ever starts, in a file that everybody may read.
-    """
-    with patch.dict(os.environ, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}):
-        os.environ.pop("RAY_AUTH_TOKEN", None)  # it would go first
-        _authenticate_anew()
-        yield
-    _authenticate_anew()
-
-
-def bring_token() -> None:
-    """Have Ray send the token from where it looks for one, unless RAY_AUTH_MODE says that there is none."""
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    _authenticate_anew()
-
-
-def _authenticate_anew() -> None:
-    """Have Ray read the environment again, which it does once a process."""
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def servers() -> dict[int, str]:
@@ -196,15 +150,26 @@ def servers() -> dict[int, str]:
 
 def restart(folder: Path, verbose: bool = False) -> None:
     """Start a new one in place of one that broke down, of which nothing is left then. Raises EngineFailed."""
-    node = ray._private.worker._global_node
-    with uninterrupted():
-        ray.shutdown()
-        if node is not None:
-            sweep(Path(node.get_session_dir_path()))
+    _clear(folder)
     _start(folder, verbose)
 
 
+def _clear(folder: Path) -> None:
+    with uninterrupted():
+        ray.shutdown()
+        sweep(Path(_temp(folder)))
+
+
 def _start(folder: Path, verbose: bool, port: int | None = None) -> Any:
+    """What ray.init returns. Tried twice: Ray chooses ports before it listens there, and others may be faster."""
+    try:
+        return _init(folder, verbose, port)
+    except EngineFailed:
+        _clear(folder)
+        return _init(folder, verbose, port)
+
+
+def _init(folder: Path, verbose: bool, port: int | None) -> Any:
     level = logging.INFO if verbose else logging.CRITICAL
     if not verbose:  # or it prints a page when a server of its dies
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")

@@ -15,7 +15,7 @@ from typing import Any
 
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from search.engine import cluster, nodes
+from search.engine import cluster, nodes, tokens
 from search.engine.scratch import scratch
 from search.errors import SearchError
 
@@ -33,14 +33,14 @@ class Jobs:
         """Raises SearchError if nobody serves jobs there, or not without the cluster's token."""
         if missing := cluster.missing():
             raise SearchError(f"Ray's Jobs API needs what is not here ({missing}): pip install 'search[cluster]'")
-        cluster.bring_token()
+        tokens.brought()
         for name in ("ray", "ray.dashboard.modules.dashboard_sdk"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             self._client = JobSubmissionClient(address)
         except Exception as error:  # of many kinds
             raise SearchError(
-                f"--address {address}: {cluster.why_not(error, 'does the head of a cluster take jobs there?')}"
+                f"--address {address}: {tokens.why_not(error, 'does the head of a cluster take jobs there?')}"
             ) from None
 
     def submit(self, space: Path, folder: str, words: Sequence[str], environment: dict[str, str]) -> str:
