@@ -28,7 +28,7 @@ LAYERS = [
 """Left to right; a package is one name, and inside it modules import each other freely."""
 
 HOMES = {
-    "ray": {"engine/cluster.py", "engine/jobs.py", "engine/nodes.py", "engine/tune.py", "engine/warm.py"},
+    "ray": {f"engine/{name}.py" for name in ("cluster", "jobs", "nodes", "tokens", "tune", "warm")},
     "pandas": {"report/table.py"},
     "yaml": {"export.py"},
     "typer": {"cli/words.py", "cli/jobs.py", "cli/runs.py", "cli/studies.py", "cli/watch.py"},
