@@ -116,3 +116,9 @@ def test_the_files_that_the_documents_name_are_there(text: str) -> None:
     assert named
     for path in named:
         assert (REPO / path).exists() or path in made_by_running, path
+
+
+def test_the_design_has_a_place_for_every_module() -> None:
+    tree = README.partition("```\nsearch/\n")[2].partition("```")[0]
+    modules = [*(REPO / "search").glob("*.py"), *(REPO / "search/engine").glob("*.py")]
+    assert sorted(path.name for path in modules if path.name not in tree) == ["__init__.py"] * 2
