@@ -89,8 +89,12 @@ class Result(NamedTuple):
     err: str
 
 
+Cli = Callable[..., Result]
+"""The `search` command, called with words."""
+
+
 @pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Run the `search` command in this process: ``cli("run", "space.py", "--trials", 3)``."""
 
     def call(*words: object) -> Result:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from conftest import Result
+from conftest import Cli
 
 
-def refused(cli: Callable[..., Result], *words: object, status: int = 2) -> str:
+def refused(cli: Cli, *words: object, status: int = 2) -> str:
     """The one line with which the command `words` is refused; it must leave no file in the working directory."""
     before = files()
     result = cli(*words)

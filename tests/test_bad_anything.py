@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Result
+from conftest import Cli
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -212,7 +212,7 @@ OPTIONS = sorted({(verb, option) for verb, made_ in VERBS.items() for p in made_
 
 @few
 @given(which=st.sampled_from(OPTIONS), value=st.text(max_size=20).filter(lambda value: "\0" not in value))
-def test_any_value_of_any_option(cli: Callable[..., Result], which: tuple[str, str], value: str) -> None:
+def test_any_value_of_any_option(cli: Cli, which: tuple[str, str], value: str) -> None:
     verb, option = which
     if option in ("--help", "--port", "--out", "--onnx") or verb not in WORDS or not option.startswith("--"):
         return

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
-from conftest import Result
+from conftest import Cli
 from optuna.trial import create_trial
 from refusals import GOOD, refused
 
@@ -15,7 +14,6 @@ from search import storage as storages
 from search.study import load_study, ranked, value_of
 
 pytestmark = pytest.mark.usefixtures("sys_path")
-Cli = Callable[..., Result]
 
 BEST = """\
 config:

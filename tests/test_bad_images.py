@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Result
+from conftest import Cli
 from PIL import Image
 from refusals import GOOD, refused
 
@@ -19,8 +18,6 @@ from search.data import cache
 from search.data.datasets import open_source
 from search.engine.worker import Worker, Workplace
 from search.errors import SearchError
-
-Cli = Callable[..., Result]
 
 SIZE = (30, 20)
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from conftest import Result
+from conftest import Cli
 from optuna.trial import create_trial
 from refusals import GOOD, refused
 from typer.main import get_command
@@ -18,7 +18,6 @@ from search import storage as storages
 from search.cli import words as cli_words
 
 pytestmark = pytest.mark.usefixtures("sys_path")
-Cli = Callable[..., Result]
 
 VERBS: dict[str, Any] = get_command(cli_words.app).commands  # type: ignore[attr-defined] # of many: a group
 

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Result
+from conftest import Cli
 from optuna.trial import TrialState
 from refusals import GOOD, OWN, refused
 
 from search.study import load_study
 
 pytestmark = pytest.mark.usefixtures("sys_path")
-Cli = Callable[..., Result]
 Write = Callable[[str, str], Path]
 
 RUN = ("run", "s.py", "--engine", "inline", "--trials", 1)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 import yaml
-from conftest import Result
+from conftest import Cli
 from optuna.trial import TrialState, create_trial
 from typer.main import get_command
 
@@ -118,7 +117,7 @@ def test_a_closed_pipe_is_no_traceback(study: optuna.Study) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "G", "-1G", "many", "1e9"])
-def test_no_size(cli: Callable[..., Result], text: str) -> None:
+def test_no_size(cli: Cli, text: str) -> None:
     done = cli("run", "x.py", f"--cache-size={text}")
     assert done.status == 2
     assert done.err == f"search: --cache-size {text}: write a size such as 500M or 20G\n"

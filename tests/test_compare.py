@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from conftest import Result
+from conftest import Cli
 from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
@@ -30,7 +29,6 @@ from search.study import load_study
 URL = "sqlite:///studies.db"
 CONFIG = TrainConfig(model="cnn", dataset="digits", epochs=2, lr=0.01, step_size=5, gamma=0.1).model_dump(mode="json")
 START = datetime(2026, 11, 21, 12)
-Cli = Callable[..., Result]
 Right = NDArray[np.bool_]
 
 

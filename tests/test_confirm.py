@@ -14,7 +14,7 @@ from typing import Any
 
 import optuna
 import pytest
-from conftest import Result
+from conftest import Cli, Result
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search import storage as storages
@@ -23,7 +23,6 @@ from search.confirm import Candidate, candidates
 from search.errors import SearchError
 
 pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads")
-Cli = Callable[..., Result]
 Write = Callable[[str, str], Path]
 STORAGE = "sqlite:///studies.db"
 SPACE = """

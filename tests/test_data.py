@@ -8,17 +8,14 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable
 
 import optuna
 import pytest
-from conftest import Result
+from conftest import Cli
 from optuna.trial import TrialState, create_trial
 
 from search import correct
 from search.storage import connect
-
-Cli = Callable[..., Result]
 
 
 @pytest.fixture

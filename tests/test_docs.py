@@ -7,12 +7,11 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPO, SPACES, Result
+from conftest import REPO, SPACES, Cli
 from PIL import Image
 from served import served
 
@@ -49,7 +48,7 @@ def small_caltech(folder: Path) -> None:
 
 @pytest.mark.timeout(900)  # it trains what the page trains
 @pytest.mark.parametrize("page", ["README", *PAGES])
-def test_every_search_command_of_a_page_runs(page: str, cli: Callable[..., Result], tmp_path: Path) -> None:
+def test_every_search_command_of_a_page_runs(page: str, cli: Cli, tmp_path: Path) -> None:
     shutil.copytree(SPACES, tmp_path / "spaces")
     small_caltech(tmp_path / "data" / "caltech101" / "101_ObjectCategories")
     ran = 0
@@ -70,7 +69,7 @@ def test_every_search_command_of_a_page_runs(page: str, cli: Callable[..., Resul
 
 
 @pytest.mark.parametrize("command", [c for c in commands("".join([README, *PAGES.values()])) if c.startswith(SERVERS)])
-def test_every_server_of_the_documents_answers(command: str, cli: Callable[..., Result], tmp_path: Path) -> None:
+def test_every_server_of_the_documents_answers(command: str, cli: Cli, tmp_path: Path) -> None:
     shutil.copytree(SPACES, tmp_path / "spaces")
     (tmp_path / "dashboard.secret").write_text("long-enough")
     done = cli("run", "spaces/sklearn_digits.py", "--engine", "inline", "--trials", 1, "--name", "digits")

@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 import pytest
 import yaml
-from conftest import Result
+from conftest import Cli
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.study import Study
@@ -242,7 +242,7 @@ SETTINGS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("config", [CONFIG, SETTINGS], ids=["built in", "of one's own"])
-def test_the_printed_dict_is_the_config(cli: Callable[..., Result], config: dict[str, Any]) -> None:
+def test_the_printed_dict_is_the_config(cli: Cli, config: dict[str, Any]) -> None:
     stored(config)
     status, out, err = cli("export", "made", "--format", "dict")
     assert (status, err) == (0, "")
@@ -250,7 +250,7 @@ def test_the_printed_dict_is_the_config(cli: Callable[..., Result], config: dict
     assert not Path("reports").exists()
 
 
-def test_the_printed_call_queues_the_same_trial(cli: Callable[..., Result], write: Callable[[str, str], Path]) -> None:
+def test_the_printed_call_queues_the_same_trial(cli: Cli, write: Callable[[str, str], Path]) -> None:
     write(
         "own.py",
         """
@@ -277,7 +277,7 @@ def test_the_printed_call_queues_the_same_trial(cli: Callable[..., Result], writ
 
 
 @pytest.mark.parametrize("config", [CONFIG | {"frozen": ["a", "b"], "nesterov": True}, SETTINGS])
-def test_the_printed_flags_are_what_argparse_reads(cli: Callable[..., Result], config: dict[str, Any]) -> None:
+def test_the_printed_flags_are_what_argparse_reads(cli: Cli, config: dict[str, Any]) -> None:
     stored(config)
     words = shlex.split(cli("export", "made", "--format", "argparse").out)
     parser = argparse.ArgumentParser()
@@ -293,7 +293,7 @@ def test_the_printed_flags_are_what_argparse_reads(cli: Callable[..., Result], c
     assert "None" not in words
 
 
-def test_a_trial_without_parameters_and_one_that_is_not_there(cli: Callable[..., Result]) -> None:
+def test_a_trial_without_parameters_and_one_that_is_not_there(cli: Cli) -> None:
     stored({})
     assert cli("export", "made", "--format", "dict").out == "{}\n"
     assert cli("export", "made", "--format", "enqueue").out == "study.enqueue_trial({})\n"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import optuna
 import pytest
-from conftest import Result
+from conftest import Cli
 from optuna.study import Study
 from optuna.trial import create_trial
 from PIL import Image
@@ -119,7 +118,7 @@ def test_long_names_fit_under_their_image() -> None:
     assert (sheet[:, -10:] > 250).all()
 
 
-def test_a_real_run_has_a_gallery(cli: Callable[..., Result]) -> None:
+def test_a_real_run_has_a_gallery(cli: Cli) -> None:
     space = "from search import SearchSpace, Float\nspace = SearchSpace(model='cnn', dataset='digits', epochs=1, "
     Path("own.py").write_text(space + "batch_size=64, lr=Float(0.02, 0.05), step_size=1, gamma=0.5)\ntrials = 2\n")
     assert cli("run", "own.py", "--engine", "inline").status == 0

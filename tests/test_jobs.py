@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import Result
+from conftest import Cli
 from live import ask, free_port, listening, loopback, read, until
 from optuna.trial import FrozenTrial, TrialState
 
@@ -82,7 +82,6 @@ JOB = """
             yield {"x": config["x"]}
             time.sleep(pace)
 """
-Cli = Callable[..., Result]
 SECRET = "postgresql://me:sesame@127.0.0.1:9/s?sslmode=disable"
 SHOWN = "would stand in Ray's list of jobs and in its logs"
 

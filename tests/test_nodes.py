@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Result
+from conftest import Cli
 from live import WAIT, Run, until
 from optuna.trial import TrialState
 from s3 import Store, server
@@ -231,7 +231,7 @@ def test_without_the_token_one_line_says_what_is_missing(
     ],
 )
 def test_an_address_that_cannot_be_is_refused(
-    words: tuple[str, ...], says: str, cli: Callable[..., Result], write: Callable[[str, str], Path]
+    words: tuple[str, ...], says: str, cli: Cli, write: Callable[[str, str], Path]
 ) -> None:
     write("space.py", GATED.replace(HERE, ""))
     result = cli("run", "space.py", *words)

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import Result
+from conftest import Cli
 from safetensors.torch import load_model, save_file
 from torch import nn
 
@@ -20,7 +20,6 @@ from search.export import read_best
 from search.models import build
 from search.train.batches import load_data
 
-Cli = Callable[..., Result]
 Write = Callable[[str, str], Path]
 SPACE = """
     from search import SearchSpace

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from conftest import Result
+from conftest import Cli
 from optuna.study import Study
 from optuna.trial import create_trial
 from PIL import Image
@@ -68,7 +67,7 @@ def test_the_page_shows_it(tmp_path: Path) -> None:
         assert picture.convert("RGB").getpixel((0, 0)) == (255, 255, 255)  # not see-through, on a dark page
 
 
-def test_the_command_draws_it(cli: Callable[..., Result]) -> None:
+def test_the_command_draws_it(cli: Cli) -> None:
     storage = connect("sqlite:///studies.db")
     study_of((0.5, 10), (0.75, 2000), storage=storage)
     assert cli("report", "made").status == 0

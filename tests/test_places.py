@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from conftest import Result
+from conftest import Cli
 from live import Run, free_port, until
 from optuna.trial import TrialState
 from s3 import Store
@@ -163,7 +163,7 @@ main()
 
 
 def test_a_killed_run_goes_on_from_the_bucket_and_leaves_the_winner_there(
-    bucket: str, write: Callable[[str, str], Path], cli: Callable[..., Result]
+    bucket: str, write: Callable[[str, str], Path], cli: Cli
 ) -> None:
     home = write("space.py", SPACE).parent
     words = ("--engine", "inline", "--run-dir", f"{bucket}/runs")

@@ -14,7 +14,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import REPO, Result
+from conftest import REPO, Cli
 from PIL import Image
 
 from search import answers, kept
@@ -203,7 +203,7 @@ def test_a_name_leads_nowhere_else(name: str) -> None:
     assert "/" not in file_name(name)
 
 
-def test_a_password_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Result]) -> None:
+def test_a_password_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     urls = [
         "postgresql://user:sesame@127.0.0.1:1/s",
         "postgresql+psycopg://user:sesame@127.0.0.1:1/s?sslmode=disable",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Result
+from conftest import Cli
 from live import listening, read, until
 from optuna.study import create_study
 from served import served
@@ -20,8 +20,6 @@ from search.errors import SearchError
 from search.rdb import Storage
 from search.watching import PORT, Server, Watching, is_loopback
 from search.web import Secret
-
-Cli = Callable[..., Result]
 
 
 @pytest.fixture
