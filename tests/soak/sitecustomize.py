@@ -1,7 +1,8 @@
 """Imported by every Python that has this folder on its path: one of them dies as it writes a checkpoint.
 
 `KILLED_AT` is a point, `temp` or `rename`, `before` or `after`; `KILLED_FLAGS` a folder in which each kill leaves a
-file, and `KILLED_TIMES` how many there shall be.
+link that names the trial, and `KILLED_TIMES` how many there shall be. A trial dies twice at most: after the third time
+without an epoch more it is given up, as it should be.
 """
 
 import os
@@ -14,27 +15,28 @@ def _arm(point: str, when: str, folder: str, times: int) -> None:
     name = "fsync" if point == "temp" else "rename"
     real = getattr(os, name)
 
-    def matches(*args: Any) -> bool:
-        if point == "temp":
-            return os.readlink(f"/proc/self/fd/{args[0]}").endswith(".part")  # noqa: PTH115 - as light as can be
-        return str(args[1]).endswith(".checkpoint")
+    def written(*args: Any) -> str:
+        """The path, if it is a checkpoint that is written or renamed."""
+        path = os.readlink(f"/proc/self/fd/{args[0]}") if point == "temp" else str(args[1])  # noqa: PTH115 - light
+        return path if path.endswith(".part" if point == "temp" else ".checkpoint") else ""
 
-    def die() -> None:
-        made = len(os.listdir(folder))  # noqa: PTH208 - as light as can be
-        if made < times and random.SystemRandom().random() < 0.3:
+    def die(path: str) -> None:
+        trial = path.split("/")[-2]
+        made = [os.readlink(f"{folder}/{name}") for name in os.listdir(folder)]  # noqa: PTH115, PTH208
+        if len(made) < times and made.count(trial) < 2 and random.SystemRandom().random() < 0.3:
             try:
-                os.close(os.open(f"{folder}/{made}", os.O_CREAT | os.O_EXCL))
+                os.symlink(trial, f"{folder}/{len(made)}")  # noqa: PTH211
             except FileExistsError:  # another was faster
                 return
             os.kill(os.getpid(), signal.SIGKILL)
 
     def call(*args: Any, **options: Any) -> Any:
-        found = matches(*args)
-        if found and when == "before":
-            die()
+        path = written(*args)
+        if path and when == "before":
+            die(path)
         result = real(*args, **options)
-        if found and when == "after":
-            die()
+        if path and when == "after":
+            die(path)
         return result
 
     setattr(os, name, call)

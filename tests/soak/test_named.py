@@ -82,22 +82,27 @@ def test_the_driver_at_named_points(folder: Callable[[str], Path]) -> None:
 @pytest.mark.usefixtures("torch_threads")
 @pytest.mark.parametrize("point", ["temp before", "temp after", "rename before", "rename after"])
 def test_a_worker_amid_a_checkpoint(point: str, folder: Callable[[str], Path]) -> None:
-    chance, count = draw(point), times(10)
-    subject = Subject(folder(DIGITS), "--trials", str(FEW))
-    flags = subject.folder / "flags"
-    flags.mkdir()
-    more = {"PYTHONPATH": f"{HERE}:{os.environ.get('PYTHONPATH', '')}", "KILLED_FLAGS": str(flags)}
-    run = subject.start(**more, KILLED_AT=point, KILLED_TIMES=str(count))
+    chance, count, struck, equal = draw(point), times(10), 0, 0
+    total = Subject(Path())
     try:
-        while run.process.poll() is None:
-            subject.look()
+        while struck < count:
+            subject = Subject(folder(DIGITS), "--trials", str(FEW))
+            flags = subject.folder / "flags"
+            flags.mkdir()
+            more = {"PYTHONPATH": f"{HERE}:{os.environ.get('PYTHONPATH', '')}", "KILLED_FLAGS": str(flags)}
+            run = subject.start(**more, KILLED_AT=point, KILLED_TIMES=str(count - struck))
+            try:
+                while run.process.poll() is None:
+                    subject.look()
+            finally:
+                subject.gone(run, set())
+            trials = subject.finish(FEW)
+            struck += len(list(flags.iterdir()))
+            assert all(trial.state != TrialState.FAIL for trial in trials)
+            equal += same_as_alone(trials, chance)
+            total.trained_again += subject.trained_again
     finally:
-        subject.gone(run, set())
-    trials = subject.finish(FEW)
-    struck = len(list(flags.iterdir()))
-    assert struck > 0
-    assert all(trial.state != TrialState.FAIL for trial in trials)
-    lost = f"{subject.again()}; {same_as_alone(trials, chance)} epochs equal to a training never interrupted"
-    names = {"temp": "is written, at its fsync", "rename": "is renamed"}
-    what, when = point.split()
-    record(f"worker killed {when} a checkpoint {names[what]}", "SIGKILL of the training process", struck, lost)
+        lost = f"{total.again()}; {equal} epochs equal to a training never interrupted"
+        names = {"temp": "is written, at its fsync", "rename": "is renamed"}
+        what, when = point.split()
+        record(f"worker killed {when} a checkpoint {names[what]}", "SIGKILL of the training process", struck, lost)
