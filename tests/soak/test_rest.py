@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from live import BIN, Run, until
 from optuna.trial import TrialState
-from soaking import DIGITS, FEW, Subject, draw, goes_on, record, times, wait_for
+from soaking import DIGITS, FEW, TRIALS, Subject, draw, goes_on, record, times, wait_for
 
 from search.engine.failures import kind
 from search.study import load_study
@@ -23,7 +23,8 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
 
 def test_interrupted(folder: Callable[[str], Path]) -> None:
-    chance, subject, struck = draw("interrupted"), Subject(folder(DIGITS)), Counter[str]()
+    chance, subject, struck = draw("interrupted"), Subject(folder(DIGITS)), 0
+    total = Subject(Path())
     turns = [signal.SIGINT, signal.SIGTERM] * times(10)
     for number in turns:
         run = subject.start()
@@ -35,17 +36,19 @@ def test_interrupted(folder: Callable[[str], Path]) -> None:
                 os.killpg(run.process.pid, number) if number == signal.SIGINT else run.process.terminate()
                 assert run.process.wait(60) == 128 + number, run.output
                 assert run.output.strip().splitlines()[-1].endswith("to go on: search run space.py"), run.output
-                struck[number.name] += 1
+                struck += 1
         finally:
             subject.gone(run, temp)
         assert "Traceback" not in run.output, run.output
         assert [trial for trial in subject.look() if trial.state == TrialState.RUNNING] == []
         if run.process.returncode == 0:
-            subject.finish(24)
+            subject.finish(TRIALS)
+            total.trained_again += subject.trained_again
             subject = Subject(folder(DIGITS))
-    subject.finish(24)
-    record("Ctrl-C", "SIGINT to the run's whole session, at random moments", struck["SIGINT"], subject.again())
-    record("SIGTERM", "to the driver, at random moments", struck["SIGTERM"], subject.again())
+    subject.finish(TRIALS)
+    total.trained_again += subject.trained_again
+    how = "SIGINT to the run's whole session or SIGTERM to the driver, in turn, at random moments"
+    record("Ctrl-C, SIGTERM", how, struck, total.again())
 
 
 KINDS = """
