@@ -48,8 +48,8 @@ class Plan:
 
     `repeats`: of the short runs. `epochs`: of ours, in one run. `fraction`: of a peer's epoch. `loaders`: numbers of
     loader workers to choose from for training, `readers`: for reading. `trials` and `study_epochs`: of the AlexNet
-    study, 0 leaves it out. `peer_of_values`: whether the peer is run where the bar is a value of ours. `steps`: of
-    fine-tuning, measured without validation.
+    study, 0 leaves it out; `heads`: trials of each study of heads. `peer_of_values`: whether the peer is run where the
+    bar is a value of ours. `steps`: of fine-tuning, measured without validation.
     """
 
     repeats: int = 2
@@ -59,9 +59,10 @@ class Plan:
     readers: tuple[int, ...] = (0, 1, 2, 4)
     trials: int = 64
     study_epochs: int = 1
+    heads: int = 48
     noop_trials: int = 64
     peer_of_values: bool = True
-    new_actor_trials: int = 4
+    new_actor_trials: int = 2
     steps: int = 5
     models: tuple[str, ...] = ("alexnet",)
 

@@ -53,30 +53,34 @@ class Bench:
         return () if self.gpu else ("--cpus-per-trial", self.lanes)
 
     @cached_property
-    def loaders(self) -> int:
-        """The number of loader workers with which the peer's classifier-only epoch is the fastest."""
-        if len(self.plan.loaders) == 1:
-            return self.plan.loaders[0]
+    def _by_loaders(self) -> dict[int, float]:
+        """Seconds of the peer's classifier-only epoch by the number of its loader workers."""
         seconds = {
             workers: per_epoch(self._peer("--frozen", "features", "--loader-workers", workers))
             for workers in self.plan.loaders
         }
         self.log("peer, seconds an epoch by loader workers: " + ", ".join(f"{n}: {s:.1f}" for n, s in seconds.items()))
-        return min(seconds, key=seconds.__getitem__)
+        return seconds
+
+    @cached_property
+    def loaders(self) -> int:
+        """The number of loader workers with which that epoch is the fastest."""
+        return min(self._by_loaders, key=self._by_loaders.__getitem__)
 
     @cached_property
     def _first_epochs(self) -> tuple[list[float], list[float]]:
         """Seconds an epoch, AlexNet's classifier only: the peer's and ours, in turn."""
         own: list[float] = []
-        theirs: list[float] = []
+        theirs = [self._by_loaders[self.loaders]]
         words = ("--frozen", "features", "--loader-workers", self.loaders)
-        for _ in range(self.plan.repeats):
+        for repeat in range(self.plan.repeats):
             run = self._ours(
                 sides.SPACES / "alexnet_classifier.py",
                 *("--trials", 1, "--epochs", self.plan.epochs, *self._alone),
             )
             own += [epoch.seconds for epoch in run.epochs[1:]]  # the first may fill caches
-            theirs.append(per_epoch(self._peer(*words)))
+            if repeat:  # the choice of the loaders was its first
+                theirs.append(per_epoch(self._peer(*words)))
         return theirs, own
 
     def epoch(self) -> Row:
@@ -210,7 +214,7 @@ class Bench:
         """A first and later studies of heads on Lite0's frozen features, which the first computes."""
         space = sides.SPACES / "alexnet_classifier.py"
         body = ("--set", "model=efficientnet_lite0", "--set", "weights=DEFAULT", "--set", "batch_size=64")
-        words = (*body, "--trials", self.plan.trials)
+        words = (*body, "--trials", self.plan.heads)
         frozen = "_conv_stem,_bn0,_blocks,_conv_head,_bn1"
         epoch = self._peer(
             *("--model", "efficientnet_lite0", "--frozen", frozen, "--batch-size", 64, "--loader-workers", self.loaders)

@@ -206,7 +206,7 @@ def test_workers_stay_warm_and_share_the_cores(watched: Watched) -> None:
     assert torch.user_attrs["epoch"]["threads"] == threads
 
 
-def test_nothing_listens_beyondloopback(watched: Watched) -> None:
+def test_nothing_listens_beyond_loopback(watched: Watched) -> None:
     assert len(watched.listening) >= 3  # Ray's control store and raylet, and some workers
     assert [address for address in watched.listening if not loopback(address)] == []
 
