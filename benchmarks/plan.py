@@ -62,7 +62,7 @@ class Plan:
     heads: int = 48
     noop_trials: int = 64
     peer_of_values: bool = True
-    new_actor_trials: int = 2
+    new_actor_trials: int = 4
     steps: int = 5
     models: tuple[str, ...] = ("alexnet",)
 

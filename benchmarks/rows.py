@@ -76,7 +76,7 @@ class Bench:
         for repeat in range(self.plan.repeats):
             run = self._ours(
                 sides.SPACES / "alexnet_classifier.py",
-                *("--trials", 1, "--epochs", self.plan.epochs, *self._alone),
+                *("--trials", 1, "--epochs", self.plan.epochs, "--sealed", *self._alone),
             )
             own += [epoch.seconds for epoch in run.epochs[1:]]  # the first may fill caches
             if repeat:  # the choice of the loaders was its first
@@ -138,7 +138,7 @@ class Bench:
         small = ("--trials", self.lanes, "--epochs", 1)
         for _ in range(self.plan.repeats):
             with processes.watched() as seen:
-                run = self._ours(space, *small)
+                run = self._ours(space, *small, "--sealed")
             own.append(run.to_first_step)
             used = seen.by(run.began + run.to_first_step)
             if self.plan.peer_of_values and not theirs:  # the bar is a value of ours
