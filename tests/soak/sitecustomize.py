@@ -22,10 +22,10 @@ def _arm(point: str, when: str, folder: str, times: int) -> None:
 
     def die(path: str) -> None:
         trial = path.split("/")[-2]
-        made = [os.readlink(f"{folder}/{name}") for name in os.listdir(folder)]  # noqa: PTH115, PTH208
+        made = [os.readlink(f"{folder}/{name}") for name in os.listdir(folder)]  # noqa: PTH115, PTH208 - light
         if len(made) < times and made.count(trial) < 2 and random.SystemRandom().random() < 0.3:
             try:
-                os.symlink(trial, f"{folder}/{len(made)}")  # noqa: PTH211
+                os.symlink(trial, f"{folder}/{len(made)}")  # noqa: PTH211 - light
             except FileExistsError:  # another was faster
                 return
             os.kill(os.getpid(), signal.SIGKILL)
