@@ -52,7 +52,7 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
         say(f"{'' if reproduced else 'not '}reproduced: {why}")
         return reproduced
     say(f"validation accuracy {last.val_acc:.4f}{_against(best, last)}")
-    test_acc, images = evaluate_test(model, best.config, data_root, device)
+    test_acc, images = evaluate_test(model, best.config, data_root, device, cache_size)
     say(f"test accuracy       {test_acc:.4f}")
     model_path = path.with_suffix(".safetensors")
     save(model, best.config, model_path)

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -17,11 +18,13 @@ from torchvision.transforms import v2
 from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.data import cache
 from search.data.datasets import Caltech101, Digits
-from search.train import train
+from search.train import evaluate_test, train
 from search.train.batches import activations, load_data, load_splits
+from search.train.checkpoint import save
 from search.train.device import settle
 from search.train.learner import Learner
 from search.train.prefix import cut
+from search.train.trainer import evaluate_kept
 
 pytestmark = pytest.mark.usefixtures("torch_threads", "own_cache")
 
@@ -123,6 +126,31 @@ def test_shared_by_all_trials_of_the_same_frozen_layers() -> None:
     for more, changed in ((4, {"seed": 1}), (6, {"precision": "bf16"}), (7, {"subset": 300}), (8, {"augment": "flip"})):
         run(config(frozen=("0",), **changed))
         assert len(kept()) == more, changed  # random weights come from the seed; the last two share the validation
+
+
+@pytest.mark.parametrize("changed", [{}, {"ema": 0.9}, {"gradual_unfreeze": True}, {"augment": "crop_flip"}], ids=str)
+def test_the_looks_at_the_test_split_share_it_too(tmp_path: Path, changed: dict[str, Any]) -> None:
+    made = config(frozen=("0",), epochs=3, **changed)
+    looks: list[tuple[float, int]] = []
+
+    def look(epoch: Epoch, model: torch.nn.Module) -> None:
+        looks.append(evaluate_test(model, made, device="cpu", cache_size=0))
+        before = kept()
+        looks.append(evaluate_test(model, made, device="cpu"))
+        assert len(kept()) == len(before) + 1
+        save(model, made, tmp_path / "weights")
+
+    list(train(made, device="cpu", threads=1, done=look))
+    files = {path: path.stat().st_mtime_ns for path in kept()}
+    kept_weights = (tmp_path / "weights", made.model_dump(), Path("data"), "cpu", 1, CACHE_SIZE)
+    looks.append(evaluate_kept(*kept_weights))
+    assert looks == [looks[0]] * 3
+    assert looks[0][0] > 0.5
+    assert {path: path.stat().st_mtime_ns for path in kept()} == files
+    for path in files:
+        values = np.load(path, mmap_mode="r+")
+        values[:] = 0
+    assert evaluate_kept(*kept_weights)[0] < 0.2  # it is what was kept that is looked at
 
 
 def test_a_side_of_ones_own_shows_the_whole_image() -> None:

@@ -114,7 +114,7 @@ class Worker:
                 except Exception as error:  # a full disk, for one: the trial has its numbers all the same
                     notes.append(f"its weights are not kept: {first_line(error)}")
             if place.test:
-                test_acc, images = evaluate_test(model, config, root, place.device)
+                test_acc, images = evaluate_test(model, config, root, place.device, place.cache_size)
                 looked["test"] = {"test_acc": test_acc, "images": images}
 
         where = (root, place.device, place.threads, place.cache_size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.data.features import NoRoom
 from search.models import build
 from search.places import Where
-from search.train.batches import EVAL_BATCH, Batches, default_data_root, load_splits
+from search.train.batches import EVAL_BATCH, Batches, activations, default_data_root, load_splits
 from search.train.checkpoint import load
 from search.train.device import Place, settle
 from search.train.footprint import footprint, forget_peak
+from search.train.freeze import configure, train_mode
 from search.train.learner import BODY, Learner
-from search.train.prefix import NoPrefix
+from search.train.prefix import NoPrefix, cut
 from search.train.resume import Checkpoints, State
 
 
@@ -185,20 +187,37 @@ def evaluate(model: nn.Module, data: Batches, place: Place) -> tuple[float, floa
 
 
 def evaluate_test(
-    model: nn.Module, config: TrainConfig, data_root: str | Path | None = None, device: str = "auto"
+    model: nn.Module,
+    config: TrainConfig,
+    data_root: str | Path | None = None,
+    device: str = "auto",
+    cache_size: int = CACHE_SIZE,
 ) -> tuple[float, int]:
     """Top-1 accuracy on the test split, a fraction, and of how many images.
 
+    What frozen layers make of them is kept for the next look, in at most `cache_size` bytes of disk; 0 keeps nothing.
     Only the end of `search run`, `search train` and `search confirm` may look at it.
     """
     place = settle(config.precision, device)
     root = Path(data_root) if data_root else default_data_root()
     (test,) = load_splits(config, root, place.device, "test")
+    if config.frozen and cache_size:
+        with suppress(NoPrefix, NoRoom):
+            train_mode(model, config.frozen)
+            parts = cut(model, test.batch(torch.arange(1), place.memory_format)[0])
+            seen = activations(parts, test, place, "none", 1, 0, cache_size)
+            return evaluate(parts.rest, seen, place)[1], len(test)
     return evaluate(model, test, place)[1], len(test)
 
 
 def evaluate_kept(
-    path: Where, settings: Mapping[str, Any], data_root: Path, device: str, threads: int, say: object = None
+    path: Where,
+    settings: Mapping[str, Any],
+    data_root: Path,
+    device: str,
+    threads: int,
+    cache_size: int,
+    say: object = None,
 ) -> tuple[float, int]:
     """What `evaluate_test` finds for the weights at `path`, which `checkpoint.save` wrote for the config `settings`.
 
@@ -208,6 +227,7 @@ def evaluate_kept(
     place = settle(config.precision, device, threads)
     (test,) = load_splits(config, data_root, place.device, "test")
     model = build(config.model, len(test.classes), test.channels, config.weights, test.side, config.hidden)
+    configure(model, config)
     load(model, config, path)
     model.to(place.device).to(memory_format=place.memory_format)
-    return evaluate_test(model, config, data_root, place.device)
+    return evaluate_test(model, config, data_root, place.device, cache_size)
