@@ -19,7 +19,7 @@ from search.report.statistics import next_draw, wilson
 from search.study import load_study
 from search.train import evaluate_test, train
 from search.train.checkpoint import save
-from search.train.device import settle
+from search.train.device import cores, settle
 
 Say = Callable[[str], None]
 
@@ -52,7 +52,7 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
         say(f"{'' if reproduced else 'not '}reproduced: {why}")
         return reproduced
     say(f"validation accuracy {last.val_acc:.4f}{_against(best, last)}")
-    test_acc, images = evaluate_test(model, best.config, data_root, device, cache_size)
+    test_acc, images = evaluate_test(model, best.config, data_root, device, cache_size, cores())
     say(f"test accuracy       {test_acc:.4f}")
     model_path = path.with_suffix(".safetensors")
     save(model, best.config, model_path)

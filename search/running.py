@@ -192,9 +192,9 @@ def _look(driver: Driver, engine: Engine, console: Console) -> None:
     if not places.is_file(path):
         said = "its weights are not here, so the test split was not looked at; `search train` does it"
     else:
-        what = (path, winner.user_attrs["config"], Path(place.data_root))
+        what = (path, winner.user_attrs["config"], Path(place.data_root), place.device, place.cache_size)
         try:
-            test_acc, images = engine.call(_TEST, *what, place.device, place.threads, place.cache_size)
+            test_acc, images = engine.call(_TEST, *what)
         except (SearchError, RuntimeError, MemoryError) as error:  # the search has its result
             said = f"the test split could not be looked at: {first_line(error)}"
         else:

@@ -142,7 +142,7 @@ def test_the_looks_at_the_test_split_share_it_too(tmp_path: Path, changed: dict[
 
     list(train(made, device="cpu", threads=1, done=look))
     files = {path: path.stat().st_mtime_ns for path in kept()}
-    kept_weights = (tmp_path / "weights", made.model_dump(), Path("data"), "cpu", 1, CACHE_SIZE)
+    kept_weights = (tmp_path / "weights", made.model_dump(), Path("data"), "cpu", CACHE_SIZE)
     looks.append(evaluate_kept(*kept_weights))
     assert looks == [looks[0]] * 3
     assert looks[0][0] > 0.5

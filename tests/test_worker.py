@@ -232,7 +232,7 @@ def test_a_leaders_weights_are_kept(tmp_path: Path, best: float | None, maximize
     assert "test" not in first
     assert last["test"]["images"] == 450
     if kept:
-        found = evaluate_kept(path, CONFIG, tmp_path, "cpu", 1, 0)
+        found = evaluate_kept(path, CONFIG, tmp_path, "cpu", 0)
         assert found == (last["test"]["test_acc"], 450)
     # The model is the next trial's as it was: the same numbers come out.
     worker.start(CONFIG)

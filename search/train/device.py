@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, suppress
 from ctypes import CDLL
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ class Place:
             "torch": str(torch.__version__),
             "torchvision": version("torchvision"),
         }
+
+
+def cores() -> int:
+    """The CPUs that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def settle(precision: str, device: str = "auto", threads: int | None = None) -> Place:

@@ -21,7 +21,7 @@ from search.models import build
 from search.places import Where
 from search.train.batches import EVAL_BATCH, Batches, activations, default_data_root, load_splits
 from search.train.checkpoint import load
-from search.train.device import Place, settle
+from search.train.device import Place, cores, settle
 from search.train.footprint import footprint, forget_peak
 from search.train.freeze import configure, train_mode
 from search.train.learner import BODY, Learner
@@ -192,13 +192,15 @@ def evaluate_test(
     data_root: str | Path | None = None,
     device: str = "auto",
     cache_size: int = CACHE_SIZE,
+    threads: int | None = None,
 ) -> tuple[float, int]:
     """Top-1 accuracy on the test split, a fraction, and of how many images.
 
     What frozen layers make of them is kept for the next look, in at most `cache_size` bytes of disk; 0 keeps nothing.
-    Only the end of `search run`, `search train` and `search confirm` may look at it.
+    `threads`: by default as many as trained. Only the end of `search run`, `search train` and `search confirm` may look
+    at it.
     """
-    place = settle(config.precision, device)
+    place = settle(config.precision, device, threads)
     root = Path(data_root) if data_root else default_data_root()
     (test,) = load_splits(config, root, place.device, "test")
     if config.frozen and cache_size:
@@ -211,20 +213,15 @@ def evaluate_test(
 
 
 def evaluate_kept(
-    path: Where,
-    settings: Mapping[str, Any],
-    data_root: Path,
-    device: str,
-    threads: int,
-    cache_size: int,
-    say: object = None,
+    path: Where, settings: Mapping[str, Any], data_root: Path, device: str, cache_size: int, say: object = None
 ) -> tuple[float, int]:
     """What `evaluate_test` finds for the weights at `path`, which `checkpoint.save` wrote for the config `settings`.
 
-    `say` is not called: there is nothing to tell on the way. Raises SearchError.
+    With all cores, for the trials are over. `say` is not called: there is nothing to tell on the way. Raises
+    SearchError.
     """
     config = TrainConfig(**settings)
-    place = settle(config.precision, device, threads)
+    place = settle(config.precision, device, cores())
     (test,) = load_splits(config, data_root, place.device, "test")
     model = build(config.model, len(test.classes), test.channels, config.weights, test.side, config.hidden)
     configure(model, config)
