@@ -1,7 +1,7 @@
 """What a search costs, beside the script that a user would run instead (peer.py): both sides in one run, in turn.
 
 python -m benchmarks.bench --data-root data            make bench: every row, under 20 minutes on two cores
-python -m benchmarks.bench --data-root data --quick    make bench-quick: fewer repeats, no AlexNet study
+python -m benchmarks.bench --data-root data --quick    make bench-quick: fewer repeats, no studies, no fine-tuning
 python -m benchmarks.bench --data-root data --gpu      make bench-gpu: the same rows where there is a GPU
 
 Prints the table and writes it to benchmarks/RESULTS.md; `--only WORD` runs the rows whose names hold WORD and writes

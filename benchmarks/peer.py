@@ -3,13 +3,12 @@
 python -m benchmarks.peer IMAGES --model alexnet --frozen features --trials 64 --epochs 30 --loader-workers 2
 
 IMAGES holds train/CLASS/*.jpg and val/CLASS/*.jpg. The script is the one of Ray's and PyTorch's tutorials; the options
-beyond it (`--noop`, `--fraction`, `--stamps`) let the bench measure a part of it.
+beyond it (`--noop`, `--batches`, `--stamps`) let the bench measure a part of it.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
@@ -38,21 +37,30 @@ SPACE = {
 Loader = DataLoader[tuple[torch.Tensor, torch.Tensor]]
 
 
-def make_loader(images: Path, split: str, model: str, batch_size: int, workers: int) -> Loader:
-    """Batches of one split, decoded from its JPEGs each time: 256 px, the centre 224, normalised for `model`."""
+def make_loader(
+    images: Path, split: str, model: str, batch_size: int, workers: int, batches: int | None = None
+) -> tuple[Loader, float]:
+    """Batches of one split, decoded from its JPEGs each time: 256 px, the centre 224, normalised for `model`.
+
+    And the fraction of the split's images in them: 1, or that of so many batches of random images.
+    """
     lite = model == LITE
     mean, std = ([127 / 255] * 3, [128 / 255] * 3) if lite else ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     transform = transforms.Compose(
         [transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(), transforms.Normalize(mean, std)]
     )
-    return DataLoader(
-        ImageFolder(str(images / split), transform),
+    folder = ImageFolder(str(images / split), transform)
+    drawn = torch.randperm(len(folder), generator=torch.Generator().manual_seed(0)).tolist()
+    part = Subset(folder, drawn[: batches * batch_size]) if batches else folder
+    loader: Loader = DataLoader(
+        part,
         batch_size=batch_size,
         shuffle=split == "train",
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
+    return loader, len(part) / len(folder)
 
 
 def build(model: str, frozen: str) -> nn.Module:
@@ -72,26 +80,26 @@ def build(model: str, frozen: str) -> nn.Module:
     return net
 
 
-def train_epoch(net: nn.Module, loader: Loader, optimizer: torch.optim.Optimizer, device: str, batches: int) -> float:
-    """Train on the first `batches` batches; their mean loss."""
+def train_epoch(net: nn.Module, loader: Loader, optimizer: torch.optim.Optimizer, device: str) -> float:
+    """Train on every batch; their mean loss."""
     net.train()
     total = 0.0
-    for x, y in itertools.islice(loader, batches):
+    for x, y in loader:
         x, y = x.to(device, non_blocking=True), y.to(device, non_blocking=True)
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(net(x), y)
         loss.backward()
         optimizer.step()
         total += loss.item()
-    return total / batches
+    return total / len(loader)
 
 
 @torch.no_grad()
-def validate(net: nn.Module, loader: Loader, device: str, batches: int) -> float:
-    """Accuracy on the first `batches` batches, a fraction."""
+def validate(net: nn.Module, loader: Loader, device: str) -> float:
+    """Accuracy, a fraction."""
     net.eval()
     right = images = 0
-    for x, y in itertools.islice(loader, batches):
+    for x, y in loader:
         right += int((net(x.to(device)).argmax(1) == y.to(device)).sum())
         images += len(y)
     return right / images
@@ -100,11 +108,10 @@ def validate(net: nn.Module, loader: Loader, device: str, batches: int) -> float
 def epochs(config: dict[str, Any], options: argparse.Namespace) -> Iterator[dict[str, float]]:
     """Train one config, epoch by epoch: validation accuracy, and how many seconds training and validation took."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    train, val = (
-        make_loader(options.images, split, options.model, options.batch_size, options.loader_workers)
-        for split in ("train", "val")
+    how = (options.model, options.batch_size, options.loader_workers, options.batches)
+    (train, train_fraction), (val, val_fraction) = (
+        make_loader(options.images, split, *how) for split in ("train", "val")
     )
-    train_batches, val_batches = (max(1, round(len(loader) * options.fraction)) for loader in (train, val))
     net = build(options.model, options.frozen).to(device)
     optimizer = torch.optim.SGD(
         [parameter for parameter in net.parameters() if parameter.requires_grad],
@@ -115,9 +122,9 @@ def epochs(config: dict[str, Any], options: argparse.Namespace) -> Iterator[dict
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, config["step_size"], config["gamma"])
     for _ in range(options.epochs):
         began = time.time()
-        loss = train_epoch(net, train, optimizer, device, train_batches)
+        loss = train_epoch(net, train, optimizer, device)
         trained = time.time()
-        accuracy = validate(net, val, device, val_batches)
+        accuracy = validate(net, val, device)
         scheduler.step()
         yield {
             "val_acc": accuracy,
@@ -125,8 +132,8 @@ def epochs(config: dict[str, Any], options: argparse.Namespace) -> Iterator[dict
             "began": began,
             "train_seconds": trained - began,
             "val_seconds": time.time() - trained,
-            "train_fraction": train_batches / len(train),
-            "val_fraction": val_batches / len(val),
+            "train_fraction": train_fraction,
+            "val_fraction": val_fraction,
         }
 
 
@@ -177,7 +184,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("ray_results"))
     parser.add_argument("--noop", action="store_true", help="train nothing")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds that an epoch of --noop sleeps")
-    parser.add_argument("--fraction", type=float, default=1.0, help="of an epoch's batches")
+    parser.add_argument("--batches", type=int, help="of an epoch's training and of its validation, not all")
     parser.add_argument("--stamps", type=Path, help="a file for the times of each epoch's begin and end")
     return parser.parse_args(words)
 

@@ -46,36 +46,44 @@ class Row:
 class Plan:
     """How much of each side is run: what `make bench` and `make bench-quick` differ in.
 
-    `repeats`: of the short runs. `epochs`: of ours, in one run. `fraction`: of a peer's epoch. `loaders`: numbers of
-    loader workers to choose from for training, `readers`: for reading. `trials` and `study_epochs`: of the AlexNet
-    study, 0 leaves it out; `heads`: trials of each study of heads. `peer_of_values`: whether the peer is run where the
-    bar is a value of ours. `steps`: of fine-tuning, measured without validation.
+    `repeats`: of the short runs. `epochs`: of ours, in one run. `most` and `few`: batches of the training and of the
+    validation that the peer's epochs are measured on, the row of the epoch and others; None: all. `warm`: whether the
+    peer has a batch of each before. `loaders`: numbers of loader workers to choose from for
+    training, `readers`: for reading. `trials` and `study_epochs`: of the AlexNet study, 0 leaves it out; `heads`:
+    trials of each study of heads. `peer_of_values`: whether the peer is run where the bar is a value of ours. `models`:
+    fine-tuned, ours for so many `steps`.
     """
 
     repeats: int = 2
     epochs: int = 3
-    fraction: float = 0.08
+    most: int | None = 4
+    few: int | None = 3
+    warm: bool = True
     loaders: tuple[int, ...] = (0, 2)
-    readers: tuple[int, ...] = (0, 1, 2, 4)
+    readers: tuple[int, ...] = (1, 2, 4)
     trials: int = 64
     study_epochs: int = 1
-    heads: int = 48
+    heads: int = 32
     noop_trials: int = 64
     peer_of_values: bool = True
     new_actor_trials: int = 4
-    steps: int = 5
     models: tuple[str, ...] = ("alexnet",)
+    steps: int = 5
 
 
 FULL = Plan()
 QUICK = Plan(
     repeats=1,
-    epochs=3,
+    epochs=2,
+    most=3,
+    warm=False,
     loaders=(0,),
-    readers=(0,),
+    readers=(2,),
     trials=0,
     noop_trials=48,
     peer_of_values=False,
-    steps=3,
+    models=(),
 )
-GPU = Plan(loaders=(4, 16), readers=(4, 16), fraction=1.0, study_epochs=10, models=("alexnet", "resnet50", "vit_b_16"))
+GPU = Plan(
+    loaders=(4, 16), readers=(4, 16), most=None, few=None, study_epochs=10, models=("alexnet", "resnet50", "vit_b_16")
+)

@@ -12,7 +12,8 @@ from pathlib import Path
 from benchmarks import processes, sampled, sides
 from benchmarks.plan import Plan, Row
 
-TRAIN_IMAGES = 2892
+TRAIN_IMAGES, BATCH = 2892, 256
+"""Of Caltech-101's training split, and of its validation split, too; of a batch where no other size is said."""
 PAUSE = 0.2
 """Seconds of an epoch where only what lies between the trials is measured."""
 
@@ -39,10 +40,8 @@ class Bench:
     log: Callable[[str], None] = print
     said: list[str] = field(default_factory=list)
 
-    def _peer(self, *words: object) -> dict[str, float]:
-        """One epoch of the peer's, or the plan's fraction of one, after another that warms up."""
-        part = ("--fraction", str(self.plan.fraction), "--epochs", "2")
-        return sides.peer_epochs(self.images, *map(str, words), *part)[-1]
+    def _peer(self, batches: int | None, *words: object) -> dict[str, float]:
+        return sides.peer_epoch(self.images, batches, self.plan.warm, *map(str, words))
 
     def _ours(self, space: Path, *words: object) -> sides.Run:
         return sides.ours(space, self.data_root, *map(str, words))
@@ -56,7 +55,7 @@ class Bench:
     def _by_loaders(self) -> dict[int, float]:
         """Seconds of the peer's classifier-only epoch by the number of its loader workers."""
         seconds = {
-            workers: per_epoch(self._peer("--frozen", "features", "--loader-workers", workers))
+            workers: per_epoch(self._peer(self.plan.most, "--frozen", "features", "--loader-workers", workers))
             for workers in self.plan.loaders
         }
         self.log("peer, seconds an epoch by loader workers: " + ", ".join(f"{n}: {s:.1f}" for n, s in seconds.items()))
@@ -80,24 +79,31 @@ class Bench:
             )
             own += [epoch.seconds for epoch in run.epochs[1:]]  # the first may fill caches
             if repeat:  # the choice of the loaders was its first
-                theirs.append(per_epoch(self._peer(*words)))
+                theirs.append(per_epoch(self._peer(self.plan.most, *words)))
         return theirs, own
 
     def epoch(self) -> Row:
         theirs, own = self._first_epochs
-        part = f"peer: {len(theirs)} epochs, from {self.plan.fraction:.0%} of the batches; "
-        note = f"{part}loader workers: {self.loaders}, the fastest of {self.plan.loaders}; ours: {len(own)} epochs"
+        part = f"from {self.plan.most} batches of each" if self.plan.most else "whole"
+        chosen = f"loader workers: {self.loaders}, the fastest of {self.plan.loaders}"
+        note = f"peer: {len(theirs)} epochs, {part}, {chosen}; ours: {len(own)} epochs"
         return Row(
             "epoch (train + validation) of AlexNet on Caltech-101, only the classifier trained",
             statistics.median(theirs), statistics.median(own), times=25, note=note,
         )  # fmt: skip
 
     @cached_property
+    def _peers_trials(self) -> sides.Run:
+        """The peer's trials side by side under Tune, as a study begins: of one epoch, or of a few of its batches."""
+        words = ("--frozen", "features", "--loader-workers", self.loaders, "--trials", self.lanes, "--epochs", 1)
+        part = ("--batches", self.plan.few) if self.plan.few else ()
+        return sides.peer(self.images, *map(str, (*words, *part)))
+
+    @cached_property
     def side_by_side(self) -> float:
-        """Seconds an epoch of the peer's while its trials run side by side under Tune, as in a study."""
-        words = ("--frozen", "features", "--loader-workers", self.loaders, "--fraction", self.plan.fraction)
-        run = sides.peer(self.images, *map(str, (*words, "--trials", self.lanes, "--epochs", 1)))
-        return statistics.median(epoch.seconds for epoch in run.epochs) / self.plan.fraction
+        """Seconds of each of these epochs, had it been whole."""
+        part = min(self.plan.few * BATCH / TRAIN_IMAGES, 1) if self.plan.few else 1
+        return statistics.median(epoch.seconds for epoch in self._peers_trials.epochs) / part
 
     @cached_property
     def costs(self) -> dict[str, list[float]]:
@@ -141,9 +147,8 @@ class Bench:
                 run = self._ours(space, *small, "--sealed")
             own.append(run.to_first_step)
             used = seen.by(run.began + run.to_first_step)
-            if self.plan.peer_of_values and not theirs:  # the bar is a value of ours
-                words = ("--frozen", "features", "--fraction", 0.01, "--loader-workers", self.loaders, *small)
-                theirs.append(sides.peer(self.images, *map(str, words)).to_first_step)
+        if self.plan.peer_of_values:  # the bar is a value of ours
+            theirs.append(self._peers_trials.to_first_step)
         return theirs, own, used
 
     def start(self) -> Row:
@@ -170,10 +175,10 @@ class Bench:
         theirs, own = [], []
         for _ in range(max(1, self.plan.repeats - 1)):
             own.append(sides.ours_steps(self.data_root, model, self.plan.steps))
-            epoch = self._peer("--model", model, "--loader-workers", self.loaders)
+            epoch = self._peer(self.plan.few, "--model", model, "--loader-workers", self.loaders)
             theirs.append(TRAIN_IMAGES * epoch["train_fraction"] / epoch["train_seconds"])
-        part = f"{self.plan.fraction:.0%} of the training batches"
-        note = f"{model}; peer: fp32, {part}; ours: {self.plan.steps} steps of the trainer, 256 images each"
+        part = f"{self.plan.few} batches" if self.plan.few else "an epoch"
+        note = f"{model}; peer: fp32, {part} of {BATCH}; ours: {self.plan.steps} steps of the trainer, as large"
         return Row(
             "full fine-tuning, images/s", statistics.median(theirs), statistics.median(own), "images/s", times=2,
             note=note, higher_is_better=True,
@@ -216,9 +221,8 @@ class Bench:
         body = ("--set", "model=efficientnet_lite0", "--set", "weights=DEFAULT", "--set", "batch_size=64")
         words = (*body, "--trials", self.plan.heads)
         frozen = "_conv_stem,_bn0,_blocks,_conv_head,_bn1"
-        epoch = self._peer(
-            *("--model", "efficientnet_lite0", "--frozen", frozen, "--batch-size", 64, "--loader-workers", self.loaders)
-        )
+        how = ("--frozen", frozen, "--batch-size", 64, "--loader-workers", self.loaders)
+        epoch = self._peer(self.plan.few, "--model", "efficientnet_lite0", *how)
         one = per_epoch(epoch)
         with sides.empty_cache(self.data_root):
             first = self._ours(space, *words)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from benchmarks import sides
 
+RATE = "4"
+"""Samples a second: 20 took a sixth of the study's speed on two cores."""
 _WORKER = "serve (search/engine/worker.py"
 _MARKS = {
     "evaluation": "evaluate (search/train/trainer.py",
@@ -56,7 +58,7 @@ def run(space: Path, data_root: Path, *words: str) -> tuple[sides.Run, dict[str,
         raise sides.BenchError(f"no {spy}: pip install py-spy")
     with sides.temporary() as folder:
         raw = folder / "raw"
-        spying = ["record", "--subprocesses", "--idle", "--nonblocking", "--rate", "20", "--format", "raw", "--output"]
+        spying = ["record", "--subprocesses", "--idle", "--nonblocking", "--rate", RATE, "--format", "raw", "--output"]
         under: list[str | Path] = [spy, *spying, raw, "--"]
         done = sides.ours(space, data_root, *words, under=under)
         return done, shares(raw.read_text(errors="replace"))

@@ -82,7 +82,8 @@ def _call(
     words: Sequence[str | Path], folder: Path, under: Sequence[str | Path] = (), **variables: str
 ) -> tuple[float, float]:
     """Run Python in `folder`, `under` another command; when it began and ended. Raises BenchError with what it said."""
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "RAY_USAGE_STATS_ENABLED": "0", **variables}
+    own = {"PYTHONPATH": str(HERE.parent), "RAY_USAGE_STATS_ENABLED": "0", "PYTHONDONTWRITEBYTECODE": ""}
+    environment = {**os.environ, **own, **variables}  # compiled bytecode is a warm cache, too
     began = time.time()
     done = subprocess.run(
         [*under, sys.executable, *map(str, words)],
@@ -144,19 +145,25 @@ def peer(images: Path, *words: str) -> Run:
         return Run(began, ended, _stamped(stamps))
 
 
-def peer_epochs(images: Path, *words: str) -> list[dict[str, float]]:
-    """The peer's epochs of one config, without Tune, with all cores to itself: what it measured of each."""
+def peer_epoch(images: Path, batches: int | None, warm: bool, *words: str) -> dict[str, float]:
+    """What the peer measures of one epoch of one config, or of so many of its batches, without Tune, with all cores.
+
+    `warm`: after one batch of training and one of validation.
+    """
     code = """
 import json, sys
 from pathlib import Path
 from benchmarks import peer
 config = dict(lr=0.01, momentum=0.9, weight_decay=5e-5, step_size=15, gamma=0.1)
-epochs = list(peer.epochs(config, peer.arguments(sys.argv[1:])))
-Path("out").write_text(json.dumps(epochs))
+warm, *words = sys.argv[1:]
+if warm == "True":
+    next(peer.epochs(config, peer.arguments([*words, "--batches", "1"])))
+Path("out").write_text(json.dumps(next(peer.epochs(config, peer.arguments(words)))))
 """
+    part = ("--batches", str(batches)) if batches else ()
     with temporary() as folder:
-        _call(["-c", code, images.resolve(), *words], folder)
-        found: list[dict[str, float]] = json.loads((folder / "out").read_text())
+        _call(["-c", code, str(warm), images.resolve(), *words, *part], folder)
+        found: dict[str, float] = json.loads((folder / "out").read_text())
     return found
 
 
@@ -194,7 +201,7 @@ def peer_reading(images: Path, workers: int) -> float:
 import sys, time
 from pathlib import Path
 from benchmarks.peer import make_loader
-loader = make_loader(Path(sys.argv[1]), "train", "alexnet", 256, int(sys.argv[2]))
+loader, _ = make_loader(Path(sys.argv[1]), "train", "alexnet", 256, int(sys.argv[2]))
 if int(sys.argv[2]):  # start the workers, which stay
     for _ in loader: pass
 began = time.perf_counter()
