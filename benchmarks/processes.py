@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_EVERY = 0.1
+_EVERY = 0.25
 _TICK = os.sysconf("SC_CLK_TCK")
 
 

@@ -86,7 +86,7 @@ class Bench:
         theirs, own = self._first_epochs
         part = f"from {self.plan.most} batches of each" if self.plan.most else "whole"
         chosen = f"loader workers: {self.loaders}, the fastest of {self.plan.loaders}"
-        note = f"peer: {len(theirs)} epochs, {part}, {chosen}; ours: {len(own)} epochs"
+        note = f"peer: {part}, median of {len(theirs)}, {chosen}; ours: median of {len(own)}"
         return Row(
             "epoch (train + validation) of AlexNet on Caltech-101, only the classifier trained",
             statistics.median(theirs), statistics.median(own), times=25, note=note,
@@ -106,10 +106,14 @@ class Bench:
         return statistics.median(epoch.seconds for epoch in self._peers_trials.epochs) / part
 
     @cached_property
-    def costs(self) -> dict[str, list[float]]:
-        """Seconds that a trial of one epoch takes beside its epoch, which sleeps; by side, the peer's once."""
+    def costs(self) -> tuple[dict[str, list[float]], dict[str, float]]:
+        """Seconds that a trial of one epoch takes beside its epoch, which sleeps; by side, the peer's once.
+
+        And the CPU seconds of our processes from the first result to the last, by trial.
+        """
         sides_run = ("new", "reused", "ours") if self.plan.peer_of_values else ("ours",)
         found: dict[str, list[float]] = {name: [] for name in sides_run}
+        used: dict[str, float] = {}
         noop = sides.SPACES / "noop.py"
         for repeat in range(self.plan.repeats):
             for name in found:
@@ -118,16 +122,24 @@ class Bench:
                 trials = self.plan.new_actor_trials if name == "new" else self.plan.noop_trials
                 reuse = ["--reuse-actors"] if name == "reused" else []
                 if name == "ours":
-                    run = self._ours(noop, "--trials", trials, "--epochs", 1, "--set", f"pause={PAUSE}")
+                    with processes.watched() as seen:
+                        run = self._ours(noop, "--trials", trials, "--epochs", 1, "--set", f"pause={PAUSE}")
+                    first, last = (seen.by(run.began + at) for at in (run.to_first_result, run.to_last_result))
+                    each = {part: (seconds - first.get(part, 0.0)) / trials for part, seconds in last.items()}
+                    used = dict(sorted(each.items(), key=lambda item: -item[1]))
                 else:
                     words = ["--noop", "--pause", str(PAUSE), "--epochs", "1", "--trials", str(trials), *reuse]
                     run = sides.peer(self.images, *words)
                 found[name].append(run.cost(self.lanes))
-        return found
+        return found, used
 
     def trial_cost(self) -> Row:
-        medians = {name: statistics.median(times) * 1000 for name, times in self.costs.items()}
-        note = f"trials of one epoch that sleeps {PAUSE:g} s, {self.lanes} side by side"
+        costs, used = self.costs
+        medians = {name: statistics.median(times) * 1000 for name, times in costs.items()}
+        parts = ", ".join(f"{part} {seconds * 1000:.0f}" for part, seconds in used.items() if seconds > 5e-4)
+        note = (
+            f"trials of one epoch that sleeps {PAUSE:g} s, {self.lanes} side by side; CPU milliseconds a trial: {parts}"
+        )
         if "new" in medians:
             note += f"; peer: once, its actors reused; Tune's default of a new actor a trial: {medians['new']:.0f} ms"
         what = "cost of a trial beside its training"
@@ -239,7 +251,7 @@ class Bench:
 
     def _extrapolated(self, run: sides.Run, epoch: float) -> float:
         """What the peer takes for the trials and epochs of `run`, `epoch` being seconds of one in one of its lanes."""
-        trials = len(run.trials) * statistics.median(self.costs["reused"])
+        trials = len(run.trials) * statistics.median(self.costs[0]["reused"])
         return statistics.median(self.starts[0]) + (len(run.epochs) * epoch + trials) / self.lanes
 
     def _study_note(self, run: sides.Run, epoch: float) -> str:

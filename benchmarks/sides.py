@@ -60,9 +60,17 @@ class Run:
         return min(epoch.began for epoch in self.epochs) - self.began
 
     @property
+    def to_first_result(self) -> float:
+        return min(epoch.at for epoch in self.epochs) - self.began
+
+    @property
+    def to_last_result(self) -> float:
+        return max(epoch.at for epoch in self.epochs) - self.began
+
+    @property
     def first_to_last(self) -> float:
         """Seconds from the first result to the last."""
-        return max(epoch.at for epoch in self.epochs) - min(epoch.at for epoch in self.epochs)
+        return self.to_last_result - self.to_first_result
 
     def cost(self, lanes: int) -> float:
         """Seconds of a lane that a trial takes beside its epochs.
