@@ -244,19 +244,30 @@ _distribution = lru_cache(maxsize=1024)(json_to_distribution)
 """Ten thousand trials have the same few."""
 
 
+@lru_cache
+def _rows(many: bool, *columns: InstrumentedAttribute[Any]) -> Any:
+    """The columns of a table about trials, in the order in which they were written; the first is its key.
+
+    Of the trials `ids`, or of `many`: all of a `study` from the `first` on.
+    """
+    t, key = models.TrialModel, columns[0]
+    wanted: Any = bindparam("ids", expanding=True)
+    if many:
+        wanted = select(t.trial_id).where(t.study_id == bindparam("study"), t.trial_id >= bindparam("first"))
+    return select(*columns[1:]).where(key.class_.trial_id.in_(wanted)).order_by(key)
+
+
 def _read(session: Session, trials: list[Any]) -> list[FrozenTrial]:
     """What all tables hold of the `trials`, which are Optuna's objects, because these know their time zone."""
     if not trials:
         return []
     ids = [row.trial_id for row in trials]
-    t = models.TrialModel
-    wanted: Any = ids
-    if len(ids) > _MANY:
-        wanted = select(t.trial_id).where(t.study_id == trials[0].study_id, t.trial_id >= ids[0])
+    many = len(ids) > _MANY
+    which = {"study": trials[0].study_id, "first": ids[0]} if many else {"ids": ids}
+    connection = session.connection()
 
     def rows(*columns: InstrumentedAttribute[Any]) -> Any:
-        """The columns of a table about trials, in the order in which they were written; the first is its key."""
-        return session.execute(select(*columns[1:]).where(columns[0].class_.trial_id.in_(wanted)).order_by(columns[0]))
+        return connection.execute(_rows(many, *columns), which)
 
     params: dict[int, dict[str, Any]] = defaultdict(dict)
     ranges: dict[int, dict[str, Any]] = defaultdict(dict)
