@@ -46,18 +46,18 @@ class Row:
 class Plan:
     """How much of each side is run: what `make bench` and `make bench-quick` differ in.
 
-    `repeats`: of the short runs. `epochs`: of ours, in one run. `most` and `few`: batches of the training and of the
-    validation that the peer's epochs are measured on, the row of the epoch and others; None: all. `warm`: whether the
-    peer has a batch of each before. `loaders`: numbers of loader workers to choose from for
-    training, `readers`: for reading. `trials` and `study_epochs`: of the AlexNet study, 0 leaves it out; `heads`:
-    trials of each study of heads. `peer_of_values`: whether the peer is run where the bar is a value of ours. `models`:
+    `repeats`: of the short runs. `epochs`: of ours, in one run. `most` and `few`: batches of the training and of
+    the validation that the peer's epochs are measured on, of AlexNet's classifier and of others; None: all. `warm`:
+    whether the peer has a batch of each before. `loaders`: numbers of loader workers to choose from for training,
+    `readers`: for reading. `trials` and `study_epochs`: of the AlexNet study, 0 leaves it out; `heads`: trials of
+    each study of heads. `peer_of_values`: whether the peer is run where the bar is a value of ours. `models`:
     fine-tuned, ours for so many `steps`.
     """
 
     repeats: int = 2
     epochs: int = 3
     most: int | None = 4
-    few: int | None = 3
+    few: int | None = 2
     warm: bool = True
     loaders: tuple[int, ...] = (0, 2)
     readers: tuple[int, ...] = (1, 2, 4)
@@ -66,7 +66,7 @@ class Plan:
     heads: int = 32
     noop_trials: int = 64
     peer_of_values: bool = True
-    new_actor_trials: int = 4
+    new_actor_trials: int = 3
     models: tuple[str, ...] = ("alexnet",)
     steps: int = 5
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from benchmarks import processes, sampled, sides
+from benchmarks import processes, products, sampled, sides
 from benchmarks.plan import Plan, Row
 
 TRAIN_IMAGES, BATCH = 2892, 256
@@ -21,6 +21,12 @@ PAUSE = 0.2
 def per_epoch(measured: dict[str, float]) -> float:
     """Seconds of a whole epoch of the peer's, from a part of its training and of its validation batches."""
     return measured["train_seconds"] / measured["train_fraction"] + measured["val_seconds"] / measured["val_fraction"]
+
+
+def _fastest(seconds: Mapping[int, float]) -> str:
+    """What the peer takes by the number of its loader workers."""
+    each = ", ".join(f"{workers}: {taken:.1f} s" for workers, taken in seconds.items())
+    return f"by loader workers {each}; the fastest counts"
 
 
 def _median(values: Sequence[float]) -> float | None:
@@ -54,55 +60,46 @@ class Bench:
     @cached_property
     def _by_loaders(self) -> dict[int, float]:
         """Seconds of the peer's classifier-only epoch by the number of its loader workers."""
-        seconds = {
+        return {
             workers: per_epoch(self._peer(self.plan.most, "--frozen", "features", "--loader-workers", workers))
             for workers in self.plan.loaders
         }
-        self.log("peer, seconds an epoch by loader workers: " + ", ".join(f"{n}: {s:.1f}" for n, s in seconds.items()))
-        return seconds
 
     @cached_property
     def loaders(self) -> int:
         """The number of loader workers with which that epoch is the fastest."""
         return min(self._by_loaders, key=self._by_loaders.__getitem__)
 
-    @cached_property
-    def _first_epochs(self) -> tuple[list[float], list[float]]:
-        """Seconds an epoch, AlexNet's classifier only: the peer's and ours, in turn."""
-        own: list[float] = []
-        theirs = [self._by_loaders[self.loaders]]
-        words = ("--frozen", "features", "--loader-workers", self.loaders)
-        for repeat in range(self.plan.repeats):
-            run = self._ours(
-                sides.SPACES / "alexnet_classifier.py",
-                *("--trials", 1, "--epochs", self.plan.epochs, "--sealed", *self._alone),
-            )
-            own += [epoch.seconds for epoch in run.epochs[1:]]  # the first may fill caches
-            if repeat:  # the choice of the loaders was its first
-                theirs.append(per_epoch(self._peer(self.plan.most, *words)))
-        return theirs, own
+    def _epochs_alone(self) -> list[float]:
+        """Seconds of our epochs of the same, all cores for one trial, but for the first, which may fill caches."""
+        words = ("--trials", 1, "--epochs", self.plan.epochs, "--sealed", *self._alone)
+        return [epoch.seconds for epoch in self._ours(sides.SPACES / "alexnet_classifier.py", *words).epochs[1:]]
 
     def epoch(self) -> Row:
-        theirs, own = self._first_epochs
+        own = self._epochs_alone()
+        theirs = self._by_loaders  # between two of ours
+        for _ in range(self.plan.repeats - 1):
+            own += self._epochs_alone()
         part = f"from {self.plan.most} batches of each" if self.plan.most else "whole"
-        chosen = f"loader workers: {self.loaders}, the fastest of {self.plan.loaders}"
-        note = f"peer: {part}, median of {len(theirs)}, {chosen}; ours: median of {len(own)}"
+        note = f"peer: {part}; {_fastest(theirs)}; ours: median of {len(own)} in {self.plan.repeats} runs"
+        if not self.gpu:
+            note += f", of which the matrix products alone take {products.epoch(TRAIN_IMAGES, BATCH):.2f} s"
         return Row(
             "epoch (train + validation) of AlexNet on Caltech-101, only the classifier trained",
-            statistics.median(theirs), statistics.median(own), times=25, note=note,
+            min(theirs.values()), statistics.median(own), times=25, note=note,
         )  # fmt: skip
 
     @cached_property
     def _peers_trials(self) -> sides.Run:
         """The peer's trials side by side under Tune, as a study begins: of one epoch, or of a few of its batches."""
         words = ("--frozen", "features", "--loader-workers", self.loaders, "--trials", self.lanes, "--epochs", 1)
-        part = ("--batches", self.plan.few) if self.plan.few else ()
+        part = ("--batches", self.plan.most) if self.plan.most else ()
         return sides.peer(self.images, *map(str, (*words, *part)))
 
     @cached_property
     def side_by_side(self) -> float:
         """Seconds of each of these epochs, had it been whole."""
-        part = min(self.plan.few * BATCH / TRAIN_IMAGES, 1) if self.plan.few else 1
+        part = min(self.plan.most * BATCH / TRAIN_IMAGES, 1) if self.plan.most else 1
         return statistics.median(epoch.seconds for epoch in self._peers_trials.epochs) / part
 
     @cached_property
@@ -205,11 +202,7 @@ class Bench:
             for workers in theirs:
                 theirs[workers].append(sides.peer_reading(self.images, workers))
         medians = {workers: statistics.median(seconds) for workers, seconds in theirs.items()}
-        note = (
-            "peer by loader workers: "
-            + ", ".join(f"{n}: {s:.1f} s" for n, s in medians.items())
-            + "; the fastest counts"
-        )
+        note = f"peer: {_fastest(medians)}; ours: median of five"
         what = f"input of one epoch, {TRAIN_IMAGES:,} images of 256 px"
         return Row(what, min(medians.values()), statistics.median(own), times=4, note=note)
 
