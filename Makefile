@@ -46,7 +46,7 @@ screenshots: $(READY) ## docs/dashboard.png and docs/tensorboard.png, of the dig
 bench: $(READY) ## this project beside the script that people run today, on the CPU; under 20 minutes on two cores
 	$(BIN)/python -m benchmarks.bench
 
-bench-quick: $(READY) ## the same in under 3 minutes, without the long studies
+bench-quick: $(READY) ## the same in under 3 minutes, without the studies and fine-tuning
 	$(BIN)/python -m benchmarks.bench --quick
 
 bench-gpu: $(READY) ## the same on a GPU; ten minutes

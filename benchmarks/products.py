@@ -1,4 +1,4 @@
-"""What the matrix products of AlexNet's classifier take by themselves: no epoch of it can be faster."""
+"""What the matrix products of AlexNet's classifier take by themselves: what an epoch of it cannot do without."""
 
 from __future__ import annotations
 
