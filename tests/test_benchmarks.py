@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from benchmarks import bench, efficiency, judged, late, processes, results, sampled, sides
+from benchmarks import bench, efficiency, judged, late, peer, processes, results, sampled, sides
 from benchmarks.plan import QUICK, Row
 from benchmarks.problems import PROBLEMS, Problem
 from benchmarks.record import inputs, train_together
 from benchmarks.rows import Bench
 from search import TrainConfig
+from search.data.cache import cache_root
 from search.pruner import ASHA
 from search.train import train
 
@@ -236,3 +238,35 @@ def test_the_cpu_seconds_of_a_commands_processes_are_counted_by_part() -> None:
     assert seen.by(at)["Ray"] > 0.3
     assert max(used.get("the driver", 0) for _, used in seen.seen) > 0.3
     assert seen.by(0) == {}
+
+
+@pytest.mark.parametrize(
+    ("batches", "sizes", "fraction"), [(2, [3, 3], 0.6), (None, [3, 3, 3, 1], 1.0), (9, [3, 3, 3, 1], 1.0)]
+)
+def test_a_part_of_the_peers_epoch_is_counted_by_its_images(
+    tmp_path: Path, batches: int | None, sizes: list[int], fraction: float
+) -> None:
+    (tmp_path / "train" / "cat").mkdir(parents=True)
+    for number in range(10):
+        Image.new("RGB", (8, 8)).save(tmp_path / "train" / "cat" / f"{number}.jpg")
+    loader, found = peer.make_loader(tmp_path, "train", "alexnet", 3, 0, batches)
+    assert [len(y) for _, y in loader] == sizes
+    assert found == fraction
+
+
+def test_a_first_study_finds_the_decoded_images_and_no_activations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(sides, "decode", lambda data_root, model: None)  # they are there
+    for folder in ("caltech101-1/train", "features/1"):
+        (tmp_path / "search" / folder).mkdir(parents=True)
+        (tmp_path / "search" / folder / "values").write_text("kept")
+    with sides.empty_cache(Path()):
+        there = cache_root()
+        assert there != tmp_path / "search"
+        assert [path.name for path in there.iterdir()] == ["caltech101-1"]
+        assert (there / "caltech101-1/train/values").read_text() == "kept"
+    assert not there.exists()
+    assert cache_root() == tmp_path / "search"
+    assert (tmp_path / "search/caltech101-1/train/values").read_text() == "kept"
