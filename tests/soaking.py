@@ -11,7 +11,7 @@ import random
 import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -154,19 +154,19 @@ class Subject:
         some = [path for path in self.folder.rglob("*") if path.name.endswith((".part", ".tmp"))]
         return some + list(runs.glob("checkpoints/*")) + (list(runs.glob("weights/*")) if weights > 1 else [])
 
-    def again(self) -> str:
-        """What was trained again, in words, checked against the 30 seconds."""
-        for epochs, seconds in self.trained_again:
-            assert epochs <= 1 or seconds <= 30, self.trained_again
-        if not self.trained_again:
-            return "nothing"
-        most = max(self.trained_again)
-        total = sum(epochs for epochs, _ in self.trained_again)
-        seconds = sum(seconds for _, seconds in self.trained_again)
-        return (
-            f"no reported epoch; {total} epochs ({seconds:.1f} s) trained again in {len(self.trained_again)} "
-            f"interruptions, at most {most[0]} ({most[1]:.1f} s)"
-        )
+
+def said_again(found: Sequence[tuple[int, float]]) -> str:
+    """What was trained again (Subject.trained_again), in words, checked against the 30 seconds."""
+    for epochs, seconds in found:
+        assert epochs <= 1 or seconds <= 30, found
+    if not found:
+        return "nothing"
+    most = max(found)
+    total, seconds = (sum(column) for column in zip(*found, strict=True))
+    return (
+        f"no reported epoch; {total} epochs ({seconds:.1f} s) trained again in {len(found)} "
+        f"interruptions, at most {most[0]} ({most[1]:.1f} s)"
+    )
 
 
 def wait_for(run: Run, seconds: float) -> bool:

@@ -13,7 +13,20 @@ from typing import Any
 import pytest
 from live import Run, until
 from optuna.trial import TrialState
-from soaking import DIGITS, TRIALS, Subject, draw, goes_on, node, record, same_as_alone, times, trainers, wait_for
+from soaking import (
+    DIGITS,
+    TRIALS,
+    Subject,
+    draw,
+    goes_on,
+    node,
+    record,
+    said_again,
+    same_as_alone,
+    times,
+    trainers,
+    wait_for,
+)
 
 from search import TrainConfig
 from search.train import train
@@ -53,9 +66,7 @@ def killed(fault: str, how: str, count: int, strike: Strike, folder: Callable[[s
             again += subject.trained_again
             starts += subject.runs
     finally:
-        total = Subject(Path())
-        total.trained_again = again
-        lost = f"{total.again()}; {checked} epochs compared with a training never interrupted, all equal"
+        lost = f"{said_again(again)}; {checked} epochs compared with a training never interrupted, all equal"
         record(fault, f"{how}; {studies} studies of the digits, {starts} starts", struck, lost)
 
 

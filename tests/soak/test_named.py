@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
-from soaking import DIGITS, FEW, Subject, draw, record, same_as_alone, times
+from soaking import DIGITS, FEW, Subject, draw, record, said_again, same_as_alone, times
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 
@@ -83,7 +83,7 @@ def test_the_driver_at_named_points(folder: Callable[[str], Path]) -> None:
 @pytest.mark.parametrize("point", ["temp before", "temp after", "rename before", "rename after"])
 def test_a_worker_amid_a_checkpoint(point: str, folder: Callable[[str], Path]) -> None:
     chance, count, struck, equal = draw(point), times(10), 0, 0
-    total = Subject(Path())
+    again: list[tuple[int, float]] = []
     try:
         while struck < count:
             subject = Subject(folder(DIGITS), "--trials", str(FEW))
@@ -100,9 +100,9 @@ def test_a_worker_amid_a_checkpoint(point: str, folder: Callable[[str], Path]) -
             struck += len(list(flags.iterdir()))
             assert all(trial.state != TrialState.FAIL for trial in trials)
             equal += same_as_alone(trials, chance)
-            total.trained_again += subject.trained_again
+            again += subject.trained_again
     finally:
-        lost = f"{total.again()}; {equal} epochs equal to a training never interrupted"
+        lost = f"{said_again(again)}; {equal} epochs equal to a training never interrupted"
         names = {"temp": "is written, at its fsync", "rename": "is renamed"}
         what, when = point.split()
         record(f"worker killed {when} a checkpoint {names[what]}", "SIGKILL of the training process", struck, lost)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from live import BIN, Run, until
 from optuna.trial import TrialState
-from soaking import DIGITS, FEW, TRIALS, Subject, draw, goes_on, record, times, wait_for
+from soaking import DIGITS, FEW, TRIALS, Subject, draw, goes_on, record, said_again, times, wait_for
 
 from search.engine.failures import kind
 from search.study import load_study
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
 def test_interrupted(folder: Callable[[str], Path]) -> None:
     chance, subject, struck = draw("interrupted"), Subject(folder(DIGITS)), 0
-    total = Subject(Path())
+    again: list[tuple[int, float]] = []
     turns = [signal.SIGINT, signal.SIGTERM] * times(10)
     for number in turns:
         run = subject.start()
@@ -43,12 +43,12 @@ def test_interrupted(folder: Callable[[str], Path]) -> None:
         assert [trial for trial in subject.look() if trial.state == TrialState.RUNNING] == []
         if run.process.returncode == 0:
             subject.finish(TRIALS)
-            total.trained_again += subject.trained_again
+            again += subject.trained_again
             subject = Subject(folder(DIGITS))
     subject.finish(TRIALS)
-    total.trained_again += subject.trained_again
+    again += subject.trained_again
     how = "SIGINT to the run's whole session or SIGTERM to the driver, in turn, at random moments"
-    record("Ctrl-C, SIGTERM", how, struck, total.again())
+    record("Ctrl-C, SIGTERM", how, struck, said_again(again))
 
 
 KINDS = """
