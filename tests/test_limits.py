@@ -162,8 +162,10 @@ def test_a_limit_that_is_reached_with_the_last_trial_is_not_what_ended_the_run()
 
 REACHES = """
     import time
+    from pathlib import Path
     from search import Float
 
+    going = Path(__file__).with_name("going")  # the slow one's first epoch has been reported
     kinds = "slow poor good good".split()
     metric, trials = "score", 8
 
@@ -173,7 +175,10 @@ REACHES = """
     def train(config):
         for epoch in range(3):
             if config["kind"] == "slow" and epoch:
+                going.touch()
                 time.sleep(600)
+            while config["kind"] == "good" and not going.exists():
+                time.sleep(0.01)
             yield {"score": {"slow": 0.99, "poor": 0.2, "good": 0.96}[config["kind"]]}
 """
 
