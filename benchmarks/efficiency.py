@@ -33,12 +33,12 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from benchmarks import results
 from benchmarks.judged import CAP, GAPS, table, verdict
 from benchmarks.problems import PROBLEMS, Point, Problem, curves
-from search.engine.contract import Job
 from search.engine.driver import Driver
-from search.pruner import ASHA
-from search.space import SearchSpace
-from search.spacefile import SpaceFile
-from search.study import open_study
+from search.engine.trial import ActiveTrial
+from search.space.file import SpaceFile
+from search.space.space import SearchSpace
+from search.study.pruner import ASHA
+from search.study.study import open_study
 
 LANES = 2
 
@@ -60,12 +60,12 @@ class Ours:
             study.enqueue_trial(dict(zip(self._names, point, strict=True)))
         self._driver = Driver(study, space_of(problem), trials=10**9)
 
-    def start(self) -> tuple[Job, Point]:
+    def start(self) -> tuple[ActiveTrial, Point]:
         job = self._driver.next()
         assert job is not None
         return job, tuple(job.settings[name] for name in self._names)
 
-    def report(self, handle: Job, step: int, accuracy: float, last: bool) -> bool:
+    def report(self, handle: ActiveTrial, step: int, accuracy: float, last: bool) -> bool:
         if math.isnan(accuracy):  # as the trainer raises it, and the worker passes it on
             return self._driver.receive(handle, {"error": "diverged"})
         return self._driver.receive(handle, {"epoch": {"val_acc": accuracy, "seconds": 1.0}, "last": last})

@@ -29,13 +29,14 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.processes import Watched, watched
-from search import Float, Int, SearchSpace, cli, rdb
-from search.engine.contract import Job
+from search import Float, Int, SearchSpace, cli
 from search.engine.driver import Driver
-from search.monitor import Notes
-from search.progress import Progress
-from search.spacefile import SpaceFile
-from search.study import load_study, open_study
+from search.engine.trial import ActiveTrial
+from search.monitoring.progress import Progress
+from search.monitoring.tensorboard import Notes
+from search.space.file import SpaceFile
+from search.study.storage import rdb
+from search.study.study import load_study, open_study
 
 EPOCHS = 5
 
@@ -58,7 +59,7 @@ def driver(url: str, name: str, trials: int) -> Driver:
 def through(made: Driver, times: list[float], until: float = math.inf, rate: float = math.inf, lanes: int = 1) -> None:
     """Run trials, `lanes` at a time, to their ends or until then; append each report's seconds, `rate` a second."""
     due = time.monotonic()
-    live: list[Job] = []
+    live: list[ActiveTrial] = []
     while time.monotonic() < until:
         while len(live) < lanes and (job := made.next()) is not None:
             live.append(job)

@@ -68,7 +68,7 @@ def _part(line: list[int]) -> str:
     """Whose process `line[0]` is; its parents follow, the last but one is the command itself."""
     if len(line) == 2:
         return "the driver"
-    forks = [pid for pid in line[:-2] if b"search.engine.nursery" in _command(pid)]
+    forks = [pid for pid in line[:-2] if b"search.engine.processes.forkserver" in _command(pid)]
     return "Ray" if not forks else "imports of torch" if len(forks) == 1 else "workers"
 
 

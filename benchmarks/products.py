@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from search.train.batches import EVAL_BATCH
-from search.train.device import settle
+from search.train.device import resolve_runtime
 
 LAYERS = ((9216, 4096), (4096, 4096), (4096, 101))
 """Inputs and outputs of its linear layers, of which the first is where the frozen layers end."""
@@ -21,7 +21,7 @@ def epoch(images: int, batch: int) -> float:
 
     In the trainer's precision there, from matrices that are in it already.
     """
-    kind = torch.bfloat16 if settle("auto", "cpu").precision == "bf16" else torch.float32
+    kind = torch.bfloat16 if resolve_runtime("auto", "cpu").precision == "bf16" else torch.float32
     weights = [torch.randn(outputs, inputs).to(kind) for inputs, outputs in LAYERS]
 
     def forward(rows: int) -> None:

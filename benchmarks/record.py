@@ -3,9 +3,10 @@
 python -m benchmarks.record --data-root data
 
 All points of one learning rate train side by side, as one model whose weights have a leading axis: the same initial
-weights, batches and updates as the project's trainer (tests/test_benchmarks.py compares the two), at a fraction of the
-time. Points whose learning rates were the same so far share a row of it, and part where a decay parts them; the printed
-saving is what choosing `step_size` and `gamma` late would save of a grid. Writes the count of right validation images
+weights, batches and updates as the project's trainer (tests/bench/test_benchmarks.py compares the two), at a fraction
+of the time. Points whose learning rates were the same so far share a row of it, and part where a decay parts them; the
+printed saving is what choosing `step_size` and `gamma` late would save of a grid. Writes the count of right images of
+the validation split
 after each epoch into curves.npz, -1 from where a run diverged.
 """
 
@@ -24,7 +25,7 @@ from torch.nn import functional as F
 from benchmarks.problems import CURVES, PROBLEMS, Point, Problem
 from search.config import TrainConfig
 from search.models import LITE, build
-from search.models.house import mlp
+from search.models.small import mlp
 from search.train.batches import load_data
 
 Split = tuple[Tensor, Tensor]

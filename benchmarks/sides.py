@@ -19,8 +19,8 @@ from optuna.trial import FrozenTrial
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from search.data.cache import cache_root
-from search.data.datasets import open_source
-from search.study import load_study
+from search.data.registry import open_source
+from search.study.study import load_study
 
 HERE = Path(__file__).resolve().parent
 SPACES = HERE / "spaces"
@@ -227,9 +227,9 @@ def ours_reading(data_root: Path) -> float:
 import statistics, sys, time
 from pathlib import Path
 import torch
-from search.train.device import settle
+from search.train.device import resolve_runtime
 from search.train.batches import load_data
-place = settle("auto")
+place = resolve_runtime("auto")
 (data,) = load_data("alexnet", "caltech101", Path(sys.argv[1]), place.device, ("train",))
 seconds = []
 for _ in range(6):
@@ -252,12 +252,12 @@ from pathlib import Path
 import torch
 from search.config import make_config
 from search.train.batches import load_splits
-from search.train.device import settle
+from search.train.device import resolve_runtime
 from search.train.learner import Learner
 root, model, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 config = make_config(dict(model=model, dataset="caltech101", epochs=1, batch_size=256, lr=0.01, momentum=0.9,
                           weight_decay=5e-5, step_size=15, gamma=0.1))
-place = settle(config.precision)
+place = resolve_runtime(config.precision)
 (data,) = load_splits(config, root, place.device, "train")
 learner = Learner(config, data, place)
 learner.begin(1)

@@ -30,28 +30,27 @@ if TYPE_CHECKING:
     from search.config import Epoch as Epoch
     from search.config import TrainConfig as TrainConfig
     from search.errors import SearchError as SearchError
-    from search.pruner import ASHA as ASHA
-    from search.space import Choice as Choice
-    from search.space import Float as Float
-    from search.space import Int as Int
-    from search.space import SearchSpace as SearchSpace
+    from search.space.space import Choice as Choice
+    from search.space.space import Float as Float
+    from search.space.space import Int as Int
+    from search.space.space import SearchSpace as SearchSpace
+    from search.study.pruner import ASHA as ASHA
 
 _HOMES = {
-    "ASHA": "pruner",
+    "ASHA": "study.pruner",
+    "Choice": "space.space",
     "Epoch": "config",
+    "Float": "space.space",
+    "Int": "space.space",
     "SearchError": "errors",
+    "SearchSpace": "space.space",
     "TrainConfig": "config",
-    "load_study": "api",
-    "run": "api",
 }
-_MODULES = {"check", "confirm", "export", "report"}
-"""Verbs that are modules, too (verb.py): whoever imports one of them, they can be called."""
+"""The module of each public name; the commands, which are the others, stand in search.api."""
 
 
 def __getattr__(name: str) -> object:
     # Late, so that `search --help` does not wait for Optuna.
     if name not in __all__:
         raise AttributeError(f"module 'search' has no attribute {name!r}")
-    if name in _MODULES:
-        return import_module(f"search.{name}")
-    return getattr(import_module(f"search.{_HOMES.get(name, 'space')}"), name)
+    return getattr(import_module(f"search.{_HOMES.get(name, 'api')}"), name)

@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from search.errors import SearchError
-from search.places import run_dir as as_run_dir
-from search.units import (
+from search.commands.units import (
     CACHE_SIZE,
     DATA_ROOT,
     MAX_FAILURES,
@@ -25,13 +23,15 @@ from search.units import (
     gpus,
     seconds,
 )
-from search.units import budget as as_budget
-from search.units import bytes as as_bytes
+from search.commands.units import budget as as_budget
+from search.commands.units import bytes as as_bytes
+from search.errors import SearchError
+from search.files.locations import run_dir as as_run_dir
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-    from search.space import SearchSpace
+    from search.space.space import SearchSpace
 
 _AGAIN = "the same call"
 
@@ -70,7 +70,7 @@ def run(
     `source`: the study to begin with, ``--from``. Times and budgets are written as the command has them: "2h", "4gpuh".
     Raises SearchError, KeyboardInterrupt; after both the same call goes on.
     """
-    from search.running import Options, run_search
+    from search.commands.run import Options, run_search
 
     return run_search(
         Options(
@@ -120,8 +120,8 @@ def confirm(
     verbose: bool = False,
 ) -> Study:
     """`search confirm`: train the leaders again with new seeds; returns the study, whose report has them."""
-    from search.confirm import Options
-    from search.confirm import confirm as confirm_study
+    from search.commands.confirm import Options
+    from search.commands.confirm import confirm as confirm_study
 
     return confirm_study(
         Options(
@@ -145,7 +145,7 @@ def confirm(
 
 def load_study(name: str, *, storage: str = STORAGE) -> Study:
     """The study of that name, Optuna's own object, to be read. Raises SearchError."""
-    from search.study import load_study as load
+    from search.study.study import load_study as load
 
     return load(storage, name)
 
@@ -154,10 +154,11 @@ def report(
     study: str | Study, *, storage: str = STORAGE, reports: str | Path = REPORTS, columns: Sequence[str] = ()
 ) -> Path:
     """`search report`: write the study's report; returns its path. `columns`: more of them, such as "latency"."""
-    from search.dashboard import publish
-    from search.report import cost, page
-    from search.storage import storage_errors
-    from search.study import ranked
+    from search.analysis import cost
+    from search.monitoring.dashboard import publish
+    from search.reporting import page
+    from search.study.storage.open import storage_errors
+    from search.study.study import ranked
 
     extra = cost.column_names(",".join(columns))
     with storage_errors(storage):
@@ -171,8 +172,8 @@ def export(
     study: str | Study, *, trial: int | None = None, storage: str = STORAGE, reports: str | Path = REPORTS
 ) -> Path:
     """`search export`: write the config of a trial, by default of the best, as YAML; returns its path."""
-    from search.export import write_best
-    from search.storage import storage_errors
+    from search.commands.export import write_best
+    from search.study.storage.open import storage_errors
 
     with storage_errors(storage):
         loaded = load_study(study, storage=storage) if isinstance(study, str) else study
@@ -187,13 +188,13 @@ def check(
     data_root: str | Path = DATA_ROOT,
 ) -> bool:
     """`search check`: look at a space before it costs hours, and print what is seen; whether no check failed."""
-    from search.check.doctor import check_space
+    from search.doctor.doctor import check_space
 
     return check_space(_named(space, name, "search.check"), _overrides(set), name, Path(data_root).resolve()) == 0
 
 
 def _named(space: str | Path | SearchSpace, name: str | None, verb: str) -> Path | SearchSpace:
-    from search.space import SearchSpace
+    from search.space.space import SearchSpace
 
     if isinstance(space, SearchSpace):
         if name is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from search.files import file_name, write_whole
+from search.files.atomic import file_name, write_whole
 
 
 def place(study: str, trial: int) -> Path:

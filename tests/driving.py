@@ -9,11 +9,11 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search import ASHA, Float, SearchSpace
-from search.engine.contract import Job
 from search.engine.driver import Driver
-from search.limits import Limits
-from search.spacefile import SpaceFile
-from search.study import open_study, requeue
+from search.engine.trial import ActiveTrial
+from search.space.file import SpaceFile
+from search.study.stopping import Limits
+from search.study.study import open_study, requeue
 
 URL = "sqlite:///studies.db"
 OWN = SearchSpace(x=Float(0, 1), epochs=4)
@@ -26,10 +26,10 @@ class Recorder:
         self.epochs: list[tuple[int, int]] = []
         self.ends: list[tuple[int, TrialState, str]] = []
 
-    def on_epoch(self, job: Job) -> None:
+    def on_epoch(self, job: ActiveTrial) -> None:
         self.epochs.append((job.number, job.step))
 
-    def on_end(self, job: Job, state: TrialState, reason: str) -> None:
+    def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
         self.ends.append((job.number, state, reason))
 
 
@@ -52,7 +52,7 @@ def drive(
     return Driver(study, file, trials, limits, [recorder], max_failures=max_failures), recorder
 
 
-def ask(driver: Driver) -> Job:
+def ask(driver: Driver) -> ActiveTrial:
     job = driver.next()
     assert job is not None
     return job

@@ -19,7 +19,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from search.errors import SearchError
-from search.study import load_study
+from search.study.study import load_study
 
 BIN = Path(sys.executable).parent
 CORES = len(os.sched_getaffinity(0))

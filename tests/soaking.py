@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search import TrainConfig
 from search.errors import SearchError
-from search.study import load_study
+from search.study.study import load_study
 from search.train import train
 
 SHARE = float(os.environ.get("SOAK", "1"))
@@ -181,7 +181,7 @@ def wait_for(run: Run, seconds: float) -> bool:
 def trainers(run: Run) -> list[int]:
     """The training processes: children of the nursery's server."""
     alive = run.alive()
-    forks = {pid for pid, line in alive.items() if "search.engine.nursery" in line}
+    forks = {pid for pid, line in alive.items() if "search.engine.processes.forkserver" in line}
     return sorted(pid for pid in forks if _parent(pid) in forks)
 
 

@@ -7,8 +7,8 @@ import io
 import os
 import sys
 
-from search.cli import jobs, runs, studies, watch  # noqa: F401 - which add their verbs to the app
-from search.cli.words import app, call
+from search.cli import jobs, studies, training, watch  # noqa: F401 - which add their verbs to the app
+from search.cli.options import app, call
 from search.errors import SearchError, StorageFailed, visible
 
 __all__ = ["app", "main"]

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search import places
-from search.cli.words import SpacePath, app
+from search.cli.options import SpacePath, app
 from search.errors import SearchError
+from search.files import locations
 
 if TYPE_CHECKING:
-    from search.engine.jobs import Jobs
+    from search.engine.ray.jobs import Jobs
 
 Head = Annotated[
     str,
@@ -56,7 +56,7 @@ def submit(
     not: --data-root names a folder that every node has. Nor do passwords, which Ray would show: --storage-file names a
     file of the cluster's head.
     """
-    from search.spacefile import load_space
+    from search.space.file import load_space
 
     if not folder.startswith("/"):
         raise SearchError(f"--in {folder}: a job's folder is an absolute path, such as /shared/{space.stem}")
@@ -92,12 +92,12 @@ def _check(words: Sequence[str], environment: dict[str, str]) -> None:
 
     A job's command stands in the head's process list, and both in what its API answers and in its logs.
     """
-    from search.storage import has_password
+    from search.study.storage.open import has_password
 
     if _said(words, "--engine"):
         raise SearchError("--engine: a job trains on its cluster")
     for word in _said(words, "--run-dir"):
-        if isinstance(places.run_dir(word), Path):
+        if isinstance(locations.run_dir(word), Path):
             raise SearchError(f"--run-dir {word}: a job keeps everything in --in, or in a bucket: s3://bucket/folder")
     urls, files = _said(words, "--storage"), _said(words, "--storage-file")
     for file in files:
@@ -125,7 +125,7 @@ def _name(job: str) -> str:
 
 
 def _jobs(address: str) -> Jobs:
-    from search.engine.jobs import Jobs
+    from search.engine.ray.jobs import Jobs
 
     if not re.fullmatch(r"https?://[\w.\-\[\]:]+(/.*)?", address):
         raise SearchError(f"--address {address}: write it as http://HEAD:8265, where the cluster's head takes jobs")

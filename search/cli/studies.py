@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from search.cli.words import (
+from search.cli.options import (
     Csv,
     DataRoot,
     Json,
@@ -20,9 +20,9 @@ from search.cli.words import (
     read_from,
     written,
 )
+from search.commands.units import DATA_ROOT, REPORTS, STORAGE
 from search.errors import SearchError
-from search.places import written_to
-from search.units import DATA_ROOT, REPORTS, STORAGE
+from search.files.locations import written_to
 
 
 @app.command()
@@ -43,10 +43,11 @@ def report(
     csv: Csv = False,
 ) -> None:
     """Write a study's report, reports/STUDY.md, and print its table; or print it as data, and write nothing."""
-    from search.dashboard import publish
-    from search.report import cost, data, page
-    from search.storage import storage_errors
-    from search.study import load_study, ranked
+    from search.analysis import cost
+    from search.monitoring.dashboard import publish
+    from search.reporting import data, page
+    from search.study.storage.open import storage_errors
+    from search.study.study import load_study, ranked
 
     extra, as_data = cost.column_names(columns), one_format(json, csv)
     if not as_data:
@@ -74,9 +75,9 @@ def status(
     csv: Csv = False,
 ) -> None:
     """List the studies of a storage: trials by state, the best, and who runs it now."""
-    from search.report import data
-    from search.storage import open_storage, storage_errors
-    from search.study import load_study
+    from search.reporting import data
+    from search.study.storage.open import open_storage, storage_errors
+    from search.study.study import load_study
 
     as_data = one_format(json, csv)
     with storage_errors(storage):
@@ -86,7 +87,7 @@ def status(
     if as_data:
         typer.echo(data.to_csv(rows) if csv else data.to_json(rows), nl=not csv)
         return
-    from search.report.table import listing
+    from search.reporting.table import listing
 
     typer.echo(listing(rows) if rows else "No study yet.")
 
@@ -101,9 +102,9 @@ def compare(
     csv: Csv = False,
 ) -> None:
     """Set studies side by side in reports/A-vs-B.md and print the table; or print it as data, and write nothing."""
-    from search.report import compare, data
-    from search.storage import storage_errors
-    from search.study import load_study
+    from search.reporting import compare, data
+    from search.study.storage.open import storage_errors
+    from search.study.study import load_study
 
     as_data = one_format(json, csv)
     if not as_data:
@@ -124,7 +125,7 @@ def import_(
     out: Annotated[Path | None, typer.Option(help="The CSV file to write. [default: TABLE.csv, beside it]")] = None,
 ) -> None:
     """Make a baselines CSV from a hand-written Markdown table, whose columns may stand in any order."""
-    from search.notes import import_table
+    from search.space.baseline_tables import import_table
 
     path = written(out or table.parent / f"{table.stem}.csv", "--out")
     if path.resolve() == table.resolve():
@@ -153,9 +154,9 @@ def export(
     reports: Reports = Path(REPORTS),
 ) -> None:
     """Write a trial's config as YAML, for `search train`, or print it otherwise; or write the trained model as ONNX."""
-    from search.export import FORMATS, pick, write_best
-    from search.storage import storage_errors
-    from search.study import load_study
+    from search.commands.export import FORMATS, pick, write_best
+    from search.study.storage.open import storage_errors
+    from search.study.study import load_study
 
     root = read_from(data_root)
     if onnx is not None or format == "yaml":
@@ -163,7 +164,7 @@ def export(
     with storage_errors(storage):
         loaded = load_study(storage, study)
         if onnx is not None:
-            from search.onnx import write_onnx
+            from search.commands.export_onnx import write_onnx
 
             source = write_onnx(loaded, reports, root, written(onnx, "--onnx"), trial)
             typer.echo(f"wrote {onnx}, from {source}")

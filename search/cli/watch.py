@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.words import Storage, StorageFile, Verbose, app
-from search.units import STORAGE
+from search.cli.options import Storage, StorageFile, Verbose, app
+from search.commands.units import STORAGE
 
 if TYPE_CHECKING:
-    from search.watching import Watching
+    from search.monitoring.server import Watching
 
 Host = Annotated[
     str, typer.Option("--host", help="The address to listen on; other than this machine's own it needs --auth.")
@@ -55,8 +55,8 @@ def dashboard(
 
     Ctrl-C ends it, with exit status 0.
     """
-    from search.storage import storage_errors
-    from search.watching import watch
+    from search.monitoring.server import watch
+    from search.study.storage.open import storage_errors
 
     words = _words(host, port, auth, allowed_host, read_only, tensorboard)
     with storage_errors(storage):
@@ -82,8 +82,8 @@ def up(
     Prints where they are and how to hand a run over. Ray listens on loopback and asks for a token. Ctrl-C takes it all
     down, with exit status 0; runs that were submitted first put their trials back in the queue.
     """
-    from search.storage import storage_errors
-    from search.up import up
+    from search.commands.up import up
+    from search.study.storage.open import storage_errors
 
     words = _words(host, port, auth, allowed_host, read_only, tensorboard=True)
     with storage_errors(storage):
@@ -93,8 +93,8 @@ def up(
 def _words(
     host: str, port: int | None, auth: Path | None, allowed: list[str] | None, read_only: bool, tensorboard: bool
 ) -> Watching:
-    from search.watching import Watching
-    from search.web import read_secret
+    from search.monitoring.guard import read_secret
+    from search.monitoring.server import Watching
 
     return Watching(
         host=host,

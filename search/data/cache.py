@@ -17,7 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
-from search.data.source import Item, Source, Split, decode
+from search.data.base import Item, Source, Split, decode
 from search.errors import SearchError
 
 _VERSION = 1  # of the arrays' making: raise it when their content changes for the same source

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 from PIL import Image
 
-from search.data.published import missing
-from search.data.source import Item, Split, fingerprint_of, read_files, stratified
+from search.data.base import Item, Split, fingerprint_of, read_files, stratified
+from search.data.torchvision import missing
 from search.errors import SearchError
 
 _ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}

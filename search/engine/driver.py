@@ -15,17 +15,17 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.config import make_config
-from search.engine.audience import Audience
-from search.engine.contract import Hopeless, Job, Listener, blamed
+from search.engine.callbacks import Callbacks
 from search.engine.failures import BY_HAND, kind
 from search.engine.failures import reason as why
-from search.engine.keeping import Keeping
-from search.kept import RUNS
-from search.limits import Limits
-from search.places import Where
-from search.pruner import audited
-from search.rdb import record
-from search.spacefile import SpaceFile
+from search.engine.kept import RUNS
+from search.engine.retention import Keeping
+from search.engine.trial import ActiveTrial, Callback, RunAborted, blamed
+from search.files.locations import Where
+from search.space.file import SpaceFile
+from search.study.pruner import audited
+from search.study.stopping import Limits
+from search.study.storage.rdb import record
 
 MAX_ATTEMPTS = 3
 """A trial whose worker died so often in a row, with no epoch more than before, is FAIL."""
@@ -48,7 +48,7 @@ class Driver:
         space: SpaceFile,
         trials: int,
         limits: Limits | None = None,
-        listeners: Sequence[Listener] = (),
+        listeners: Sequence[Callback] = (),
         signalled: Sequence[int] = (),
         max_failures: int = 0,
         audit: float = 0.0,
@@ -74,13 +74,13 @@ class Driver:
         self.audit = audit
         self.say = say
         self.ours = ours
-        self.audience = Audience(listeners, say)
+        self.audience = Callbacks(listeners, say)
         self.keeping = Keeping(study, space.metric, trained=space.train is None, weights=keeps, run_dir=run_dir)
         self._failed_in_row = 0
         self._attempts = 0
         self._loner: int | None = None
         """A trial that ran out of memory beside others, and is tried again without them."""
-        self.live: dict[int, Job] = {}
+        self.live: dict[int, ActiveTrial] = {}
         trials_so_far = study.get_trials(deepcopy=False)
         done = [trial for trial in trials_so_far if trial.state.is_finished()]
         self.counts = Counter(trial.state for trial in done)
@@ -119,7 +119,7 @@ class Driver:
     def _has_room(self) -> bool:
         return self.left > 0
 
-    def next(self) -> Job | None:
+    def next(self) -> ActiveTrial | None:
         """The next trial to run: an interrupted one, a queued one, or the sampler's; None if no more are wanted."""
         self._heed_signals()
         while self._wants_more() and not (self._loner is not None and self.live):
@@ -127,7 +127,7 @@ class Driver:
                 trial = self.study.ask()  # the loner, if there is one: a queue gives the lowest number first
             self._attempts += 1
             known = copy.deepcopy(trial._cached_frozen_trial)  # as it stood before this attempt
-            job = Job(trial, {}, known, attempt=self._attempts)
+            job = ActiveTrial(trial, {}, known, attempt=self._attempts)
             job.audited, job.cost = "audited" in job.known.user_attrs, job.known.user_attrs.get("cost", {})
             self.live[job.number] = job
             try:
@@ -151,7 +151,7 @@ class Driver:
             raise KeyboardInterrupt
         self.ours()
 
-    def receive(self, job: Job, message: dict[str, Any]) -> bool:
+    def receive(self, job: ActiveTrial, message: dict[str, Any]) -> bool:
         """Take in what the worker sent; whether the trial goes on.
 
         What comes too late, of an attempt that was given up, changes nothing: the trial has ended or runs elsewhere.
@@ -166,7 +166,7 @@ class Driver:
             self._end(job, TrialState.FAIL, BY_HAND)
             return False
 
-    def _take(self, job: Job, message: dict[str, Any]) -> bool:
+    def _take(self, job: ActiveTrial, message: dict[str, Any]) -> bool:
         if "error" in message:
             if not self._tried_alone(job, message["error"]):
                 self.fail(job, message["error"])
@@ -182,7 +182,7 @@ class Driver:
             return False
         return self._report(job, message)
 
-    def _report(self, job: Job, message: dict[str, Any]) -> bool:
+    def _report(self, job: ActiveTrial, message: dict[str, Any]) -> bool:
         first, job.step = not job.epoch, message.get("step", job.step + 1)
         before = job.epoch.get("machine_seconds", job.known.user_attrs.get("epoch", {}).get("machine_seconds", 0.0))
         job.epoch = {**message["epoch"], "machine_seconds": before + message["epoch"]["seconds"]}
@@ -226,7 +226,7 @@ class Driver:
             return False
         return True
 
-    def _stopped(self, job: Job) -> bool:
+    def _stopped(self, job: ActiveTrial) -> bool:
         """Whether the pruner stops the trial here. Of the audit's share it is noted only, and nobody asks again."""
         with blamed("pruner"):
             if job.audited or not job.trial.should_prune():
@@ -236,26 +236,26 @@ class Driver:
             job.trial.set_user_attr("audited", job.step)
         return not job.audited
 
-    def _complete(self, job: Job) -> None:
+    def _complete(self, job: ActiveTrial) -> None:
         if job.step == 0:
             self.fail(job, "user_code: train() yielded nothing")
             return
         self._end(job, TrialState.COMPLETE)
 
-    def fail(self, job: Job, reason: str) -> None:
+    def fail(self, job: ActiveTrial, reason: str) -> None:
         """Mark the trial FAIL, with its reason, which begins with one of failures.CLASSES. Raises Hopeless."""
         job.trial.set_user_attr("error", reason)
         self._end(job, TrialState.FAIL, reason)
         self._failed_in_row += kind(reason) != "diverged"
         if 0 < self.max_failures <= self._failed_in_row:
-            raise Hopeless(f"{self._failed_in_row} trials in a row failed (--max-failures), the last: {reason}")
+            raise RunAborted(f"{self._failed_in_row} trials in a row failed (--max-failures), the last: {reason}")
 
     def orphaned(self) -> None:
         """The engine broke down, and all that ran with it."""
         for job in list(self.live.values()):
             self.receive(job, {"lost": True})
 
-    def lost(self, job: Job) -> None:
+    def lost(self, job: ActiveTrial) -> None:
         """The worker died: back in the queue, unless it has happened too often in a row without an epoch more."""
         further = job.step > max(job.known.intermediate_values, default=0)
         attempts = 1 if further else job.known.user_attrs.get("attempts", 0) + 1
@@ -265,7 +265,7 @@ class Driver:
         else:
             self.release(job)
 
-    def _tried_alone(self, job: Job, reason: str) -> bool:
+    def _tried_alone(self, job: ActiveTrial, reason: str) -> bool:
         """Whether the trial ran out of memory that others beside it took, and so is tried again alone."""
         if kind(reason) != "oom" or len(self.live) == 1 or job.known.user_attrs.get("alone"):
             return False
@@ -274,12 +274,12 @@ class Driver:
         self._loner = job.number
         return True
 
-    def release(self, job: Job) -> None:
+    def release(self, job: ActiveTrial) -> None:
         """Put the trial back in the queue as itself."""
         self.study._storage.set_trial_state_values(job.trial._trial_id, TrialState.WAITING)
         del self.live[job.number]
 
-    def _end(self, job: Job, state: TrialState, reason: str = "") -> None:
+    def _end(self, job: ActiveTrial, state: TrialState, reason: str = "") -> None:
         value = float(job.epoch[self.space.metric]) if state == TrialState.COMPLETE else None
         if state != TrialState.FAIL and job.known.user_attrs.get("error"):  # the driver died when it was about to fail
             job.trial.set_user_attr("error", None)

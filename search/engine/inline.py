@@ -6,19 +6,19 @@ from dataclasses import dataclass, replace
 from pkgutil import resolve_name
 from typing import Any
 
-from search.engine.contract import LimitReached
 from search.engine.driver import Driver
-from search.engine.worker import Worker, Workplace
+from search.engine.trial import LimitReached
+from search.engine.worker import Worker, WorkerConfig
 
 
 @dataclass(frozen=True)
 class Inline:
     """This process as an engine."""
 
-    workplace: Workplace
+    workplace: WorkerConfig
 
     @classmethod
-    def here(cls, workplace: Workplace) -> Inline:
+    def here(cls, workplace: WorkerConfig) -> Inline:
         """On a GPU if this process has one; a train() of the user's own may not care, and need not wait for torch."""
         if workplace.own_train:
             return cls(replace(workplace, device="cpu"))

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.engine.failures import reason
 from search.errors import SearchError, first_line
-from search.places import Where
-from search.spacefile import Train, load_train
+from search.files.locations import Where
+from search.space.file import Train, load_train
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True)
-class Workplace:
+class WorkerConfig:
     """What a worker needs beside a trial's settings; plain data, so that it travels.
 
     `threads`: CPU threads of the worker. `own_train`: the space file whose ``train`` to call; None: the built-in.
@@ -44,7 +44,7 @@ class Workplace:
 
 
 @dataclass(frozen=True)
-class Keep:
+class SaveWeights:
     """Where a trial's final model goes, if its `metric` is then as good as `best`, the best so far (None: none)."""
 
     path: Where
@@ -60,14 +60,16 @@ class Keep:
 class Worker:
     """Trains one trial after another in one process, whose data and device stay warm."""
 
-    def __init__(self, workplace: Workplace) -> None:
+    def __init__(self, workplace: WorkerConfig) -> None:
         self.workplace = workplace
         self._own = load_train(workplace.own_train) if workplace.own_train else None
         self._epochs: Iterator[dict[str, Any]] = iter(())
         self._total: int | None = None
         self._count = 0
 
-    def start(self, settings: dict[str, Any], keep: Keep | None = None, checkpoints: Where | None = None) -> None:
+    def start(
+        self, settings: dict[str, Any], keep: SaveWeights | None = None, checkpoints: Where | None = None
+    ) -> None:
         """Begin a trial; the one before is dropped, wherever it was.
 
         Of the built-in training, `keep`: what becomes of the final model; `checkpoints`: a folder for them, from which
@@ -94,15 +96,15 @@ class Worker:
         return {"gpus": self.workplace.gpus if device == "cuda" else 0.0, "cpus": self.workplace.threads}
 
     def _train(
-        self, settings: dict[str, Any], keep: Keep | None, checkpoints: Where | None
+        self, settings: dict[str, Any], keep: SaveWeights | None, checkpoints: Where | None
     ) -> Iterator[dict[str, Any]]:
         from search.train import evaluate_test, train  # late: a train() of the user's own need not wait for torch
-        from search.train.checkpoint import save
-        from search.train.device import settle
+        from search.train.device import resolve_runtime
+        from search.train.weights import save
 
         place = self.workplace
         config = TrainConfig(**settings)
-        ran_on = settle(config.precision, place.device, place.threads).describe()
+        ran_on = resolve_runtime(config.precision, place.device, place.threads).describe()
         root = Path(place.data_root)
         notes: list[str] = []
         looked: dict[str, Any] = {}
@@ -143,7 +145,7 @@ class Worker:
         return {**message, "last": self._count == self._total}
 
 
-def serve(connection: Connection, workplace: Workplace, environment: dict[str, str]) -> None:
+def serve(connection: Connection, workplace: WorkerConfig, environment: dict[str, str]) -> None:
     """Train for whoever is at the other end: first the process's number, then answers.
 
     The number of an attempt, settings and `Keep` ask for a trial's first message, None for its next. Each message

@@ -8,12 +8,12 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from search.errors import SearchError, nearest
-from search.models.house import LITE, LITE_SPEC, MODELS, EfficientNetLite0, mlp
-from search.models.own import build_own, function_of, is_file
-from search.models.spec import ImageSpec
+from search.models.base import ImageSpec
+from search.models.custom import build_own, function_of, is_file
+from search.models.small import LITE, LITE_SPEC, MODELS, EfficientNetLite0, mlp
 from search.models.timm import TIMM, build_timm, check_timm, timm_spec
+from search.models.torchvision import options, spec_of, zoo
 from search.models.weights import load, takes_any_size
-from search.models.zoo import options, spec_of, zoo
 
 
 def names() -> list[str]:

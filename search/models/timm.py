@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from search.errors import SearchError, first_line
-from search.models.spec import ImageSpec, extra
+from search.models.base import ImageSpec, extra
 from search.models.weights import load
 
 TIMM = "timm/"

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from search.errors import SearchError
-from search.models.house import LITE, MODELS, lite_file
-from search.models.own import is_file
-from search.models.zoo import weights_of
+from search.models.custom import is_file
+from search.models.small import LITE, MODELS, lite_file
+from search.models.torchvision import weights_of
 
 
 def takes_any_size(model: str) -> bool:

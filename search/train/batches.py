@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from search.config import TrainConfig
-from search.data import cache, features
+from search.data import cache
 from search.data.augment import Augment, exact_views, fixed_view, send
-from search.data.datasets import Split, open_source
+from search.data.registry import Split, open_source
 from search.models import check_name, image_spec
-from search.train.device import Place
-from search.train.prefix import Cut
+from search.train.device import Runtime
+from search.train.frozen.activations import load as load_activations
+from search.train.frozen.prefix import Cut
 
 EVAL_BATCH = {"cpu": 128, "cuda": 512}
 """Images a step where no gradient is kept: enough for a GPU, and few enough for workers that share a memory."""
@@ -143,7 +144,7 @@ class Activations:
         return (values.permute(0, 3, 1, 2) if self._channels_last else values), labels
 
 
-def activations(cut: Cut, data: Data, place: Place, augment: str, views: int, seed: int, budget: int) -> Activations:
+def activations(cut: Cut, data: Data, place: Runtime, augment: str, views: int, seed: int, budget: int) -> Activations:
     """`data` as `cut.prefix` sees it, in `views` views of the augmentation `augment`, from the cache or into it.
 
     Raises features.NoRoom if they take more than `budget` bytes.
@@ -168,7 +169,7 @@ def activations(cut: Cut, data: Data, place: Place, augment: str, views: int, se
     like = one.permute(0, 2, 3, 1) if _is_channels_last(one) else one
     drawn = (augment, views, seed if exact_views(augment) is None else 0)
     key = hashlib.sha256(f"{data.key} {drawn} {_made_by(cut, place)}".encode()).hexdigest()[:32]
-    values = features.load(key, views * len(data), like, compute, budget)
+    values = load_activations(key, views * len(data), like, compute, budget)
     return Activations(values.to(place.device), data, views, like is not one)
 
 
@@ -178,7 +179,7 @@ def _is_channels_last(values: Tensor) -> bool:
     return values.is_contiguous(memory_format=torch.channels_last) and not values.is_contiguous()
 
 
-def _made_by(cut: Cut, place: Place) -> str:
+def _made_by(cut: Cut, place: Runtime) -> str:
     """What the activations depend on beside the images: the prefix's code, layers and weights, and the arithmetic."""
     where = {name: value for name, value in place.describe().items() if name != "threads"}
     return f"{cut.digest} {where}"

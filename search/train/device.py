@@ -15,7 +15,7 @@ from search.errors import SearchError
 
 
 @dataclass(frozen=True)
-class Place:
+class Runtime:
     """A device, the precision there, and the CPU threads: what, beside the config, determines the numbers."""
 
     device: str
@@ -52,7 +52,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def settle(precision: str, device: str = "auto", threads: int | None = None) -> Place:
+def resolve_runtime(precision: str, device: str = "auto", threads: int | None = None) -> Runtime:
     """Choose what `auto` means on this machine and set this process to it.
 
     Raises SearchError for a device that is not here, fp16 on a CPU, or a number of threads that none can have.
@@ -74,7 +74,7 @@ def settle(precision: str, device: str = "auto", threads: int | None = None) -> 
     _keep_memory()
     torch.backends.cudnn.deterministic = True  # same config and seed, same numbers
     torch.backends.cudnn.benchmark = False
-    return Place(device, precision, torch.get_num_threads())
+    return Runtime(device, precision, torch.get_num_threads())
 
 
 @lru_cache(maxsize=1)

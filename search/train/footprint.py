@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from search.config import TrainConfig
-from search.train.device import Place
+from search.train.device import Runtime
 from search.train.freeze import within
 
 MOST_PASSES, SECONDS = 9, 0.1
@@ -19,7 +19,7 @@ _latencies: dict[tuple[object, ...], float | None] = {}
 """Of each kind of model that this process has trained: the passes are for once, and a trial may take half a second."""
 
 
-def footprint(model: nn.Module, config: TrainConfig, place: Place, image: Tensor) -> dict[str, float | None]:
+def footprint(model: nn.Module, config: TrainConfig, place: Runtime, image: Tensor) -> dict[str, float | None]:
     """What a trial of `config` takes, as its first epoch has shown it.
 
     `parameters` and, of these, `trainable`, which gradual unfreezing does not lower; `megabytes` (1e6 bytes) of the
@@ -43,13 +43,13 @@ def footprint(model: nn.Module, config: TrainConfig, place: Place, image: Tensor
     return found | {"latency_ms": _latencies[key]}
 
 
-def forget_peak(place: Place) -> None:
+def forget_peak(place: Runtime) -> None:
     """Let `peak_memory` count from here on."""
     if place.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
 
 
-def _latency(model: nn.Module, place: Place, image: Tensor) -> float | None:
+def _latency(model: nn.Module, place: Runtime, image: Tensor) -> float | None:
     """Median milliseconds of a pass; draws no random number that a later epoch would miss."""
     model.eval()
     frozen = [value for value in model.parameters() if not value.requires_grad and value.is_floating_point()]
@@ -72,7 +72,7 @@ def _latency(model: nn.Module, place: Place, image: Tensor) -> float | None:
     return statistics.median(times) * 1e3
 
 
-def _now(place: Place) -> float:
+def _now(place: Runtime) -> float:
     if place.device == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()

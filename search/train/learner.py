@@ -15,12 +15,12 @@ from search.config import CACHE_SIZE, TrainConfig
 from search.data.augment import Mix, exact_views, make_augment
 from search.models import build
 from search.train.batches import Batches, Data, activations
-from search.train.device import Place
+from search.train.device import Runtime
 from search.train.dropout import toss_coins
 from search.train.freeze import configure, freeze, train_mode
-from search.train.groups import layer_groups
-from search.train.optim import Schedule, make_optimizer
-from search.train.prefix import Cut, NoPrefix, cut
+from search.train.frozen.prefix import Cut, NoPrefix, cut
+from search.train.layer_groups import layer_groups
+from search.train.optimizers import Schedule, make_optimizer
 
 BUILT = ("model", "dataset", "hidden", "image_side", "weights", "frozen", "dropout")
 """The settings that decide what model is built."""
@@ -34,7 +34,7 @@ class Learner:
     `net` is what a step calls: the model, or, after `cache_prefix`, what follows its frozen prefix.
     """
 
-    def __init__(self, config: TrainConfig, data: Data, place: Place) -> None:
+    def __init__(self, config: TrainConfig, data: Data, place: Runtime) -> None:
         self.data: Batches = data
         self._images, self.place = data, place
         torch.manual_seed(config.seed)

@@ -14,19 +14,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from search import answers
+from search import predictions
 from search.config import CACHE_SIZE, Epoch, TrainConfig
-from search.data.features import NoRoom
+from search.files.locations import Where
 from search.models import build
-from search.places import Where
 from search.train.batches import EVAL_BATCH, Batches, activations, default_data_root, load_splits
-from search.train.checkpoint import load
-from search.train.device import Place, cores, settle
+from search.train.checkpoints import Checkpoints, State
+from search.train.device import Runtime, cores, resolve_runtime
 from search.train.footprint import footprint, forget_peak
 from search.train.freeze import configure, train_mode
+from search.train.frozen.activations import NoRoom
+from search.train.frozen.prefix import NoPrefix, cut
 from search.train.learner import BODY, Learner
-from search.train.prefix import NoPrefix, cut
-from search.train.resume import Checkpoints, State
+from search.train.weights import load
 
 
 class Diverged(ArithmeticError):
@@ -63,7 +63,7 @@ def train(
         SearchError: the model, the data, the weights or the frozen prefixes are not there.
         Diverged: the training or the validation loss is NaN or infinite.
     """
-    place = settle(config.precision, device, threads)
+    place = resolve_runtime(config.precision, device, threads)
     root = Path(data_root) if data_root else default_data_root()
     key = (*(getattr(config, name) for name in BODY), root, place, cache_size)
     spare = _spare  # at the interpreter's end the module's name is gone before its generators are
@@ -111,7 +111,7 @@ _spare: dict[tuple[object, ...], tuple[Learner, Batches]] = {}
 
 
 def new_learner(
-    config: TrainConfig, root: Path, place: Place, cache_size: int, say: Callable[[str], None] | None = None
+    config: TrainConfig, root: Path, place: Runtime, cache_size: int, say: Callable[[str], None] | None = None
 ) -> tuple[Learner, Batches]:
     """A learner, and the validation split as it wants to see it; the arguments are `train`'s."""
     _spare.clear()
@@ -161,11 +161,11 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
 
 def _answers(val: Batches, named: Tensor, sure: Tensor) -> bytes:
     labels, called, confidence = (part.cpu().numpy() for part in (val.labels, named, sure))
-    return answers.pack(answers.Answers(labels, called, confidence, val.classes, val.images))
+    return predictions.pack(predictions.Answers(labels, called, confidence, val.classes, val.images))
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, data: Batches, place: Place) -> tuple[float, float, Tensor, Tensor]:
+def evaluate(model: nn.Module, data: Batches, place: Runtime) -> tuple[float, float, Tensor, Tensor]:
     """Mean cross-entropy in nats, top-1 accuracy (a fraction); of each image (N,), on the device: class, probability.
 
     The class is the one named, int64; the probability what the model gives it, float32.
@@ -200,7 +200,7 @@ def evaluate_test(
     `threads`: by default as many as trained. Only the end of `search run`, `search train` and `search confirm` may look
     at it.
     """
-    place = settle(config.precision, device, threads)
+    place = resolve_runtime(config.precision, device, threads)
     root = Path(data_root) if data_root else default_data_root()
     (test,) = load_splits(config, root, place.device, "test")
     if config.frozen and cache_size:
@@ -221,7 +221,7 @@ def evaluate_kept(
     SearchError.
     """
     config = TrainConfig(**settings)
-    place = settle(config.precision, device, cores())
+    place = resolve_runtime(config.precision, device, cores())
     (test,) = load_splits(config, data_root, place.device, "test")
     model = build(config.model, len(test.classes), test.channels, config.weights, test.side, config.hidden)
     configure(model, config)

@@ -16,7 +16,7 @@ from typing import Any
 from optuna.trial import TrialState
 from sqlalchemy import Engine, event
 
-from search.rdb import Storage
+from search.study.storage.rdb import Storage
 
 Matches = Callable[..., bool]
 

@@ -30,7 +30,7 @@ from soaking import (
 
 from search import TrainConfig
 from search.train import train
-from search.train.resume import Checkpoints
+from search.train.checkpoints import Checkpoints
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 
@@ -126,7 +126,7 @@ def test_a_checkpoint_that_rots(tmp_path: Path) -> None:
     kept.after(0, 1e9, dict)  # what it costs is known, and nothing
     epochs = train(config, threads=1, checkpoints=whole)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("search.train.resume.OFTEN", 0.0)
+        patch.setattr("search.train.checkpoints.OFTEN", 0.0)
         for epoch in epochs:
             if epoch.epoch == 7:
                 break

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from soaking import SHARE, record, times
 
 from benchmarks import load
-from search.study import load_study
+from search.study.study import load_study
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from soaking import DIGITS, FEW, TRIALS, Subject, draw, goes_on, record, said_again, times, wait_for
 
 from search.engine.failures import kind
-from search.study import load_study
+from search.study.study import load_study
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 

@@ -13,7 +13,7 @@ import pytest
 from live import Run, until
 from postgres import Postgres
 from soaking import SHARE, record, times
-from test_outage import COUNTS, Stored, locked, trained
+from study.storage.test_retry import COUNTS, Stored, locked, trained
 
 from benchmarks import load
 

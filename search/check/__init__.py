@@ -1,5 +1,0 @@
-"""What can be known before the GPU hours: preflight.py for `search run`, doctor.py for `search check`."""
-
-from search.verb import callable_too
-
-callable_too(__name__)

@@ -1,0 +1,228 @@
+"""`search confirm`: the leaders and the best hand-tuned row trained again with new seeds, as a study of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+from optuna.pruners import NopPruner
+from optuna.samplers import RandomSampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
+from rich.console import Console
+
+from search.analysis import confirmation
+from search.commands.launch import LaunchOptions, drive, engine_of, interruptible, preload, workplace_of
+from search.config import is_train_config, make_config
+from search.engine.driver import Driver
+from search.engine.trial import ActiveTrial
+from search.errors import NothingCompleted, SearchError
+from search.files import locations
+from search.monitoring.progress import Progress
+from search.reporting import page
+from search.space.file import SpaceFile
+from search.study import study as studies
+from search.study.lease import lease
+from search.study.storage import open as storages
+
+_CHECK = "search.doctor.preflight:ready_to_confirm"
+_SHARED = ("dataset", "subset", "batch_size", "precision")
+"""What a hand-tuned row does not say and takes from the search, where all of that has one value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(LaunchOptions):
+    """The words of `search confirm`."""
+
+    study: str
+    top: int
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A config to be trained again: a trial's, or that of a hand-tuned row that is no trial."""
+
+    of: int | str
+    baseline: str | None
+    config: dict[str, Any]
+
+    def seeds(self, wanted: int) -> list[int]:
+        """The first so many that it was not searched with."""
+        return list(islice((seed for seed in count() if seed != self.config["seed"]), wanted))
+
+
+@dataclass(frozen=True)
+class _Queue(SpaceFile):
+    """The points of a confirmation: what is queued, and nothing else."""
+
+    confirms: str = ""
+
+    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
+        trial.suggest_int("seed", 0, 2**32 - 1)
+        config: dict[str, Any] = trial.user_attrs["config"]
+        return config
+
+    def describe(self) -> dict[str, str]:
+        return {"confirms": self.confirms}
+
+
+def confirm(options: Options) -> Study:
+    """Train what is missing of the confirmation of a study, and write the study's report; returns the study.
+
+    Raises SearchError for a study that cannot be confirmed, Interrupted.
+    """
+    locations.check(options.run_dir)
+    console = Console()
+    again = f"; to go on: {options.again}"
+    with storages.storage_errors(options.storage, again), interruptible(again, console) as signalled:
+        original = studies.load_study(options.storage, options.study)
+        found = candidates(original, options.top)
+        made = confirmation.of(original)
+        if made is not None and _settled(made) and not missing(made, found, options.seeds):
+            console.print("all of that is confirmed already; --seeds or --top asks for more", highlight=False)
+        else:
+            _train(original, found, options, console, signalled)
+        _finish(original, options)
+        return original
+
+
+def candidates(study: Study, top: int) -> list[Candidate]:
+    """The best `top` trials of `study`, and the best hand-tuned row. Raises SearchError if they cannot be confirmed."""
+    name = study.study_name
+    if confirmation.confirms(study) is not None:
+        raise SearchError(f"the study {name!r} is a confirmation itself; name the study that it confirms")
+    if len(study.directions) > 1:
+        raise SearchError(f"the study {name!r} has {len(study.directions)} objectives and no leaders to confirm")
+    done = [trial for trial in studies.ranked(study) if studies.value_of(trial) is not None]
+    if not done:
+        raise SearchError(f"the study {name!r} has no completed trial to confirm")
+    if study.user_attrs.get("own_train") is not False or not is_train_config(studies.config_of(done[0])):
+        raise SearchError(
+            f"the study {name!r} was not trained by the built-in trainer, which alone can be told a seed; "
+            "with a train() of your own, search over a setting `seed`"
+        )
+    leaders = done[:top]
+    hand = _hand_tuned(study, done)
+    leaders += [hand] if isinstance(hand, FrozenTrial) and hand not in leaders else []
+    found = [Candidate(t.number, t.user_attrs.get("baseline"), studies.config_of(t)) for t in leaders]
+    return [*found, hand] if isinstance(hand, Candidate) else found
+
+
+def _hand_tuned(study: Study, done: Sequence[FrozenTrial]) -> Candidate | FrozenTrial | None:
+    """The best hand-tuned row; as the trial that it is, where the space has it."""
+    rows = study.user_attrs.get("baselines", [])
+    if not rows:
+        return None
+    best = max(rows, key=lambda row: float(row["val_acc"]))
+    for trial in done:
+        if trial.user_attrs.get("baseline") == best["name"]:
+            return trial
+    shared: dict[str, Any] = {}
+    for name in _SHARED:
+        values = [studies.config_of(trial)[name] for trial in done]
+        if name == "dataset" or values.count(values[0]) == len(values):
+            shared[name] = values[0]
+    config = make_config({**shared, **best["settings"]}).model_dump(mode="json")
+    return Candidate(best["name"], best["name"], config)
+
+
+def missing(made: Study | None, found: Sequence[Candidate], seeds: int) -> list[tuple[Candidate, int]]:
+    """What the confirmation `made` has not yet, the first seed of every config before the second of any."""
+    trials = made.get_trials(deepcopy=False) if made is not None else []
+    there = {(trial.user_attrs.get("of"), _identity(trial.user_attrs.get("config", {}))) for trial in trials}
+    pairs = [(candidate, candidate.seeds(seeds)[place]) for place in range(seeds) for candidate in found]
+    return [
+        (candidate, seed)
+        for candidate, seed in pairs
+        if (candidate.of, _identity(candidate.config | {"seed": seed})) not in there
+    ]
+
+
+def _identity(config: dict[str, Any]) -> tuple[str, Any]:
+    return confirmation.but_seed(config), config.get("seed")
+
+
+def _settled(made: Study) -> bool:
+    return all(trial.state.is_finished() for trial in made.get_trials(deepcopy=False))
+
+
+def _train(original: Study, found: list[Candidate], options: Options, console: Console, signalled: list[int]) -> None:
+    """Train what is missing."""
+    space = _Queue(
+        Path(options.study),
+        options.study,
+        lambda trial: {},  # `suggest` takes what is queued
+        metric=studies.metric_of(original),
+        direction="maximize" if original.direction == StudyDirection.MAXIMIZE else "minimize",
+        sampler=RandomSampler(),
+        pruner=NopPruner(),
+        confirms=options.study,
+    )
+    wanted = {name: value for name, value in (("cpus", options.cpus), ("gpus", options.gpus)) if value is not None}
+    check = (_CHECK, [candidate.config for candidate in found], options.data_root)
+    modules = preload({candidate.config["model"] for candidate in found})
+    with engine_of(options, wanted, workplace_of(options, test=True), check, modules, console) as (engine, wrong):
+        found = _that_can_be(found, wrong, console)
+        made = studies.open_study(options.storage, confirmation.name_of(options.study), space)
+        with lease(made) as ours:
+            studies.requeue(made)
+            made.set_user_attr("confirms", options.study)
+            for candidate, seed in missing(made, found, options.seeds):
+                attrs = {"of": candidate.of, "config": candidate.config | {"seed": seed}}
+                attrs |= {"baseline": candidate.baseline} if candidate.baseline is not None else {}
+                made.enqueue_trial({"seed": seed}, user_attrs=attrs)
+            total = len(made.get_trials(deepcopy=False))
+            progress = _Progress(console, made.study_name)
+            hooks: dict[str, Any] = {"signalled": signalled, "ours": ours, "run_dir": options.run_dir}
+            driver = Driver(made, space, total, listeners=[progress], keeps=False, **hooks)
+            progress.attach(driver)
+            drive(driver, progress, engine, options, console, signalled)
+
+
+def _that_can_be(found: list[Candidate], wrong: Sequence[str], console: Console) -> list[Candidate]:
+    """The candidates with which nothing is wrong. Raises SearchError if one of the trials cannot be trained here."""
+    for candidate, error in zip(found, wrong, strict=True):
+        if error and isinstance(candidate.of, int):
+            raise SearchError(f"trial {candidate.of}: {error}")
+        if error:
+            said = f"left out: hand-tuned {candidate.of}: {error}"
+            console.print(said, markup=False, highlight=False, soft_wrap=True)
+    return [candidate for candidate, error in zip(found, wrong, strict=True) if not error]
+
+
+class _Progress(Progress):
+    """One line a seed; no best, for no seed is better than another."""
+
+    def attach(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
+        if not self._plain or self._driver is None:
+            return
+        attrs, looked = job.known.user_attrs, job.looked
+        what = reason or f"validation accuracy {job.epoch['val_acc']:.4f}, test accuracy {looked.get('test_acc'):.4f}"
+        who = confirmation.Row(attrs["of"], attrs.get("baseline")).label
+        done = f"[{self._driver.counts.total()}/{self._driver.trials}]"
+        failed = " FAILED" if state == TrialState.FAIL else ""
+        self._console.print(
+            f"{done} {who}, seed {attrs['config']['seed']}{failed}: {what}",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def _finish(original: Study, options: Options) -> None:
+    """Write the study's report; print what was confirmed."""
+    path = page.write(original, options.reports)
+    found = confirmation.rows(original)
+    if not any(row.val for row in found):
+        raise NothingCompleted(
+            f"no seed completed; search report {confirmation.name_of(options.study)} has the reasons"
+        )
+    print(f"\n{page.confirmed_table(found)}\n")
+    text = confirmation.verdict(original, found)
+    print(f"{text}\n\n" if text else "", end="")
+    print(f"report       {path}")

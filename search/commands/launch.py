@@ -1,0 +1,222 @@
+"""What every verb that trains many trials does: an engine, its trials, and an end by Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from pkgutil import resolve_name
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.console import Console
+from rich.progress import Progress as Bar
+
+from search.engine import kept
+from search.engine.driver import Driver
+from search.engine.processes import forkserver
+from search.engine.processes.scratch import handled, unheard
+from search.engine.trial import Engine, EngineFailed, LimitReached, RunAborted
+from search.engine.worker import WorkerConfig
+from search.errors import Interrupted, NothingCompleted, SearchError
+from search.files.locations import Where
+from search.monitoring.progress import Progress
+from search.study import study as studies
+from search.study.storage import open as storages
+from search.study.storage import retry
+
+if TYPE_CHECKING:
+    from search.engine.ray.nodes import Nodes
+
+_PRELOAD = (
+    "search.doctor.preflight",
+    "search.train.trainer",
+    "torch._dynamo",
+)  # the last by every first optimizer step
+_SMALL_MODELS = ({"cnn"}, {"mlp"}, {"cnn", "mlp"})
+"""What a space may search without torchvision, whose import takes longer than a short search of these."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchOptions:
+    """The words of a verb that trains many trials: with what, and where to."""
+
+    gpus: float | Literal["auto"] | None
+    cpus: float | None
+    engine: str
+    storage: str
+    data_root: Path
+    reports: Path
+    verbose: bool
+    again: str
+    cache_size: int
+    address: str | None = None
+    run_dir: Where = kept.RUNS
+
+
+def drive(
+    driver: Driver, progress: Progress, engine: Engine, options: LaunchOptions, console: Console, signalled: list[int]
+) -> None:
+    """Run the trials. Raises Interrupted, after which all that ran is in the queue again."""
+    if driver.study.user_attrs.get("ended"):
+        driver.study.set_user_attr("ended", None)
+    if driver.finished:
+        if not _ended(driver, options, console):
+            console.print(f"{driver.counts.total()} trials are done already; --trials asks for more", highlight=False)
+        return
+    try:
+        console.print(engine.note, highlight=False)
+        with progress.shown():
+            _train(driver, engine)
+    except LimitReached:
+        studies.requeue(driver.study)
+    except KeyboardInterrupt:
+        with suppress(*retry.ERRORS):  # the same command does it, too
+            # The run may have stopped between a change in the storage and the driver's memory of it.
+            driver.ours()
+            studies.requeue(driver.study)
+        number = (signalled or [signal.SIGINT])[0]
+        word = "interrupted" if number == signal.SIGINT else "terminated"
+        _say_end(word, driver, f"to go on: {options.again}", console)
+        raise Interrupted(number) from None
+    except (EngineFailed, RunAborted):
+        driver.ours()
+        studies.requeue(driver.study)
+        raise
+    _ended(driver, options, console)
+
+
+def _train(driver: Driver, engine: Engine) -> None:
+    """Run the trials, and tell the listeners of all that ended, unless the storage is away and the run ends anyway."""
+    try:
+        engine.run(driver)
+    except BaseException as stop:
+        if isinstance(stop, KeyboardInterrupt):
+            storages.hurry(driver.study)
+        with suppress(*retry.ERRORS):
+            driver.catch_up()
+        raise
+    driver.catch_up()
+    driver.keeping.settle()
+
+
+def _ended(driver: Driver, options: LaunchOptions, console: Console) -> bool:
+    """Whether a limit ended the run before its study had all trials; then the user and the study are told which."""
+    reached = driver.limits.reached()
+    if reached is None or driver.counts.total() >= driver.trials:
+        return False
+    driver.study.set_user_attr("ended", reached.why)
+    change = "" if reached.option == "--timeout" else f", change {reached.option} in"
+    _say_end(reached.why, driver, f"to go on{change}: {options.again}", console)
+    return True
+
+
+def _say_end(why: str, driver: Driver, then: str, console: Console) -> None:
+    done = f"{driver.counts.total()} of {driver.trials} trials are done"
+    console.print(f"{why}; {done}; {then}", markup=False, highlight=False, soft_wrap=True)
+
+
+def workplace_of(options: LaunchOptions, **more: Any) -> WorkerConfig:
+    """Where the words say that trials run; the engine settles the device."""
+    cores = len(os.sched_getaffinity(0))
+    return WorkerConfig(str(options.data_root), "auto", cores, cache_size=options.cache_size, **more)
+
+
+@contextmanager
+def engine_of(
+    options: LaunchOptions,
+    wanted: dict[str, Any],
+    workplace: WorkerConfig,
+    check: tuple[Any, ...] | None,
+    modules: Sequence[str],
+    console: Console,
+    space: Path | None = None,
+) -> Iterator[tuple[Engine, Any]]:
+    """What runs the trials, and what `check` says, a function of the training side with its arguments that goes first.
+
+    Ray starts while another process imports torch, or `modules`, and checks: each takes about two seconds of a core.
+    `space`: the space file, if there is one, which travels to the nodes of a cluster.
+    """
+    if options.engine == "inline" and options.address is not None:
+        raise SearchError("--address is of a Ray cluster, which --engine inline does not use")
+    if options.engine == "inline":
+        from search.engine.inline import Inline
+
+        if workplace.patience is not None:
+            raise SearchError("--trial-timeout ends a worker's process, and --engine inline has none")
+        said = check and wait(partial(resolve_name(check[0]), *check[1:]), console, "decoding ")
+        yield Inline.here(workplace), said
+        return
+    with forkserver.opened(modules, options.verbose) as forks:
+        checking = forkserver.Call(forks.address, *check) if check else None
+        from search.engine.ray import tune  # late: it takes a second, which the nursery needs for torch
+
+        cpus, gpus = wanted.get("cpus"), wanted.get("gpus")
+        gpus = None if gpus == "auto" else gpus
+        if options.address is None:
+            running = tune.started(forks, workplace, cpus, gpus, options.verbose)
+        else:
+            there = _on_nodes(modules, check, space, options)
+            running = tune.joined(options.address, forks, _as_seen_there(workplace), cpus, gpus, there, space)
+        with running as engine:
+            storages.warm_up()
+            yield engine, checking and wait(checking.result, console, "decoding ")
+
+
+def _as_seen_there(workplace: WorkerConfig) -> WorkerConfig:
+    """The workplace of a node, where the space file lies in the working directory."""
+    own = workplace.own_train
+    return replace(workplace, own_train=Path(own).name) if own else workplace
+
+
+def _on_nodes(
+    modules: Sequence[str], check: tuple[Any, ...] | None, space: Path | None, options: LaunchOptions
+) -> Nodes:
+    """The nodes of a cluster, each of which goes through `check`, with the space file where it lies there."""
+    from search.engine.ray.nodes import Nodes  # late: of Ray
+
+    there = check and tuple(space.name if space is not None and part == str(space) else part for part in check)
+    if there and isinstance(options.run_dir, str):
+        there = ("search.files.locations:checked_before", options.run_dir, *there)
+    return Nodes(modules, there, options.verbose)
+
+
+def preload(models: set[str]) -> Sequence[str]:
+    """The modules that a process which trains one of `models` needs; none named: any."""
+    return _PRELOAD if models in _SMALL_MODELS else ("torchvision.models", *_PRELOAD)
+
+
+def wait(work: Callable[[Callable[..., None]], Any], console: Console, verb: str = "") -> Any:
+    """What `work` returns; meanwhile a bar, if it has progress to show."""
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", visible=False)
+
+        def advance(what: str, done: int, total: int) -> None:
+            bar.update(task, description=f"{verb}{what}", completed=done, total=total, visible=True)
+
+        return work(advance)
+
+
+@contextmanager
+def interruptible(hint: str, console: Console) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM raise KeyboardInterrupt, and leave their numbers in the list: what raised may be swallowed."""
+    signalled: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signalled.append(number)
+        raise KeyboardInterrupt  # Ray's compiled code lets no other exception through
+
+    try:
+        with unheard(), handled(interrupt, signal.SIGINT, signal.SIGTERM):
+            yield signalled
+    except (EngineFailed, forkserver.Died) as error:
+        raise NothingCompleted(f"{error}{hint}") from error
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        console.print(f"interrupted{hint}", markup=False, soft_wrap=True)
+        raise Interrupted((signalled or [signal.SIGINT])[0]) from None

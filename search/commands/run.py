@@ -1,0 +1,288 @@
+"""`search run`, step by step: check, prepare, open, run, report."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from optuna.study import Study
+from optuna.trial import TrialState
+from rich.console import Console
+
+from search.commands.launch import LaunchOptions, drive, engine_of, interruptible, preload, wait, workplace_of
+from search.engine import kept
+from search.engine.driver import Driver
+from search.engine.processes import forkserver
+from search.engine.trial import Callback, Engine
+from search.errors import Interrupted, NothingCompleted, SearchError, first_line
+from search.files import locations
+from search.files.atomic import file_name
+from search.monitoring import dashboard
+from search.monitoring.notify import Notices
+from search.monitoring.progress import Progress
+from search.monitoring.tensorboard import Correctness, Notes, TensorBoard
+from search.reporting.columns import accuracy, duration
+from search.space.file import SpaceFile, load_space
+from search.space.points import check_fixed
+from search.space.space import SearchSpace
+from search.study import queue, test_split
+from search.study import study as studies
+from search.study.lease import lease
+from search.study.pruner import may_stop
+from search.study.stopping import Budget, Limits
+from search.study.storage import open as storages
+
+if TYPE_CHECKING:
+    from search.engine.ray.tune import Tune
+
+# By name: the process of the run itself never imports torch, and so starts in a second.
+_CHECK = "search.doctor.preflight:ready"
+_TEST = "search.train.trainer:evaluate_kept"
+_CHOOSE = "search.doctor.gpu_share:choose"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(LaunchOptions):
+    """The words of `search run`."""
+
+    space: Path | SearchSpace
+    overrides: Sequence[str]
+    trials: int | None
+    name: str | None
+    source: str | None
+    timeout: float | None
+    budget: Budget | None
+    until: float | None
+    patience: int | None
+    notify: Sequence[str]
+    trial_timeout: float | None
+    max_failures: int
+    audit: float
+    sealed: bool
+
+
+def run_search(options: Options) -> Study:
+    """Run a search from its words to its report. Raises SearchError for what is wrong, Interrupted."""
+    start = time.monotonic()
+    console = Console()
+    space = load_space(options.space, options.overrides)
+    if space.train is not None:  # else the training side checks more
+        check_fixed(space)
+    limits = _limits(space, options, start)
+    wanted = _wanted(space, options)
+    name = options.name if options.name is not None else space.name
+    studies.check_name(name)
+    storages.check_storage(options.storage)
+    locations.check(options.run_dir)
+    notices = Notices(options.notify)
+    points = queue.best_points(options.storage, options.source, name, space) if options.source is not None else None
+    again, told = f"; to go on: {options.again}", RunNotification(notices, name, start, console)
+    with told, storages.storage_errors(options.storage, again), interruptible(again, console) as signalled:
+        with _engine(space, wanted, options, console) as engine:
+            _check_budget(limits, engine)
+            told.study = study = studies.open_study(options.storage, name, space)
+            with lease(study) as ours:
+                studies.requeue(study)
+                _fill_queue(study, space, points, console)
+                progress = Progress(console, name)
+                board = TensorBoard(Path("runs") / file_name(name) / "tensorboard", space.metric)
+                listeners: list[Callback] = [progress, board, Correctness(name), Notes(study)]
+                _note_audit(study, space, options, console)
+                trials, rules = options.trials or space.trials, (options.max_failures, options.audit)
+                hooks: dict[str, Any] = {"say": progress.say, "ours": ours, "run_dir": options.run_dir}
+                driver = Driver(study, space, trials, limits, listeners, signalled, *rules, **hooks)
+                progress.attach(driver)
+                drive(driver, progress, engine, options, console, signalled)
+                if not options.sealed:
+                    _look(driver, engine, console)
+        told.report = _finish(study, options, board)
+        return study
+
+
+@dataclass
+class RunNotification:
+    """Sends, when the block ends, how the run ended; not if that was Ctrl-C, by who sits in front of it."""
+
+    notices: Notices
+    name: str
+    start: float
+    console: Console
+    study: Study | None = None
+    report: Path | None = None
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            word = "ended early" if self.study and self.study.user_attrs.get("ended") else "done"
+        else:  # which may be that the storage is away
+            if not isinstance(error, (Exception, Interrupted)) or getattr(error, "exit_status", 1) == 130:
+                return
+            word = "terminated" if isinstance(error, Interrupted) else "failed"
+        # What no SearchError says may hold anything, a password, too.
+        why = str(error) if isinstance(error, SearchError) else type(error).__name__ if word == "failed" else ""
+        lines = [why, *self._known(), f"report: {self.report.absolute()}" if self.report else ""]
+        text = "\n".join(line for line in lines if line)
+        for warning in self.notices.send(f"search {self.name}: {word}", text, failed=error is not None):
+            self.console.print(warning, markup=False, highlight=False, soft_wrap=True)
+
+    def _known(self) -> Iterator[str]:
+        """The best, the counts, the time; the storage may be what failed."""
+        with suppress(Exception):
+            if self.study is not None:
+                for best in studies.ranked(self.study)[:1]:
+                    yield f"best {studies.metric_of(self.study)}: {best.value:.4g}, trial {best.number}"
+                counts = Counter(trial.state.name.lower() for trial in self.study.get_trials(deepcopy=False))
+                yield f"trials: {', '.join(f'{count} {state}' for state, count in sorted(counts.items()))}"
+                yield self.study.user_attrs.get("ended") or ""
+        yield f"took {duration(time.monotonic() - self.start)}"
+
+
+def _limits(space: SpaceFile, options: Options, start: float) -> Limits:
+    """What may end the run, which began at `start`, before all trials. Raises SearchError for what never can."""
+    deadline = start + options.timeout if options.timeout else math.inf
+    maximize = space.direction == "maximize"
+    if space.metric == "val_acc" and maximize and options.until is not None and options.until > 1:
+        raise SearchError(f"--until {options.until:g}: val_acc is a fraction, at most 1; write 95% as 0.95")
+    return Limits(deadline, options.budget, options.until, options.patience, maximize)
+
+
+def _check_budget(limits: Limits, engine: Engine) -> None:
+    """Raise SearchError if the trials would never spend the budget."""
+    if limits.budget is not None and limits.budget.device == "gpu" and engine.workplace.device != "cuda":
+        other = f"--budget {limits.budget.hours:g}cpuh"
+        raise SearchError(f"--budget {limits.budget}: the trials take no GPU here; {other} counts CPU time")
+
+
+def _fill_queue(study: Study, space: SpaceFile, points: queue.Points | None, console: Console) -> None:
+    """What runs before the sampler's own: interrupted trials, another study's best, hand-tuned rows."""
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    back = sum(bool(trial.params) for trial in waiting)  # the others were queued and never asked
+    if back:
+        console.print(f"interrupted trials that go on first: {back}", highlight=False)
+    if points is not None:  # before the hand-tuned rows, whose results are known
+        console.print(queue.queue_points(study, points), highlight=False, markup=False, soft_wrap=True)
+    queue.queue_baselines(study, space)
+
+
+def _note_audit(study: Study, space: SpaceFile, options: Options, console: Console) -> None:
+    """Say so where nothing will be pruned, and so nothing audited."""
+    epochs = space.space.settings.get("epochs") if isinstance(space.space, SearchSpace) else None
+    if options.audit and not may_stop(study.pruner, epochs if isinstance(epochs, int) else None):
+        console.print(
+            f"--audit {options.audit:g}: the study's pruner never stops a trial, so there is nothing to audit",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _look(driver: Driver, engine: Engine, console: Console) -> None:
+    """Look at the test split with the weights of the winner, once; of a train() of the user's own there are none."""
+    study = driver.study
+    if (
+        driver.keeping.leader is None
+        or not driver.keeping.weights
+        or str(driver.keeping.leader[1]) in test_split.of(study)
+    ):
+        return
+    winner = studies.ranked(study)[0]
+    path = kept.place(study.study_name, winner.number, driver.keeping.run_dir)
+    place, where = engine.workplace, f"trial {winner.number}"
+    if not locations.is_file(path):
+        said = "its weights are not here, so the test split was not looked at; `search train` does it"
+    else:
+        what = (path, winner.user_attrs["config"], Path(place.data_root), place.device, place.cache_size)
+        try:
+            test_acc, images = engine.call(_TEST, *what)
+        except (SearchError, RuntimeError, MemoryError) as error:  # the search has its result
+            said = f"the test split could not be looked at: {first_line(error)}"
+        else:
+            test_split.record(study, winner.number, test_acc, images, studies.epoch_of(winner).get("val_acc"))
+            said = f"test accuracy {accuracy(test_acc, images)}, looked at once, with its weights of the last epoch"
+    console.print(f"{where}: {said}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _wanted(space: SpaceFile, options: Options) -> dict[str, Any]:
+    """The CPUs and GPUs of a trial, as far as somebody says; the command's words go before the file's."""
+    said = (("cpus", options.cpus), ("gpus", options.gpus))
+    wanted = {**space.resources, **{name: value for name, value in said if value is not None}}
+    if options.address is not None and wanted.get("gpus") == "auto":
+        raise SearchError("--gpus-per-trial auto measures a GPU of this machine; with --address, say a number")
+    if space.train and wanted.get("gpus") == "auto":
+        raise SearchError(
+            "--gpus-per-trial auto measures the built-in training; with a train() of your own, say a number"
+        )
+    return wanted
+
+
+@contextmanager
+def _engine(space: SpaceFile, wanted: dict[str, Any], options: Options, console: Console) -> Iterator[Engine]:
+    """What runs the trials, once the space is checked and its images are decoded."""
+    own_train = str(space.path.resolve()) if space.train else None
+    workplace = workplace_of(options, own_train=own_train, patience=options.trial_timeout)
+    source = options.space if isinstance(options.space, SearchSpace) else str(space.path)
+    what = (source, list(options.overrides), options.data_root)
+    known = space.space.combinations(("model",)) if isinstance(space.space, SearchSpace) else ()
+    modules = () if own_train else preload({settings["model"] for settings in known})
+    check = None if own_train else (_CHECK, *what)
+    travels = None if isinstance(source, SearchSpace) else space.path
+    with engine_of(options, wanted, workplace, check, modules, console, travels) as (engine, note):
+        if note:
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
+        if wanted.get("gpus") == "auto" and options.engine != "inline":
+            engine = _sharing(cast("Tune", engine), what, wanted.get("cpus"), console)
+        yield engine
+
+
+def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: Console) -> Tune:
+    """The engine with as many trials on a GPU as a measurement says, once its images are decoded."""
+    if not engine.resources.gpus:
+        console.print("--gpus-per-trial auto: no GPU here to share", highlight=False)
+        return engine
+    place = (engine.workplace.cache_size, engine.cpus_a_gpu, cpus or 1.0)
+    measuring = forkserver.Call(engine.nursery.address, _CHOOSE, *what, *place)
+    trials, why = wait(measuring.result, console)
+    console.print(why, markup=False, highlight=False, soft_wrap=True)
+    return engine.shared(cpus, trials)
+
+
+def _finish(study: Study, options: Options, board: TensorBoard) -> Path:
+    """Write report and best config; print the table; returns the report's path."""
+    from search.commands.export import write_best
+    from search.reporting import page  # late: pandas takes a second to import
+
+    path, ranking = page.write_with_table(study, options.reports)
+    try:
+        dashboard.publish(study, path, studies.ranked(study))
+        board.show(dashboard.pictures(path))
+    except OSError as error:  # a full disk; the page is there
+        print(f"the report's pictures are not in optuna-dashboard and TensorBoard: {error}")
+    if not studies.ranked(study):
+        raise NothingCompleted(f"no trial completed; {path} has the reasons")
+    best = write_best(study, options.reports)
+    print(f"\n{ranking}\n")
+    own = study.user_attrs.get("own_train", False)
+    print(f"report       {path}\nbest config  {best}")
+    if not own:
+        print(f"train it     search train {best}")
+    print(f"watch it     {shlex.join(['search', 'dashboard', study.study_name, *_said_of_storage(options.again)])}")
+    return path
+
+
+def _said_of_storage(command: str) -> list[str]:
+    """The words of the command that name its storage, to be said again."""
+    words = shlex.split(command)
+    return [
+        part
+        for place, word in enumerate(words)
+        if word.partition("=")[0] in ("--storage", "--storage-file")
+        for part in ([word] if "=" in word else words[place : place + 2])
+    ]

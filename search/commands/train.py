@@ -1,0 +1,127 @@
+"""`search train`: a best config, trained again from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+from optuna.study import Study
+from torch import cuda, nn
+
+from search.analysis import confirmation
+from search.analysis.statistics import next_draw, wilson
+from search.commands.export import Best, read_best
+from search.config import Epoch
+from search.engine.failures import reason
+from search.errors import NothingCompleted, SearchError
+from search.reporting import page
+from search.study import test_split
+from search.study.study import load_study
+from search.train import evaluate_test, train
+from search.train.device import cores, resolve_runtime
+from search.train.weights import save
+
+Say = Callable[[str], None]
+
+
+def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say, verify: bool = False) -> bool:
+    """Train the config of the YAML at `path`; `say` its epochs, validation and, once, test accuracy.
+
+    Trains on the device and with the threads that the YAML records, so that on the same machine the trial's
+    number comes out again. Writes the model as safetensors beside `path`. If the study is in `storage`, keeps
+    the test accuracy there and writes its report anew. With `verify`, says instead whether the number is reproduced,
+    and returns that; then it neither looks at the test split nor writes anything.
+    """
+    best = read_best(path)
+    if verify and (best.value is None or best.metric not in Epoch.model_fields):  # of a study of the user's own
+        raise SearchError(f"{path}: there is no value of {best.metric} that training again could reproduce")
+    device, threads = best.ran_on.get("device", "auto"), best.ran_on.get("threads")
+    if device == "cuda" and not cuda.is_available():
+        say("the trial ran on a GPU and none is here: training on the CPU; the numbers may differ a little")
+        device, threads = "auto", None
+    epochs = train(best.config, data_root, device, threads if isinstance(threads, int) else None, cache_size, say)
+    try:
+        last, model = _follow(epochs, best.config.epochs, say)
+    except SearchError:
+        raise
+    except Exception as error:  # it diverged, or there is no memory for it
+        raise NothingCompleted(f"{path}: {reason(error)}") from error
+    if verify:
+        place = resolve_runtime(best.config.precision, device, threads if isinstance(threads, int) else None)
+        reproduced, why = verdict(best, last, place.describe(), _study(best, storage))
+        say(f"{'' if reproduced else 'not '}reproduced: {why}")
+        return reproduced
+    say(f"validation accuracy {last.val_acc:.4f}{_against(best, last)}")
+    test_acc, images = evaluate_test(model, best.config, data_root, device, cache_size, cores())
+    say(f"test accuracy       {test_acc:.4f}")
+    model_path = path.with_suffix(".safetensors")
+    save(model, best.config, model_path)
+    say(f"wrote {model_path}")
+    study = _study(best, storage)
+    if study is not None:
+        test_split.record(study, best.trial, test_acc, images, last.val_acc)
+        say(f"wrote {page.write(study, path.parent)}")
+    return True
+
+
+def verdict(best: Best, last: Epoch, ran_on: Mapping[str, Any], study: Study | None) -> tuple[bool, str]:
+    """Whether the last epoch reproduces the trial's number, and by which measure.
+
+    Where device, threads, precision and versions are the same it must be equal. Elsewhere it must lie where one more
+    seed would, if `search confirm` has the spread of the seeds, or else in the Wilson interval of the trial's number.
+    """
+    value, again, metric = float(best.value or 0.0), float(getattr(last, best.metric)), best.metric
+    numbers = f"{metric} {again:.4f}, trial {best.trial} had {value:.4f}"
+    if again == value:
+        return True, f"{metric} {again:.4f}, exactly trial {best.trial}'s"
+    other = [f"{name} {best.ran_on.get(name)} there, {here} here" for name, here in ran_on.items()]
+    other = [text for text, name in zip(other, ran_on, strict=True) if best.ran_on.get(name) != ran_on[name]]
+    if not other:
+        return False, f"{numbers} with the same device, threads and versions, where it must be equal"
+    if metric != "val_acc" or last.right is None:
+        return False, f"{numbers}; of {metric} no interval is known ({'; '.join(other)})"
+    rows = confirmation.rows(study) if study is not None else []
+    seeds = next((row.val for row in rows if row.of == best.trial), [])
+    images = len(last.right)
+    low, high = next_draw(seeds) or wilson(round(min(max(value, 0.0), 1.0) * images), images)
+    what = f"where one more seed lies beside the {len(seeds)} confirmed" if len(seeds) > 1 else "its Wilson interval"
+    inside = low <= again <= high
+    where = f"{'inside' if inside else 'outside'} {low:.4f} to {high:.4f}, {what} (95%)"
+    return inside, f"{numbers}, {where}; {'; '.join(other)}"
+
+
+def _follow(epochs: Generator[Epoch, None, nn.Module], total: int, say: Say) -> tuple[Epoch, nn.Module]:
+    """Draw every epoch, saying each; the last one and the model."""
+    last: Epoch | None = None
+    while True:
+        try:
+            last = next(epochs)
+        except StopIteration as end:
+            assert last is not None  # a config has at least one epoch
+            return last, end.value
+        say(
+            f"epoch {last.epoch}/{total}  training loss {last.train_loss:.4f}  validation loss {last.val_loss:.4f}  "
+            f"validation accuracy {last.val_acc:.4f}  lr {last.lr:.3g}  {last.seconds:.1f} s"
+        )
+
+
+def _against(best: Best, last: Epoch) -> str:
+    """How the number compares with the trial's."""
+    again = getattr(last, best.metric, None)
+    if best.value is None or again is None:
+        return ""
+    if again == best.value:
+        return f", exactly trial {best.trial}'s {best.metric}"
+    return f" (trial {best.trial} had {best.metric} {best.value:.4f}; device, threads or versions may differ)"
+
+
+def _study(best: Best, storage: str) -> Study | None:
+    """The study that the config comes from, if it is in `storage`."""
+    try:
+        study = load_study(storage, best.study)
+    except SearchError:
+        return None
+    trials = study.get_trials(deepcopy=False)
+    same = best.trial < len(trials) and trials[best.trial].value == best.value
+    return study if same else None  # not a study that was made anew under the same name

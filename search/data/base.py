@@ -1,0 +1,99 @@
+"""What a data set is: where its images come from, and what is common to all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple, Protocol
+
+from PIL import Image, UnidentifiedImageError
+
+from search.errors import SearchError
+from search.files.mounts import network_type
+
+Split = Literal["train", "val", "test"]
+
+
+class Item(NamedTuple):
+    """One image: its name in the source, and its class's index."""
+
+    name: str
+    label: int
+
+
+class Source(Protocol):
+    """Where a data set's images come from. Opening one is cheap and fails if the data are not there."""
+
+    native: ClassVar[int]
+    """Pixels of the square that models without a size of their own see."""
+    mode: ClassVar[str]
+    """Pillow's name for the channels of such an image: L or RGB."""
+    mean: ClassVar[tuple[float, ...]]
+    std: ClassVar[tuple[float, ...]]
+
+    def fingerprint(self) -> str:
+        """Changes when the images or the splits do."""
+
+    def splits(self) -> tuple[list[str], dict[Split, list[Item]]]:
+        """The class names, in the order of their index, and the items of each split."""
+
+    def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
+        """The named images, in the source's order: encoded, or as pictures."""
+
+    def place(self, name: str) -> str:
+        """Where a person finds the named image."""
+
+
+def stratified(labels: list[int], part: float | int, seed: int = 0) -> tuple[list[int], list[int]]:
+    """Split indices in two, `part` of them in the second, class by class in proportion."""
+    from sklearn.model_selection import train_test_split  # late: it takes seconds to import
+
+    first, second = train_test_split(range(len(labels)), test_size=part, stratify=labels, random_state=seed)
+    return sorted(first), sorted(second)
+
+
+_SAMPLE = 100
+"""Files that are looked at where each look is a round trip to another machine."""
+
+
+def fingerprint_of(folder: Path, paths: Iterable[Path]) -> str:
+    """Changes when one of the `paths` under `folder` does: by name, size in bytes and time of the last change.
+
+    On a network file system, size and time are asked of at most _SAMPLE of the files, evenly spaced; the names, which
+    come from listing the folders, are all looked at.
+    """
+    digest, found = hashlib.sha256(), sorted(paths)
+    every = -(-len(found) // _SAMPLE) if network_type(folder) else 1
+    for i, path in enumerate(found):
+        stat = path.stat() if i % every == 0 else None
+        seen = f" {stat.st_size} {stat.st_mtime_ns}" if stat else ""
+        digest.update(os.fsencode(f"{path.relative_to(folder)}{seen}\n"))
+    return digest.hexdigest()
+
+
+def read_files(home: Path, names: set[str], named_by: str) -> Iterator[tuple[str, bytes]]:
+    """The files called `names` under `home`, in order of name; raises SearchError for one that is not there.
+
+    `named_by`: what says that it should be.
+    """
+    for name in sorted(names):
+        path = home / name
+        try:
+            data = path.read_bytes()
+        except (FileNotFoundError, IsADirectoryError):
+            raise SearchError(f"{path}: no such image; {named_by}") from None
+        yield name, data
+
+
+def decode(data: bytes | Image.Image) -> Image.Image:
+    """The picture in `data`, whole; raises OSError or ValueError if it is broken."""
+    try:
+        image = data if isinstance(data, Image.Image) else Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        kind = f"{len(data)} bytes that are no picture" if isinstance(data, bytes) and data else "the file is empty"
+        raise ValueError(f"{kind}, or none that Pillow knows") from None
+    image.load()
+    return image

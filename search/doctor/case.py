@@ -1,0 +1,74 @@
+"""What the doctor looks at: one config on its device, and what it finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from search.config import TrainConfig
+from search.data import cache
+from search.data.registry import Source
+from search.models import image_spec
+from search.train.batches import Data, load_splits
+from search.train.device import Runtime
+from search.train.learner import Learner
+
+PLAIN: dict[str, Any] = dict(
+    schedule="constant", warmup_epochs=0.0, label_smoothing=0.0, mixup=0.0, cutmix=0.0, augment="none", ema=0.0
+)
+"""Settings under which the loss is the plain cross-entropy of the images as they are, and the rate stays."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check saw, in numbers, and, where that is not well, what to do."""
+
+    status: Literal["ok", "warn", "FAIL"]
+    name: str
+    seen: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """The config that is examined, its data and its place; `folder` takes the pictures."""
+
+    config: TrainConfig
+    source: Source
+    root: Path
+    place: Runtime
+    folder: Path
+
+    def data(self) -> tuple[Data, Data]:
+        """The training and the validation split as the trainer sees them."""
+        train, val = load_splits(self.config, self.root, self.place.device, "train", "val")
+        return train, val
+
+    def images(self) -> tuple[cache.Images, cache.Images]:
+        """The same splits as decoded pictures, with their names."""
+        spec = image_spec(self.config.model, self.config.image_side)
+        train, val = cache.load(self.source, spec.resize if spec else None, ("train", "val"))
+        return cache.subset(train, self.config.subset), val
+
+    def learner(self, **changed: Any) -> Learner:
+        """A new model in training, with some settings `changed`."""
+        return Learner(self.config.model_copy(update=changed), self.data()[0], self.place)
+
+    def order(self) -> Tensor:
+        """The training images in a random order that the seed determines."""
+        return torch.randperm(len(self.data()[0]), generator=torch.Generator().manual_seed(self.config.seed))
+
+
+def spread(labels: np.ndarray[Any, Any], count: int) -> list[int]:
+    """Rows of `count` images, or of all, in as many classes as there are: one of each class, then a second, ..."""
+    order = np.random.RandomState(0).permutation(len(labels))
+    nth = np.empty(len(labels))
+    for label in np.unique(labels):
+        own = order[labels[order] == label]
+        nth[own] = np.arange(len(own))
+    return [int(row) for row in order[np.argsort(nth[order], kind="stable")][:count]]

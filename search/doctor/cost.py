@@ -1,0 +1,177 @@
+"""What a trial takes: memory, the time of a step, and how much of that is loading. Measured in a process of its own.
+
+As a program, ``python -m search.doctor.cost``: a job as JSON in, a measurement as JSON out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from search.config import TrainConfig
+from search.data.augment import make_augment
+from search.doctor.case import Case, Finding
+from search.train.batches import EVAL_BATCH, Data, load_splits
+from search.train.device import resolve_runtime
+from search.train.learner import Learner
+
+GIB = 2**30
+SECONDS = 8.0
+"""For the steps after the first."""
+PATIENCE = 90.0
+"""Seconds, for all of it."""
+
+
+def check(case: Case, batch_size: int) -> list[Finding]:
+    """Speed and memory of one trial with `batch_size`, the space's largest.
+
+    In a fresh process, whose peak is a trial's and not the doctor's, and whose death by lack of memory is a finding.
+    """
+    config = case.config.model_copy(update={"batch_size": batch_size})
+    job = {"config": config.model_dump_json(), "root": str(case.root), "device": case.place.device}
+    command = [sys.executable, "-m", "search.doctor.cost"]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(job), capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        seen = f"a step of {batch_size} images was not done after {PATIENCE:.0f} s"
+        return [Finding("warn", "memory", seen, "not measured; try a smaller batch_size or a faster device")]
+    if done.returncode:
+        said = (done.stderr.strip() or "no message").splitlines()[-1]
+        why = "it was killed, as where memory runs out" if done.returncode < 0 else said
+        remedy = "a smaller batch_size, or a device with more memory"
+        return [Finding("FAIL", "memory", f"a step of {batch_size} images failed: {why}", remedy)]
+    measured = json.loads(done.stdout.splitlines()[-1])
+    return [speed(config, measured), memory(config, measured, os.cpu_count() or 1)]
+
+
+def speed(config: TrainConfig, measured: dict[str, Any]) -> Finding:
+    """The loader's speed against that of the whole step; the loader and the training take turns in one process."""
+    step, load, images = measured["step"], measured["load"], measured["images"]
+    rest = max(step - load, 1e-9)
+    epoch = measured["split"] / images * step
+    seen = (
+        f"a step of {images} images takes {step:.3g} s, {load / step:.0%} of it loading ({images / load:.0f} images/s "
+        f"against {images / rest:.0f} trained); an epoch about {epoch:.3g} s, a trial {epoch * config.epochs:.3g} s"
+    )
+    if config.frozen:
+        seen += ", less where the frozen layers are computed once"
+    if load > rest:
+        what = (
+            f"augment={config.augment!r} is dear" if config.augment != "none" else "put the image cache on a fast disk"
+        )
+        return Finding(
+            "warn", "speed", seen, f"the loader is slower than the training: {what}, or use a GPU trial less"
+        )
+    return Finding("ok", "speed", seen)
+
+
+def memory(config: TrainConfig, measured: dict[str, Any], cores: int) -> Finding:
+    """The peak of one trial against what the device has free."""
+    peak, free = measured["peak"], measured["free"]
+    fit = int(free // peak)
+    where = "the GPU" if measured["device"] == "cuda" else "this machine"
+    takes = f"{peak / GIB:.2f} GiB a trial of batch_size={config.batch_size}"
+    seen = f"{takes}, {free / GIB:.1f} GiB free: {fit} fit on {where}"
+    if not fit:
+        return Finding("FAIL", "memory", seen, "a smaller batch_size, or a device with more memory")
+    if measured["device"] == "cpu" and fit < cores:
+        more = -(-cores // fit)
+        return Finding("warn", "memory", seen, f"{cores} cores would run {cores} at a time: --cpus-per-trial {more}")
+    if measured["device"] == "cuda" and fit > 1:
+        seen += f" (--gpus-per-trial {1 / fit:.2g} runs them side by side)"
+    return Finding("ok", "memory", seen)
+
+
+def measure(config: TrainConfig, root: Path, device: str) -> dict[str, Any]:
+    """Train a few steps and evaluate one batch in this process; seconds, bytes and counts."""
+    place = resolve_runtime(config.precision, device)
+    train, val = load_splits(config, root, device, "train", "val")
+    learner = Learner(config, train, place)
+    learner.begin(1)
+    batches = full_batches(config, len(train))
+    begin = now(device)
+    learner.step(batches[0])  # which allocates
+    step = now(device) - begin
+    begin = now(device)
+    for number in range(1, 21 if step < SECONDS else 1):
+        learner.step(batches[number % len(batches)])
+        step = (now(device) - begin) / number
+        if step * (number + 1) > SECONDS:
+            break
+    load = _loading(config, train, batches, learner)
+    learner.result.eval()
+    with torch.no_grad(), place.autocast():
+        learner.result(val.batch(torch.arange(min(EVAL_BATCH[place.device], len(val))), place.memory_format)[0])
+    held, free = peak(device)
+    counts = {"images": len(batches[0]), "split": len(train), "device": device}
+    return {"step": step, "load": load, "peak": held, "free": free, **counts}
+
+
+def full_batches(config: TrainConfig, count: int) -> list[torch.Tensor]:
+    """The batches of an epoch of `count` images, as their indices, without a smaller last one."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(config.seed))
+    return [batch for batch in order.split(config.batch_size) if len(batch) == min(config.batch_size, count)]
+
+
+def now(device: str) -> float:
+    """Seconds on the clock, once the device has done all it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _loading(config: TrainConfig, data: Data, batches: list[torch.Tensor], learner: Learner) -> float:
+    """Seconds that it takes to make one batch, augmented."""
+    noise = torch.Generator().manual_seed(config.seed)
+    augment = make_augment(config.augment, noise)
+    begin = now(data.device)
+    for number in range(3):
+        data.batch(batches[number % len(batches)], learner.place.memory_format, augment)
+    return (now(data.device) - begin) / 3
+
+
+def peak(device: str) -> tuple[int, int]:
+    """The most bytes that this process held at a time, and those that trials like it can have now."""
+    if device == "cuda":
+        free, total = torch.cuda.mem_get_info()
+        reserved, most = torch.cuda.memory_reserved(), torch.cuda.max_memory_reserved()
+        context = total - free - reserved  # CUDA's own, and what other processes hold
+        return most + context, total
+    return _status("VmHWM"), available() + _status("VmRSS")
+
+
+def _status(name: str) -> int:
+    """A line of /proc/self/status, in bytes. getrusage would count what the parent held when it forked."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {name}")
+
+
+def available() -> int:
+    """Bytes that this machine, or the control group that we are in, can still give."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    free = int(lines["MemAvailable"].split()[0]) * 1024
+    try:
+        group = Path("/sys/fs/cgroup")
+        limit, used = (int((group / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
+        file = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
+        free = min(free, limit - used + int(file["inactive_file"]))
+    except (OSError, ValueError, KeyError):  # no limit ("max"), or no control groups
+        pass
+    return free
+
+
+if __name__ == "__main__":
+    job = json.loads(sys.stdin.read())
+    made = TrainConfig.model_validate_json(job["config"], strict=False)
+    print(json.dumps(measure(made, Path(job["root"]), job["device"])))

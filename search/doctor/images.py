@@ -1,0 +1,46 @@
+"""A grid of training images with their labels, as the model sees them, for a person to look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from search.data.augment import make_augment
+from search.doctor.case import Case, Finding, spread
+from search.files.atomic import write_whole
+from search.models import image_spec
+
+COUNT = 24
+
+
+def check(case: Case) -> Finding:
+    """Write images.png: COUNT images of the training split, cropped, augmented and labelled as in training."""
+    from matplotlib.figure import Figure  # late: it takes a while to import
+
+    data = case.data()[0]
+    rows = spread(data.labels.cpu().numpy(), COUNT)
+    noise = torch.Generator().manual_seed(case.config.seed)
+    augment = make_augment(case.config.augment, noise)
+    x, y = data.batch(torch.tensor(rows), torch.contiguous_format, augment)
+    spec = image_spec(case.config.model, case.config.image_side) or case.source
+    pixels = x.cpu() * torch.tensor(spec.std).view(-1, 1, 1) + torch.tensor(spec.mean).view(-1, 1, 1)
+    images: Any = pixels.clamp(0, 1).permute(0, 2, 3, 1).numpy()
+    figure = Figure(figsize=(12, 9), dpi=80, layout="constrained")
+    axes: Any = figure.subplots(4, 6)
+    for place in axes.flat:
+        place.axis("off")
+    for place, image, label in zip(axes.flat, images, y.tolist(), strict=False):
+        place.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=1)
+        place.set_title(data.classes[label].replace("$", r"\$")[:24], fontsize=10)
+    path = case.folder / "images.png"
+    write_whole(path, lambda part: figure.savefig(part, format="png"))
+    flat = int((np.ptp(images, axis=(1, 2)).max(axis=1) < 1e-3).sum())
+    if flat:
+        seen = f"{flat} of {len(images)} training images are of one colour: {path}"
+        return Finding("warn", "images", seen, "look at them, and at how the files are read")
+    side = f"{data.side} x {data.side} px"
+    return Finding(
+        "ok", "images", f"{len(images)} training images of {side} with their labels, to be looked at: {path}"
+    )

@@ -1,0 +1,139 @@
+"""What can be known before the first trial: that every model, data set, weights file and frozen prefix is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from optuna.samplers import RandomSampler
+from torch import nn
+
+from search.config import TrainConfig, make_config
+from search.data import cache
+from search.data.registry import Source, Split, open_source
+from search.errors import SearchError
+from search.files.mounts import network_type
+from search.models import build, check_name, image_spec
+from search.space.file import SpaceFile, load_space
+from search.space.points import check_fixed, draw
+from search.space.space import SearchSpace
+from search.train.freeze import configure
+from search.train.learner import BUILT
+
+_LOADED = (*BUILT, "subset")
+"""The settings that decide what a trial loads and builds."""
+
+
+def _configs(space: SpaceFile) -> Iterator[TrainConfig]:
+    """Configs with all that the trials will load and build; of a define-by-run space, one drawn at random."""
+    if isinstance(space.space, SearchSpace):
+        yield from map(make_config, space.space.combinations(_LOADED))
+        return
+    settings = draw(space, RandomSampler(seed=0)).settings
+    try:
+        yield make_config(settings)
+    except SearchError as error:
+        raise SearchError(f"{space.path}: space(trial): {error}") from None
+
+
+def ready(
+    path: str | SearchSpace, overrides: Sequence[str], data_root: Path, progress: Callable[[str, int, int], None]
+) -> str:
+    """Check the space at `path`, or given itself, and decode its images; returns what the user should know.
+
+    To be called before its first trial. `progress` is called as in `prepare`. Raises SearchError.
+    """
+    space = load_space(path, overrides)
+    preflight(space, data_root)
+    prepare(space, data_root, progress)
+    kind = network_type(cache.cache_root())
+    if not kind:
+        return ""
+    note = f"the image cache {cache.cache_root()} is on a network file system ({kind}), and training reads from it: "
+    return f"{note}XDG_CACHE_HOME=DIR puts it on a local disk"
+
+
+def preflight(space: SpaceFile, data_root: Path) -> None:
+    """Find every data set and build every model of `space` once, frozen and loaded as its trials will be.
+
+    Raises SearchError for the first that is not there. Trains nothing and creates nothing.
+    """
+    check_fixed(space)
+    if space.train is not None:
+        return
+    seen = set()
+    for config in _configs(space):
+        key = tuple(getattr(config, name) for name in BUILT)
+        if key in seen:
+            continue
+        seen.add(key)
+        try:
+            _build(config, data_root)
+        except SearchError as error:
+            raise SearchError(f"{space.path}: {error}") from None
+
+
+def _build(config: TrainConfig, data_root: Path) -> None:
+    check_name(config.model)
+    source = open_source(config.dataset, data_root)
+    configure(skeleton(config, source), config)
+
+
+def ready_to_confirm(
+    configs: Sequence[Mapping[str, Any]], data_root: Path, progress: Callable[[str, int, int], None] | None
+) -> list[str]:
+    """Check the configs before they are trained and decode their images, the test split's among them.
+
+    Returns what is wrong with each, empty if nothing. `progress` is called as in `prepare`. Raises SearchError for a
+    broken image.
+    """
+    found = []
+    for config in map(make_config, map(dict, configs)):
+        try:
+            _build(config, data_root)
+        except SearchError as error:
+            found.append(str(error))
+            continue
+        found.append("")
+        _decode([config], ("train", "val", "test"), data_root, progress)
+    return found
+
+
+def skeleton(config: TrainConfig, source: Source, classes: int = 10) -> nn.Module:
+    """The model of `config`; without weights no value matters, and the meta device builds the largest in no time."""
+    native = image_spec(config.model, config.image_side) is None
+    channels, side = (len(source.mode) if native else 3), source.native  # L or RGB
+    make = partial(build, config.model, classes, channels, config.weights, side, config.hidden)
+    if config.weights is None:
+        with suppress(NotImplementedError), torch.device("meta"):  # RegNet reads the widths it computes: not on meta
+            return make()
+    return make()
+
+
+def prepare(space: SpaceFile, data_root: Path, progress: Callable[[str, int, int], None]) -> None:
+    """Decode the images that the trials will see, once, before any worker starts; the test split stays sealed.
+
+    `progress` is called with the data set, how many images are done, and of how many.
+    """
+    if space.train is not None:
+        return
+    _decode(list(_configs(space)), ("train", "val"), data_root, progress)
+
+
+def _decode(
+    configs: Sequence[TrainConfig],
+    splits: tuple[Split, ...],
+    data_root: Path,
+    progress: Callable[[str, int, int], None] | None,
+) -> None:
+    for model, dataset, side in {(config.model, config.dataset, config.image_side): None for config in configs}:
+        spec = image_spec(model, side)
+        source = open_source(dataset, data_root)
+        follow = partial(progress, dataset) if progress is not None else None
+        train, *_ = cache.load(source, spec.resize if spec else None, splits, follow)
+        for subset in {c.subset for c in configs if c.dataset == dataset and c.subset is not None}:
+            cache.check_subset(train, subset)

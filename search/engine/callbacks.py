@@ -1,0 +1,46 @@
+"""Those who watch a run: told of each epoch at once, and of a trial's end when no worker waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import methodcaller
+
+from optuna.trial import TrialState
+
+from search.engine.trial import ActiveTrial, Callback
+
+
+class Callbacks:
+    """The listeners of a run. What one cannot write, on a full disk, say, is said once; the storage is the record."""
+
+    def __init__(self, listeners: Sequence[Callback], say: Callable[[str], None]) -> None:
+        """`say`: called with one line for the user."""
+        self.listeners = listeners
+        self._say = say
+        self._failing: list[Callback] = []
+        self._ended: list[tuple[ActiveTrial, TrialState, str]] = []
+        """Trials whose end they have not heard of yet."""
+
+    def epoch(self, job: ActiveTrial) -> None:
+        """Tell of an epoch."""
+        self._tell(methodcaller("on_epoch", job))
+
+    def end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
+        """Tell of a trial's end, later."""
+        self._ended.append((job, state, reason))
+
+    def catch_up(self) -> None:
+        """Tell of the trials that ended."""
+        while self._ended:
+            self._tell(methodcaller("on_end", *self._ended.pop(0)))
+
+    def _tell(self, what: Callable[[Callback], object]) -> None:
+        for listener in self.listeners:
+            try:
+                what(listener)
+            except BrokenPipeError:  # of the terminal
+                raise
+            except OSError as error:
+                if listener not in self._failing:
+                    self._failing.append(listener)
+                    self._say(f"{error}; the run goes on without what it cannot write")

@@ -1,0 +1,128 @@
+"""Runs that a cluster's head does for somebody elsewhere, through Ray's Jobs API."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from search.engine.processes.scratch import scratch
+from search.engine.ray import auth, cluster, nodes
+from search.errors import SearchError
+
+_STOPS = {"RAY_JOB_STOP_WAIT_TIME_S": "60"}
+"""For the job's keeper: a run that is stopped first puts its trials back in the queue, for which Ray leaves it 3 s."""
+_STARTS = 60.0
+"""Seconds that a head is given to start what takes jobs."""
+_SEARCH = "\"$python\" -c 'from search.cli import main; main()'"
+
+
+class Jobs:
+    """The jobs of the cluster whose head serves them at `address`, such as http://head:8265."""
+
+    def __init__(self, address: str) -> None:
+        """Raises SearchError if nobody serves jobs there, or not without the cluster's token."""
+        if missing := cluster.missing():
+            raise SearchError(f"Ray's Jobs API needs what is not here ({missing}): pip install 'search[cluster]'")
+        auth.brought()
+        for name in ("ray", "ray.dashboard.modules.dashboard_sdk"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        try:
+            self._client = JobSubmissionClient(address)
+        except Exception as error:  # of many kinds
+            raise SearchError(
+                f"--address {address}: {auth.why_not(error, 'does the head of a cluster take jobs there?')}"
+            ) from None
+
+    def submit(self, space: Path, folder: str, words: Sequence[str], environment: dict[str, str]) -> str:
+        """Have the head run `search run SPACE WORDS` in its `folder`; the job's name.
+
+        The folder of the space file and this package travel. Raises SearchError.
+        """
+        python, there = shlex.quote(sys.executable), shlex.quote(folder)
+        steps = [
+            f'from="$PWD" python={python} && {{ [ -x "$python" ] || python=python; }}',  # the other, if installed alike
+            f"mkdir -p {there} && cd {there}",
+            f'exec {_SEARCH} run "$from"/{shlex.quote(space.name)} --address auto {shlex.join(words)}',
+        ]
+        entry = " && ".join(steps)
+        with scratch() as (here, _):
+            travels = {**nodes.gathered(here, space), "env_vars": _STOPS | environment}
+            return str(self._asked(self._submit_soon, entrypoint=entry, runtime_env=travels))
+
+    def _submit_soon(self, **job: Any) -> str:
+        """The new job's name. A head that has just started says for a while that nobody is there to take one."""
+        deadline = time.monotonic() + _STARTS
+        while True:
+            try:
+                return str(self._client.submit_job(**job))
+            except RuntimeError as error:
+                if "No available agent" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+
+    def logs(self, job: str, say: Callable[[str], None], follow: bool) -> bool:
+        """Say what the job has printed, and to `follow` it, what it will; False if it failed. Raises SearchError."""
+        said = 0
+        while True:
+            status = self._asked(self._client.get_job_status, job)
+            if not follow or status.is_terminal():
+                say(self._asked(self._client.get_job_logs, job)[said:])
+                return bool(status != JobStatus.FAILED)
+            said = self._tail(job, say, said)
+
+    def _tail(self, job: str, say: Callable[[str], None], said: int) -> int:
+        """Say what the job prints beyond the `said` characters, for as long as the connection lasts; how many then."""
+
+        async def tail() -> None:
+            nonlocal said
+            passed = 0
+            async for text in self._client.tail_job_logs(job):  # from the beginning
+                if passed + len(text) > said:
+                    say(text[max(0, said - passed) :])
+                    said = passed + len(text)
+                passed += len(text)
+
+        # Whether the head is there is asked next. The warning is of how Ray calls aiohttp.
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning), suppress(RuntimeError, OSError):
+            asyncio.run(tail())
+        time.sleep(0.2)
+        return said
+
+    def stop(self, job: str) -> bool:
+        """End the job as Ctrl-C would; whether it still ran. Raises SearchError."""
+        return bool(self._asked(self._client.stop_job, job))
+
+    def running(self) -> list[str]:
+        """The names of the jobs that have not ended."""
+        jobs = self._asked(self._client.list_jobs)  # drivers among them, which nobody submitted
+        return [job.submission_id for job in jobs if job.submission_id and not job.status.is_terminal()]
+
+    def end(self, jobs: Sequence[str]) -> None:
+        """Stop the jobs, and wait until they have ended, or have had the time that stop() leaves them."""
+        for job in jobs:
+            self.stop(job)
+        deadline = time.monotonic() + float(_STOPS["RAY_JOB_STOP_WAIT_TIME_S"])
+        while set(jobs) & set(self.running()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+
+    def _asked(self, ask: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        try:
+            return ask(*args, **more)
+        except RuntimeError as error:  # its text has the server's Traceback
+            said = str(error).strip()
+            with suppress(IndexError):
+                if "does not exist" in said:
+                    raise SearchError(f"there is no job {args[0]!r}; `search submit` prints its name") from None
+            raise SearchError(f"the cluster's head refused: {said.splitlines()[-1]}") from None
+        except OSError as error:
+            raise SearchError(f"the cluster's head does not answer: {str(error).splitlines()[0]}") from None

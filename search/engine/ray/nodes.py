@@ -1,0 +1,205 @@
+"""The nodes of a Ray that others started: each trains in processes of a nursery of its own."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+import search
+from search.engine.processes.forkserver import Call, Died, ForkServer, opened
+from search.engine.ray.cluster import Resources, fits, joined
+from search.engine.trial import RunAborted
+from search.errors import SearchError, first_line
+
+MOST = 100 * 2**20
+"""Bytes of the space file's folder, which travels to every node."""
+_STAYS = (".*", "__pycache__", "*.pyc", "studies.db*", "runs", "reports", "data", "node_modules")
+"""What of that folder is no node's business."""
+_ENVIRONMENT = {"RAY_CHDIR_TO_TRIAL_DIR": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_AIR_NEW_OUTPUT": "0"}
+
+
+class Keeper:
+    """Holds a node's nursery open. Ray ends it with the run's driver, and what the nursery forked ends with it."""
+
+    def __init__(self, preload: Sequence[str], check: tuple[Any, ...] | None, verbose: bool) -> None:
+        self._stack, self._check, self._wrong = ExitStack(), check, ""
+        self._nursery: ForkServer = self._stack.enter_context(opened(preload, verbose))
+
+    def ready(self) -> tuple[str, str]:
+        """Where the nursery listens, and what is wrong here, once this node is checked and its images are decoded."""
+        if self._check is not None:
+            try:
+                Call(self._nursery.address, *self._check).result(lambda *progress: None)
+            except (SearchError, Died) as error:
+                self._wrong = first_line(error)
+            self._check = None
+        return self._nursery.address, self._wrong
+
+
+def address_here(patience: float = 300.0) -> str:
+    """Where the nursery of this node listens, once it is ready; for a worker. Raises RuntimeError."""
+    name, deadline = _name(ray.get_runtime_context().get_node_id()), time.monotonic() + patience
+    while time.monotonic() < deadline:
+        try:
+            answer: Any = ray.get_actor(name).ready.remote()
+        except ValueError:  # the driver has yet to see this node
+            time.sleep(0.1)
+            continue
+        address, wrong = ray.get(answer, timeout=patience)
+        if wrong:
+            raise RuntimeError(wrong)
+        return str(address)
+    raise RuntimeError("no nursery came to this node")
+
+
+def _name(node: str) -> str:
+    return f"nursery of {node}"
+
+
+def call_here(function: str, args: tuple[Any, ...]) -> Any:
+    """What a function of the training side returns in a process of this node; for a worker."""
+    return Call(address_here(), function, *args).result(lambda *progress: None)
+
+
+@dataclass
+class Nodes:
+    """The nodes on which trials run, as the driver sees them.
+
+    `check`: a function of the training side with its arguments, which each node goes through before its first trial.
+    """
+
+    preload: Sequence[str]
+    check: tuple[Any, ...] | None
+    verbose: bool = False
+    resources: Resources = field(default_factory=lambda: Resources(0, 0))
+    load: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    """How many trials run, and how many have yet to start."""
+    _keepers: dict[str, tuple[str, Any, Any]] = field(default_factory=dict)
+    """Of each node in use: its address, its Keeper, and what that answers, until it has."""
+    _wishes: list[Any] = field(default_factory=list)
+    _slots: int = 0
+    _seen: float = -1.0
+
+    def slots(self) -> int:
+        """How many trials run at a time, now. Looks once a second; raises RunAborted for a node that cannot train."""
+        if time.monotonic() < self._seen + 1.0:
+            return self._slots
+        self._seen, self._slots, alive = time.monotonic(), 0, set()
+        for node in ray.nodes():
+            places = fits(node["Resources"], self.resources) if node["Alive"] else 0
+            if places:
+                alive.add(node["NodeID"])
+                self._slots += places
+                if node["NodeID"] not in self._keepers:
+                    self._keepers[node["NodeID"]] = self._keep(node["NodeID"], node["NodeManagerAddress"])
+        self._keepers = {node: kept for node, kept in self._keepers.items() if node in alive}
+        self.settle(0)
+        running, left = self.load()
+        self._wish(min(left, self._slots) if running >= self._slots else 0)
+        return self._slots
+
+    def _wish(self, trials: int) -> None:
+        """Have Ray know that so many further trials would run if there were room: some clusters grow by that.
+
+        It is told by tasks that wait for the room of a trial, do nothing, and are gone when the run is.
+        """
+        self._wishes = ray.wait(self._wishes, num_returns=len(self._wishes), timeout=0)[1] if self._wishes else []
+        while len(self._wishes) > trials:
+            ray.cancel(self._wishes.pop())
+        while len(self._wishes) < trials:
+            self._wishes.append(self._task(_nothing).remote())
+
+    def _task(self, function: Callable[..., Any]) -> Any:
+        """What Ray runs once, on a node that has the room of a trial."""
+        need = {"num_cpus": self.resources.cpus, "num_gpus": self.resources.gpus, "max_retries": 0}
+        return ray.remote(function).options(**need)
+
+    def __len__(self) -> int:
+        return len(self._keepers)
+
+    def _keep(self, node: str, where: str) -> tuple[str, Any, Any]:
+        here = NodeAffinitySchedulingStrategy(node, soft=False)
+        options: Any = ray.remote(Keeper).options(name=_name(node), num_cpus=0, scheduling_strategy=here)
+        keeper = options.remote(self.preload, self.check, self.verbose)
+        return where, keeper, keeper.ready.remote()
+
+    def settle(self, patience: float | None = None) -> None:
+        """Wait so many seconds, or for ever, for each check. Raises RunAborted, naming the node that failed."""
+        for node, (where, keeper, answer) in self._keepers.items():
+            if answer is None:
+                continue
+            try:
+                _, wrong = ray.get(answer, timeout=patience)
+            except GetTimeoutError:
+                continue
+            except RayError as error:  # the node went away, or cannot run our code
+                if not any(node == other["NodeID"] and other["Alive"] for other in ray.nodes()):
+                    continue
+                wrong = str(error).strip().splitlines()[-1]
+            if wrong:
+                raise RunAborted(f"node {where}: {wrong}")
+            self._keepers[node] = where, keeper, None
+
+    def call(self, function: str, args: tuple[Any, ...]) -> Any:
+        """What the training side's `function` returns on a node with room for a trial. Raises what it raised."""
+        try:
+            return ray.get(self._task(call_here).remote(function, args))
+        except RayError as error:
+            cause = getattr(error, "cause", None)
+            raise cause if isinstance(cause, (SearchError, Died)) else Died(first_line(error)) from None
+
+
+def _nothing() -> None: ...
+
+
+@contextmanager
+def borrowed(address: str, folder: Path, space: Path | None, verbose: bool) -> Iterator[None]:
+    """Connect to the Ray at `address`, and take this package and the folder of the `space` file along to its nodes.
+
+    `folder`: a scratch folder, where both are gathered. Raises SearchError for an address where there is none, or if
+    that folder is too large to travel.
+    """
+    with joined(address, {**gathered(folder, space), "env_vars": _ENVIRONMENT}, verbose):
+        yield
+
+
+def gathered(folder: Path, space: Path | None) -> dict[str, Any]:
+    """A runtime_env with this package and what lies beside the space file, both copied into `folder`."""
+    code, ours = folder / "code", Path(search.__file__).parent
+    shutil.copytree(ours, code / "package" / ours.name, ignore=shutil.ignore_patterns("__pycache__"))
+    travels: dict[str, Any] = {"py_modules": [str(code / "package" / ours.name)]}
+    if space is not None:
+        travels["working_dir"] = str(_gather(space.resolve().parent, code / "space"))
+    return travels
+
+
+def _gather(source: Path, target: Path) -> Path:
+    """Copy what a space file may need of its folder."""
+    ignore = shutil.ignore_patterns(*_STAYS)
+    left = MOST
+
+    def copy(file: str, to: str) -> None:
+        nonlocal left
+        left -= Path(file).stat().st_size
+        if left < 0:
+            raise SearchError(
+                f"{source}: more than {MOST >> 20} MB lie beside the space file, and all that travels to every node, "
+                f"such as {file}: put the space file into a folder with what it imports and nothing else"
+            )
+        shutil.copyfile(file, to)
+
+    def skip(folder: str, names: list[str]) -> set[str]:
+        odd = {name for name in names if not (Path(folder) / name).is_file() and not (Path(folder) / name).is_dir()}
+        return ignore(folder, names) | odd  # sockets, pipes, dangling links
+
+    shutil.copytree(source, target, ignore=skip, copy_function=copy)
+    return target

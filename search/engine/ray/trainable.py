@@ -1,0 +1,75 @@
+"""Ray's side of a training process: the actor that stands for it on its node, as Ray's workers import it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ray import tune
+
+from search.engine.processes.forkserver import fork
+from search.engine.ray import nodes
+from search.engine.worker import WorkerConfig
+
+TRAINING = "search.engine.worker:serve"
+
+
+class WarmWorker(tune.Trainable):
+    """Stands in Ray for a training process, kept from trial to trial, and hands its messages on."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._connection: Connection | None = None
+        self._pid: int | None = None
+        self._asked = False
+        self._attempt: int | None = None
+        self._patience: float | None = config["workplace"]["patience"]
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        if self._connection is None:
+            nursery = new_config["nursery"] or nodes.address_here()
+            self._connection = fork(nursery, TRAINING, WorkerConfig(**new_config["workplace"]), _placed())
+        elif self._asked:
+            self._answer(self._connection)  # of a trial that nobody waits for
+        # It begins at once: until Tune asks for its first epoch, other trials may keep Tune busy.
+        self._connection.send(new_config["trial"])
+        self._attempt, *_ = new_config["trial"]
+        self._asked = True
+        return True
+
+    def step(self) -> dict[str, Any]:
+        assert self._connection is not None
+        try:
+            if not self._asked:
+                self._connection.send(None)
+            self._asked = False
+            message = self._answer(self._connection)
+        except (EOFError, OSError) as error:  # TimeoutError is one
+            message = {"silent": self._patience} if isinstance(error, TimeoutError) else {"lost": True}
+            message["attempt"] = self._attempt
+            if "silent" in message and self._pid:  # it may hang or be stopped, and never see that nobody listens
+                with suppress(ProcessLookupError):
+                    os.kill(self._pid, signal.SIGKILL)
+            self._connection.close()
+            self._connection = self._pid = None  # the next trial gets a new process
+        return {"message": [message]}  # in a list, because Tune flattens dicts
+
+    def _answer(self, connection: Connection) -> Any:
+        """The worker's next message; its first is its process's number. Raises EOFError or OSError if none comes."""
+        if self._pid is None:
+            self._pid = self._message(connection)
+        return self._message(connection)
+
+    def _message(self, connection: Connection) -> Any:
+        if not connection.poll(self._patience):
+            raise TimeoutError
+        return connection.recv()
+
+
+def _placed() -> dict[str, str]:
+    """What Ray gave this worker: its GPUs and its threads."""
+    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+    return {name: os.environ[name] for name in names if name in os.environ}

@@ -1,0 +1,112 @@
+"""What a person sees while a search runs: one live view in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from optuna.trial import TrialState
+from rich.columns import Columns
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from search.config import is_train_config
+from search.engine.driver import Driver
+from search.engine.trial import ActiveTrial
+from search.reporting import columns
+from search.study.study import config_of, ranked
+
+
+class Progress:
+    """Follows a driver: trials done, running, pruned, failed; the best so far in the table's own columns; time."""
+
+    def __init__(self, console: Console, name: str) -> None:
+        self._console, self._name = console, name
+        self._start = time.monotonic()
+        self._driver: Driver | None = None
+        self._done = 0
+        self._best: tuple[float, int, dict[str, Any], dict[str, Any]] | None = None
+        self._plain = not console.is_terminal
+        self._said: set[str] = set()
+
+    def attach(self, driver: Driver) -> None:
+        """Follow `driver`, beginning with the best that its study has already."""
+        self._driver, self._done = driver, driver.at_start
+        for trial in ranked(driver.study)[:1]:
+            self._best = (float(trial.value or 0), trial.number, config_of(trial), trial.user_attrs.get("epoch", {}))
+
+    def say(self, line: str) -> None:
+        """Print a line that is not about a trial's end, above the live view."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def on_epoch(self, job: ActiveTrial) -> None:
+        for note in job.notes:
+            if note not in self._said:
+                self._said.add(note)
+                self.say(f"trial {job.number}: {note}")
+
+    def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
+        driver = self._driver
+        assert driver is not None
+        self._done += 1
+        metric = driver.space.metric
+        value = job.epoch.get(metric)
+        if (
+            state == TrialState.COMPLETE
+            and value is not None
+            and (self._best is None or driver.keeping.better(value, self._best[0]))
+        ):
+            self._best = (value, job.number, job.settings, job.epoch)
+        if self._plain:
+            what = reason if reason else f"{metric} {columns.number(value)} at epoch {job.step}"
+            best = f", best {columns.number(self._best[0])} (trial {self._best[1]})" if self._best else ""
+            self._console.print(
+                f"[{self._done}/{driver.trials}] trial {job.number} {_WORDS[state]}: {what}{best}",
+                markup=False, highlight=False, soft_wrap=True,
+            )  # fmt: skip
+
+    def _counts(self) -> Text:
+        driver = self._driver
+        if driver is None:
+            return Text(f"{self._name}: starting")
+        counts = driver.counts
+        elapsed = time.monotonic() - self._start
+        here = counts.total() - driver.at_start
+        left = f", about {columns.duration(elapsed / here * (driver.trials - counts.total()))} left" if here else ""
+        return Text(
+            f"{self._name}: {counts.total()} of {driver.trials} trials done, {len(driver.live)} running, "
+            f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed; "
+            f"{columns.duration(elapsed)} elapsed{left}"
+        )
+
+    def _view(self) -> Group:
+        if self._best is None or self._driver is None:
+            return Group(self._counts())
+        _, number, config, epoch = self._best
+        trainer = is_train_config(config)
+        cells = {"Trial": str(number)} | columns.settings(config)
+        cells |= columns.results(self._driver.space.metric, epoch, None, trainer)
+        cells.pop("TESTING ACC", None)
+        table = Table(*cells, title="best so far", title_justify="left")
+        table.add_row(*cells.values())
+        unbounded = self._console.options.update_width(10_000)
+        if self._console.measure(table, options=unbounded).maximum <= self._console.width:
+            return Group(self._counts(), table)
+        pairs = [Text.assemble((f"{column} ", "dim"), value) for column, value in cells.items()]
+        return Group(self._counts(), Text("best so far", "italic"), Columns(pairs, padding=(0, 3)))
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show the live view while the block runs; in the end, leave its last state on the screen."""
+        if self._plain:
+            yield
+            return
+        with Live(get_renderable=self._view, console=self._console, refresh_per_second=4):
+            yield
+
+
+_WORDS = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "FAILED"}

@@ -1,0 +1,152 @@
+"""The images that the best trials get wrong, to be looked at: label errors are among them.
+
+They show the data set, which may not be for others: the folder keeps itself out of git.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+from PIL import Image, ImageDraw, ImageFont
+
+from search.analysis import ties
+from search.analysis.ties import Ties
+from search.data import cache
+from search.files.atomic import write_text, write_whole
+from search.predictions import Answers
+from search.reporting.columns import number
+from search.study.study import metric_of, ranked
+
+COUNT = 24
+"""At most so many images a sheet."""
+LEADERS = 5
+_SIDE, _COLUMNS, _LINE = 128, 6, 15
+_INK, _WRONG = (36, 41, 47), (201, 60, 9)
+
+
+def write(study: Study, tested: Ties, folder: Path) -> str:
+    """Write the gallery's page into `folder`, and nothing if there is nothing to show; the line that says so.
+
+    Two contact sheets: the mistakes that the best trial is surest of, and the images that the best and the trials
+    tied with it, LEADERS at most, all get wrong.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    leaders = _leaders(study, tested)
+    if not leaders:
+        known = len(study.directions) == 1 and metric_of(study) == "val_acc" and ranked(study)
+        return "No gallery of mistakes: what the best trial called each image is not here." if known else ""
+    trial, first = leaders[0]
+    images = cache.kept(first.images)
+    if images is None or not np.array_equal(images.labels, first.labels):
+        return (
+            "No gallery of mistakes: the decoded images are not in the cache of this machine; a new run decodes them."
+        )
+    sheets = [_mistakes(trial, first, images), _shared(leaders, images)]
+    parts = [part for sheet in sheets if sheet for part in _section(*sheet, folder)]
+    if not parts:
+        return f"No gallery of mistakes: trial {trial.number} makes none on the validation images."
+    write_text(folder / ".gitignore", "*\n")
+    write_text(folder / "README.md", "\n\n".join([f"# {number(study.study_name)}: mistakes", *parts]) + "\n")
+    return (
+        f"## Gallery of mistakes\n\nThe images that the best get wrong, with true and predicted labels, are in "
+        f"`{folder.name}/README.md`. They stay out of git, because they show the data set."
+    )
+
+
+def _leaders(study: Study, tested: Ties) -> list[tuple[FrozenTrial, Answers]]:
+    """The best trial and those tied with it, of the same images, with their answers; empty without the best's."""
+    trials = ranked(study)[:1] if len(study.directions) == 1 else []
+    trials += [trial for trial in ranked(study)[1:] if tested.tied.get(trial.number)] if trials else []
+    found: list[tuple[FrozenTrial, Answers]] = []
+    for trial in trials:
+        answers = ties.answers_of(study, trial)
+        if answers is None and not found:
+            return []
+        if answers is not None and (not found or np.array_equal(answers.labels, found[0][1].labels)):
+            found.append((trial, answers))
+        if len(found) == LEADERS:
+            break
+    return found
+
+
+_Sheet = tuple[str, str, str, list[tuple[NDArray[np.uint8], str, str]]]
+"""File name, title, caption; of each image its pixels, what it is, and what it was called."""
+
+
+def _mistakes(trial: FrozenTrial, answers: Answers, images: cache.Images) -> _Sheet | None:
+    wrong = np.flatnonzero(answers.named != answers.labels)
+    rows = wrong[np.argsort(-answers.sure[wrong], kind="stable")][:COUNT]
+    cells = [
+        (images.pixels[row], answers.classes[answers.labels[row]], f"{_name(answers, row)} ({answers.sure[row]:.0%})")
+        for row in rows
+    ]
+    which = f"All {len(wrong)}" if len(rows) == len(wrong) else f"The {len(rows)} surest of {len(wrong)}"
+    caption = (
+        f"{which} mistakes of trial {trial.number} among {len(answers.labels)} validation images. Under each its "
+        "label, and what the trial predicts, with which probability."
+    )
+    return ("mistakes", "The surest mistakes of the best", caption, cells) if cells else None
+
+
+def _shared(leaders: Sequence[tuple[FrozenTrial, Answers]], images: cache.Images) -> _Sheet | None:
+    """What all leaders get wrong, by their mean probability for what they said."""
+    if len(leaders) < 2:
+        return None
+    first = leaders[0][1]
+    wrong = np.flatnonzero(np.all([answers.named != answers.labels for _, answers in leaders], axis=0))
+    sure = np.mean([answers.sure.astype(np.float64) for _, answers in leaders], axis=0)
+    rows = wrong[np.argsort(-sure[wrong], kind="stable")][:COUNT]
+    cells = []
+    for row in rows:
+        name, votes = Counter(_name(answers, row) for _, answers in leaders).most_common(1)[0]
+        cells.append((images.pixels[row], first.classes[first.labels[row]], f"{name} ({votes} of {len(leaders)})"))
+    numbers = ", ".join(str(trial.number) for trial, _ in leaders)
+    which = f"All {len(wrong)} images" if len(rows) == len(wrong) else f"{len(rows)} of the {len(wrong)} images"
+    caption = (
+        f"{which} that the trials {numbers}, the best and those tied with it, all get wrong, the surest first: look "
+        "here for wrong labels. Under each its label, and what most of them predict."
+    )
+    return ("shared", "What every leader gets wrong", caption, cells) if cells else None
+
+
+def _name(answers: Answers, row: int) -> str:
+    return str(answers.classes[answers.named[row]])
+
+
+def _section(
+    name: str, title: str, caption: str, cells: Sequence[tuple[NDArray[np.uint8], str, str]], folder: Path
+) -> list[str]:
+    sheet = contact_sheet(cells)
+    write_whole(folder / f"{name}.png", lambda part: sheet.save(part, "PNG", optimize=True))
+    return [f"## {title}", f"![{title}]({name}.png)", caption]
+
+
+def contact_sheet(cells: Sequence[tuple[NDArray[np.uint8], str, str]]) -> Image.Image:
+    """The images (H, W, C) in rows, the two texts under each."""
+    columns = min(_COLUMNS, len(cells))
+    wide, high = _SIDE + 12, _SIDE + 2 * _LINE + 12
+    sheet = Image.new("RGB", (columns * wide + 12, -(-len(cells) // columns) * high + 12), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for place, (pixels, label, called) in enumerate(cells):
+        x, y = 12 + place % columns * wide, 12 + place // columns * high
+        picture = Image.fromarray(np.ascontiguousarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels))
+        how = Image.Resampling.NEAREST if picture.width < _SIDE // 2 else Image.Resampling.LANCZOS
+        sheet.paste(picture.convert("RGB").resize((_SIDE, _SIDE), how), (x, y))
+        for line, (text, color) in enumerate(((f"true: {label}", _INK), (f"pred: {called}", _WRONG))):
+            draw.text((x, y + _SIDE + 2 + line * _LINE), _fitting(text, font), fill=color, font=font)
+    return sheet
+
+
+def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The text, its middle left out where it is too wide: what it ends with is the probability."""
+    while font.getlength(text) > _SIDE and len(text) > 8:
+        middle = len(text) // 2
+        text = f"{text[: middle - 1].rstrip('…')}…{text[middle + 1 :].lstrip('…')}"
+    return text

@@ -1,0 +1,58 @@
+"""Accuracy against size: a picture of the completed trials, and of those that no smaller one beats."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from search.analysis.cost import taken
+from search.reporting.columns import number
+from search.reporting.plots.canvas import BEST, DONE, POINTS, short, some
+from search.study.study import metric_of, ranked, value_of
+
+Point = tuple[float, float, FrozenTrial]
+"""Parameters, value, trial."""
+
+
+def points(study: Study) -> list[Point]:
+    """The completed trials whose size is recorded, the best first; of several objectives none."""
+    if len(study.directions) > 1:
+        return []
+    found = ((taken(trial, "parameters"), value_of(trial), trial) for trial in ranked(study))
+    return [(size, value, trial) for size, value, trial in found if size and value is not None]
+
+
+def front(found: list[Point]) -> list[Point]:
+    """Those of `points` that none beats that is as small or smaller; the largest, and best, first."""
+    kept: list[Point] = []
+    for point in found:  # the best first: a later one is on the front if it is smaller than all before
+        if kept and point[1] == kept[-1][1] and point[0] < kept[-1][0]:
+            kept.pop()
+        if not kept or point[0] < kept[-1][0]:
+            kept.append(point)
+    return kept
+
+
+def draw(study: Study) -> tuple[Figure, str] | None:
+    """The picture and its caption; None where all trials have the same size."""
+    found = points(study)
+    if len({size for size, _, _ in found}) < 2:
+        return None
+    best = front(found)
+    figure = Figure(figsize=(8, 4.5))
+    axes = figure.subplots()
+    few = some(found, POINTS)
+    axes.scatter(
+        [size for size, _, _ in few], [value for _, value, _ in few], s=14, color=DONE, alpha=0.45, label="trials"
+    )
+    line = [(size, value) for size, value, _ in reversed(best)]
+    label = "no trial that is as small is better"
+    axes.plot(*zip(*line, strict=True), "o-", color=BEST, markersize=5, drawstyle="steps-post", label=label)
+    for size, value, trial in best:
+        axes.annotate(f"{trial.number}", (size, value), xytext=(5, 5), textcoords="offset points")
+    axes.set(xscale="log", xlabel="parameters", ylabel=short(metric_of(study), 40))
+    axes.margins(0.08)
+    axes.legend()
+    what = "; ".join(f"trial {trial.number}, {size:,.0f}: {number(value)}" for size, value, trial in reversed(best))
+    return figure, f"{metric_of(study)} against parameters; the best for their size are {what}."

@@ -1,0 +1,272 @@
+"""Read a space file, and say what is wrong with it before anything starts."""
+
+from __future__ import annotations
+
+import ast
+import math
+import runpy
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler, PartialFixedSampler
+from optuna.trial import BaseTrial
+
+from search.config import Epoch, TrainConfig, check_value, missing_settings, unfit
+from search.errors import SearchError, first_line, nearest
+from search.space.baselines import Baseline, read_baselines
+from search.space.space import Choice, Float, Int, SearchSpace, parse_value
+from search.study.sampler import BoundedTPE
+
+Train = Callable[[dict[str, Any]], Iterator[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class SpaceFile:
+    """A space file as the engines see it."""
+
+    path: Path
+    name: str
+    space: SearchSpace | Callable[[BaseTrial], dict[str, Any]]
+    train: Train | None = None
+    trials: int = 64
+    metric: str = "val_acc"
+    direction: Literal["minimize", "maximize"] = "maximize"
+    sampler: BaseSampler | None = None
+    pruner: BasePruner | None = None
+    baselines: Sequence[Baseline] = ()
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
+        """The settings of one trial."""
+        if isinstance(self.space, SearchSpace):
+            return self.space.suggest(trial)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "Inconsistent parameter values", RuntimeWarning)
+            try:
+                settings = self.space(trial)
+            except RuntimeWarning as error:
+                said = str(error).partition("!")[0].lower()
+                raise SearchError(f"space(trial): {said}: a name has one range in a trial") from None
+        if not isinstance(settings, dict):
+            raise SearchError(f"space(trial) returned a {type(settings).__name__}; it must be a dict of settings")
+        for name in trial.params:
+            _check_word("space(trial)", "the name", name)
+        if why := unfit(settings):
+            raise SearchError(f"space(trial) returned settings that cannot be used: the dict {why}")
+        # The sampler keeps the fixed dimensions; what the function returns without asking the trial is fixed here.
+        constants = {name for name in self.fixed if name in settings and name not in trial.params}
+        return settings | {name: self.fixed[name] for name in constants}
+
+    def describe(self) -> dict[str, str]:
+        """Setting by setting, or the function's source: equal exactly if two spaces are."""
+        if isinstance(self.space, SearchSpace):
+            return self.space.describe()
+        tree = ast.parse(self.path.read_bytes())
+        body = [ast.unparse(node) for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "space"]
+        return {
+            "space()": "\n".join(body) or ast.unparse(tree),
+            **{name: repr(value) for name, value in self.fixed.items()},
+        }
+
+    def study_sampler(self) -> BaseSampler | None:
+        """The file's sampler; with ``--set`` on a define-by-run space, one that keeps the fixed values."""
+        if not self.fixed or isinstance(self.space, SearchSpace):
+            return self.sampler
+        return self.keep_fixed(self.sampler or BoundedTPE())
+
+    def keep_fixed(self, sampler: BaseSampler) -> BaseSampler:
+        """`sampler`, but for the dimensions that ``--set`` fixed."""
+        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+            return PartialFixedSampler(dict(self.fixed), sampler)
+
+
+def load_space(source: str | Path | SearchSpace, overrides: Sequence[str] = ()) -> SpaceFile:
+    """Run the space file `source`, check it, and fix the settings that `overrides` (``name=value``) names.
+
+    `source` may also be a SearchSpace for the built-in training, to be called "space". Raises SearchError, with the
+    file and where possible the line, for anything that could not run.
+    """
+    given = isinstance(source, SearchSpace)
+    path = Path("space") if isinstance(source, SearchSpace) else Path(source)
+    found = {"space": source} if given else _run(path)
+    if "space" not in found:
+        raise SearchError(f"{path}: no space; a space file says `space = SearchSpace(...)`")
+    space, train = found["space"], found.get("train")
+    if not isinstance(space, SearchSpace) and not callable(space):
+        raise SearchError(
+            f"{path}: space is a {type(space).__name__}; it must be a SearchSpace or a function of a trial"
+        )
+    if train is not None and not callable(train):
+        raise SearchError(f"{path}: train is a {type(train).__name__}; it must be a generator function, train(config)")
+    fixed: dict[str, Any] = {}
+    if isinstance(space, SearchSpace):
+        try:
+            _check_sound("space" if given else path, space)
+        except RecursionError:
+            raise SearchError(f"{path}: the space contains itself") from None
+        if train is None:
+            _check_settings("space" if given else path, space)
+            _check_missing(path, space)
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals or not name:
+            raise SearchError(f"--set {override}: write it as name=value")
+        if isinstance(space, SearchSpace):
+            space = space.fix(name, text, free=train is not None)
+            if train is None:
+                _check_settings(f"--set {override}", space)
+        else:
+            fixed[name] = parse_value(name, text)
+    if overrides and isinstance(space, SearchSpace) and train is None:
+        _check_missing(path, space)
+    return SpaceFile(path, path.stem, space, train, fixed=fixed, **_options(path, found))
+
+
+def load_train(path: str | Path) -> Train | None:
+    """The ``train`` generator of a space file, if it has one of its own; for a worker process."""
+    return _run(Path(path)).get("train")
+
+
+def _run(path: Path) -> dict[str, Any]:
+    if path.suffix != ".py" or not path.is_file():
+        near = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        raise SearchError(f"{path}: no such space file" + (f"; here are {', '.join(near)}" if near else ""))
+    folder = str(path.parent.resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # as `python file.py` does: its neighbours can be imported
+    try:
+        return runpy.run_path(str(path), run_name=f"space_{path.stem}")
+    except SearchError:
+        raise
+    except SyntaxError as error:
+        place, text = f"{error.filename}:{error.lineno}" if error.lineno else str(path), (error.text or "").strip()
+        raise SearchError(f"{place}: {error.msg}{f': {text}' if text else ''}") from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit, for one
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).name == path.name]
+        place = f"{path}:{frames[-1].lineno}: {(frames[-1].line or '').strip()}" if frames else str(path)
+        raise SearchError(f"{place}: {type(error).__name__}: {first_line(error)}") from None
+
+
+_WORD = 200
+"""Characters of a name or label, at most: storages keep 512, some of them in bytes."""
+_EXACT = 2**53
+"""The largest integer up to which a storage, which keeps parameters as floating-point numbers, has them all."""
+
+
+def _check_sound(path: Path | str, space: SearchSpace) -> None:
+    """Names that every storage takes, ranges with two ends, and values that other processes can have."""
+    for name, setting in space.walk():
+        place = _place(path, str(name))
+        _check_word(place, "the name", name)
+        options = setting.options if isinstance(setting, Choice) else {"": setting}
+        for label, option in options.items():
+            _check_word(place, f"{name}: the label", label or "none")
+            if isinstance(setting, (Float, Int)):
+                ends = [setting.low, setting.high, setting.step or 0, setting.high - setting.low]
+                if not all(abs(end) <= (_EXACT if isinstance(setting, Int) else sys.float_info.max) for end in ends):
+                    raise SearchError(f"{place}: {name}: a range has two ends, and integers at most 2**53: {setting}")
+            elif _has_range(option, inside=isinstance(option, dict) and isinstance(setting, Choice)):
+                raise SearchError(f"{place}: {name}: {option!r}: only a Float, an Int or a Choice by itself varies")
+            elif (setting is option or not isinstance(option, dict)) and (why := unfit(option)):
+                raise SearchError(f"{place}: {name}={option!r}: {why}; name it by a text, and make it in train()")
+
+
+def _check_word(place: str, what: str, word: Any) -> None:
+    if not (isinstance(word, str) and word.isprintable() and 0 < len(word) <= _WORD):
+        raise SearchError(
+            f"{place}: {what} {word!r:.50} must be text that can be printed, of at most {_WORD} characters"
+        )
+
+
+def _has_range(value: Any, inside: bool = False) -> bool:
+    """Whether something that varies lies in `value`; `inside`: of its own values, each may vary."""
+    if isinstance(value, (BaseDistribution, Choice)):
+        return True
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return any(False if inside and isinstance(part, (Float, Int, Choice)) else _has_range(part) for part in parts)
+
+
+def _check_settings(path: Path | str, space: SearchSpace) -> None:
+    """Every name is TrainConfig's, and every value is one that its field takes; `path`: whose they are."""
+    fields = TrainConfig.model_fields
+    for name, setting in space.walk():
+        branches_only = isinstance(setting, Choice) and all(isinstance(o, dict) for o in setting.options.values())
+        if name not in fields and not branches_only:
+            raise SearchError(f"{_place(path, name)}: unknown setting {name!r}{nearest(name, set(fields))}")
+        if isinstance(setting, Choice):
+            values = [o for o in setting.options.values() if not isinstance(o, dict)]
+        else:
+            values = [setting.low, setting.high] if isinstance(setting, (Float, Int)) else [setting]
+        for value in values:
+            try:
+                check_value(name, value)
+            except SearchError as error:
+                raise SearchError(f"{_place(path, name)}: {error}") from None
+
+
+def _check_missing(path: Path, space: SearchSpace) -> None:
+    """Every combination of options has all that it needs."""
+    fields, always = TrainConfig.model_fields, space.always()
+    missing = [name for name, field in fields.items() if field.is_required() and name not in always]
+    here = dict.fromkeys(always, True)
+    for settings in space.combinations(("schedule", "step_size", "gamma")):
+        missing += missing_settings(here | settings)
+    if missing:
+        raise SearchError(f"{path}: the setting {missing[0]!r} is missing ({fields[missing[0]].description})")
+
+
+def _place(path: Path | str, name: str) -> str:
+    """`path` with the line on which the setting `name` stands, where that can be told."""
+    if isinstance(path, str):
+        return path
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.keyword) and node.arg == name:
+            return f"{path}:{node.lineno}"
+    return str(path)
+
+
+def _options(path: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """The optional names of a space file, checked."""
+    kinds = {"trials": int, "metric": str, "direction": str, "sampler": BaseSampler, "pruner": BasePruner}
+    options = {name: found[name] for name in kinds if name in found}
+    for name, value in options.items():
+        if not isinstance(value, kinds[name]) or isinstance(value, bool):
+            raise SearchError(f"{path}: {name} = {value!r}; it must be of type {kinds[name].__name__}")
+    if options.get("trials", 1) < 1:
+        raise SearchError(f"{path}: trials = {options['trials']}; it must be 1 or more")
+    metric = options.get("metric", "val_acc")
+    _check_word(str(path), "the metric", metric)
+    if found.get("train") is None and metric not in Epoch.model_fields:
+        raise SearchError(f"{path}: metric = {metric!r} is not measured{nearest(metric, set(Epoch.model_fields))}")
+    options.setdefault("direction", "minimize" if metric.endswith("loss") else "maximize")
+    if options["direction"] not in ("minimize", "maximize"):
+        raise SearchError(f"{path}: direction = {options['direction']!r}; it must be 'minimize' or 'maximize'")
+    if "resources" in found:
+        options["resources"] = _resources(path, found["resources"])
+    if "baselines" in found:
+        if not isinstance(found["baselines"], (str, Path)):
+            raise SearchError(f"{path}: baselines = {found['baselines']!r}; it must be the path of a CSV file")
+        options["baselines"] = read_baselines(path.parent / found["baselines"])
+    return options
+
+
+def _resources(path: Path, resources: Any) -> dict[str, Any]:
+    ok = isinstance(resources, Mapping) and all(
+        (key, value) == ("gpus", "auto")
+        or (key in ("cpus", "gpus") and isinstance(value, (int, float)) and 0 <= value < math.inf)
+        for key, value in resources.items()
+    )
+    if not ok:
+        raise SearchError(f"{path}: resources = {resources!r}; it must be like dict(cpus=2, gpus=0.5), for one trial")
+    return dict(resources)

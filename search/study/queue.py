@@ -1,0 +1,128 @@
+"""What runs before the sampler's own points: the best of an earlier study, then the hand-tuned rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.study import Study
+from optuna.trial import FixedTrial, FrozenTrial
+
+from search.config import is_train_config, make_config
+from search.errors import SearchError
+from search.space.file import SpaceFile
+from search.space.space import Choice, SearchSpace
+from search.study.study import config_of, load_study, ranked
+
+BEST = 10
+"""Of an earlier study, at most so many points go first: as many as Optuna's TPE, by default, draws at random."""
+
+
+@dataclass
+class Points:
+    """The best points of an earlier study that a new space has, the best first, and why the others are left out."""
+
+    source: str
+    found: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    """Trial number in the earlier study, and the parameters in the new one."""
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def reasons(self) -> str:
+        return ", ".join(f"{count} for {reason}" for reason, count in self.skipped.most_common())
+
+
+class _Unfit(Exception):
+    """The new space has no such point."""
+
+
+class _Replay(FixedTrial):
+    """Answers with known values; raises _Unfit at the first that is absent or outside its range."""
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        if name not in self._params:
+            raise _Unfit(f"{name}, which it has not")
+        try:
+            inside = distribution._contains(distribution.to_internal_repr(self._params[name]))
+        except ValueError:  # a label that is no option
+            inside = False
+        if not inside:
+            raise _Unfit(f"{name}, outside the new range")
+        return super()._suggest(name, distribution)
+
+
+def best_points(url: str, source: str, name: str, space: SpaceFile) -> Points:
+    """The best completed trials of the study `source` that are points of `space`, at most BEST different ones.
+
+    A point is what a trial says of the dimensions of `space`; what is fixed there, such as `epochs` or `subset`, may
+    differ. Creates nothing. Raises SearchError if there is no such study, if it is `name` itself, if nothing in it
+    completed, or if none of it fits.
+    """
+    if source == name:
+        raise SearchError(f"--from {source}: that is this study itself; give the new one a --name of its own")
+    done = ranked(load_study(url, source))
+    if not done:
+        raise SearchError(f"--from {source}: no trial of it completed, so that it has no best to start from")
+    points = Points(source)
+    for trial in done:
+        replay = _Replay(_known(space, trial))
+        try:
+            space.suggest(replay)
+        except Exception as error:  # anything may come from a space(trial) of the user's own
+            fits = isinstance(error, _Unfit)
+            points.skipped[str(error) if fits else f"space(trial), which raised {type(error).__name__}"] += 1
+            continue
+        if replay.params not in [params for _, params in points.found]:
+            points.found.append((trial.number, replay.params))
+        if len(points.found) == BEST:
+            break
+    if not points.found:
+        raise SearchError(
+            f"--from {source}: none of its {len(done)} completed trials is a point of this space: "
+            f"left out are {points.reasons()}"
+        )
+    return points
+
+
+def _known(space: SpaceFile, trial: FrozenTrial) -> dict[str, Any]:
+    """The values of an earlier trial under the names of the dimensions of `space`.
+
+    A value that was fixed there is as good as one that was searched, and an option counts by what it means, not by its
+    label. Of a space(trial), or a dimension that stands in two branches, the names alone decide.
+    """
+    known, settings = dict(trial.params), config_of(trial)
+    if is_train_config(settings):
+        settings = dict(make_config(settings))  # with the tuples, of which JSON makes lists
+    for name, setting in space.space.walk() if isinstance(space.space, SearchSpace) else ():
+        if isinstance(setting, Choice):
+            labels = setting.labels(name, settings)
+            if labels and known.get(name) not in labels:
+                known[name] = labels[0]
+        elif isinstance(setting, BaseDistribution) and name in settings:
+            known[name] = settings[name]
+    return known | dict(space.fixed)
+
+
+def queue_points(study: Study, points: Points) -> str:
+    """Queue the points that the study has not yet, each once, and say in one line what became of all."""
+    before = len(study.get_trials(deepcopy=False))
+    for number, params in points.found:
+        study.enqueue_trial(params, user_attrs={"from": f"{points.source}, trial {number}"}, skip_if_exists=True)
+    queued = len(study.get_trials(deepcopy=False)) - before
+    seen = len(points.found) - queued
+    parts = [f"the best of {points.source} that go first: {queued}"]
+    parts += [f"already in this study: {seen}"] if seen else []
+    parts += [f"left out: {points.reasons()}"] if points.skipped else []
+    return "; ".join(parts)
+
+
+def queue_baselines(study: Study, space: SpaceFile) -> None:
+    """Queue the hand-tuned rows that are points of the space, when the study is new; keep all for the table."""
+    if "baselines" in study.user_attrs:
+        return
+    for baseline in space.baselines:
+        params = space.space.params(baseline.settings) if isinstance(space.space, SearchSpace) else None
+        if params is not None:
+            study.enqueue_trial(params, user_attrs={"baseline": baseline.name}, skip_if_exists=True)
+    study.set_user_attr("baselines", [baseline.to_json() for baseline in space.baselines])

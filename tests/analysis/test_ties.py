@@ -1,0 +1,117 @@
+"""Ties on made-up studies whose truth is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from numpy.typing import NDArray
+from optuna.study import Study
+from optuna.trial import create_trial
+
+from search import correct
+from search.analysis import ties
+from search.config import TrainConfig
+from search.reporting import table
+
+IMAGES = 600
+CONFIG = TrainConfig(model="cnn", dataset="digits", epochs=2, lr=0.01, step_size=5, gamma=0.1).model_dump(mode="json")
+
+
+def study_of(
+    answers: list[NDArray[np.bool_]],
+    seconds: list[float] | None = None,
+    bits: bool = True,
+    sizes: list[int] | None = None,
+) -> Study:
+    """A study as the driver leaves it, of trials that named these images right."""
+    study = optuna.create_study(study_name="made", direction="maximize")
+    study.set_user_attr("metric", "val_acc")
+    for number, right in enumerate(answers):
+        value = float(right.mean())
+        epoch = {"val_acc": value, "machine_seconds": 2 * seconds[number] if seconds else 2.0}
+        attrs = {"config": CONFIG, "epoch": epoch, "val_images": len(right)}
+        attrs |= {"cost": {"parameters": sizes[number]}} if sizes else {}
+        study.add_trial(create_trial(value=value, user_attrs=attrs, intermediate_values={1: 0.1, 2: value}))
+        if bits:
+            correct.write("made", number, bytes(right.tolist()))
+    return study
+
+
+def draws(generator: np.random.Generator, shares: list[float], easy: float = 0.5) -> list[NDArray[np.bool_]]:
+    """Answers of models of these accuracies; each agrees with the others on a part of the images, as models do."""
+    same = generator.random(IMAGES) < easy
+    return [np.where(same, True, generator.random(IMAGES) < (share - easy) / (1 - easy)) for share in shares]
+
+
+@pytest.mark.parametrize("worse", [0, 6])
+def test_two_equal_configs_are_tied_in_93_of_100_draws(worse: int) -> None:
+    generator = np.random.default_rng(0)
+    found = [ties.find(study_of(draws(generator, [0.8, 0.8, *[0.6] * worse]))) for _ in range(100)]
+    assert all(len(one.tied) == 1 + worse for one in found)
+    assert sum(one.tied[1 if 1 in one.tied else 0] for one in found) >= 93
+
+
+def test_each_of_eight_equal_configs_is_tied_in_93_of_100_draws() -> None:
+    generator = np.random.default_rng(0)
+    found = [ties.find(study_of(draws(generator, [0.8] * 8))) for _ in range(100)]
+    assert sum(tied for one in found for tied in one.tied.values()) >= 93 * 7
+
+
+def test_a_config_that_is_far_worse_is_told_apart() -> None:
+    generator = np.random.default_rng(1)
+    found = [ties.find(study_of(draws(generator, [0.9, 0.9, 0.75]))) for _ in range(30)]
+    assert sum(one.tied[2] for one in found) == 0
+
+
+def test_the_table_marks_ties_and_names_the_cheapest() -> None:
+    right = np.arange(IMAGES) < 500
+    one_off, poor = np.arange(IMAGES) < 499, np.arange(IMAGES) < 300
+    study = study_of([right, one_off, poor], seconds=[3.0, 1.5, 0.5])
+    frame = table.frame(study)
+    assert list(frame[table.TIE]) == ["", "tied with the first", "told apart"]
+    assert frame["VALIDATION ACC"][0] == "0.8333 (0.801 to 0.861)"
+    said = ties.sentence(study, ties.find(study))
+    assert said.startswith("1 of 2 trials tested cannot be told from trial 0 (exact McNemar test on the same images")
+    assert "trial 1 is the cheapest: 1.5 s an epoch, trial 0 3 s an epoch." in said
+
+
+def test_of_those_as_fast_the_smallest_is_the_cheapest() -> None:
+    right = np.arange(IMAGES) < 500
+    study = study_of([right] * 3, seconds=[1.501, 1.502, 1.509], sizes=[2000, 1000, 3000])
+    said = ties.sentence(study, ties.find(study))
+    assert "trial 1 is the cheapest: 1.5 s an epoch, 1,000 parameters, trial 0 1.5 s an epoch, 2,000 param" in said
+    study = study_of([right] * 3, seconds=[1.501, 1.502, 1.4], sizes=[2000, 1000, 3000])
+    assert "trial 2 is the cheapest: 1.4 s an epoch, 3,000 parameters," in ties.sentence(study, ties.find(study))
+
+
+def test_behind_a_baseline_the_best_trial_is_named() -> None:
+    study = study_of([np.arange(IMAGES) < 500, np.arange(IMAGES) < 499])
+    row = {"name": "Base", "settings": CONFIG, "train_loss": None, "val_acc": 540 / IMAGES, "test_acc": None}
+    study.set_user_attr("baselines", [row, row | {"name": "Elsewhere", "val_acc": 0.4321}])
+    frame = table.frame(study)
+    assert list(frame[table.TIE]) == ["not tested", "", "tied with trial 0", "not tested"]
+    assert list(frame["VALIDATION ACC"])[::3] == ["0.9000 (0.873 to 0.922)", "0.4321"]
+
+
+def test_without_bits_nothing_is_tested_and_the_page_says_so() -> None:
+    study = study_of([np.arange(IMAGES) < 500, np.arange(IMAGES) < 499], bits=False)
+    assert ties.find(study) == ties.Ties()
+    assert table.TIE not in table.frame(study)
+    assert "(0.801 to 0.861)" in table.frame(study)["VALIDATION ACC"][0]  # the storage knows how many images
+    assert ties.sentence(study, ties.Ties()).startswith("Ties are not tested")
+
+
+def test_other_images_and_a_stale_file_are_not_tested() -> None:
+    right = np.arange(IMAGES) < 500
+    study = study_of([right, right, right[:-8]])
+    correct.write("made", 1, bytes(IMAGES))  # of a study that had the name before
+    found = ties.find(study)
+    assert found.first is not None
+    assert found.first.number == 2  # 500 of 592
+    assert found.tied == {}
+    correct.place("made", 2).unlink()
+    assert ties.find(study) == ties.Ties()
+    assert Path("runs/made/correct/0.npy").is_file()

@@ -1,0 +1,122 @@
+"""The ONNX file of a trained model, run by onnxruntime beside the torch model it comes from."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from conftest import Cli
+from safetensors.torch import load_model, save_file
+from torch import nn
+
+from search.commands.export import read_best
+from search.models import build
+from search.train.batches import load_data
+
+Write = Callable[[str, str], Path]
+SPACE = """
+    from search import SearchSpace
+
+    space = SearchSpace(
+        model="{model}", dataset="digits", epochs=2, batch_size=64, lr=0.05, momentum=0.9, step_size=1, gamma=0.5,
+        precision="fp32",
+    )
+"""
+NET = """
+    from torch import nn
+
+    def net(num_classes, channels):
+        return nn.Sequential(
+            nn.Conv2d(channels, 8, 3), nn.BatchNorm2d(8), nn.SiLU(), nn.Dropout(0.5),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes),
+        )
+"""
+
+pytestmark = pytest.mark.usefixtures("sys_path", "one_thread")
+
+
+@pytest.fixture
+def trained(cli: Cli, write: Write, request: pytest.FixtureRequest) -> str:
+    """A study of one trial, whose config was trained again; its model's name."""
+    model: str = getattr(request, "param", "cnn")
+    write("net.py", NET)
+    write("tiny.py", SPACE.format(model=model))
+    assert cli("run", "tiny.py", "--engine", "inline", "--trials", 1).status == 0
+    assert cli("train", "reports/tiny.best.yaml").status == 0
+    return model
+
+
+def torch_model(name: str) -> nn.Module:
+    model = build(name, 10, 1, side=8)
+    load_model(model, "reports/tiny.best.safetensors")
+    return model.eval()
+
+
+@pytest.mark.parametrize("trained", ["cnn", "mlp", "net.py:net"], indirect=True)
+def test_it_answers_as_the_torch_model_does(cli: Cli, trained: str) -> None:
+    status, out, err = cli("export", "tiny", "--onnx", "there/tiny.onnx")
+    assert (status, out, err) == (0, "wrote there/tiny.onnx, from reports/tiny.best.safetensors\n", "")
+    assert [path.name for path in Path("there").iterdir()] == ["tiny.onnx"]
+    session: Any = onnxruntime.InferenceSession("there/tiny.onnx", providers=["CPUExecutionProvider"])
+    (val,) = load_data(trained, "digits", Path("data"), "cpu", ("val",))
+    x, y = val.batch(torch.arange(449), torch.contiguous_format)
+    with torch.no_grad():
+        expected = torch_model(trained)(x).numpy()
+    (found,) = session.run(["logits"], {"images": x.numpy()})
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert float((found.argmax(1) == y.numpy()).mean()) == read_best(Path("reports/tiny.best.yaml")).value
+    for count in (1, 7):  # as many images as one likes
+        (part,) = session.run(None, {"images": x[:count].numpy()})
+        np.testing.assert_allclose(part, expected[:count], rtol=1e-4, atol=1e-5)
+    about = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
+    assert about["classes"] == [str(digit) for digit in range(10)]
+    assert (about["config"]["model"], about["resize"]) == (trained, None)
+    seen = (val._whole[:5] / 255 - np.array(about["mean"])) / np.array(about["std"])  # as the metadata say
+    np.testing.assert_allclose(seen.transpose(0, 3, 1, 2), x[:5].numpy(), atol=1e-6)
+
+
+def test_what_is_missing_or_stale_is_one_line(cli: Cli, trained: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = Path("reports/tiny.best.safetensors")
+    good = weights.read_bytes()
+
+    def says(*words: object) -> str:
+        status, out, err = cli("export", "tiny", "--onnx", "tiny.onnx", *words)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert not Path("tiny.onnx").exists()
+        return err
+
+    assert "no reports/tiny.trial-0.safetensors: `search train reports/tiny.trial-0.yaml` trains" in says("--trial", 0)
+    weights.write_bytes(good[:100])
+    assert "reports/tiny.best.safetensors: no model of `search train`" in says()
+    save_file({"a": torch.zeros(1)}, weights)
+    assert "no model of `search train`" in says()
+    config = read_best(Path("reports/tiny.best.yaml")).config
+    save_file({"a": torch.zeros(1)}, weights, {"config": config.model_dump_json()})
+    assert "tiny.best.safetensors: not the weights of cnn for digits" in says()
+    other = config.model_copy(update={"lr": 0.5})
+    save_file({"a": torch.zeros(1)}, weights, {"config": other.model_dump_json()})
+    assert "is not of trial 0's config; `search train reports/tiny.best.yaml` writes it anew" in says()
+    weights.unlink()
+    assert "`search train reports/tiny.best.yaml` trains the model" in says()
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    assert "onnxscript is not installed; it comes with this project's extra: pip install -e '.[onnx]'" in says()
+
+
+def test_a_model_that_the_exporter_cannot_follow(cli: Cli, trained: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Odd(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * 2 if x.mean().item() > 0 else x
+
+    monkeypatch.setattr("search.commands.export_onnx.build", lambda *what: Odd())
+    monkeypatch.setattr("search.commands.export_onnx.load_model", lambda *what: None)
+    status, out, err = cli("export", "tiny", "--onnx", "tiny.onnx")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "the model cannot be written as ONNX" in err
+    assert not list(Path().glob("*.onnx*"))

@@ -1,0 +1,151 @@
+"""The space files that come with the project."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from optuna.trial import FixedTrial
+
+from search import Choice, SearchSpace, TrainConfig
+from search import models as zoo
+from search.config import make_config
+from search.doctor.preflight import preflight
+from search.models.torchvision import weights_of
+from search.space.file import SpaceFile, load_space
+from search.train.layer_groups import layer_groups
+
+SPACES = Path(__file__).resolve().parents[2] / "spaces"
+FILES = sorted(SPACES.glob("*.py"))
+
+pytestmark = pytest.mark.usefixtures("sys_path")
+
+
+@pytest.fixture(params=FILES, ids=[file.stem for file in FILES])
+def space(request: pytest.FixtureRequest) -> SpaceFile:
+    return load_space(request.param)
+
+
+def test_there_are_space_files() -> None:
+    assert {*SEARCHES, "sklearn_digits"} <= {file.stem for file in FILES}
+
+
+def test_its_docstring_says_what_it_searches(space: SpaceFile) -> None:
+    first = space.path.read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith('"""')
+    assert first.rstrip('"').endswith(".")
+
+
+def test_every_combination_is_a_config(space: SpaceFile) -> None:
+    assert isinstance(space.space, SearchSpace)
+    combos = list(space.space.combinations())
+    assert combos
+    if space.train is None:
+        assert all(isinstance(make_config(settings), TrainConfig) for settings in combos)
+
+
+def test_every_combination_builds(space: SpaceFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `search run` would check it, with random weights and an empty archive where the real ones would lie."""
+    archive = tmp_path / "data" / "caltech101" / "101_ObjectCategories.tar.gz"
+    archive.parent.mkdir(parents=True)
+    archive.touch()
+    (tmp_path / "data" / "cifar-10-batches-py").mkdir()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    assert isinstance(space.space, SearchSpace)
+    pretrained = {c["model"] for c in space.space.combinations() if c.get("weights") == "DEFAULT"}
+    pretrained.discard(zoo.LITE)  # a package carries these
+    for model in pretrained:
+        url = weights_of(model).url
+        file = tmp_path / "torch" / "hub" / "checkpoints" / url.rpartition("/")[2]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(zoo.build(model, 1000).state_dict(), file)
+    preflight(space, tmp_path / "data")
+
+
+def test_a_point_of_it_can_be_asked_for_and_found_again(space: SpaceFile) -> None:
+    assert isinstance(space.space, SearchSpace)
+    for wanted in space.space.combinations():
+        params = space.space.params(wanted)
+        assert params is not None
+        assert space.suggest(FixedTrial(params)) == wanted
+
+
+def test_alexnet_freezes_only_what_was_trained() -> None:
+    loaded = load_space(SPACES / "alexnet_caltech.py")
+    assert isinstance(loaded.space, SearchSpace)
+    points = {(c["weights"], c.get("frozen")) for c in loaded.space.combinations()}
+    assert points == {(None, None)} | {("DEFAULT", f) for f in ((), ("features",), ("classifier",))}
+    # And `--set weights=scratch` leaves nothing to freeze, nothing to download.
+    scratch = load_space(SPACES / "alexnet_caltech.py", ["weights=scratch"])
+    settings: dict[str, Any] = dict(scratch.space.walk()) if isinstance(scratch.space, SearchSpace) else {}
+    assert settings["weights"] is None
+    assert "frozen" not in settings
+    assert {name for name, setting in settings.items() if isinstance(setting, Choice)} == {"gamma"}
+
+
+def test_the_example_of_a_train_of_ones_own_trains() -> None:
+    loaded = load_space(SPACES / "sklearn_digits.py")
+    assert loaded.train is not None
+    epochs = list(loaded.train({"loss": "hinge", "alpha": 1e-4, "epochs": 3}))
+    assert len(epochs) == 3
+    assert all(0.5 < epoch[loaded.metric] <= 1 for epoch in epochs)
+    code = (SPACES / "sklearn_digits.py").read_text(encoding="utf-8").partition("def train")[2].strip().splitlines()
+    assert len(code) <= 10
+
+
+def test_the_head_of_efficientnet_has_as_many_weights_as_its_docstring_says() -> None:
+    head = zoo.build("efficientnet_lite0", 101).get_submodule("classifier")
+    text = (SPACES / "efficientnet_caltech.py").read_text(encoding="utf-8")
+    assert f"{sum(p.numel() for p in head.parameters()):,}" in text
+
+
+SEARCHES = ["alexnet_caltech", "digits", "efficientnet_caltech", "mlp_cifar10", "resnet50_caltech", "ulmfit_caltech"]
+SEARCHES += ["vit_caltech"]
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_its_docstring_states_command_and_cost(name: str) -> None:
+    text = ast.get_docstring(ast.parse((SPACES / f"{name}.py").read_text(encoding="utf-8")))
+    assert text is not None
+    assert f"\nsearch run spaces/{name}.py\n" in text
+    assert re.search(r"^Cost: .*\(20\d\d-\d\d-\d\d[,)]", text, re.MULTILINE | re.DOTALL)
+    assert "\nExpected: " in text or name == "efficientnet_caltech"
+
+
+def test_hand_tuned_rows_that_docstrings_cite_are_in_the_file() -> None:
+    rows = {row.name: row for row in load_space(SPACES / "alexnet_caltech.py").baselines}
+    cited = {
+        "alexnet_caltech": [
+            *(("Model 3", "val_acc"), ("Transfer Model 3", "val_acc")),
+            *(("M3 fully connected", "val_acc"), ("M3 convolutional", "val_acc")),
+        ],
+        "resnet50_caltech": [("ResNet-50 Model 3", "val_acc"), ("ResNet-50 Model 3", "test_acc")],
+    }
+    for name, cells in cited.items():
+        text = (SPACES / f"{name}.py").read_text(encoding="utf-8")
+        for row, column in cells:
+            assert f"{getattr(rows[row], column):.3f}" in text, (name, row)
+
+
+def test_the_hand_tuned_resnet_is_a_point_and_mixed_precision_can_be_set() -> None:
+    loaded = load_space(SPACES / "resnet50_caltech.py", ["precision=fp16"])
+    assert isinstance(loaded.space, SearchSpace)
+    points = [row.name for row in loaded.baselines if loaded.space.params(row.settings)]
+    assert points == ["ResNet-50 Model 3"]
+    assert {settings["precision"] for settings in loaded.space.combinations()} == {"fp16"}
+
+
+def test_the_paper_s_own_recipe_is_a_point_of_the_ulmfit_space() -> None:
+    loaded = load_space(SPACES / "ulmfit_caltech.py", ["layer_decay=ulmfit", "gradual_unfreeze=yes"])
+    assert isinstance(loaded.space, SearchSpace)
+    config = make_config(next(iter(loaded.space.combinations())))
+    assert (config.schedule, config.layer_decay, config.gradual_unfreeze) == ("slanted_triangular", 2.6, True)
+    groups = layer_groups(zoo.build(config.model, 101))
+    assert config.epochs > len(groups) == 4  # one group more from epoch to epoch, and all of them at the end
+    assert loaded.pruner is not None
+    assert getattr(loaded.pruner, "min_resource", 0) >= len(groups)  # none is stopped before all its layers train

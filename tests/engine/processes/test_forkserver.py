@@ -1,0 +1,181 @@
+"""The nursery: real processes, forked, fed, killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from search.engine.processes.forkserver import DEATHS, Call, Died, ForkServer, fork, opened
+from search.errors import SearchError
+
+HERE = f"{Path(__file__).stem}:"
+FOUND = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+"""Where a server finds this file, and whatever this process finds."""
+
+
+@pytest.fixture
+def nursery(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServer]:
+    monkeypatch.setenv("PYTHONPATH", FOUND)
+    with opened(("json", "numpy")) as opened_nursery:
+        yield opened_nursery
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def until(done: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 30
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return done()
+
+
+def echo(connection: Connection, prefix: str) -> None:
+    import numpy as np
+
+    connection.send((os.getpid(), os.getppid(), "torch" in sys.modules, float(np.random.random())))
+    while True:
+        connection.send(prefix + connection.recv())
+
+
+def sleep_long(connection: Connection) -> None:
+    connection.send(os.getpid())
+    time.sleep(1000)
+
+
+def count(to: int, progress: Callable[[int], None]) -> str:
+    for i in range(to):
+        progress(i)
+    return "done"
+
+
+def fail(kind: str, progress: Callable[[int], None]) -> None:
+    if kind == "search":
+        raise SearchError("no such file")
+    if kind == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise ValueError("odd")
+
+
+def test_children_are_forked_from_what_is_imported_and_draw_differently(nursery: ForkServer) -> None:
+    first, second = (fork(nursery.address, HERE + "echo", "hi ") for _ in range(2))
+    seen = [child.recv() for child in (first, second)]
+    assert len({pid for pid, _, _, _ in seen}) == 2
+    assert len({parent for _, parent, _, _ in seen}) == 1
+    assert not any(torch for _, _, torch, _ in seen)
+    assert seen[0][3] != seen[1][3]
+    second.send("you")
+    first.send("me")
+    assert (first.recv(), second.recv()) == ("hi me", "hi you")
+
+
+def test_a_child_ends_with_its_connection_whatever_it_does(nursery: ForkServer) -> None:
+    child = fork(nursery.address, HERE + "sleep_long")
+    pid = child.recv()
+    assert alive(pid)
+    child.close()
+    assert until(lambda: not alive(pid))
+
+
+def test_a_call_returns_with_its_progress(nursery: ForkServer) -> None:
+    seen: list[int] = []
+    assert Call(nursery.address, HERE + "count", 3).result(seen.append) == "done"
+    assert seen == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "words"),
+    [("search", SearchError, "no such file"), ("other", ValueError, "odd"), ("dies", Died, "want of memory")],
+)
+def test_a_call_raises_what_went_wrong(nursery: ForkServer, kind: str, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        Call(nursery.address, HERE + "fail", kind).result(print)
+
+
+def test_a_killed_child_is_an_end_of_file_and_the_next_one_works(nursery: ForkServer) -> None:
+    child = fork(nursery.address, HERE + "sleep_long")
+    os.kill(child.recv(), signal.SIGKILL)
+    with pytest.raises(EOFError):
+        child.recv()
+    assert Call(nursery.address, HERE + "count", 1).result(print) == "done"
+
+
+def test_a_killed_server_is_replaced_and_what_it_forked_lives_on(nursery: ForkServer) -> None:
+    servers, children = [], []
+    for _ in range(DEATHS + 1):
+        children.append(fork(nursery.address, HERE + "echo", "hi "))
+        servers.append(children[-1].recv()[1])
+        os.kill(servers[-1], signal.SIGKILL)
+    assert len(set(servers)) == DEATHS + 1  # in a row, but each had forked something
+    for child in children:
+        child.send("you")
+        assert child.recv() == "hi you"
+    assert Call(nursery.address, HERE + "count", 1).result(print) == "done"
+    assert nursery.gone == ""
+
+
+def test_a_server_that_dies_again_and_again_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "deadly.py").write_text("import os\nopen('starts', 'a').write('.')\nos._exit(7)\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), FOUND]))
+    with opened(("deadly",)) as nursery:
+        assert until(lambda: bool(nursery.gone))
+        assert len((tmp_path / "starts").read_text()) == DEATHS
+        assert nursery.gone == (
+            "the server that forks training processes died 4 times in a row (status 7), and forked none in between; "
+            "--verbose shows what it says"
+        )
+        with pytest.raises(Died, match="server"):
+            fork(nursery.address, HERE + "echo", "")
+
+
+def test_a_server_that_cannot_be_started_again_is_given_up(
+    nursery: ForkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = fork(nursery.address, HERE + "echo", "")
+    _, server, *_ = child.recv()
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    os.kill(server, signal.SIGKILL)
+    assert until(lambda: bool(nursery.gone))
+    assert "died (signal 9) and cannot be started again: [Errno 2] No such file" in nursery.gone
+    child.send("you")
+    assert child.recv() == "you"
+
+
+def test_folder_server_and_children_are_gone_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", FOUND)
+    with opened() as nursery:
+        assert oct(nursery.folder.stat().st_mode)[-3:] == "700"
+        child = fork(nursery.address, HERE + "echo", "")
+        pid, server, *_ = child.recv()
+    child.close()
+    assert until(lambda: not alive(server) and not alive(pid))
+    assert not nursery.folder.exists()
+
+
+def test_a_killed_driver_leaves_no_process(tmp_path: Path) -> None:
+    script = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from search.engine.processes.forkserver import fork, opened
+with opened() as nursery:
+    child = fork(nursery.address, "{HERE}echo", "")
+    print(*child.recv()[:2], nursery.folder, flush=True)
+    time.sleep(1000)
+"""
+    environment = {**os.environ, "PYTHONPATH": FOUND}
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as driver:
+        assert driver.stdout is not None
+        pid, server, folder = driver.stdout.readline().split()
+        assert alive(int(pid))
+        driver.kill()
+    assert until(lambda: not alive(int(server)) and not alive(int(pid)))
+    assert until(lambda: not Path(folder).exists())

@@ -1,0 +1,83 @@
+"""Ray's start when it fails, and what a trial takes of the nodes that there are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from live import WAIT, session, until
+
+from search.engine.ray import cluster
+from search.errors import SearchError
+
+
+@pytest.mark.parametrize(
+    ("nodes", "asked", "trial", "slots", "threads"),
+    [
+        ([(16, 0)], (None, None), (1, 0), 16, 1),
+        ([(4, 0), (0, 0), (9, 0)], (2, None), (2, 0), 6, 2),  # a head without room, and an odd CPU that fits none
+        ([(8, 0), (16, 2), (8, 4)], (None, None), (2, 1), 6, 2),  # CPUs alone train none
+        ([(8, 1), (9, 1)], (None, 0.5), (4, 0.5), 4, 4),
+    ],
+)
+def test_a_trial_takes_its_share_of_one_node(
+    monkeypatch: pytest.MonkeyPatch,
+    nodes: list[tuple[float, float]],
+    asked: tuple[float | None, float | None],
+    trial: tuple[float, float],
+    slots: int,
+    threads: int,
+) -> None:
+    there = [{"Alive": True, "Resources": {"CPU": cpus, "GPU": gpus}} for cpus, gpus in nodes]
+    gone = {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}}
+    monkeypatch.setattr("ray.nodes", lambda: [*there, gone])
+    assert cluster.plan(*asked) == (cluster.Resources(*trial), slots, threads)
+
+
+def test_a_trial_that_fits_on_no_node_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [{"Alive": True, "Resources": {"CPU": cpus}} for cpus in (2, 4)]
+    monkeypatch.setattr("ray.nodes", lambda: there)
+    with pytest.raises(
+        SearchError, match="6 CPUs and 0 GPUs, and the nodes of the cluster have 2 and 0, 4 and 0: --cpus"
+    ):
+        cluster.plan(6)
+
+
+FAILS = """
+import sys
+import ray
+from search.engine.ray import cluster
+from search.engine.trial import EngineFailed
+from search.engine.processes.scratch import scratch
+
+left, start = [int(sys.argv[1])], cluster.Node.start_raylet
+
+def start_raylet(*args, **options):
+    start(*args, **options)
+    left[0] -= 1
+    if left[0] >= 0:
+        raise OSError("the port is taken")
+
+cluster.Node.start_raylet = start_raylet
+try:
+    with scratch() as (folder, _), cluster.running(folder):
+        print(ray.get(ray.remote(lambda: "works").remote()), flush=True)
+        sys.stdin.read()
+except EngineFailed as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(("failures", "said"), [(1, "works"), (2, "Ray did not start: the port is taken")])
+def test_a_start_that_fails_is_tried_once_more_and_leaves_nothing(failures: int, said: str) -> None:
+    command = [sys.executable, "-c", FAILS, str(failures)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == said
+        servers = [line for line in session(process.pid).values() if line.split(" ")[0].endswith("raylet")]
+        assert len(servers) == (failures == 1)
+        process.communicate(timeout=WAIT)
+    assert process.returncode == 0
+    until(lambda: not session(process.pid), "the end of every process")

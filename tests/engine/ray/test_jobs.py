@@ -1,0 +1,215 @@
+"""A head that takes jobs: who may ask it, and runs that it does while nobody waits."""
+
+from __future__ import annotations
+
+import json
+import re
+import select
+import socket
+import socketserver
+import stat
+import subprocess
+import threading
+import urllib.error
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import Cli
+from live import ask, free_port, listening, loopback, read, until
+from optuna.trial import FrozenTrial, TrialState
+
+from search.engine.processes.scratch import scratch
+from search.engine.ray import cluster
+from search.engine.ray.cluster import Head
+from search.errors import SearchError
+from search.study.study import load_study
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[Head]:
+    if cluster.missing():
+        pytest.skip("ray[default] is not installed: this test did NOT run")
+    with scratch() as (folder, _), another_ray(), cluster.head(folder, free_port()) as head:
+        yield head
+    assert not folder.exists()
+
+
+@contextmanager
+def another_ray() -> Iterator[None]:
+    """What a job that looks among this machine's processes for its Ray would take for some; it picks any."""
+    words = ["raylet", "-c", "read end", *(f"--gcs-address=127.0.0.1:{port}" for port in range(1, 20))]
+    with subprocess.Popen(words, executable="/bin/sh", stdin=subprocess.PIPE):
+        yield
+
+
+def test_the_heads_token_is_its_owners_alone(head: Head) -> None:
+    assert stat.filemode(head.token.stat().st_mode) == "-rw-------"
+    assert stat.filemode(head.token.parent.stat().st_mode) == "drwx------"
+
+
+def test_the_jobs_api_refuses_whoever_has_no_token(head: Head) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="401") as refused:
+        ask(f"{head.jobs}/api/version")
+    refused.value.close()
+    assert json.loads(ask(f"{head.jobs}/api/version", head.token.read_text()))["ray_version"]
+
+
+def test_a_head_listens_on_loopback_only(head: Head) -> None:
+    folder = str(head.token.parent)
+    heard = listening({int(p.name) for p in Path("/proc").glob("[0-9]*") if folder in read(p / "cmdline")})
+    assert len(heard) >= 4  # the control store, the raylet, the dashboard and its agents
+    assert [address for address in heard if not loopback(address)] == []
+
+
+def test_a_port_that_is_taken_is_named(head: Head) -> None:
+    port = int(head.jobs.rpartition(":")[2])
+    with scratch() as (folder, _), pytest.raises(SearchError, match=f"port {port}: "), cluster.head(folder, port):
+        pass
+
+
+JOB = """
+    import time
+    from helper import pace
+    from search import Float, SearchSpace
+
+    space = SearchSpace(x=Float(0, 1))
+    metric, trials = "x", 2
+
+    def train(config):
+        for _ in range(2):
+            yield {"x": config["x"]}
+            time.sleep(pace)
+"""
+SECRET = "postgresql://me:sesame@127.0.0.1:9/s?sslmode=disable"
+SHOWN = "would stand in Ray's list of jobs and in its logs"
+
+
+def submitted(cli: Cli, head: Head, space: Path, *words: object) -> str:
+    result = cli("submit", space, "--in", space.parent / "job", "--address", head.jobs, *words)
+    assert result.status == 0, result
+    found = re.search(r"^job +(\S+)$", result.out, re.MULTILINE)
+    assert found is not None, result
+    return found[1]
+
+
+def left(space: Path) -> list[FrozenTrial]:
+    try:
+        return load_study(f"sqlite:///{space.parent}/job/studies.db", "space").get_trials()
+    except SearchError:  # not yet
+        return []
+
+
+def test_a_submitted_run_is_followed_to_its_report(
+    head: Head, cli: Cli, write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its storage's URL in a file of the head, where the environment has one that would not do."""
+    space = write("mine/space.py", JOB)
+    write("mine/helper.py", "pace = 0.1")
+    monkeypatch.setenv("SEARCH_STORAGE", SECRET)
+    refused = cli("submit", space, "--in", "/x", "--address", head.jobs)
+    assert (refused.status, f"--storage: the password {SHOWN}" in refused.err) == (2, True), refused
+    file = write("head/storage.url", f"sqlite:///{space.parent}/job/studies.db")
+    job = submitted(cli, head, space, "--trials", 3, "--storage-file", file)
+    result = cli("logs", job, "--follow", "--address", head.jobs)
+    assert result.status == 0, result
+    assert "[3/3] trial " in result.out
+    assert [trial.state for trial in left(space)] == [TrialState.COMPLETE] * 3
+    assert (space.parent / "job" / "reports" / "space.md").is_file()
+    assert "[3/3] trial " in cli("logs", job, "--address", head.jobs).out
+    assert "has ended before" in cli("stop", job, "--address", head.jobs).out
+    assert [path for path in head.token.parent.rglob("*") if path.is_file() and b"sesame" in path.read_bytes()] == []
+    assert b"sesame" not in ask(f"{head.jobs}/api/jobs/", head.token.read_text())
+
+
+@contextmanager
+def fragile(address: str) -> Iterator[tuple[str, list[int]]]:
+    """Another address of the same server, whose first two connections that follow a log are cut amid it; the cuts."""
+    host, port = address.removeprefix("http://").split(":")
+    cuts: list[int] = []
+
+    class Between(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection((host, int(port))) as server:
+                follows, answered = False, 0
+                while True:
+                    for end in select.select([self.request, server], [], [])[0]:
+                        data = end.recv(65536)
+                        if not data:
+                            return
+                        (server if end is self.request else self.request).sendall(data)
+                        follows |= b"/logs/tail" in data
+                        answered += len(data) if end is server else 0
+                    if follows and len(cuts) < 2 and answered > 400 * (1 + len(cuts)):
+                        cuts.append(answered)
+                        return
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Between) as between:
+        between.daemon_threads = True
+        thread = threading.Thread(target=between.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{between.server_address[1]}", cuts
+        finally:
+            between.shutdown()
+            thread.join()
+
+
+def test_a_log_is_followed_over_a_connection_that_is_cut(
+    head: Head, cli: Cli, write: Callable[[str, str], Path]
+) -> None:
+    space = write("mine/space.py", JOB)
+    write("mine/helper.py", "pace = 0.1")
+    job = submitted(cli, head, space, "--trials", 12)
+    with fragile(head.jobs) as (address, cuts):
+        followed = cli("logs", job, "--follow", "--address", address)
+    assert len(cuts) == 2
+    assert followed.status == 0, followed
+    assert followed.out == cli("logs", job, "--address", head.jobs).out
+    assert "[12/12] trial " in followed.out
+
+
+@pytest.mark.slow
+def test_a_stopped_job_puts_its_trials_back(head: Head, cli: Cli, write: Callable[[str, str], Path]) -> None:
+    space = write("mine/space.py", JOB)
+    write("mine/helper.py", "pace = 1000")
+    job = submitted(cli, head, space)
+    until(lambda: any(trial.intermediate_values for trial in left(space)), "an epoch")
+    assert f"{job} is told to stop" in cli("stop", job, "--address", head.jobs).out
+    until(lambda: {trial.state for trial in left(space)} == {TrialState.WAITING}, "the trials to be put back")
+    until(lambda: "terminated; 0 of 2 trials" in cli("logs", job, "--address", head.jobs).out, "the job's last word")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("submit", "space.py", "--in", "here"), "--in here: a job's folder is an absolute path"),
+        (("submit", "space.py", "--in", "/x", "--engine", "inline"), "--engine: a job trains on its cluster"),
+        (("submit", "space.py", "--in", "/x", "--run-dir", "/y"), "keeps everything in --in, or in a bucket"),
+        (
+            ("submit", "space.py", "--in", "/x", "--run-dir=s3://me:sesame@b/x"),
+            "s3://me:***@...: no password",
+        ),
+        (("submit", "space.py", "--in", "/x", "--run-dir", "s3://b/x", "--engine", "inline"), "--engine: a job"),
+        (("submit", "none.py", "--in", "/x", "--run-dir", "s3://b/x"), "none.py: no such space file"),
+        (("submit", "none.py", "--in", "/x"), "none.py: no such space file"),
+        (("submit", "space.py", "--in", "/x", "--storage-file", "s.url"), "reads it on the cluster's head"),
+        (("submit", "space.py", "--in", "/x", "--storage", SECRET), f"--storage: the password {SHOWN}"),
+        (("submit", "space.py", "--in", "/x", f"--storage={SECRET}&x=1"), f"--storage: the password {SHOWN}"),
+        (("submit", "space.py", "--in", "/x", "--notify", "json://me:sesame@h"), f"--notify: the address {SHOWN}"),
+        (("logs", "none", "--address", "HEAD"), "there is no job 'none'"),
+        (("stop", "none", "--address", "HEAD"), "there is no job 'none'"),
+        (("logs", "none", "--address", "http://127.0.0.1:9"), "--address http://127.0.0.1:9: "),
+        (("logs", "none", "--address", "head:8265"), "write it as http://HEAD:8265"),
+    ],
+)
+def test_what_no_head_can_do_is_refused_in_one_line(
+    words: tuple[str, ...], says: str, head: Head, cli: Cli, write: Callable[[str, str], Path]
+) -> None:
+    write("space.py", JOB.replace("from helper import pace", ""))
+    result = cli(*(head.jobs if word == "HEAD" else word for word in words))
+    assert result.status == 2, result
+    assert says in result.err
+    assert "sesame" not in result.err
+    assert result.err.count("\n") == 1

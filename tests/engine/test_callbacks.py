@@ -1,0 +1,51 @@
+"""Listeners that fail, and those that hear of everything all the same."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+from driving import Recorder
+from optuna.trial import TrialState
+
+from search.engine.callbacks import Callbacks
+from search.engine.trial import ActiveTrial, Callback
+
+
+class Failing:
+    """A listener that cannot write."""
+
+    def __init__(self, error: OSError) -> None:
+        self.error = error
+
+    def on_epoch(self, job: ActiveTrial) -> None:
+        raise self.error
+
+    def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
+        raise self.error
+
+
+class At:
+    number, step = 7, 3
+
+
+JOB = cast("ActiveTrial", At())
+
+
+def test_what_one_cannot_write_is_said_once_and_the_others_hear_all() -> None:
+    recorder, said = Recorder(), list[str]()
+    first, second = Failing(OSError("no room")), Failing(OSError("nor here"))
+    audience = Callbacks(cast("list[Callback]", [first, second, recorder]), said.append)
+    audience.epoch(JOB)
+    audience.epoch(JOB)
+    audience.end(JOB, TrialState.PRUNED, "")
+    assert recorder.ends == []  # the next trial goes first
+    audience.catch_up()
+    audience.catch_up()
+    assert (recorder.epochs, recorder.ends) == ([(7, 3)] * 2, [(7, TrialState.PRUNED, "")])
+    assert said == [f"{what}; the run goes on without what it cannot write" for what in ("no room", "nor here")]
+
+
+def test_a_terminal_that_is_gone_ends_the_run() -> None:
+    with pytest.raises(BrokenPipeError):
+        Callbacks([Failing(BrokenPipeError())], print).epoch(JOB)

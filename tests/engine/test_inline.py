@@ -1,0 +1,106 @@
+"""The inline engine: real space files, one trial after another in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from search.engine.driver import Driver
+from search.engine.inline import Inline
+from search.engine.trial import LimitReached
+from search.engine.worker import WorkerConfig
+from search.space.file import load_space
+from search.study.stopping import Limits
+from search.study.study import open_study, requeue
+
+pytestmark = pytest.mark.usefixtures("sys_path")
+Write = Callable[[str, str], Path]
+HEAD = """
+from pathlib import Path
+from search import ASHA, Float, SearchSpace
+metric, pruner = "score", ASHA(1, 4)
+
+def space(trial):
+    return {"x": trial.suggest_float("x", 0, 1), "number": trial.number, "epochs": 3}
+"""
+
+
+def drive(path: Path, trials: int = 3, seconds: float = 600) -> Driver:
+    space = load_space(path)
+    study = open_study("sqlite:///studies.db", "s", space)
+    requeue(study)
+    driver = Driver(study, space, trials, Limits(time.monotonic() + seconds))
+    Inline(WorkerConfig("data", "cpu", 1, str(path))).run(driver)
+    return driver
+
+
+def test_trials_run_to_their_ends(write: Write) -> None:
+    text = """
+import numpy as np
+
+def train(config):
+    for epoch in range(config["epochs"]):
+        if config["number"] == 1 and epoch == 1:
+            raise ValueError("no good\\nand more")
+        if config["number"] == 2 and epoch == 0:
+            raise MemoryError
+        yield {"score": np.float32(0.5), "hits": np.int64(3)}
+"""
+    driver = drive(write("space.py", HEAD + text), trials=4)
+    complete, failed, starved, _ = driver.study.get_trials()
+    assert (complete.state, complete.intermediate_values) == (TrialState.COMPLETE, {1: 0.5, 2: 0.5, 3: 0.5})
+    assert complete.user_attrs["epoch"]["hits"] == 3
+    assert complete.user_attrs["epoch"]["seconds"] > 0
+    line = 'raise ValueError("no good\\nand more")'
+    assert failed.user_attrs["error"] == f"user_code: space.py:14: {line}: ValueError: no good"
+    assert failed.intermediate_values == {1: 0.5}
+    assert starved.user_attrs["error"].startswith("oom: MemoryError")
+    assert driver.counts == {TrialState.COMPLETE: 2, TrialState.FAIL: 2}
+    assert driver.finished
+
+
+def test_a_pruned_trials_generator_is_closed_before_the_next_begins(write: Write) -> None:
+    text = """
+def train(config):
+    place = Path(__file__).parent / "log"  # the last generator is closed after the test
+    with place.open("a") as log:
+        log.write(f"begin {config['number']}\\n")
+    try:
+        for _ in range(config["epochs"]):
+            yield {"score": 1 - config["number"] / 10}
+    finally:
+        with place.open("a") as log:
+            log.write(f"end {config['number']}\\n")
+"""
+    driver = drive(write("space.py", HEAD + text))
+    assert [trial.state.name for trial in driver.study.get_trials()] == ["COMPLETE", "PRUNED", "PRUNED"]
+    assert Path("log").read_text().splitlines()[:5] == ["begin 0", "end 0", "begin 1", "end 1", "begin 2"]
+
+
+def test_out_of_time_stops_between_two_epochs_and_the_trial_goes_on_later(write: Write) -> None:
+    text = """
+import time
+
+def train(config):
+    for epoch in range(config["epochs"]):
+        time.sleep(0 if Path("hurry").exists() else 1.1)
+        yield {"score": 0.5}
+"""
+    path = write("space.py", HEAD + text)
+    with pytest.raises(LimitReached):
+        drive(path, trials=1, seconds=1)
+    Path("hurry").touch()
+    driver = drive(path, trials=1)
+    (trial,) = driver.study.get_trials()
+    assert (trial.number, trial.state) == (0, TrialState.COMPLETE)
+    assert trial.user_attrs["epoch"]["machine_seconds"] > 1  # the first attempt's epoch counts
+
+
+def test_out_of_time_before_a_trial_stops_too(write: Write) -> None:
+    path = write("space.py", HEAD + 'def train(config):\n    yield {"score": 0.5}\n')
+    with pytest.raises(LimitReached):
+        drive(path, seconds=-1)

@@ -1,0 +1,303 @@
+"""What dies, hangs or is stopped in the middle of a run, and what the same command makes of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from live import CORES, WAIT, Run, read, until
+from optuna.trial import FrozenTrial, TrialState
+
+from search import TrainConfig
+from search.engine.processes.forkserver import DEATHS
+from search.train import train
+
+
+def test_ctrl_c_while_ray_starts_is_one_line_and_leaves_nothing(folder: Callable[[str], Path]) -> None:
+    run = Run(folder(SLOW))
+    try:
+        temp = until(run.temp, "the nursery")
+        os.killpg(run.process.pid, signal.SIGINT)
+        assert run.process.wait(WAIT) == 130, run.output
+        until(lambda: not run.alive(), "the end of every process")
+    finally:
+        run.end()
+    assert run.output == "interrupted; to go on: search run space.py\n"
+    assert not [path for path in temp if path.exists()]
+    assert run.trials() == []
+
+
+def test_a_killed_run_leaves_no_process_and_no_folder(folder: Callable[[str], Path]) -> None:
+    run = Run(folder(SLOW))
+    try:
+        until(lambda: [trial for trial in run.trials() if trial.last_step], "an epoch")
+        temp = run.temp()
+        run.process.kill()
+        until(lambda: not run.alive(), "the end of every process")
+        assert len(temp) == 1
+        until(lambda: not [path for path in temp if path.exists()], "the end of its folder")
+    finally:
+        run.end()
+
+
+SLOW = """
+    import time
+    from pathlib import Path
+    from search import Float, SearchSpace
+    from optuna.pruners import NopPruner
+
+    space = SearchSpace(x=Float(0, 1), epochs=600)
+    metric, trials, pruner = "score", 4, NopPruner()
+
+    def train(config):
+        began = time.time()
+        for epoch in range(config["epochs"]):
+            hurry = (Path(__file__).parent / "hurry").exists()
+            time.sleep(0 if hurry else 0.2)
+            yield {"score": config["x"], "began": began}
+            if hurry and epoch > 10:
+                return
+"""
+
+
+def test_ctrl_c_puts_trials_back_and_the_same_command_goes_on(folder: Callable[[str], Path]) -> None:
+    run = Run(folder(SLOW))
+    try:
+        until(run.started, "Ray")
+        until(lambda: [trial for trial in run.trials() if trial.last_step and trial.last_step > 1], "two epochs")
+        temp = run.temp()
+        began = time.monotonic()
+        os.killpg(run.process.pid, signal.SIGINT)
+        assert run.process.wait(WAIT) == 130, run.output
+        until(lambda: not run.alive(), "the end of every process")
+        assert time.monotonic() - began < 5
+    finally:
+        run.end()
+    assert len(temp) == 1
+    assert not [path for path in temp if path.exists()]
+    assert "interrupted; 0 of 4 trials are done; to go on: search run space.py\n" in run.output
+    assert "Traceback" not in run.output, run.output
+    before = run.trials()
+    assert {trial.state for trial in before} == {TrialState.WAITING}
+    assert any(len(trial.intermediate_values) >= 2 for trial in before)
+
+    (run.folder / "hurry").touch()
+    again = Run(run.folder)
+    try:
+        assert again.process.wait(WAIT) == 0, again.output
+    finally:
+        again.end()
+    after = again.trials()
+    assert [trial.state for trial in after] == [TrialState.COMPLETE] * 4
+    for old, new in zip(before, after, strict=False):
+        assert (new.number, new.params) == (old.number, old.params)
+        assert new.intermediate_values.items() >= old.intermediate_values.items()
+    assert f"interrupted trials that go on first: {len(before)}\n" in again.output
+
+
+def test_a_killed_node_is_replaced_within_the_run(folder: Callable[[str], Path]) -> None:
+    run = Run(folder(SLOW))
+    try:
+        until(lambda: len([1 for trial in run.trials() if (trial.last_step or 0) > 1]) == CORES, "epochs")
+        before = run.trials()
+        node = [pid for pid, line in run.alive().items() if line.split(" ")[0].endswith(("gcs_server", "raylet"))]
+        assert len(node) == 2
+        for pid in node:
+            os.kill(pid, signal.SIGKILL)
+        (run.folder / "hurry").touch()
+        assert run.process.wait(WAIT) == 0, run.output
+        until(lambda: not run.alive(), "the end of every process")
+    finally:
+        run.end()
+    assert len(re.findall("^Ray's .* died; its trials go on in a new one$", run.output, re.MULTILINE)) == 1
+    assert "Traceback" not in run.output, run.output
+    after = run.trials()
+    assert [trial.state for trial in after] == [TrialState.COMPLETE] * 4
+    for old, new in zip(before, after, strict=False):
+        assert (new.number, new.params) == (old.number, old.params)
+        assert new.intermediate_values.items() >= old.intermediate_values.items()
+
+
+SILENT = """
+    import os, signal, time
+    from search import Float
+    from optuna.pruners import NopPruner
+
+    kinds = "hangs good stopped good good".split()
+    metric, trials, pruner = "score", len(kinds), NopPruner()
+
+    def space(trial):
+        return {"x": trial.suggest_float("x", 0, 1), "kind": kinds[trial.number], "epochs": 3}
+
+    def train(config):
+        for epoch in range(3):
+            if epoch == 1 and config["kind"] == "hangs":
+                time.sleep(600)
+            if epoch == 1 and config["kind"] == "stopped":
+                os.kill(os.getpid(), signal.SIGSTOP)
+            yield {"score": epoch, "pid": os.getpid()}
+"""
+
+
+def test_a_worker_that_says_nothing_is_replaced_and_its_trial_fails(folder: Callable[[str], Path]) -> None:
+    run = Run(folder(SILENT), "--trial-timeout", "5s")
+    try:
+        assert run.process.wait(WAIT) == 0, run.output
+        until(lambda: not run.alive(), "the end of every process")  # the stopped one, too
+    finally:
+        run.end()
+    states = [trial.state for trial in run.trials()]
+    good, failed = TrialState.COMPLETE, TrialState.FAIL
+    assert states == [failed, good, failed, good, good]
+    for number in (0, 2):
+        silent = run.trials()[number]
+        assert silent.user_attrs["error"] == "timeout: no epoch within 5 s (--trial-timeout)"
+        assert silent.intermediate_values == {1: 0.0}
+    pids = [trial.user_attrs["epoch"]["pid"] for trial in run.trials()]
+    assert not {pids[0], pids[2]} & set(pids[3:])  # nobody works on in a process that was given up
+
+
+STEPS = """
+    import os, time
+    from pathlib import Path
+    from search import Float
+    from optuna.pruners import NopPruner
+
+    metric, trials, pruner = "score", 4, NopPruner()
+    here = Path(__file__).parent
+
+    def space(trial):
+        return {"x": trial.suggest_float("x", 0, 1), "number": trial.number, "epochs": 6000}
+
+    def train(config):
+        for epoch in range(config["epochs"]):
+            time.sleep(0.1)
+            yield {"score": epoch, "pid": os.getpid()}
+            if (here / f"go{config['number']}").exists():
+                return
+"""
+
+
+def test_what_stands_between_driver_and_training_is_stopped_and_killed(folder: Callable[[str], Path]) -> None:
+    """Ray's process for a worker is stopped; the server that forks is killed, together with a training process; that
+    server is killed again and again.
+    """
+    run = Run(folder(STEPS), "--trial-timeout", "5s", "--cpus-per-trial", str(CORES))
+
+    def trial(number: int) -> FrozenTrial | None:
+        """The trial, once it has two epochs of this attempt."""
+        found = run.trials()[number : number + 1]
+        return found[0] if found and len(found[0].intermediate_values) > 1 else None
+
+    def processes(word: str) -> list[int]:
+        return [pid for pid, line in run.alive().items() if word in line]
+
+    def server() -> int | None:
+        """The one that forks; its children look the same."""
+        all_of_them = processes("search.engine.processes.forkserver")
+        return next((pid for pid in all_of_them if int(stat(pid)[1]) == run.process.pid), None)
+
+    def stat(pid: int) -> list[str]:
+        return read(Path(f"/proc/{pid}/stat")).rpartition(") ")[2].split() or ["", "0"]
+
+    try:
+        silent = until(lambda: trial(0), "epochs of the first")
+        (actor,) = processes("ray::ResourceTrainable")  # Tune's name for it
+        os.kill(actor, signal.SIGSTOP)
+        second = until(lambda: trial(1), "epochs of the second, by another worker")
+        assert actor not in run.alive()
+        assert second.user_attrs["epoch"]["pid"] != silent.user_attrs["epoch"]["pid"]
+
+        for pid in (until(server, "the server"), second.user_attrs["epoch"]["pid"]):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: len(run.trials()[1].intermediate_values) > len(second.intermediate_values) + 1, "epochs more")
+        (run.folder / "go1").touch()
+
+        until(lambda: trial(2), "epochs of the third")
+        for _ in range(DEATHS):
+            killed = until(server, "the server")
+            os.kill(killed, signal.SIGKILL)
+            until(lambda: server() != killed, "the end of the server")  # noqa: B023 - at once
+        assert run.process.wait(WAIT) == 1, run.output
+        until(lambda: not run.alive(), "the end of every process")
+    finally:
+        run.end()
+    assert run.output.endswith(
+        "the server that forks training processes died 4 times in a row (signal 9), and forked none in between; "
+        "--verbose shows what it says\n"
+    )
+    assert "Traceback" not in run.output, run.output
+    trials = run.trials()
+    assert [trial.state.name for trial in trials] == ["FAIL", "COMPLETE", "WAITING"]
+    assert trials[0].user_attrs["error"] == "timeout: no epoch within 5 s (--trial-timeout)"
+    assert trials[1].user_attrs["attempts"] == 1
+    steps = [list(trial.intermediate_values) for trial in trials]
+    assert steps == [list(range(1, len(each) + 1)) for each in steps]
+
+
+def test_a_run_that_is_plainly_broken_stops_and_says_why(folder: Callable[[str], Path]) -> None:
+    broken = """
+        from search import Float, SearchSpace
+        space, metric, trials = SearchSpace(x=Float(0, 1), epochs=3), "score", 50
+
+        def train(config):
+            yield {"score": config["missing"]}
+    """
+    run = Run(folder(broken), "--max-failures", "4")
+    try:
+        assert run.process.wait(WAIT) == 1, run.output
+        until(lambda: not run.alive(), "the end of every process")
+    finally:
+        run.end()
+    line = 'yield {"score": config["missing"]}'
+    assert f"4 trials in a row failed (--max-failures), the last: user_code: space.py:6: {line}: KeyError" in run.output
+    assert "Traceback" not in run.output, run.output
+    states = {trial.state for trial in run.trials()}
+    assert TrialState.RUNNING not in states
+    assert sum(trial.state == TrialState.FAIL for trial in run.trials()) == 4
+
+
+TRAINING = """
+    from optuna.pruners import NopPruner
+    from search import Float, SearchSpace
+
+    space = SearchSpace(
+        model="cnn", dataset="digits", epochs=40, batch_size=32, lr=Float(0.01, 0.1, log=True), step_size=9, gamma=0.5
+    )
+    trials, pruner = 2, NopPruner()
+"""
+
+
+@pytest.mark.usefixtures("torch_threads")
+def test_a_killed_run_goes_on_from_its_checkpoints_with_the_same_numbers(folder: Callable[[str], Path]) -> None:
+    run = Run(folder(TRAINING), "--sealed")
+    kept = run.folder / "runs/space/checkpoints"
+    try:
+        until(lambda: len({path.parent for path in kept.glob("*/*.checkpoint")}) == 2, "a checkpoint of both")
+        until(lambda: len([1 for trial in run.trials() if (trial.last_step or 0) >= 8]) == 2, "eight epochs of both")
+        run.process.kill()
+        until(lambda: not run.alive(), "the end of every process")
+    finally:
+        run.end()
+    before = run.trials()
+    assert {trial.state for trial in before} == {TrialState.RUNNING}
+    newest = [max(int(path.name.split(".")[0]) for path in kept.glob(f"{old.number}/*.checkpoint")) for old in before]
+    (kept / f"{before[0].number}/.1.part").write_text("half of one")
+
+    again = Run(run.folder, "--sealed")
+    try:
+        assert again.process.wait(WAIT) == 0, again.output
+    finally:
+        again.end()
+    for checkpoint, new in zip(newest, again.trials(), strict=True):
+        assert new.state == TrialState.COMPLETE
+        assert new.user_attrs["resumed_after"] == [checkpoint]
+        config = TrainConfig(**new.user_attrs["config"])
+        alone = {epoch.epoch: epoch.val_acc for epoch in train(config, threads=new.user_attrs["ran_on"]["threads"])}
+        assert new.intermediate_values == alone
+    assert not list(kept.glob("*"))

@@ -1,0 +1,126 @@
+"""Who may import whom: each folder only from the layers to its left, and each heavy dependency has one home."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SEARCH = Path(__file__).resolve().parents[2] / "search"
+
+LAYERS = (
+    "errors format entry_points | config models files | space data predictions correct | study train | engine analysis "
+    "| doctor reporting | monitoring | commands | api cli"
+)
+"""Left to right; a folder is one name, and inside it modules import each other freely."""
+
+OWED = {
+    ("analysis/confirmation.py", "reporting"),
+    ("analysis/cost.py", "reporting"),
+    ("analysis/importance.py", "reporting"),
+    ("analysis/ties.py", "reporting"),
+    ("space/file.py", "study"),
+}
+"""Imports that still run up, to be cut."""
+
+HOMES = {
+    "ray": {f"engine/ray/{name}.py" for name in ("auth", "cluster", "jobs", "nodes", "trainable", "tune")},
+    "pandas": {"reporting/table.py"},
+    "yaml": {"commands/export.py"},
+    "typer": {f"cli/{name}.py" for name in ("jobs", "options", "studies", "training", "watch")},
+}
+ORDER = {name: place for place, group in enumerate(LAYERS.split("|")) for name in group.split()}
+
+
+def modules() -> list[str]:
+    return sorted(path.relative_to(SEARCH).as_posix() for path in SEARCH.rglob("*.py"))
+
+
+def room(name: str) -> str:
+    """The layer's name for a module: data/cache.py is data, api.py is api."""
+    return name.partition("/")[0].removesuffix(".py")
+
+
+def imports(name: str, inside: bool = True) -> set[str]:
+    """The dotted names that a module imports; without `inside`, only those at import time."""
+    tree = ast.parse((SEARCH / name).read_text(encoding="utf-8"))
+    found: set[str] = set()
+    for node in ast.walk(tree) if inside else tree.body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{name}:{node.lineno}: a relative import"
+            # `from search import config` and `from ray import tune` name modules too.
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def own_imports(name: str) -> set[str]:
+    return {room(i.split(".")[1]) for i in imports(name) if i.startswith("search.")} - {room(name)}
+
+
+def test_every_module_has_its_layer() -> None:
+    rooms = {room(name) for name in modules()} - {"__init__"}
+    assert rooms <= set(ORDER)
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name != "__init__.py"])
+def test_a_module_imports_only_from_its_left(name: str) -> None:
+    owed = {other for module, other in OWED if module == name}
+    wrong = {other for other in own_imports(name) if ORDER[other] >= ORDER[room(name)]}
+    assert wrong == owed, f"search/{name} imports {wrong}, which stand in its own layer or to its right"
+
+
+@pytest.mark.parametrize(("library", "homes"), HOMES.items())
+def test_a_heavy_dependency_has_one_home(library: str, homes: set[str]) -> None:
+    assert {name for name in modules() if any(i.split(".")[0] == library for i in imports(name))} == homes
+
+
+def test_what_trains_knows_nothing_of_the_search() -> None:
+    trains = [name for name in modules() if room(name) in ("models", "data", "train")]
+    assert len(trains) > 5
+    for name in trains:
+        assert not {i.split(".")[0] for i in imports(name)} & {"optuna", "ray"}, name
+
+
+def loaded(code: str) -> set[str]:
+    """The top-level modules that a fresh Python holds after `code`."""
+    ending = "\nimport sys\nprint('loaded', *{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code + ending], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split()) - {"loaded"}
+
+
+def test_help_waits_for_none_of_the_heavy_libraries() -> None:
+    code = """
+import sys
+sys.argv = ["search", "--help"]
+from search.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert end.code in (0, None)
+"""
+    names = loaded(code)
+    assert "typer" in names
+    assert not names & {"torch", "torchvision", "optuna", "ray", "pandas", "sklearn", "yaml", "numpy", "pydantic"}
+
+
+def test_a_report_needs_neither_ray_nor_torch() -> None:
+    names = loaded("import search.reporting.page, search.reporting.table, search.commands.export")
+    assert "pandas" in names
+    assert not names & {"torch", "ray"}
+
+
+def test_the_driver_needs_no_torch() -> None:
+    names = loaded("import search.commands.run, search.engine.ray.tune")
+    assert "ray" in names
+    assert not names & {"torch", "torchvision"}
+
+
+def test_the_trainer_needs_neither_ray_nor_optuna() -> None:
+    names = loaded("import search.train")
+    assert "torch" in names
+    assert not names & {"optuna", "ray"}

@@ -1,0 +1,170 @@
+"""The ranked table of studies made as the driver makes them."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.study import Study, StudyDirection
+from optuna.trial import TrialState, create_trial
+
+from search.config import TrainConfig
+from search.reporting import table
+
+CONFIG = dict(model="cnn", dataset="digits", epochs=2, lr=0.01, step_size=5, gamma=0.1)
+LR = FloatDistribution(1e-4, 1.0, log=True)
+
+
+def made(metric: str = "val_acc", direction: Any = "maximize", own: bool = False) -> Study:
+    study = optuna.create_study(study_name="made", direction=direction)
+    for name, value in {"metric": metric, "own_train": own, "space": {}, "baselines": []}.items():
+        study.set_user_attr(name, value)
+    return study
+
+
+def add(study: Study, value: float, lr: float = 0.01, **attrs: Any) -> None:
+    config = TrainConfig.model_validate(CONFIG | {"lr": lr}).model_dump(mode="json")
+    epoch = {"last_step_loss": 0.5, "val_acc": value, "val_loss": 1 - value, "seconds": 1.0, "machine_seconds": 2.0}
+    user_attrs = {"config": config, "epoch": epoch} | attrs
+    measured = epoch[study.user_attrs["metric"]]
+    study.add_trial(create_trial(value=measured, params={"lr": lr}, distributions={"lr": LR}, user_attrs=user_attrs))
+
+
+BASELINE = {
+    "name": "Model 1",
+    "settings": CONFIG | {"frozen": [], "momentum": 0.9, "weight_decay": 5e-5, "weights": "DEFAULT"},
+    "train_loss": 1.25,
+    "val_acc": 0.75,
+    "test_acc": 0.7,
+}
+
+
+def test_the_whole_table() -> None:
+    study = made()
+    add(study, 0.5, lr=0.001)
+    add(study, 0.9, lr=0.0123456, baseline="Model 1")
+    study.set_user_attr("baselines", [BASELINE])
+    study.set_user_attr("tests", {"1": {"test_acc": 0.8}})
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.markdown(study).splitlines()]
+    assert [" | ".join(row) for row in (cells[0], *cells[2:])] == [
+        "Rank | Trial | Model | frozen | LR | MOMENTUM | WEIGHT_DECAY | NUM_EPOCHS | STEP_SIZE | GAMMA"
+        " | TRAINING LOSS AT LAST STEP | VALIDATION ACC | TESTING ACC",
+        "1 | 1, as Model 1 | cnn | none | 0.01235 | 0.9 | 0 | 2 | 5 | 0.1 | 0.5 | 0.9000 | 0.8000",
+        "2 | hand-tuned: Model 1 | cnn (pretrained) | none | 0.01 | 0.9 | 5e-05 | 2 | 5 | 0.1 | 1.25 | 0.7500 | 0.7000",
+        "3 | 0 | cnn | none | 0.001 | 0.9 | 0 | 2 | 5 | 0.1 | 0.5 | 0.5000 | ",
+    ]
+    assert {cell.strip(":-") for cell in cells[1]} == {""}
+
+
+def ranks(study: Study) -> list[tuple[str, str]]:
+    frame = table.frame(study)
+    return list(zip(frame["Rank"], frame["Trial"], strict=True))
+
+
+def test_ties_share_a_rank() -> None:
+    study = made()
+    for value in (0.5, 0.75, 0.25, 0.75):
+        add(study, value)
+    study.set_user_attr("baselines", [BASELINE])
+    assert ranks(study) == [("1", "1"), ("1", "3"), ("1", "hand-tuned: Model 1"), ("4", "0"), ("5", "2")]
+
+
+@given(
+    st.lists(st.none() | st.sampled_from([-0.0, 0.0, 0.25, 0.5, 1, 1.0]) | st.floats(allow_nan=False)),
+    st.sampled_from([StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]),
+)
+@settings(deadline=None)
+def test_a_rank_is_the_first_place_of_its_value(values: list[float | None], direction: StudyDirection) -> None:
+    found = table._rank([(value, {"Trial": str(i)}) for i, value in enumerate(values)], direction)
+    sign = -1 if direction == StudyDirection.MAXIMIZE else 1
+    order = sorted(range(len(values)), key=lambda i: math.inf if (value := values[i]) is None else sign * value)
+    ordered = [values[i] for i in order]
+    assert [row["Trial"] for row in found] == [str(i) for i in order]
+    assert [row["Rank"] for row in found] == [
+        "" if value is None else str(ordered.index(value) + 1) for value in ordered
+    ]
+
+
+def test_a_loss_is_minimised_and_baselines_have_none() -> None:
+    study = made("val_loss", "minimize")
+    add(study, 0.5)
+    add(study, 0.75)
+    study.set_user_attr("baselines", [BASELINE])
+    assert ranks(study) == [("1", "1"), ("2", "0"), ("", "hand-tuned: Model 1")]
+    assert list(table.frame(study)["val_loss"]) == ["0.25", "0.5", ""]
+
+
+def test_only_complete_trials_are_ranked() -> None:
+    study = made()
+    add(study, 0.5)
+    for state in (TrialState.PRUNED, TrialState.FAIL, TrialState.WAITING):
+        study.add_trial(create_trial(state=state, intermediate_values={1: 0.99}))
+    assert ranks(study) == [("1", "0")]
+
+
+def test_an_own_train_has_its_own_columns() -> None:
+    study = made("accuracy", own=True)
+    for value in (0.25, 0.5):
+        attrs = {"config": {"loss": "a|b", "alpha": 1e-4}, "epoch": {"accuracy": value, "seconds": 1.0}}
+        study.add_trial(create_trial(value=value, user_attrs=attrs))
+    frame = table.frame(study)
+    assert list(frame) == ["Rank", "Trial", "loss", "alpha", "accuracy"]
+    assert list(frame.iloc[0]) == ["1", "1", "a\\|b", "0.0001", "0.5"]
+
+
+def test_a_bar_in_a_name_breaks_no_row() -> None:
+    study = made()
+    add(study, 0.5, baseline="a|b")
+    study.set_user_attr("baselines", [BASELINE | {"name": "c|d"}])
+    plain = optuna.create_study()
+    plain.add_trial(create_trial(value=1.0, params={"e|f": 0.1}, distributions={"e|f": LR}))
+    for text in (table.markdown(study), table.markdown(plain)):
+        bars = {line.replace("\\|", "").count("|") for line in text.splitlines()}
+        assert len(bars) == 1
+        assert text.count("\\|") >= 1
+
+
+def test_a_searched_setting_gets_a_column() -> None:
+    study = made()
+    config = TrainConfig.model_validate(CONFIG | {"batch_size": 8}).model_dump(mode="json")
+    study.add_trial(
+        create_trial(
+            value=0.5,
+            params={"branch.batch_size": 8},
+            distributions={"branch.batch_size": IntDistribution(1, 9)},
+            user_attrs={"config": config, "epoch": {"val_acc": 0.5}},
+        )
+    )
+    assert list(table.frame(study)["batch_size"]) == ["8"]
+
+
+def test_a_plain_optuna_study_has_its_parameters() -> None:
+    study = optuna.create_study()
+    study.add_trial(create_trial(value=2.0, params={"lr": 0.1}, distributions={"lr": LR}))
+    study.add_trial(create_trial(value=1.0, params={"lr": 0.2}, distributions={"lr": LR}))
+    assert table.frame(study).to_dict("list") == {
+        "Rank": ["1", "2"],
+        "Trial": ["1", "0"],
+        "lr": ["0.2", "0.1"],
+        "value": ["1", "2"],
+    }
+
+
+def test_no_trial_completed() -> None:
+    study = made()
+    study.add_trial(create_trial(state=TrialState.FAIL))
+    assert table.markdown(study) == "No trial completed."
+
+
+@pytest.mark.parametrize("module", ["table", "page", "columns"])
+def test_the_report_waits_for_neither_torch_nor_ray(module: str) -> None:
+    code = f"import sys, search.report.{module}; print(sorted({{'torch', 'ray', 'sklearn'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,113 @@
+"""Where a config runs: what `auto` becomes, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from search.errors import SearchError
+from search.train.device import Runtime, resolve_runtime
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[int]:
+    """torch's own number of threads, put back after the test."""
+    before = torch.get_num_threads()
+    yield before
+    torch.set_num_threads(before)
+
+
+def test_auto_precision_follows_the_processor() -> None:
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():
+        pytest.skip("no /proc/cpuinfo to compare with")
+    here = {"avx512_bf16", "amx_bf16"} & set(re.findall(r"\w+", info.read_text()))
+    assert resolve_runtime("auto", "cpu").precision == ("bf16" if here else "fp32")
+
+
+def test_auto_device_is_the_gpu_if_there_is_one() -> None:
+    assert resolve_runtime("fp32").device == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_precision_asked_for_is_taken(precision: str) -> None:
+    place = resolve_runtime(precision, "cpu")
+    assert place.precision == precision
+    with place.autocast():
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if precision == "bf16" else torch.float32)
+    assert place.memory_format == (torch.channels_last if precision == "bf16" else torch.contiguous_format)
+
+
+def test_fp16_is_for_gpus() -> None:
+    with pytest.raises(SearchError, match="precision='fp16' is for a CUDA device, and this is a CPU"):
+        resolve_runtime("fp16", "cpu")
+    assert Runtime("cuda", "fp16", 1).memory_format == torch.channels_last
+
+
+def test_threads(threads: int) -> None:
+    assert resolve_runtime("fp32", "cpu").threads == threads
+    assert resolve_runtime("fp32", "cpu", threads + 1).threads == torch.get_num_threads() == threads + 1
+    assert resolve_runtime("fp32", "cpu").threads == threads + 1  # None leaves them
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 10**12])
+def test_impossible_threads(wrong: int) -> None:
+    with pytest.raises(SearchError, match=f"threads={wrong}"):
+        resolve_runtime("fp32", "cpu", wrong)
+
+
+def test_an_unknown_device() -> None:
+    with pytest.raises(SearchError, match="device 'tpu': cpu or cuda"):
+        resolve_runtime("fp32", "tpu")
+
+
+def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SearchError, match="device 'cuda': no CUDA device is visible here"):
+        resolve_runtime("fp32", "cuda")
+
+
+def test_the_description_goes_into_json() -> None:
+    described = Runtime("cpu", "bf16", os.cpu_count() or 1).describe()
+    assert json.loads(json.dumps(described)) == described
+    assert described["device"] == "cpu"
+    assert described["precision"] == "bf16"
+    assert described["threads"] == (os.cpu_count() or 1)
+    assert described["torch"] == torch.__version__
+    assert described["device_name"]
+
+
+def test_freed_memory_is_kept_for_the_next_tensor() -> None:
+    """Page faults of ten tensors of 64 MiB, one after another."""
+    script = """
+    import resource, sys, torch
+    from search.train.device import resolve_runtime
+    if "settled" in sys.argv:
+        resolve_runtime("fp32", "cpu", 1)
+    torch.ones(2**24)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(2**24)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    """
+    faults = {
+        how: int(
+            subprocess.run(
+                [sys.executable, "-c", textwrap.dedent(script), how],
+                capture_output=True, text=True, check=True, env={**os.environ, "GLIBC_TUNABLES": ""},
+            ).stdout
+        )
+        for how in ("plain", "settled")
+    }  # fmt: skip
+    once = 2**26 // 4096
+    assert faults["settled"] <= 4 * once < 9 * once <= faults["plain"]
