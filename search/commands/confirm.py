@@ -14,6 +14,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from rich.console import Console
 
+from search import entry_points
 from search.analysis import confirmation
 from search.commands.launch import LaunchOptions, drive, engine_of, interruptible, preload, workplace_of
 from search.config import is_train_config, make_config
@@ -28,7 +29,6 @@ from search.study import study as studies
 from search.study.lease import lease
 from search.study.storage import open as storages
 
-_CHECK = "search.doctor.preflight:ready_to_confirm"
 _SHARED = ("dataset", "subset", "batch_size", "precision")
 """What a hand-tuned row does not say and takes from the search, where all of that has one value."""
 
@@ -163,7 +163,7 @@ def _train(original: Study, found: list[Candidate], options: Options, console: C
         confirms=options.study,
     )
     wanted = {name: value for name, value in (("cpus", options.cpus), ("gpus", options.gpus)) if value is not None}
-    check = (_CHECK, [candidate.config for candidate in found], options.data_root)
+    check = (entry_points.CHECK_CONFIGS, [candidate.config for candidate in found], options.data_root)
     modules = preload({candidate.config["model"] for candidate in found})
     with engine_of(options, wanted, workplace_of(options, test=True), check, modules, console) as (engine, wrong):
         found = _that_can_be(found, wrong, console)

@@ -22,6 +22,7 @@ from search.engine.processes import forkserver
 from search.engine.processes.scratch import handled, unheard
 from search.engine.trial import Engine, EngineFailed, LimitReached, RunAborted
 from search.engine.worker import WorkerConfig
+from search.entry_points import CHECK_RUN_DIR_FIRST, PRELOAD, PRELOAD_TORCHVISION
 from search.errors import Interrupted, NothingCompleted, SearchError
 from search.files.locations import Where
 from search.monitoring.progress import Progress
@@ -32,11 +33,6 @@ from search.study.storage import retry
 if TYPE_CHECKING:
     from search.engine.ray.nodes import Nodes
 
-_PRELOAD = (
-    "search.doctor.preflight",
-    "search.train.trainer",
-    "torch._dynamo",
-)  # the last by every first optimizer step
 _SMALL_MODELS = ({"cnn"}, {"mlp"}, {"cnn", "mlp"})
 """What a space may search without torchvision, whose import takes longer than a short search of these."""
 
@@ -181,13 +177,13 @@ def _on_nodes(
 
     there = check and tuple(space.name if space is not None and part == str(space) else part for part in check)
     if there and isinstance(options.run_dir, str):
-        there = ("search.files.locations:checked_before", options.run_dir, *there)
+        there = (CHECK_RUN_DIR_FIRST, options.run_dir, *there)
     return Nodes(modules, there, options.verbose)
 
 
 def preload(models: set[str]) -> Sequence[str]:
     """The modules that a process which trains one of `models` needs; none named: any."""
-    return _PRELOAD if models in _SMALL_MODELS else ("torchvision.models", *_PRELOAD)
+    return PRELOAD if models in _SMALL_MODELS else (PRELOAD_TORCHVISION, *PRELOAD)
 
 
 def wait(work: Callable[[Callable[..., None]], Any], console: Console, verb: str = "") -> Any:

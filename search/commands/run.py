@@ -16,6 +16,7 @@ from optuna.study import Study
 from optuna.trial import TrialState
 from rich.console import Console
 
+from search import entry_points
 from search.commands.launch import LaunchOptions, drive, engine_of, interruptible, preload, wait, workplace_of
 from search.engine import kept
 from search.engine.driver import Driver
@@ -41,11 +42,6 @@ from search.study.storage import open as storages
 
 if TYPE_CHECKING:
     from search.engine.ray.tune import Tune
-
-# By name: the process of the run itself never imports torch, and so starts in a second.
-_CHECK = "search.doctor.preflight:ready"
-_TEST = "search.train.trainer:evaluate_kept"
-_CHOOSE = "search.doctor.gpu_share:choose"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +197,7 @@ def _look(driver: Driver, engine: Engine, console: Console) -> None:
     else:
         what = (path, winner.user_attrs["config"], Path(place.data_root), place.device, place.cache_size)
         try:
-            test_acc, images = engine.call(_TEST, *what)
+            test_acc, images = engine.call(entry_points.EVALUATE_TEST, *what)
         except (SearchError, RuntimeError, MemoryError) as error:  # the search has its result
             said = f"the test split could not be looked at: {first_line(error)}"
         else:
@@ -232,7 +228,7 @@ def _engine(space: SpaceFile, wanted: dict[str, Any], options: Options, console:
     what = (source, list(options.overrides), options.data_root)
     known = space.space.combinations(("model",)) if isinstance(space.space, SearchSpace) else ()
     modules = () if own_train else preload({settings["model"] for settings in known})
-    check = None if own_train else (_CHECK, *what)
+    check = None if own_train else (entry_points.CHECK_SPACE, *what)
     travels = None if isinstance(source, SearchSpace) else space.path
     with engine_of(options, wanted, workplace, check, modules, console, travels) as (engine, note):
         if note:
@@ -248,7 +244,7 @@ def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: C
         console.print("--gpus-per-trial auto: no GPU here to share", highlight=False)
         return engine
     place = (engine.workplace.cache_size, engine.cpus_a_gpu, cpus or 1.0)
-    measuring = forkserver.Call(engine.nursery.address, _CHOOSE, *what, *place)
+    measuring = forkserver.Call(engine.nursery.address, entry_points.CHOOSE_GPU_SHARE, *what, *place)
     trials, why = wait(measuring.result, console)
     console.print(why, markup=False, highlight=False, soft_wrap=True)
     return engine.shared(cpus, trials)

@@ -18,6 +18,7 @@ import torch
 from search.config import TrainConfig
 from search.data.augment import make_augment
 from search.doctor.case import Case, Finding
+from search.entry_points import COST_PROGRAM
 from search.train.batches import EVAL_BATCH, Data, load_splits
 from search.train.device import resolve_runtime
 from search.train.learner import Learner
@@ -36,7 +37,7 @@ def check(case: Case, batch_size: int) -> list[Finding]:
     """
     config = case.config.model_copy(update={"batch_size": batch_size})
     job = {"config": config.model_dump_json(), "root": str(case.root), "device": case.place.device}
-    command = [sys.executable, "-m", "search.doctor.cost"]
+    command = [sys.executable, "-m", COST_PROGRAM]
     try:
         done = subprocess.run(
             command, input=json.dumps(job), capture_output=True, text=True, check=False, timeout=PATIENCE

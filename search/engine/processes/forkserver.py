@@ -25,6 +25,7 @@ from select import POLLRDHUP, poll
 from typing import Any
 
 from search.engine.processes.scratch import scratch, sweep, uninterrupted
+from search.entry_points import ANSWER_CALL, FORK_SERVER_PROGRAM
 
 # glibc: large tensors in huge pages. Page faults were a tenth of an AlexNet step's CPU time.
 _ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -62,7 +63,7 @@ def opened(preload: Sequence[str] = (), verbose: bool = False) -> Iterator[ForkS
 
         def start() -> subprocess.Popen[bytes]:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", __name__, *map(str, fds[:2]), str(folder), *preload],
+                [sys.executable, "-P", "-m", FORK_SERVER_PROGRAM, *map(str, fds[:2]), str(folder), *preload],
                 stdin=subprocess.PIPE,
                 stdout=None if verbose else subprocess.DEVNULL,
                 stderr=None if verbose else subprocess.DEVNULL,
@@ -155,7 +156,7 @@ class Call:
     """``function(*args, progress)`` at work in a process of its own."""
 
     def __init__(self, address: str, function: str, *args: Any) -> None:
-        self._connection = fork(address, f"{__name__}:_answer", function, args)
+        self._connection = fork(address, ANSWER_CALL, function, args)
 
     def result(self, progress: Callable[..., None]) -> Any:
         """Wait for what the function returns, and hand on its progress. Raises what it raised, or Died."""

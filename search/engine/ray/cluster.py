@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from search.entry_points import RAY_PRELOAD
+
 # Read by Ray when it is imported, or by the processes that it starts.
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -29,7 +31,7 @@ _ENVIRONMENT = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_FORCE_TRIAL_CLEANUP_S": "1",
     "TUNE_RESULT_BUFFER_LENGTH": "1",
-    "RAY_preload_python_modules": "search.engine.ray.tune",
+    "RAY_preload_python_modules": RAY_PRELOAD,
     "RAY_idle_worker_killing_time_threshold_ms": "60000",  # the workers it starts with are those that Tune will want
 }
 os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})

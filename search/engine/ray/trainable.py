@@ -13,8 +13,7 @@ from ray import tune
 from search.engine.processes.forkserver import fork
 from search.engine.ray import nodes
 from search.engine.worker import WorkerConfig
-
-TRAINING = "search.engine.worker:serve"
+from search.entry_points import TRAIN
 
 
 class WarmWorker(tune.Trainable):
@@ -31,7 +30,7 @@ class WarmWorker(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if self._connection is None:
             nursery = new_config["nursery"] or nodes.address_here()
-            self._connection = fork(nursery, TRAINING, WorkerConfig(**new_config["workplace"]), _placed())
+            self._connection = fork(nursery, TRAIN, WorkerConfig(**new_config["workplace"]), _placed())
         elif self._asked:
             self._answer(self._connection)  # of a trial that nobody waits for
         # It begins at once: until Tune asks for its first epoch, other trials may keep Tune busy.
