@@ -154,13 +154,13 @@ def report(
     study: str | Study, *, storage: str = STORAGE, reports: str | Path = REPORTS, columns: Sequence[str] = ()
 ) -> Path:
     """`search report`: write the study's report; returns its path. `columns`: more of them, such as "latency"."""
-    from search.analysis import cost
     from search.monitoring.dashboard import publish
     from search.reporting import page
+    from search.reporting.columns import column_names
     from search.study.storage.open import storage_errors
     from search.study.study import ranked
 
-    extra = cost.column_names(",".join(columns))
+    extra = column_names(",".join(columns))
     with storage_errors(storage):
         loaded = load_study(study, storage=storage) if isinstance(study, str) else study
         path, _ = page.write_with_table(loaded, Path(reports), extra)

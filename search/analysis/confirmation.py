@@ -14,7 +14,6 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.analysis.statistics import LEVEL, welch
-from search.reporting.columns import accuracy, number
 from search.study import test_split
 from search.study.study import config_of, epoch_of, ranked
 
@@ -38,8 +37,8 @@ class Row:
     @property
     def label(self) -> str:
         if isinstance(self.of, str):
-            return f"hand-tuned: {number(self.of)}"
-        return f"trial {self.of}" + (f", as {number(self.baseline)}" if self.baseline else "")
+            return f"hand-tuned: {self.of}"
+        return f"trial {self.of}" + (f", as {self.baseline}" if self.baseline else "")
 
 
 def name_of(study: str) -> str:
@@ -190,22 +189,6 @@ def verdict(study: Study, found: Sequence[Row]) -> str:
     if min(len(a.test), len(b.test)) < FEW:
         text += " So few seeds show large differences only, and the test trusts that they spread normally."
     return text
-
-
-def seeds(made: Study) -> list[dict[str, Any]]:
-    """Every training of a study that confirms another: column to value."""
-    return [
-        {
-            "Trial": trial.number,
-            "Config": Row(trial.user_attrs.get("of", ""), trial.user_attrs.get("baseline")).label,
-            "seed": config_of(trial).get("seed"),
-            "state": trial.state.name.lower(),
-            "VALIDATION ACC": accuracy(epoch_of(trial).get("val_acc"), trial.user_attrs.get("val_images")),
-            "TESTING ACC": accuracy(looked.get("test_acc"), looked.get("images")),
-        }
-        for trial in made.get_trials(deepcopy=False)
-        for looked in [trial.user_attrs.get("test", {})]
-    ]
 
 
 def as_data(study: Study) -> list[dict[str, Any]]:

@@ -1,15 +1,13 @@
-"""What the trials of a study took, what pruning saved, and the columns that say so of each trial."""
+"""What the trials of a study took, and what pruning saved."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search.errors import SearchError, nearest
-from search.reporting.columns import duration, number
 from search.study.study import config_of, epoch_of
 
 
@@ -68,44 +66,3 @@ def gpu_hours(trial: FrozenTrial) -> float | None:
 def _number(value: Any) -> float | None:
     """The attribute of a study may be another program's, of the same name."""
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def _cell(measure: Callable[[FrozenTrial], float | None], show: Callable[[float], str]) -> Callable[[FrozenTrial], str]:
-    def text(trial: FrozenTrial) -> str:
-        value = measure(trial)
-        return "" if value is None else show(value)
-
-    return text
-
-
-def _taken(what: str, show: Callable[[float], str]) -> Callable[[FrozenTrial], str]:
-    return _cell(lambda trial: taken(trial, what), show)
-
-
-COLUMNS: dict[str, tuple[str, Callable[[FrozenTrial], str]]] = {
-    "epoch-time": ("TIME AN EPOCH", _cell(seconds_an_epoch, lambda s: f"{number(s, 3)} s")),
-    "machine-time": ("MACHINE TIME", _cell(machine_seconds, duration)),
-    "gpu-hours": ("GPU-HOURS", _cell(gpu_hours, lambda hours: number(hours, 3))),
-    "memory": ("PEAK GPU MEMORY (MB)", _taken("peak_memory", lambda count: f"{count / 1e6:.0f}")),
-    "parameters": ("PARAMETERS", _taken("parameters", lambda count: f"{count:,.0f}")),
-    "trainable": ("TRAINABLE", _taken("trainable", lambda count: f"{count:,.0f}")),
-    "mb": ("MB", _taken("megabytes", lambda size: number(size, 3))),
-    "latency": ("LATENCY (MS)", _taken("latency_ms", lambda ms: number(ms, 3))),
-}
-"""What `--columns` takes: the column's title and a trial's cell, which is empty where the trial did not record it."""
-
-ALL = "cost"
-
-
-def column_names(words: str) -> list[str]:
-    """The columns that `words`, such as ``parameters,latency`` or ``cost`` for all, asks for. Raises SearchError."""
-    names = [word.strip() for word in words.split(",") if word.strip()]
-    for name in names:
-        if name not in COLUMNS and name != ALL:
-            raise SearchError(f"--columns {name}: no such column{nearest(name, {*COLUMNS, ALL})}")
-    return list(COLUMNS) if ALL in names else list(dict.fromkeys(names))
-
-
-def cells(trial: FrozenTrial, names: Iterable[str]) -> dict[str, str]:
-    """Title to text of those columns, for one trial."""
-    return {COLUMNS[name][0]: COLUMNS[name][1](trial) for name in names}

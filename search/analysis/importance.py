@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial
 from search.analysis.statistics import holm
 from search.config import TrainConfig, check_value, is_train_config
 from search.errors import SearchError
-from search.reporting.columns import number
+from search.format import format_number
 from search.study.study import config_of, ranked, value_of
 
 FEW = 20
@@ -154,11 +154,11 @@ def edges(done: list[FrozenTrial]) -> list[str]:
         for upper, distance in ((False, share), (True, 1 - share)):
             end = range_.high if upper else range_.low
             if distance.max() <= EDGE and end != 0:  # below 0 there is seldom anything
-                found = ", ".join(number(trial.params[name]) for trial in best)
+                found = ", ".join(format_number(trial.params[name]) for trial in best)
                 scale = " on its log scale" if range_.log else ""
                 said.append(
                     f"The best {LEADERS} of {len(done)} trials have `{name}` within 5%{scale} of its "
-                    f"{'upper' if upper else 'lower'} end, {number(end)} ({found}): "
+                    f"{'upper' if upper else 'lower'} end, {format_number(end)} ({found}): "
                     + _wider(name, range_, upper, is_train_config(config_of(best[0])))
                 )
     return said
@@ -182,4 +182,4 @@ def _wider(name: str, range_: FloatDistribution | IntDistribution, upper: bool, 
         return "widen the range there, if it can be."
     if not upper and low > 0 >= new:  # what was positive stays so
         return "widen the range there, if it can be."
-    return f"widen the range there, to {number(new)} for example."
+    return f"widen the range there, to {format_number(new)} for example."

@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial
 from search import correct, predictions
 from search.analysis.cost import seconds_an_epoch, taken
 from search.analysis.statistics import LEVEL, holm, mcnemar
+from search.format import format_number
 from search.predictions import Answers
-from search.reporting.columns import number
 from search.study.study import config_of, epoch_of, metric_of, ranked
 
 
@@ -117,7 +117,7 @@ def _price(seconds: float, trial: FrozenTrial) -> tuple[float, float, int]:
 
 def _takes(trial: FrozenTrial) -> str:
     size = taken(trial, "parameters")
-    return f"{number(seconds_an_epoch(trial), 3)} s an epoch" + (f", {size:,.0f} parameters" if size else "")
+    return f"{format_number(seconds_an_epoch(trial), 3)} s an epoch" + (f", {size:,.0f} parameters" if size else "")
 
 
 _METHOD = "exact McNemar test on the same images, Holm over the rows, 5%"

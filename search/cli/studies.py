@@ -43,13 +43,13 @@ def report(
     csv: Csv = False,
 ) -> None:
     """Write a study's report, reports/STUDY.md, and print its table; or print it as data, and write nothing."""
-    from search.analysis import cost
     from search.monitoring.dashboard import publish
     from search.reporting import data, page
+    from search.reporting.columns import column_names
     from search.study.storage.open import storage_errors
     from search.study.study import load_study, ranked
 
-    extra, as_data = cost.column_names(columns), one_format(json, csv)
+    extra, as_data = column_names(columns), one_format(json, csv)
     if not as_data:
         written_to(reports, "--reports")
     with storage_errors(storage):

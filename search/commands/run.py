@@ -25,11 +25,12 @@ from search.engine.trial import Callback, Engine
 from search.errors import Interrupted, NothingCompleted, SearchError, first_line
 from search.files import locations
 from search.files.atomic import file_name
+from search.format import duration
 from search.monitoring import dashboard
 from search.monitoring.notify import Notices
 from search.monitoring.progress import Progress
 from search.monitoring.tensorboard import Correctness, Notes, TensorBoard
-from search.reporting.columns import accuracy, duration
+from search.reporting.columns import accuracy
 from search.space.file import SpaceFile, load_space
 from search.space.points import check_fixed
 from search.space.space import SearchSpace

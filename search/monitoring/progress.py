@@ -17,6 +17,7 @@ from rich.text import Text
 from search.config import is_train_config
 from search.engine.driver import Driver
 from search.engine.trial import ActiveTrial
+from search.format import duration, format_number
 from search.reporting import columns
 from search.study.study import config_of, ranked
 
@@ -62,8 +63,8 @@ class Progress:
         ):
             self._best = (value, job.number, job.settings, job.epoch)
         if self._plain:
-            what = reason if reason else f"{metric} {columns.number(value)} at epoch {job.step}"
-            best = f", best {columns.number(self._best[0])} (trial {self._best[1]})" if self._best else ""
+            what = reason if reason else f"{metric} {format_number(value)} at epoch {job.step}"
+            best = f", best {format_number(self._best[0])} (trial {self._best[1]})" if self._best else ""
             self._console.print(
                 f"[{self._done}/{driver.trials}] trial {job.number} {_WORDS[state]}: {what}{best}",
                 markup=False, highlight=False, soft_wrap=True,
@@ -76,11 +77,11 @@ class Progress:
         counts = driver.counts
         elapsed = time.monotonic() - self._start
         here = counts.total() - driver.at_start
-        left = f", about {columns.duration(elapsed / here * (driver.trials - counts.total()))} left" if here else ""
+        left = f", about {duration(elapsed / here * (driver.trials - counts.total()))} left" if here else ""
         return Text(
             f"{self._name}: {counts.total()} of {driver.trials} trials done, {len(driver.live)} running, "
             f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed; "
-            f"{columns.duration(elapsed)} elapsed{left}"
+            f"{duration(elapsed)} elapsed{left}"
         )
 
     def _view(self) -> Group:

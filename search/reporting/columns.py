@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from optuna.trial import FrozenTrial
+
+from search.analysis.cost import gpu_hours, machine_seconds, seconds_an_epoch, taken
 from search.analysis.statistics import wilson
 from search.config import is_train_config
+from search.errors import SearchError, nearest
+from search.format import duration, format_number
 
 Config = Mapping[str, Any]
 
 
-def number(value: Any, digits: int = 4) -> str:
-    """A number as a reader wants it: four significant digits, no trailing zeros; anything else as text."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
-    return f"{value:.{digits}g}"
+def escape_cell(value: Any) -> str:
+    """A number or text as it can stand in a cell of a Markdown table, on one line."""
+    return format_number(value).replace("|", "\\|").replace("\n", " ")
 
 
 def accuracy(value: float | None, images: int | None = None) -> str:
@@ -39,32 +42,22 @@ def image(alt: str, target: Path) -> str:
     return f"![{words}]({quote(target.as_posix())})"
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a reader wants them: 8.3 s, 4 min 05 s, 2 h 10 min."""
-    if round(seconds, 1) < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def _model(config: Config) -> str:
     weights = config.get("weights")
     if weights is None:
         return str(config["model"])
-    return f"{config['model']} ({'pretrained' if weights == 'DEFAULT' else number(Path(weights).name)})"
+    return f"{config['model']} ({'pretrained' if weights == 'DEFAULT' else escape_cell(Path(weights).name)})"
 
 
 _SETTINGS: dict[str, tuple[str, Callable[[Config], str]]] = {
     "Model": ("model", _model),
     "frozen": ("frozen", lambda config: ", ".join(config["frozen"]) or "none"),
-    "LR": ("lr", lambda config: number(config["lr"])),
-    "MOMENTUM": ("momentum", lambda config: number(config["momentum"])),
-    "WEIGHT_DECAY": ("weight_decay", lambda config: number(config["weight_decay"])),
-    "NUM_EPOCHS": ("epochs", lambda config: number(config["epochs"])),
-    "STEP_SIZE": ("step_size", lambda config: number(config["step_size"])),
-    "GAMMA": ("gamma", lambda config: number(config["gamma"])),
+    "LR": ("lr", lambda config: format_number(config["lr"])),
+    "MOMENTUM": ("momentum", lambda config: format_number(config["momentum"])),
+    "WEIGHT_DECAY": ("weight_decay", lambda config: format_number(config["weight_decay"])),
+    "NUM_EPOCHS": ("epochs", lambda config: format_number(config["epochs"])),
+    "STEP_SIZE": ("step_size", lambda config: format_number(config["step_size"])),
+    "GAMMA": ("gamma", lambda config: format_number(config["gamma"])),
 }
 
 
@@ -74,9 +67,9 @@ def settings(config: Config, varied: Iterable[str] = ()) -> dict[str, str]:
     `varied`: names that the study searches; those without a column of their own get one.
     """
     if not is_train_config(config):
-        return {name: number(value) for name, value in config.items()}
+        return {name: escape_cell(value) for name, value in config.items()}
     known = {"weights", *(name for name, _ in _SETTINGS.values())}
-    extra = {name: number(config[name]) for name in varied if name in config and name not in known}
+    extra = {name: escape_cell(config[name]) for name in varied if name in config and name not in known}
     return {column: text(config) for column, (_, text) in _SETTINGS.items()} | extra
 
 
@@ -93,11 +86,52 @@ def results(
     `val_images`, `test_images`: how many each accuracy is a share of, where that is known.
     """
     if not trainer:
-        return {metric: number(epoch.get(metric))}
-    row = {"TRAINING LOSS AT LAST STEP": number(epoch.get("last_step_loss"))}
+        return {metric: escape_cell(epoch.get(metric))}
+    row = {"TRAINING LOSS AT LAST STEP": format_number(epoch.get("last_step_loss"))}
     if metric not in ("val_acc", "last_step_loss"):
-        row[metric] = number(epoch.get(metric))
+        row[metric] = escape_cell(epoch.get(metric))
     return row | {
         "VALIDATION ACC": accuracy(epoch.get("val_acc"), val_images),
         "TESTING ACC": accuracy(test_acc, test_images),
     }
+
+
+def _cell(measure: Callable[[FrozenTrial], float | None], show: Callable[[float], str]) -> Callable[[FrozenTrial], str]:
+    def text(trial: FrozenTrial) -> str:
+        value = measure(trial)
+        return "" if value is None else show(value)
+
+    return text
+
+
+def _taken(what: str, show: Callable[[float], str]) -> Callable[[FrozenTrial], str]:
+    return _cell(lambda trial: taken(trial, what), show)
+
+
+COLUMNS: dict[str, tuple[str, Callable[[FrozenTrial], str]]] = {
+    "epoch-time": ("TIME AN EPOCH", _cell(seconds_an_epoch, lambda s: f"{format_number(s, 3)} s")),
+    "machine-time": ("MACHINE TIME", _cell(machine_seconds, duration)),
+    "gpu-hours": ("GPU-HOURS", _cell(gpu_hours, lambda hours: format_number(hours, 3))),
+    "memory": ("PEAK GPU MEMORY (MB)", _taken("peak_memory", lambda count: f"{count / 1e6:.0f}")),
+    "parameters": ("PARAMETERS", _taken("parameters", lambda count: f"{count:,.0f}")),
+    "trainable": ("TRAINABLE", _taken("trainable", lambda count: f"{count:,.0f}")),
+    "mb": ("MB", _taken("megabytes", lambda size: format_number(size, 3))),
+    "latency": ("LATENCY (MS)", _taken("latency_ms", lambda ms: format_number(ms, 3))),
+}
+"""What `--columns` takes: the column's title and a trial's cell, which is empty where the trial did not record it."""
+
+ALL = "cost"
+
+
+def column_names(words: str) -> list[str]:
+    """The columns that `words`, such as ``parameters,latency`` or ``cost`` for all, asks for. Raises SearchError."""
+    names = [word.strip() for word in words.split(",") if word.strip()]
+    for name in names:
+        if name not in COLUMNS and name != ALL:
+            raise SearchError(f"--columns {name}: no such column{nearest(name, {*COLUMNS, ALL})}")
+    return list(COLUMNS) if ALL in names else list(dict.fromkeys(names))
+
+
+def cells(trial: FrozenTrial, names: Iterable[str]) -> dict[str, str]:
+    """Title to text of those columns, for one trial."""
+    return {COLUMNS[name][0]: COLUMNS[name][1](trial) for name in names}

@@ -17,8 +17,9 @@ from search.analysis.statistics import LEVEL, difference, holm, wilson
 from search.analysis.ties import Ties, bits_of, images_of, paired, right_of
 from search.errors import SearchError
 from search.files.atomic import file_name, write_text
+from search.format import duration, format_number
 from search.reporting import table
-from search.reporting.columns import duration, image, number
+from search.reporting.columns import escape_cell, image
 from search.study.study import config_of, metric_of, metrics_of, ranked, value_of
 
 NEAR = 0.005
@@ -178,7 +179,7 @@ def overall(found: Sequence[dict[str, Any]]) -> str:
         line |= {name: str(row[name.lower()]) for name in ("Trials", "Complete", "Pruned", "Fail")}
         line |= {
             "Machine time": duration(row["machine_seconds"]),
-            "GPU-hours": number(row["gpu_hours"], 3) if any(other["gpu_hours"] for other in found) else None,
+            "GPU-hours": format_number(row["gpu_hours"], 3) if any(other["gpu_hours"] for other in found) else None,
             "Time to within 0.5%": "" if near is None else duration(near),
             "Machine time to it": "" if machine is None else duration(machine),
         }
@@ -190,7 +191,7 @@ def _best(row: dict[str, Any]) -> str:
     if row["best"] is None:
         return ""
     if row["best_low"] is None:
-        return f"{number(row['best'])}, trial {row['best_trial']}"
+        return f"{format_number(row['best'])}, trial {row['best_trial']}"
     return f"{row['best']:.4f} ({row['best_low']:.3f} to {row['best_high']:.3f}), trial {row['best_trial']}"
 
 
@@ -259,14 +260,14 @@ def write(of: Sequence[Side], folder: Path) -> tuple[Path, str]:
     names = [side.study.study_name for side in of]
     name = file_name("-vs-".join(names))
     ranking = overall(found)
-    parts = [f"# {number(' against '.join(names))}", ranking, _method(found)]
+    parts = [f"# {escape_cell(' against '.join(names))}", ranking, _method(found)]
     picture = draw(of, folder / f"{name}_files")
     if picture is not None:
         reached = ", ".join(f"{row['study']} {_best(row)}" for row in found if row["best"] is not None)
         alt = f"best so far of each study over time and over machine time; in the end {reached}"
         parts.append(image(alt, picture.relative_to(folder)))
     for side in of:
-        own = number(side.study.study_name)
+        own = escape_cell(side.study.study_name)
         parts += [f"## {own}", table.markdown(side.study, Ties(), rows=TOP)]  # whose ties its own page has
     path = folder / f"{name}.md"
     write_text(path, "\n\n".join(part for part in parts if part) + "\n")

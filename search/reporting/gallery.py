@@ -21,7 +21,7 @@ from search.analysis.ties import Ties
 from search.data import cache
 from search.files.atomic import write_text, write_whole
 from search.predictions import Answers
-from search.reporting.columns import number
+from search.reporting.columns import escape_cell
 from search.study.study import metric_of, ranked
 
 COUNT = 24
@@ -53,7 +53,7 @@ def write(study: Study, tested: Ties, folder: Path) -> str:
     if not parts:
         return f"No gallery of mistakes: trial {trial.number} makes none on the validation images."
     write_text(folder / ".gitignore", "*\n")
-    write_text(folder / "README.md", "\n\n".join([f"# {number(study.study_name)}: mistakes", *parts]) + "\n")
+    write_text(folder / "README.md", "\n\n".join([f"# {escape_cell(study.study_name)}: mistakes", *parts]) + "\n")
     return (
         f"## Gallery of mistakes\n\nThe images that the best get wrong, with true and predicted labels, are in "
         f"`{folder.name}/README.md`. They stay out of git, because they show the data set."

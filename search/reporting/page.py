@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -15,10 +16,11 @@ from search.analysis.importance import Effect, effects
 from search.analysis.ties import Ties
 from search.engine.failures import BY_HAND
 from search.files.atomic import file_name, write_text
-from search.reporting import columns, table
-from search.reporting.columns import accuracy, duration
+from search.format import duration, format_number
+from search.reporting import table
+from search.reporting.columns import accuracy, escape_cell
 from search.reporting.sections.gains import comments
-from search.study.study import metric_of, metrics_of, ranked, value_of
+from search.study.study import config_of, epoch_of, metric_of, metrics_of, ranked, value_of
 
 
 def render(
@@ -35,7 +37,7 @@ def render(
     if confirmation.confirms(study) is not None:
         return _of_seeds(study)
     trials, tested = study.get_trials(deepcopy=False), ties.find(study) if tested is None else tested
-    parts = [f"# {columns.number(study.study_name)}", _head(study, trials), ranking or table.markdown(study, tested)]
+    parts = [f"# {escape_cell(study.study_name)}", _head(study, trials), ranking or table.markdown(study, tested)]
     parts += [ties.sentence(study, tested), _counts(trials) + _ended(study), confirmation.said_of_looks(study)]
     parts += comments(study, found)
     if study.user_attrs.get("baselines"):
@@ -79,7 +81,7 @@ def _counts(trials: list[FrozenTrial]) -> str:
     text += f". Machine time: {duration(spent.spent)} spent, {duration(spent.saved)} saved by pruning."
     if spent.gpu_hours:
         text += (
-            f" GPU-hours: {columns.number(spent.gpu_hours, 3)} spent, {columns.number(spent.gpu_hours_saved, 3)} saved."
+            f" GPU-hours: {format_number(spent.gpu_hours, 3)} spent, {format_number(spent.gpu_hours_saved, 3)} saved."
         )
     return text
 
@@ -114,11 +116,27 @@ def _of_seeds(study: Study) -> str:
     trials, name = study.get_trials(deepcopy=False), confirmation.confirms(study) or ""
     original = confirmation.sibling(study, name)
     found = confirmation.rows_of_seeds(study)
-    parts = [f"# {columns.number(study.study_name)}", f"New seeds for the leaders of the study {columns.number(name)}."]
+    parts = [f"# {escape_cell(study.study_name)}", f"New seeds for the leaders of the study {escape_cell(name)}."]
     parts += [_NEW_SEEDS, confirmed_table(found)] if found else ["Nothing is confirmed yet."]
     parts += [confirmation.verdict(original, found) if original is not None else "", _counts(trials)]
-    parts += ["## Seed by seed", table.listing(confirmation.seeds(study))] if trials else []
+    parts += ["## Seed by seed", table.listing(_seeds(study))] if trials else []
     return "\n\n".join(part for part in [*parts, _failures(trials)] if part) + "\n"
+
+
+def _seeds(made: Study) -> list[dict[str, Any]]:
+    """Every training of a study that confirms another: column to value."""
+    return [
+        {
+            "Trial": trial.number,
+            "Config": confirmation.Row(trial.user_attrs.get("of", ""), trial.user_attrs.get("baseline")).label,
+            "seed": config_of(trial).get("seed"),
+            "state": trial.state.name.lower(),
+            "VALIDATION ACC": accuracy(epoch_of(trial).get("val_acc"), trial.user_attrs.get("val_images")),
+            "TESTING ACC": accuracy(looked.get("test_acc"), looked.get("images")),
+        }
+        for trial in made.get_trials(deepcopy=False)
+        for looked in [trial.user_attrs.get("test", {})]
+    ]
 
 
 def _failures(trials: list[FrozenTrial]) -> str:

@@ -11,7 +11,6 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
 from search.analysis import confirmation, ties
-from search.analysis.cost import cells
 from search.analysis.ties import Ties
 from search.config import TrainConfig, is_train_config
 from search.reporting import columns
@@ -30,13 +29,13 @@ def frame(study: Study, tested: Ties | None = None, extra: Sequence[str] = (), r
     """
     trials = ranked(study)[:rows]
     if len(study.directions) > 1:
-        return pd.DataFrame([_front_row(study, trial) | cells(trial, extra) for trial in trials]).fillna("")
+        return pd.DataFrame([_front_row(study, trial) | columns.cells(trial, extra) for trial in trials]).fillna("")
     tested = ties.find(study) if tested is None else tested
     metric = metric_of(study)
     varied = sorted({name.rpartition(".")[2] for trial in trials for name in trial.params})
     tests = confirmation.tested(study)
     found = [
-        (value_of(trial), _row(trial, metric, varied, tests.get(str(trial.number), {})) | cells(trial, extra))
+        (value_of(trial), _row(trial, metric, varied, tests.get(str(trial.number), {})) | columns.cells(trial, extra))
         for trial in trials
     ] + _baselines(study, metric, trials)
     ordered = _rank(found, study.direction)
@@ -50,7 +49,7 @@ def frame(study: Study, tested: Ties | None = None, extra: Sequence[str] = (), r
 def _label(trial: FrozenTrial) -> str:
     if "baseline" not in trial.user_attrs:
         return str(trial.number)
-    return f"{trial.number}, as {columns.number(trial.user_attrs['baseline'])}"
+    return f"{trial.number}, as {columns.escape_cell(trial.user_attrs['baseline'])}"
 
 
 def _mark(trial: FrozenTrial, tested: Ties, what: str) -> str:
@@ -73,7 +72,7 @@ def _row(trial: FrozenTrial, metric: str, varied: list[str], looked: dict[str, A
 
 def _front_row(study: Study, trial: FrozenTrial) -> dict[str, str]:
     measured = zip(metrics_of(study), trial.values, strict=True)
-    values = {name: columns.number(value) for name, value in measured}
+    values = {name: columns.escape_cell(value) for name, value in measured}
     return {"Trial": _label(trial)} | columns.settings(config_of(trial)) | values
 
 
@@ -86,7 +85,7 @@ def _baselines(study: Study, metric: str, trials: list[FrozenTrial]) -> list[tup
         cells = columns.settings(_whole(baseline["settings"])) | columns.results(
             metric, measured, baseline["test_acc"], True, images
         )
-        rows.append((measured.get(metric), {"Trial": f"hand-tuned: {columns.number(baseline['name'])}", **cells}))
+        rows.append((measured.get(metric), {"Trial": f"hand-tuned: {columns.escape_cell(baseline['name'])}", **cells}))
     return rows
 
 
@@ -108,14 +107,16 @@ def markdown(study: Study, tested: Ties | None = None, extra: Sequence[str] = ()
     table = frame(study, tested, extra, rows)
     if table.empty:
         return "No trial completed."
-    table = (table if rows is None else table.head(rows)).rename(columns=columns.number)  # a user's name may hold a bar
+    table = (table if rows is None else table.head(rows)).rename(
+        columns=columns.escape_cell
+    )  # a user's name may hold a bar
     return str(table.to_markdown(index=False, disable_numparse=True))
 
 
 def listing(rows: list[dict[str, Any]]) -> str:
     """Rows, such as those of `data.status`, as a Markdown table."""
     return str(
-        pd.DataFrame([{name: columns.number(value) for name, value in row.items()} for row in rows])
+        pd.DataFrame([{name: columns.escape_cell(value) for name, value in row.items()} for row in rows])
         .rename(columns=lambda name: str(name).replace("_", " "))
         .to_markdown(index=False, disable_numparse=True)
     )

@@ -34,7 +34,7 @@ def test_rows_are_in_the_order_of_the_ranking() -> None:
     add_seeds(study, "far away", [0.5, 0.5], [0.4, 0.6], "far away")
     for number in (2, 0, 1):
         add_seeds(study, number, [0.8, 0.9], [0.7, 0.8], "a|b" if number == 2 else None)
-    labels = ["trial 1", "trial 0", "trial 2, as a\\|b", "hand-tuned: far away"]
+    labels = ["trial 1", "trial 0", "trial 2, as a|b", "hand-tuned: far away"]
     assert [row.label for row in confirmation.rows(study)] == labels
     first = confirmation.cells(confirmation.rows(study))[0]
     assert first == {

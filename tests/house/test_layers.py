@@ -18,10 +18,6 @@ LAYERS = (
 """Left to right; a folder is one name, and inside it modules import each other freely."""
 
 OWED = {
-    ("analysis/confirmation.py", "reporting"),
-    ("analysis/cost.py", "reporting"),
-    ("analysis/importance.py", "reporting"),
-    ("analysis/ties.py", "reporting"),
     ("space/file.py", "study"),
 }
 """Imports that still run up, to be cut."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from search.config import TrainConfig
@@ -12,42 +10,14 @@ from search.reporting import columns
 CONFIG = TrainConfig(model="cnn", dataset="digits", epochs=2, lr=0.0123456, step_size=5, gamma=0.1).model_dump()
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0123456, "0.01235"),
-        (1e-06, "1e-06"),
-        (0.1, "0.1"),
-        (30, "30"),
-        (None, ""),
-        (True, "True"),
-        ("a|b\nc", "a\\|b c"),
-        (float("nan"), "nan"),
-    ],
-)
-def test_number(value: Any, text: str) -> None:
-    assert columns.number(value) == text
+def test_a_cell_holds_no_bar_and_no_line_end() -> None:
+    assert columns.escape_cell("a|b\nc") == "a\\|b c"
+    assert columns.escape_cell(0.0123456) == "0.01235"
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.85, "0.8500"), (1.0, "1.0000"), (None, "")])
 def test_accuracy(value: float | None, text: str) -> None:
     assert columns.accuracy(value) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.04, "0.0 s"),
-        (8.3, "8.3 s"),
-        (59.94, "59.9 s"),
-        (59.97, "1 min 00 s"),
-        (245, "4 min 05 s"),
-        (3599.6, "1 h 00 min"),
-        (7800, "2 h 10 min"),
-    ],
-)
-def test_duration(seconds: float, text: str) -> None:
-    assert columns.duration(seconds) == text
 
 
 def test_settings_stand_under_the_users_own_words() -> None:

@@ -11,10 +11,11 @@ import pytest
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.analysis.cost import Cost, column_names, cost
+from search.analysis.cost import Cost, cost
 from search.commands.export import write_best
 from search.errors import SearchError
 from search.reporting import page, table
+from search.reporting.columns import column_names
 from search.study.storage.open import connect
 from search.study.study import load_study
 

@@ -165,6 +165,6 @@ def test_no_trial_completed() -> None:
 
 @pytest.mark.parametrize("module", ["table", "page", "columns"])
 def test_the_report_waits_for_neither_torch_nor_ray(module: str) -> None:
-    code = f"import sys, search.report.{module}; print(sorted({{'torch', 'ray', 'sklearn'}} & set(sys.modules)))"
+    code = f"import sys, search.reporting.{module}; print(sorted({{'torch', 'ray', 'sklearn'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == "[]\n"

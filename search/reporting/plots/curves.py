@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from search.format import duration
 from search.predictions import Answers
-from search.reporting.columns import duration
 from search.reporting.plots.canvas import (
     BEST,
     DONE,

@@ -7,7 +7,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from search.analysis.cost import taken
-from search.reporting.columns import number
+from search.format import format_number
 from search.reporting.plots.canvas import BEST, DONE, POINTS, short, some
 from search.study.study import metric_of, ranked, value_of
 
@@ -54,5 +54,7 @@ def draw(study: Study) -> tuple[Figure, str] | None:
     axes.set(xscale="log", xlabel="parameters", ylabel=short(metric_of(study), 40))
     axes.margins(0.08)
     axes.legend()
-    what = "; ".join(f"trial {trial.number}, {size:,.0f}: {number(value)}" for size, value, trial in reversed(best))
+    what = "; ".join(
+        f"trial {trial.number}, {size:,.0f}: {format_number(value)}" for size, value, trial in reversed(best)
+    )
     return figure, f"{metric_of(study)} against parameters; the best for their size are {what}."

@@ -11,7 +11,7 @@ from optuna.study import Study
 
 from search.analysis import ties
 from search.analysis.importance import Effect
-from search.reporting.columns import image, number
+from search.reporting.columns import escape_cell, image
 from search.reporting.plots import curves, pareto, slices
 from search.reporting.plots.canvas import Shown, save, style
 from search.study.study import ranked
@@ -38,7 +38,7 @@ def write(study: Study, effects: Mapping[str, Effect], folder: Path) -> str:
                 continue
             figure, caption = drawn
             save(figure, path)
-            text = number(caption)  # the names in it are the user's
+            text = escape_cell(caption)  # the names in it are the user's
             link = image(f"{title}: {text}", path.relative_to(folder.parent))
             sections.append(f"## {title}\n\n{link}\n\n{text}")
     return "\n\n".join(sections)

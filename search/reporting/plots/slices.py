@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from search.analysis.importance import Effect
-from search.reporting.columns import number
+from search.format import format_number
 from search.reporting.plots.canvas import (
     BEST,
     DONE,
@@ -62,7 +62,7 @@ class Axis:
         marks = np.linspace(low, high, 2 if self.whole else 3)
         shares = np.linspace(0, 1, len(marks))
         return [
-            (share, number(float(np.exp(mark) if self.log else mark), 2))
+            (share, format_number(float(np.exp(mark) if self.log else mark), 2))
             for share, mark in zip(shares, marks, strict=True)
         ]
 

@@ -15,7 +15,8 @@ from search.analysis import importance
 from search.analysis.importance import Effect
 from search.analysis.statistics import difference, paired_difference
 from search.analysis.ties import alike, bits_of, images_of, ones, right_of
-from search.reporting.columns import accuracy, number
+from search.format import format_number
+from search.reporting.columns import accuracy, escape_cell
 from search.reporting.sections import pruning
 from search.study.study import config_of, metric_of, ranked, value_of
 
@@ -56,8 +57,8 @@ def _paired_gain(study: Study, best: FrozenTrial, here: FrozenTrial) -> str:
     only_a, only_b, both = (int(ones(bits)) for bits in (a & ~b, b & ~a, a & b))
     text = (
         f"On the same {images} images trial {best.number} names {only_a} right that the hand-tuned row "
-        f"{number(here.user_attrs['baseline'])}, trained here as trial {here.number}, does not, and the row {only_b} "
-        f"that the trial does not: {(only_a - only_b) / images:+.4f}"
+        f"{escape_cell(here.user_attrs['baseline'])}, trained here as trial {here.number}, does not, and the row "
+        f"{only_b} that the trial does not: {(only_a - only_b) / images:+.4f}"
     )
     return text + _interval(*paired_difference(both, only_a, only_b, images), "Newcombe, paired")
 
@@ -69,9 +70,8 @@ def _interval(low: float, high: float, method: str) -> str:
 
 def _gain(best: FrozenTrial, hand: Mapping[str, Any]) -> str:
     value, old, images, right = value_of(best) or 0.0, float(hand["val_acc"]), images_of(best), right_of(best)
-    text = (
-        f"Trial {best.number} has {accuracy(value)}, the best hand-tuned row ({number(hand['name'])}) {accuracy(old)}"
-    )
+    text = f"Trial {best.number} has {accuracy(value)}, the best hand-tuned row "
+    text += f"({escape_cell(hand['name'])}) {accuracy(old)}"
     text += f": {value - old:+.4f}"
     if images is None or right is None or abs(old * images - round(old * images)) > 1e-3:
         return f"{text}; how many images the row was measured on is not known, so the difference has no interval."
@@ -90,7 +90,8 @@ def _frozen(study: Study, done: list[FrozenTrial]) -> str:
     if len(kept) < 2:
         return ""
     medians = ", ".join(
-        f"{name} {number(float(np.median(values)))} ({len(values)} trials)" for name, values in sorted(kept.items())
+        f"{name} {format_number(float(np.median(values)))} ({len(values)} trials)"
+        for name, values in sorted(kept.items())
     )
     p = _medians_p(list(kept.values()))
     verdict = "more than chance gives" if p <= 0.05 else "no more than chance may give"

@@ -6,7 +6,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.analysis.statistics import wilson
-from search.reporting.columns import number
+from search.format import format_number
 from search.study.study import metric_of, value_of
 
 
@@ -51,8 +51,8 @@ def audit(study: Study, done: list[FrozenTrial]) -> str:
     more = sum(len(trial.intermediate_values) - trial.user_attrs["audited"] for trial in audited)
     return (
         f"Audit of the pruner: of {len(audited)} trials that it would have stopped and that ran to their end, {more} "
-        f"epochs more, {wrong} reached the best {place} ({metric} {number(level)}): it was wrong in "
+        f"epochs more, {wrong} reached the best {place} ({metric} {format_number(level)}): it was wrong in "
         f"{wrong / len(audited):.0%} (95% interval {low:.0%} to {high:.0%}). The best of them, trial {best.number}, "
-        f"would have been stopped at epoch {best.user_attrs['audited']} and has {number(value_of(best))}; the best "
-        f"that it let finish, trial {kept[0].number}, has {number(value_of(kept[0]))}."
+        f"would have been stopped at epoch {best.user_attrs['audited']} and has {format_number(value_of(best))}; the "
+        f"best that it let finish, trial {kept[0].number}, has {format_number(value_of(kept[0]))}."
     )

@@ -1,0 +1,22 @@
+"""Numbers and times as a reader wants them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def format_number(value: Any, digits: int = 4) -> str:
+    """A number with `digits` significant digits and no trailing zeros; None as nothing, anything else as its text."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return "" if value is None else str(value)
+    return f"{value:.{digits}g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as text: 8.3 s, 4 min 05 s, 2 h 10 min."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,42 @@
+"""Numbers and times as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from search import format
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0123456, "0.01235"),
+        (1e-06, "1e-06"),
+        (0.1, "0.1"),
+        (30, "30"),
+        (None, ""),
+        (True, "True"),
+        ("a|b\nc", "a|b\nc"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_number(value: Any, text: str) -> None:
+    assert format.format_number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (8.3, "8.3 s"),
+        (59.94, "59.9 s"),
+        (59.97, "1 min 00 s"),
+        (245, "4 min 05 s"),
+        (3599.6, "1 h 00 min"),
+        (7800, "2 h 10 min"),
+    ],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert format.duration(seconds) == text
