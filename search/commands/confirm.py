@@ -26,6 +26,7 @@ from search.monitoring.progress import Progress
 from search.reporting import page
 from search.space.file import SpaceFile
 from search.study import study as studies
+from search.study.attributes import StudyRecord, TrialRecord, config_of, metric_of, ranked, value_of
 from search.study.lease import lease
 from search.study.storage import open as storages
 
@@ -63,8 +64,7 @@ class _Queue(SpaceFile):
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         trial.suggest_int("seed", 0, 2**32 - 1)
-        config: dict[str, Any] = trial.user_attrs["config"]
-        return config
+        return TrialRecord(trial).config or {}
 
     def describe(self) -> dict[str, str]:
         return {"confirms": self.confirms}
@@ -97,10 +97,10 @@ def candidates(study: Study, top: int) -> list[Candidate]:
         raise SearchError(f"the study {name!r} is a confirmation itself; name the study that it confirms")
     if len(study.directions) > 1:
         raise SearchError(f"the study {name!r} has {len(study.directions)} objectives and no leaders to confirm")
-    done = [trial for trial in studies.ranked(study) if studies.value_of(trial) is not None]
+    done = [trial for trial in ranked(study) if value_of(trial) is not None]
     if not done:
         raise SearchError(f"the study {name!r} has no completed trial to confirm")
-    if study.user_attrs.get("own_train") is not False or not is_train_config(studies.config_of(done[0])):
+    if StudyRecord(study).own_train is not False or not is_train_config(config_of(done[0])):
         raise SearchError(
             f"the study {name!r} was not trained by the built-in trainer, which alone can be told a seed; "
             "with a train() of your own, search over a setting `seed`"
@@ -108,22 +108,22 @@ def candidates(study: Study, top: int) -> list[Candidate]:
     leaders = done[:top]
     hand = _hand_tuned(study, done)
     leaders += [hand] if isinstance(hand, FrozenTrial) and hand not in leaders else []
-    found = [Candidate(t.number, t.user_attrs.get("baseline"), studies.config_of(t)) for t in leaders]
+    found = [Candidate(t.number, TrialRecord(t).baseline, config_of(t)) for t in leaders]
     return [*found, hand] if isinstance(hand, Candidate) else found
 
 
 def _hand_tuned(study: Study, done: Sequence[FrozenTrial]) -> Candidate | FrozenTrial | None:
     """The best hand-tuned row; as the trial that it is, where the space has it."""
-    rows = study.user_attrs.get("baselines", [])
+    rows = StudyRecord(study).baselines
     if not rows:
         return None
     best = max(rows, key=lambda row: float(row["val_acc"]))
     for trial in done:
-        if trial.user_attrs.get("baseline") == best["name"]:
+        if TrialRecord(trial).baseline == best["name"]:
             return trial
     shared: dict[str, Any] = {}
     for name in _SHARED:
-        values = [studies.config_of(trial)[name] for trial in done]
+        values = [config_of(trial)[name] for trial in done]
         if name == "dataset" or values.count(values[0]) == len(values):
             shared[name] = values[0]
     config = make_config({**shared, **best["settings"]}).model_dump(mode="json")
@@ -133,7 +133,7 @@ def _hand_tuned(study: Study, done: Sequence[FrozenTrial]) -> Candidate | Frozen
 def missing(made: Study | None, found: Sequence[Candidate], seeds: int) -> list[tuple[Candidate, int]]:
     """What the confirmation `made` has not yet, the first seed of every config before the second of any."""
     trials = made.get_trials(deepcopy=False) if made is not None else []
-    there = {(trial.user_attrs.get("of"), _identity(trial.user_attrs.get("config", {}))) for trial in trials}
+    there = {(record.of, _identity(record.config or {})) for record in map(TrialRecord, trials)}
     pairs = [(candidate, candidate.seeds(seeds)[place]) for place in range(seeds) for candidate in found]
     return [
         (candidate, seed)
@@ -156,7 +156,7 @@ def _train(original: Study, found: list[Candidate], options: Options, console: C
         Path(options.study),
         options.study,
         lambda trial: {},  # `suggest` takes what is queued
-        metric=studies.metric_of(original),
+        metric=metric_of(original),
         direction="maximize" if original.direction == StudyDirection.MAXIMIZE else "minimize",
         sampler=RandomSampler(),
         pruner=NopPruner(),
@@ -170,11 +170,13 @@ def _train(original: Study, found: list[Candidate], options: Options, console: C
         made = studies.open_study(options.storage, confirmation.name_of(options.study), space)
         with lease(made) as ours:
             studies.requeue(made)
-            made.set_user_attr("confirms", options.study)
+            StudyRecord(made).confirms = options.study
             for candidate, seed in missing(made, found, options.seeds):
-                attrs = {"of": candidate.of, "config": candidate.config | {"seed": seed}}
-                attrs |= {"baseline": candidate.baseline} if candidate.baseline is not None else {}
-                made.enqueue_trial({"seed": seed}, user_attrs=attrs)
+                record = TrialRecord()
+                record.of, record.config = candidate.of, candidate.config | {"seed": seed}
+                if candidate.baseline is not None:
+                    record.baseline = candidate.baseline
+                made.enqueue_trial({"seed": seed}, user_attrs=record.stored)
             total = len(made.get_trials(deepcopy=False))
             progress = _Progress(console, made.study_name)
             hooks: dict[str, Any] = {"signalled": signalled, "ours": ours, "run_dir": options.run_dir}
@@ -203,13 +205,13 @@ class _Progress(Progress):
     def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
         if not self._plain or self._driver is None:
             return
-        attrs, looked = job.known.user_attrs, job.looked
+        record, looked = job.before, job.looked
         what = reason or f"validation accuracy {job.epoch['val_acc']:.4f}, test accuracy {looked.get('test_acc'):.4f}"
-        who = confirmation.Row(attrs["of"], attrs.get("baseline")).label
+        who = confirmation.Row(record.of or "", record.baseline).label
         done = f"[{self._driver.counts.total()}/{self._driver.trials}]"
         failed = " FAILED" if state == TrialState.FAIL else ""
         self._console.print(
-            f"{done} {who}, seed {attrs['config']['seed']}{failed}: {what}",
+            f"{done} {who}, seed {(record.config or {}).get('seed')}{failed}: {what}",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
 

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.config import FIRST_FIELDS, TrainConfig, is_train_config, make_config
 from search.errors import SearchError, nearest
 from search.files.atomic import file_name, write_text
-from search.study.study import config_of, metric_of, ranked
+from search.study.attributes import TrialRecord, config_of, metric_of, ranked
 
 _LARGEST = 2**20
 """Bytes of a best-config YAML, which has some 2,000."""
@@ -72,7 +72,7 @@ def write_best(study: Study, folder: Path, number: int | None = None) -> Path:
     """
     trial = pick(study, number)
     path = best_path(study, folder, number)
-    config, ran_on = _config(trial), trial.user_attrs.get("ran_on", {})
+    config, ran_on = _config(trial), TrialRecord(trial).ran_on
     content = {
         "config": config,
         "study": study.study_name,
@@ -97,7 +97,7 @@ def best_path(study: Study, folder: Path, number: int | None = None) -> Path:
 
 def _config(trial: FrozenTrial) -> dict[str, Any]:
     """The settings it ran with; for the precision, what `auto` meant there."""
-    config, ran_on = config_of(trial), trial.user_attrs.get("ran_on", {})
+    config, ran_on = config_of(trial), TrialRecord(trial).ran_on
     return config | ({"precision": ran_on["precision"]} if "precision" in config and ran_on else {})
 
 

@@ -20,7 +20,7 @@ from search.errors import SearchError, first_line
 from search.files.atomic import write_whole
 from search.models import build, image_spec
 from search.models.base import extra
-from search.study.study import config_of
+from search.study.attributes import config_of
 
 
 def write_onnx(study: Study, folder: Path, data_root: Path, path: Path, number: int | None = None) -> Path:

@@ -27,6 +27,7 @@ from search.errors import Interrupted, NothingCompleted, SearchError
 from search.files.locations import Where
 from search.monitoring.progress import Progress
 from search.study import study as studies
+from search.study.attributes import StudyRecord
 from search.study.storage import open as storages
 from search.study.storage import retry
 
@@ -58,8 +59,9 @@ def drive(
     driver: Driver, progress: Progress, engine: Engine, options: LaunchOptions, console: Console, signalled: list[int]
 ) -> None:
     """Run the trials. Raises Interrupted, after which all that ran is in the queue again."""
-    if driver.study.user_attrs.get("ended"):
-        driver.study.set_user_attr("ended", None)
+    record = StudyRecord(driver.study)
+    if record.ended:
+        record.ended = None
     if driver.finished:
         if not _ended(driver, options, console):
             console.print(f"{driver.counts.total()} trials are done already; --trials asks for more", highlight=False)
@@ -105,7 +107,7 @@ def _ended(driver: Driver, options: LaunchOptions, console: Console) -> bool:
     reached = driver.limits.reached()
     if reached is None or driver.counts.total() >= driver.trials:
         return False
-    driver.study.set_user_attr("ended", reached.why)
+    StudyRecord(driver.study).ended = reached.why
     change = "" if reached.option == "--timeout" else f", change {reached.option} in"
     _say_end(reached.why, driver, f"to go on{change}: {options.again}", console)
     return True

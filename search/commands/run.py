@@ -36,6 +36,7 @@ from search.space.points import check_fixed
 from search.space.space import SearchSpace
 from search.study import queue, test_split
 from search.study import study as studies
+from search.study.attributes import StudyRecord, TrialRecord, epoch_of, metric_of, ranked
 from search.study.lease import lease
 from search.study.pruner import may_stop
 from search.study.stopping import Budget, Limits
@@ -119,7 +120,7 @@ class RunNotification:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is None:
-            word = "ended early" if self.study and self.study.user_attrs.get("ended") else "done"
+            word = "ended early" if self.study and StudyRecord(self.study).ended else "done"
         else:  # which may be that the storage is away
             if not isinstance(error, (Exception, Interrupted)) or getattr(error, "exit_status", 1) == 130:
                 return
@@ -135,11 +136,11 @@ class RunNotification:
         """The best, the counts, the time; the storage may be what failed."""
         with suppress(Exception):
             if self.study is not None:
-                for best in studies.ranked(self.study)[:1]:
-                    yield f"best {studies.metric_of(self.study)}: {best.value:.4g}, trial {best.number}"
+                for best in ranked(self.study)[:1]:
+                    yield f"best {metric_of(self.study)}: {best.value:.4g}, trial {best.number}"
                 counts = Counter(trial.state.name.lower() for trial in self.study.get_trials(deepcopy=False))
                 yield f"trials: {', '.join(f'{count} {state}' for state, count in sorted(counts.items()))}"
-                yield self.study.user_attrs.get("ended") or ""
+                yield StudyRecord(self.study).ended or ""
         yield f"took {duration(time.monotonic() - self.start)}"
 
 
@@ -190,19 +191,19 @@ def _look(driver: Driver, engine: Engine, console: Console) -> None:
         or str(driver.keeping.leader[1]) in test_split.of(study)
     ):
         return
-    winner = studies.ranked(study)[0]
+    winner = ranked(study)[0]
     path = kept.place(study.study_name, winner.number, driver.keeping.run_dir)
     place, where = engine.workplace, f"trial {winner.number}"
     if not locations.is_file(path):
         said = "its weights are not here, so the test split was not looked at; `search train` does it"
     else:
-        what = (path, winner.user_attrs["config"], Path(place.data_root), place.device, place.cache_size)
+        what = (path, TrialRecord(winner).config, Path(place.data_root), place.device, place.cache_size)
         try:
             test_acc, images = engine.call(entry_points.EVALUATE_TEST, *what)
         except (SearchError, RuntimeError, MemoryError) as error:  # the search has its result
             said = f"the test split could not be looked at: {first_line(error)}"
         else:
-            test_split.record(study, winner.number, test_acc, images, studies.epoch_of(winner).get("val_acc"))
+            test_split.record(study, winner.number, test_acc, images, epoch_of(winner).get("val_acc"))
             said = f"test accuracy {accuracy(test_acc, images)}, looked at once, with its weights of the last epoch"
     console.print(f"{where}: {said}", markup=False, highlight=False, soft_wrap=True)
 
@@ -258,15 +259,15 @@ def _finish(study: Study, options: Options, board: TensorBoard) -> Path:
 
     path, ranking = page.write_with_table(study, options.reports)
     try:
-        dashboard.publish(study, path, studies.ranked(study))
+        dashboard.publish(study, path, ranked(study))
         board.show(dashboard.pictures(path))
     except OSError as error:  # a full disk; the page is there
         print(f"the report's pictures are not in optuna-dashboard and TensorBoard: {error}")
-    if not studies.ranked(study):
+    if not ranked(study):
         raise NothingCompleted(f"no trial completed; {path} has the reasons")
     best = write_best(study, options.reports)
     print(f"\n{ranking}\n")
-    own = study.user_attrs.get("own_train", False)
+    own = StudyRecord(study).own_train
     print(f"report       {path}\nbest config  {best}")
     if not own:
         print(f"train it     search train {best}")

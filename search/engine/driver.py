@@ -16,13 +16,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.config import make_config
 from search.engine.callbacks import Callbacks
-from search.engine.failures import BY_HAND, kind
+from search.engine.failures import kind
 from search.engine.failures import reason as why
 from search.engine.kept import RUNS
 from search.engine.retention import Keeping
 from search.engine.trial import ActiveTrial, Callback, RunAborted, blamed
 from search.files.locations import Where
 from search.space.file import SpaceFile
+from search.study.attributes import BY_HAND, TrialRecord
 from search.study.pruner import audited
 from search.study.stopping import Limits
 from search.study.storage.rdb import record
@@ -91,8 +92,8 @@ class Driver:
     def _count_in(self, trials: Sequence[FrozenTrial]) -> None:
         """Tell the limits of the trials that earlier runs left."""
         for trial in trials:
-            seconds = trial.user_attrs.get("epoch", {}).get("machine_seconds", 0.0)
-            self.limits.spend(trial.number, seconds, trial.user_attrs.get("cost", {}))
+            known = TrialRecord(trial)
+            self.limits.spend(trial.number, known.epoch.get("machine_seconds", 0.0), known.cost)
         ended = [(trial.datetime_complete, trial.number, trial) for trial in trials if trial.state in _TOLD]
         for _, number, trial in sorted(ended, key=lambda end: (end[0] or datetime.min, end[1])):
             self.limits.ended(number, trial.value if trial.state == TrialState.COMPLETE else None)
@@ -128,7 +129,7 @@ class Driver:
             self._attempts += 1
             known = copy.deepcopy(trial._cached_frozen_trial)  # as it stood before this attempt
             job = ActiveTrial(trial, {}, known, attempt=self._attempts)
-            job.audited, job.cost = "audited" in job.known.user_attrs, job.known.user_attrs.get("cost", {})
+            job.audited, job.cost = job.before.audited is not None, job.before.cost
             self.live[job.number] = job
             try:
                 job.settings = self.space.suggest(trial)
@@ -141,8 +142,8 @@ class Driver:
                 self.fail(job, why(error))
                 continue
             job.keep, job.checkpoints = self.keeping.keep(job.number), self.keeping.checkpoints(job.number)
-            if "config" not in job.known.user_attrs:
-                trial.set_user_attr("config", json.loads(json.dumps(job.settings, default=repr)))
+            if job.before.config is None:
+                job.record.config = json.loads(json.dumps(job.settings, default=repr))
             return job
         return None
 
@@ -184,7 +185,7 @@ class Driver:
 
     def _report(self, job: ActiveTrial, message: dict[str, Any]) -> bool:
         first, job.step = not job.epoch, message.get("step", job.step + 1)
-        before = job.epoch.get("machine_seconds", job.known.user_attrs.get("epoch", {}).get("machine_seconds", 0.0))
+        before = job.epoch.get("machine_seconds", job.before.epoch.get("machine_seconds", 0.0))
         job.epoch = {**message["epoch"], "machine_seconds": before + message["epoch"]["seconds"]}
         metric = self.space.metric
         value = job.epoch.get(metric)
@@ -197,25 +198,26 @@ class Driver:
         if not math.isfinite(value):
             self.fail(job, f"diverged: {metric} is {value} at epoch {job.step}")
             return False
-        attrs: dict[str, Any] = {"ran_on": message["ran_on"]} if "ran_on" in message and first else {}
+        new = TrialRecord()
+        if first and "ran_on" in message:
+            new.ran_on = message["ran_on"]
         if first and (job.step > 1 or job.known.intermediate_values):
-            before_it = job.known.user_attrs.get("resumed_after", [])
-            attrs["resumed_after"] = [*before_it, job.step - 1]
+            new.resumed_after = [*(job.before.resumed_after or []), job.step - 1]
         if "cost" in message:
-            attrs["cost"] = job.cost = message["cost"]
+            new.cost = job.cost = message["cost"]
         job.notes, job.rates = message.get("notes", []), message.get("rates", {})
         if job.notes:
-            attrs["notes"] = job.notes
+            new.notes = job.notes
         job.right, job.answers = message.get("right"), message.get("answers")
         if job.right is not None:
-            attrs["val_images"] = len(job.right)
+            new.val_images = len(job.right)
         if "test" in message:
-            attrs["test"] = job.looked = message["test"]
-        attrs["epoch"] = job.epoch
+            new.test = job.looked = message["test"]
+        new.epoch = job.epoch
         self.limits.spend(job.number, job.epoch["machine_seconds"], job.cost)
         replayed = job.step in job.known.intermediate_values
         # Before the decision, so that a pruned trial's curve holds its last epoch.
-        record(job.trial, attrs, job.step, None if replayed else float(value))
+        record(job.trial, new.stored, job.step, None if replayed else float(value))
         self.audience.epoch(job)
         if message["last"]:
             self._complete(job)
@@ -233,7 +235,7 @@ class Driver:
                 return False
         job.audited = audited(self.study.study_name, job.number, self.audit)
         if job.audited:
-            job.trial.set_user_attr("audited", job.step)
+            job.record.audited = job.step
         return not job.audited
 
     def _complete(self, job: ActiveTrial) -> None:
@@ -244,7 +246,7 @@ class Driver:
 
     def fail(self, job: ActiveTrial, reason: str) -> None:
         """Mark the trial FAIL, with its reason, which begins with one of failures.CLASSES. Raises Hopeless."""
-        job.trial.set_user_attr("error", reason)
+        job.record.error = reason
         self._end(job, TrialState.FAIL, reason)
         self._failed_in_row += kind(reason) != "diverged"
         if 0 < self.max_failures <= self._failed_in_row:
@@ -258,8 +260,8 @@ class Driver:
     def lost(self, job: ActiveTrial) -> None:
         """The worker died: back in the queue, unless it has happened too often in a row without an epoch more."""
         further = job.step > max(job.known.intermediate_values, default=0)
-        attempts = 1 if further else job.known.user_attrs.get("attempts", 0) + 1
-        job.trial.set_user_attr("attempts", attempts)
+        attempts = 1 if further else (job.before.attempts or 0) + 1
+        job.record.attempts = attempts
         if attempts >= MAX_ATTEMPTS:
             self.fail(job, f"node_lost: its worker process died {attempts} times, perhaps for want of memory")
         else:
@@ -267,9 +269,9 @@ class Driver:
 
     def _tried_alone(self, job: ActiveTrial, reason: str) -> bool:
         """Whether the trial ran out of memory that others beside it took, and so is tried again alone."""
-        if kind(reason) != "oom" or len(self.live) == 1 or job.known.user_attrs.get("alone"):
+        if kind(reason) != "oom" or len(self.live) == 1 or job.before.alone:
             return False
-        job.trial.set_user_attr("alone", True)
+        job.record.alone = True
         self.release(job)
         self._loner = job.number
         return True
@@ -281,8 +283,8 @@ class Driver:
 
     def _end(self, job: ActiveTrial, state: TrialState, reason: str = "") -> None:
         value = float(job.epoch[self.space.metric]) if state == TrialState.COMPLETE else None
-        if state != TrialState.FAIL and job.known.user_attrs.get("error"):  # the driver died when it was about to fail
-            job.trial.set_user_attr("error", None)
+        if state != TrialState.FAIL and job.before.error:  # the driver died when it was about to fail
+            job.record.error = None
         with blamed("sampler"):
             told = self.study.tell(job.trial, value, state=state, skip_if_finished=True)
         if told.state != state:  # by hand, an instant ago, or as COMPLETE

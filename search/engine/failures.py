@@ -6,15 +6,13 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-import search
 from search.errors import SearchError, first_line
+from search.study.attributes import BY_HAND as BY_HAND
 
 CLASSES = ("oom", "diverged", "bad_data", "timeout", "node_lost", "stopped", "user_code")
-"""The first words of ``trial.user_attrs["error"]``. `user_code`: what the space, its train() or its model raised."""
-BY_HAND = "stopped: by hand, in the dashboard"
-"""Of a trial that somebody failed there. No attribute `error` says so: a storage takes none for an ended trial."""
+"""The first words of a trial's stored `error`. `user_code`: what the space, its train() or its model raised."""
 
-_OURS = Path(search.__file__).parent
+_OURS = Path(__file__).parents[1]
 _DATA = _OURS / "data"
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 

@@ -13,6 +13,7 @@ from search.engine.failures import reason
 from search.engine.worker import SaveWeights, WorkerConfig
 from search.errors import SearchError
 from search.files.locations import Where
+from search.study.attributes import TrialRecord
 from search.study.storage import retry
 
 if TYPE_CHECKING:
@@ -79,6 +80,16 @@ class ActiveTrial:
     @property
     def number(self) -> int:
         return self.trial.number
+
+    @property
+    def record(self) -> TrialRecord:
+        """What the storage keeps of it."""
+        return TrialRecord(self.trial)
+
+    @property
+    def before(self) -> TrialRecord:
+        """What the storage kept of it before this attempt."""
+        return TrialRecord(self.known)
 
     @property
     def order(self) -> tuple[int, dict[str, Any], SaveWeights | None, Where | None]:

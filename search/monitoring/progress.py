@@ -19,7 +19,7 @@ from search.engine.driver import Driver
 from search.engine.trial import ActiveTrial
 from search.format import duration, format_number
 from search.reporting import columns
-from search.study.study import config_of, ranked
+from search.study.attributes import config_of, epoch_of, ranked
 
 
 class Progress:
@@ -38,7 +38,7 @@ class Progress:
         """Follow `driver`, beginning with the best that its study has already."""
         self._driver, self._done = driver, driver.at_start
         for trial in ranked(driver.study)[:1]:
-            self._best = (float(trial.value or 0), trial.number, config_of(trial), trial.user_attrs.get("epoch", {}))
+            self._best = (float(trial.value or 0), trial.number, config_of(trial), epoch_of(trial))
 
     def say(self, line: str) -> None:
         """Print a line that is not about a trial's end, above the live view."""

@@ -15,6 +15,7 @@ from optuna.study import Study
 
 from search.errors import SearchError
 from search.files.atomic import alive
+from search.study.attributes import StudyRecord
 from search.study.storage import retry
 from search.study.storage.open import hurry
 
@@ -35,16 +36,16 @@ def lease(study: Study) -> Iterator[Callable[[], None]]:
     """
     token = uuid.uuid4().hex
     mine = {"host": socket.gethostname(), "pid": os.getpid(), "token": token}
-    beaten, lost = 0.0, ""
+    beaten, lost, record = 0.0, "", StudyRecord(study)
 
     def beat() -> None:
         nonlocal beaten
-        study.set_user_attr("driver", {**mine, "beat": time.time()})
+        record.driver = {**mine, "beat": time.time()}
         beaten = time.time()
 
     def renew() -> None:
         nonlocal lost
-        held = study.user_attrs.get("driver")
+        held = record.driver
         if held and held["token"] == token:
             beat()
         else:
@@ -83,11 +84,11 @@ def lease(study: Study) -> Iterator[Callable[[], None]]:
         _HELD.discard(token)
         with suppress(*retry.ERRORS):  # then it is stale by itself: at once on this host
             if not lost:
-                study.set_user_attr("driver", None)
+                record.driver = None
 
 
 def _refuse_if_held(study: Study, token: Any) -> None:
-    held = study.user_attrs.get("driver")
+    held = StudyRecord(study).driver
     who = driver_of(held)
     if held and who is not None and held["token"] != token:
         raise SearchError(f"the study {study.study_name!r} is being run by {who}; stop that first")

@@ -13,6 +13,8 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from search.study.attributes import TrialRecord
+
 
 class ASHA(BasePruner):
     """Asynchronous successive halving, stopping variant (Li et al., arXiv 1810.05934, section 3).
@@ -103,7 +105,7 @@ class _Rung:
     def _reported(self, trial: FrozenTrial) -> float | None:
         """What the trial reported here, the best the highest, if it counts."""
         value = trial.intermediate_values.get(self.step, math.nan)
-        counts = trial.state != TrialState.FAIL and self.step <= trial.user_attrs.get("audited", self.step)
+        counts = trial.state != TrialState.FAIL and self.step <= (TrialRecord(trial).audited or self.step)
         return None if math.isnan(value) or not counts else self.sign * value
 
 

@@ -14,7 +14,8 @@ from search.config import is_train_config, make_config
 from search.errors import SearchError
 from search.space.file import SpaceFile
 from search.space.space import Choice, SearchSpace
-from search.study.study import config_of, load_study, ranked
+from search.study.attributes import StudyRecord, TrialRecord, config_of, ranked
+from search.study.study import load_study
 
 BEST = 10
 """Of an earlier study, at most so many points go first: as many as Optuna's TPE, by default, draws at random."""
@@ -108,7 +109,9 @@ def queue_points(study: Study, points: Points) -> str:
     """Queue the points that the study has not yet, each once, and say in one line what became of all."""
     before = len(study.get_trials(deepcopy=False))
     for number, params in points.found:
-        study.enqueue_trial(params, user_attrs={"from": f"{points.source}, trial {number}"}, skip_if_exists=True)
+        record = TrialRecord()
+        record.source = f"{points.source}, trial {number}"
+        study.enqueue_trial(params, user_attrs=record.stored, skip_if_exists=True)
     queued = len(study.get_trials(deepcopy=False)) - before
     seen = len(points.found) - queued
     parts = [f"the best of {points.source} that go first: {queued}"]
@@ -119,10 +122,12 @@ def queue_points(study: Study, points: Points) -> str:
 
 def queue_baselines(study: Study, space: SpaceFile) -> None:
     """Queue the hand-tuned rows that are points of the space, when the study is new; keep all for the table."""
-    if "baselines" in study.user_attrs:
+    if StudyRecord(study).baselines is not None:
         return
     for baseline in space.baselines:
         params = space.space.params(baseline.settings) if isinstance(space.space, SearchSpace) else None
         if params is not None:
-            study.enqueue_trial(params, user_attrs={"baseline": baseline.name}, skip_if_exists=True)
-    study.set_user_attr("baselines", [baseline.to_json() for baseline in space.baselines])
+            record = TrialRecord()
+            record.baseline = baseline.name
+            study.enqueue_trial(params, user_attrs=record.stored, skip_if_exists=True)
+    StudyRecord(study).baselines = [baseline.to_json() for baseline in space.baselines]

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import gc
-import math
 import re
 import warnings
-from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner, NopPruner
-from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.study import Study
+from optuna.trial import TrialState
 
-from search.config import is_train_config, with_defaults
 from search.errors import SearchError, nearest
 from search.space.file import SpaceFile
 from search.space.space import SearchSpace
+from search.study.attributes import StudyRecord
+from search.study.attributes import config_of as config_of
+from search.study.attributes import epoch_of as epoch_of
+from search.study.attributes import metric_of as metric_of
+from search.study.attributes import metrics_of as metrics_of
+from search.study.attributes import ranked as ranked
+from search.study.attributes import value_of as value_of
 from search.study.pruner import ASHA
 from search.study.sampler import BoundedTPE
 from search.study.storage import retry
@@ -65,19 +69,17 @@ def open_study(url: str, name: str, space: SpaceFile) -> Study:
         )
     except retry.ERRORS as error:
         raise SearchError(f"storage {redact(url)} cannot be used: {retry.reason(error)}") from None
-    described = space.describe()
-    known = study.user_attrs.get("space")
+    described, record = space.describe(), StudyRecord(study)
+    known = record.space
     if known is None and study.get_trials(deepcopy=False):
         raise SearchError(f"the study {name!r} was not made by `search run`; give this one a --name of its own")
     if known is None:
-        study.set_user_attr("space", described)
-        study.set_user_attr("metric", space.metric)
-        study.set_user_attr("own_train", space.train is not None)
+        record.space, record.metric, record.own_train = described, space.metric, space.train is not None
         storage.set_study_system_attr(study._study_id, "study:metric_names", [space.metric])  # for the dashboard
     elif known != described:
         raise SearchError(f"the study {name!r} has another space: {_difference(known, described)}; use --name")
-    elif study.user_attrs.get("metric") != space.metric:
-        raise SearchError(f"the study {name!r} has another metric, {study.user_attrs.get('metric')}; use --name")
+    elif record.metric != space.metric:
+        raise SearchError(f"the study {name!r} has another metric, {record.metric}; use --name")
     if study.direction.name.lower() != space.direction:
         raise SearchError(f"the study {name!r} is to {study.direction.name.lower()} its {space.metric}; use --name")
     return study
@@ -106,50 +108,3 @@ def requeue(study: Study) -> int:
     for orphan in orphans:
         study._storage.set_trial_state_values(orphan._trial_id, TrialState.WAITING)
     return len(orphans)
-
-
-def metric_of(study: Study) -> str:
-    """The name of what the study optimises."""
-    return str(study.user_attrs.get("metric") or metrics_of(study)[0])
-
-
-def metrics_of(study: Study) -> list[str]:
-    """The name of each objective of a study that may have several."""
-    count = len(study.directions)
-    return study.metric_names or (["value"] if count == 1 else [f"value {i}" for i in range(count)])
-
-
-def value_of(trial: FrozenTrial) -> float | None:
-    """What the trial reached; None if that is no finite number, which would lead every ranking, or several."""
-    values = trial.values or []
-    return float(values[0]) if len(values) == 1 and math.isfinite(values[0]) else None
-
-
-def epoch_of(trial: FrozenTrial) -> dict[str, Any]:
-    """What its last epoch measured; empty if `search run` did not make it."""
-    epoch = trial.user_attrs.get("epoch")
-    return epoch if isinstance(epoch, dict) else {}
-
-
-def config_of(trial: FrozenTrial) -> dict[str, Any]:
-    """The settings a trial ran with; its parameters, if plain Optuna code made it."""
-    config = trial.user_attrs.get("config")
-    settings = dict(config if config and isinstance(config, dict) else trial.params)
-    return with_defaults(settings) if is_train_config(settings) else settings
-
-
-def ranked(study: Study) -> list[FrozenTrial]:
-    """The COMPLETE trials, the best first; equal values in the order of their numbers, what is no number last.
-
-    Of several objectives nothing is the best: the trials that no other beats in all, by number.
-    """
-    if len(study.directions) > 1:
-        return sorted(study.best_trials, key=lambda trial: trial.number)
-    sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
-    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-
-    def place(trial: FrozenTrial) -> tuple[float, int]:
-        value = value_of(trial)
-        return (math.inf if value is None else sign * value, trial.number)
-
-    return sorted(done, key=place)

@@ -7,11 +7,12 @@ from typing import Any
 
 from optuna.study import Study
 
+from search.study.attributes import StudyRecord
+
 
 def of(study: Study) -> dict[str, dict[str, Any]]:
     """By trial number, as text: the last look's `test_acc` (of `images`) and `val_acc`, and how many `looks` so far."""
-    found: dict[str, dict[str, Any]] = study.user_attrs.get("tests", {})
-    return found
+    return StudyRecord(study).tests
 
 
 def record(study: Study, trial: int, test_acc: float, images: int, val_acc: float | None) -> None:
@@ -25,7 +26,7 @@ def record(study: Study, trial: int, test_acc: float, images: int, val_acc: floa
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "looks": count_of(before) + 1 if before else 1,
     }
-    study.set_user_attr("tests", of(study) | {str(trial): looked})
+    StudyRecord(study).tests = of(study) | {str(trial): looked}
 
 
 def count_of(looked: dict[str, Any]) -> int:

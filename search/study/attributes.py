@@ -1,0 +1,175 @@
+"""What a study and its trials keep beside Optuna's own values: every stored name stands here, with its type."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Generic, Protocol, TypeVar
+
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from search.config import is_train_config, with_defaults
+
+BY_HAND = "stopped: by hand, in the dashboard"
+"""Why a trial failed that somebody ended in the dashboard; such a trial has no `error`, which no storage takes then."""
+
+T = TypeVar("T")
+
+
+class Holder(Protocol):
+    """A study, a trial, or a Draft."""
+
+    @property
+    def user_attrs(self) -> dict[str, Any]: ...
+    def set_user_attr(self, key: str, value: Any) -> None: ...
+
+
+class Draft:
+    """Attributes of a trial that are not stored yet, for who stores several at once."""
+
+    def __init__(self) -> None:
+        self.user_attrs: dict[str, Any] = {}
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        self.user_attrs[key] = value
+
+
+class _Record:
+    def __init__(self, holder: Holder) -> None:
+        self.holder = holder
+
+
+class _Key(Generic[T]):
+    """A stored attribute; None if nobody wrote it, or another program wrote something of another type."""
+
+    def __init__(self, *kinds: type[T], name: str = "") -> None:
+        self._kinds, self._name = kinds, name
+
+    def __set_name__(self, owner: type[_Record], name: str) -> None:
+        self._name = self._name or name
+
+    def __get__(self, record: _Record, owner: type[_Record]) -> T | None:
+        value = record.holder.user_attrs.get(self._name)
+        return value if isinstance(value, self._kinds) else None
+
+    def __set__(self, record: _Record, value: T | None) -> None:
+        record.holder.set_user_attr(self._name, value)
+
+
+class _Dict(_Key[dict[str, Any]]):
+    """A stored mapping; empty if there is none."""
+
+    def __init__(self) -> None:
+        super().__init__(dict)
+
+    def __get__(self, record: _Record, owner: type[_Record]) -> dict[str, Any]:
+        return super().__get__(record, owner) or {}
+
+
+class StudyRecord(_Record):
+    """The attributes of a study. Each access reads or writes the storage."""
+
+    space = _Key(dict)
+    """Setting to text: how `SpaceFile.describe` tells one space from another."""
+    metric = _Key(str)
+    """The name of what the study optimises."""
+    own_train = _Key(bool)
+    """Whether the space file has its own train(). None: `search run` did not make the study."""
+    baselines = _Key(list)
+    """The hand-tuned rows, each a dict from `Baseline.to_json`. None: they are not queued yet."""
+    driver = _Key(dict)
+    """Who runs the study: `host`, `pid`, `token`, and `beat`, seconds since the epoch. None: nobody."""
+    ended = _Key(str)
+    """Why the last run stopped before the study had all its trials."""
+    tests = _Dict()
+    """Trial number, as text, to its evaluation on the test split (`search.study.test_split`)."""
+    confirms = _Key(str)
+    """The name of the study that this one confirms."""
+
+
+class TrialRecord(_Record):
+    """The attributes of a trial, or of a draft of one."""
+
+    config = _Key(dict)
+    """The settings it runs with. None: it has not begun."""
+    epoch = _Dict()
+    """What its last epoch measured, and `machine_seconds`, the time of all its epochs and attempts."""
+    cost = _Dict()
+    """What its model takes (`search.train.footprint`), and `gpus` and `cpus`, its shares of devices."""
+    ran_on = _Dict()
+    """Device, precision, threads and versions."""
+    resumed_after = _Key(list)
+    """The epochs after which it was interrupted and went on."""
+    notes = _Key(list)
+    """Lines for the user from its last epoch that had some."""
+    val_images = _Key(int)
+    """How many validation images it was measured on."""
+    test = _Dict()
+    """Its evaluation on the test split, of a confirmation's trial: `test_acc`, a fraction of so many `images`."""
+    audited = _Key(int)
+    """The epoch at which the pruner would have stopped it. None: the pruner never would have, or did."""
+    error = _Key(str)
+    """Why it failed; begins with one of `search.engine.failures.CLASSES`."""
+    attempts = _Key(int)
+    """How often in a row its worker died without a new epoch."""
+    alone = _Key(bool)
+    """It ran out of memory beside others, and is tried again without them."""
+    baseline = _Key(str)
+    """The name of the hand-tuned row that it is."""
+    source = _Key(str, name="from")
+    """The study and trial that its parameters come from (`--from`)."""
+    of = _Key[int | str](int, str)
+    """What a confirmation's trial confirms: a trial's number, or the name of a hand-tuned row."""
+
+    def __init__(self, trial: Holder | None = None) -> None:
+        super().__init__(trial or Draft())
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """All attributes by their stored names."""
+        return self.holder.user_attrs
+
+
+def metric_of(study: Study) -> str:
+    """The name of what the study optimises."""
+    return StudyRecord(study).metric or metrics_of(study)[0]
+
+
+def metrics_of(study: Study) -> list[str]:
+    """The name of each objective of a study that may have several."""
+    count = len(study.directions)
+    return study.metric_names or (["value"] if count == 1 else [f"value {i}" for i in range(count)])
+
+
+def value_of(trial: FrozenTrial) -> float | None:
+    """What the trial reached; None if that is no finite number, which would lead every ranking, or several."""
+    values = trial.values or []
+    return float(values[0]) if len(values) == 1 and math.isfinite(values[0]) else None
+
+
+def epoch_of(trial: FrozenTrial) -> dict[str, Any]:
+    """What its last epoch measured; empty if `search run` did not make it."""
+    return TrialRecord(trial).epoch
+
+
+def config_of(trial: FrozenTrial) -> dict[str, Any]:
+    """The settings a trial ran with; its parameters, if plain Optuna code made it."""
+    settings = dict(TrialRecord(trial).config or trial.params)
+    return with_defaults(settings) if is_train_config(settings) else settings
+
+
+def ranked(study: Study) -> list[FrozenTrial]:
+    """The COMPLETE trials, the best first; equal values in the order of their numbers, what is no number last.
+
+    Of several objectives nothing is the best: the trials that no other beats in all, by number.
+    """
+    if len(study.directions) > 1:
+        return sorted(study.best_trials, key=lambda trial: trial.number)
+    sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+    def rank(trial: FrozenTrial) -> tuple[float, int]:
+        value = value_of(trial)
+        return (math.inf if value is None else sign * value, trial.number)
+
+    return sorted(done, key=rank)

@@ -1,0 +1,113 @@
+"""The stored names: where they stand, what they are, and that one of another program does no harm."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna import create_study
+from optuna.study import Study
+from optuna.trial import create_trial
+
+import search
+from search.study.attributes import StudyRecord, TrialRecord, _Key, config_of, epoch_of
+
+SEARCH = Path(search.__file__).parent
+HOME = "study/attributes.py"
+PASSES_THEM_ON = "study/storage/rdb.py"
+"""It stores whatever names it is given."""
+OWED = {
+    "analysis/confirmation.py",
+    "analysis/cost.py",
+    "analysis/ties.py",
+    "reporting/data.py",
+    "reporting/page.py",
+    "reporting/plots/curves.py",
+    "reporting/sections/gains.py",
+    "reporting/sections/pruning.py",
+    "reporting/table.py",
+}
+"""Files that still read attributes by their stored names."""
+
+STUDY: dict[str, Any] = {
+    "space": {"x": "1"},
+    "metric": "score",
+    "own_train": False,
+    "baselines": [],
+    "driver": {"host": "a"},
+    "ended": "the time is over",
+    "tests": {"0": {"test_acc": 0.9}},
+    "confirms": "s",
+}
+TRIAL: dict[str, Any] = {
+    "config": {"lr": 0.1},
+    "epoch": {"score": 0.5},
+    "cost": {"cpus": 1},
+    "ran_on": {"device": "cpu"},
+    "resumed_after": [3],
+    "notes": ["note"],
+    "val_images": 450,
+    "test": {"test_acc": 0.9},
+    "audited": 4,
+    "error": "oom",
+    "attempts": 2,
+    "alone": True,
+    "baseline": "hand",
+    "from": "s, trial 1",
+    "of": 4,
+}
+"""Stored name to such a value."""
+FIELDS = {"from": "source"}
+"""The field of a record, where it has another name."""
+
+
+def touches(path: Path) -> bool:
+    """Whether a module reads or writes user attributes by itself."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr in ("user_attrs", "set_user_attr"):
+            return True
+        if isinstance(node, ast.keyword) and node.arg == "user_attrs" and isinstance(node.value, ast.Dict):
+            return True
+    return False
+
+
+def test_attributes_are_read_and_written_in_one_module() -> None:
+    found = {path.relative_to(SEARCH).as_posix() for path in SEARCH.rglob("*.py") if touches(path)}
+    assert found - {PASSES_THEM_ON} == {HOME} | OWED
+
+
+@pytest.fixture
+def study() -> Study:
+    return create_study()
+
+
+def test_what_is_written_is_stored_under_its_name_and_read_again(study: Study) -> None:
+    trial, draft = study.ask(), TrialRecord()
+    for record, values in ((StudyRecord(study), STUDY), (TrialRecord(trial), TRIAL), (draft, TRIAL)):
+        for name, value in values.items():
+            setattr(record, FIELDS.get(name, name), value)
+            assert getattr(record, FIELDS.get(name, name)) == value
+    assert study.user_attrs == STUDY
+    assert trial.user_attrs == draft.stored == TRIAL
+
+
+def test_every_field_is_stored_under_a_name_above() -> None:
+    for kind, values in ((StudyRecord, STUDY), (TrialRecord, TRIAL)):
+        fields = {name for name, field in vars(kind).items() if isinstance(field, _Key)}
+        assert fields == {FIELDS.get(name, name) for name in values}
+
+
+def test_what_nobody_wrote_is_nothing(study: Study) -> None:
+    records = ((StudyRecord(study), STUDY), (TrialRecord(study.ask()), TRIAL))
+    assert not any(getattr(record, FIELDS.get(name, name)) for record, values in records for name in values)
+
+
+def test_another_programs_attribute_of_the_same_name_is_nothing() -> None:
+    theirs = {"config": "a.yaml", "epoch": 7, "cost": 1.5, "val_images": "many", "of": [1]}
+    trial = create_trial(value=1.0, user_attrs=theirs)
+    record = TrialRecord(trial)
+    assert (record.val_images, record.of) == (None, None)
+    assert record.cost == epoch_of(trial) == {}
+    assert config_of(trial) == {}
