@@ -24,8 +24,9 @@ from torch.nn import functional as F
 
 from benchmarks.problems import CURVES, PROBLEMS, Point, Problem
 from search.config import TrainConfig
-from search.models import LITE, build
-from search.models.small import mlp
+from search.models import build
+from search.models.efficientnet_lite import LITE
+from search.models.mlp import mlp
 from search.train.batches import load_data
 
 Split = tuple[Tensor, Tensor]

@@ -28,7 +28,7 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     model: str = Field(description="a name of search.models, such as alexnet")
-    dataset: str = Field(description="a name of search.data.registry, such as caltech101")
+    dataset: str = Field(description="a name in search/data/registry.py, such as caltech101, or imagefolder:PATH")
     hidden: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)] = Field(
         (512, 64, 512), description="widths of mlp's hidden layers; a narrow one between wide ones is a bottleneck"
     )

@@ -1,4 +1,4 @@
-"""What a data set is: where its images come from, and what is common to all."""
+"""A data set: the protocol that each implements, and what they share."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Source(Protocol):
     def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
         """The named images, in the source's order: encoded, or as pictures."""
 
-    def place(self, name: str) -> str:
-        """Where a person finds the named image."""
+    def locate(self, name: str) -> str:
+        """The path or expression by which a person finds the named image."""
 
 
 def stratified(labels: list[int], part: float | int, seed: int = 0) -> tuple[list[int], list[int]]:
@@ -56,14 +56,14 @@ def stratified(labels: list[int], part: float | int, seed: int = 0) -> tuple[lis
 
 
 _SAMPLE = 100
-"""Files that are looked at where each look is a round trip to another machine."""
+"""Files whose size and time are read where each read is a round trip to another machine."""
 
 
 def fingerprint_of(folder: Path, paths: Iterable[Path]) -> str:
     """Changes when one of the `paths` under `folder` does: by name, size in bytes and time of the last change.
 
     On a network file system, size and time are asked of at most _SAMPLE of the files, evenly spaced; the names, which
-    come from listing the folders, are all looked at.
+    come from listing the folders, all count.
     """
     digest, found = hashlib.sha256(), sorted(paths)
     every = -(-len(found) // _SAMPLE) if network_type(folder) else 1

@@ -139,7 +139,7 @@ def _decode(
         try:
             return name, _square(decode(data), size or source.native, "RGB" if size else source.mode)
         except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and more for broken files
-            raise SearchError(f"{source.place(name)}: the image cannot be read: {error}") from None
+            raise SearchError(f"{source.locate(name)}: the image cannot be read: {error}") from None
 
     found = source.read(set(where))
     done = 0
@@ -156,7 +156,7 @@ def _decode(
             if progress:
                 progress(done, done + len(where))
     if where:
-        raise SearchError(f"{source.place(next(iter(where)))}: no such image in the source, but the split lists it")
+        raise SearchError(f"{source.locate(next(iter(where)))}: no such image in the source, but the split lists it")
     for array in arrays.values():
         array.flush()
 

@@ -1,4 +1,4 @@
-"""Data sets of one picture a file: Food-101, and folders of one's own."""
+"""Data sets of one picture a file: Food-101, and a user's own folders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Files:
     def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
         return read_files(self.home, names, "the split lists it")
 
-    def place(self, name: str) -> str:
+    def locate(self, name: str) -> str:
         return str(self.home / name)
 
     def _divide(self, items: list[Item], part: float) -> tuple[list[Item], list[Item]]:
@@ -99,7 +99,7 @@ def _below(folder: Path | str, depth: int) -> Iterator[str]:
 
 @dataclass
 class ImageFolder(_Files):
-    """Pictures of one's own, in a folder for each class.
+    """A user's own pictures, in a folder for each class.
 
     Where `home` has a folder ``train``, it needs ``val`` and ``test`` beside it, each with the class folders.
     Else the class folders lie in `home` itself, and their images are split 60:20:20, class by class, with a
@@ -125,7 +125,7 @@ class ImageFolder(_Files):
             self.parts = []
 
     def _names(self, folder: Path) -> list[str]:
-        """The images under `folder` in order, by their path from `home`; hidden files are not looked at."""
+        """The images under `folder` in order, by their path from `home`; hidden files are left out."""
         try:
             found = [path for path in map(Path, _below(folder, 0)) if path.suffix.lower() in _ENDINGS]
         except OSError as error:

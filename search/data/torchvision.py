@@ -82,7 +82,7 @@ class _Published:
                     if f"{part}/{i}" in names:
                         yield f"{part}/{i}", Image.fromarray(pixels)
 
-    def place(self, name: str) -> str:
+    def locate(self, name: str) -> str:
         return f"{self.home}: {name}"
 
 

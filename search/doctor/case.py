@@ -12,7 +12,7 @@ from torch import Tensor
 
 from search.config import TrainConfig
 from search.data import cache
-from search.data.registry import Source
+from search.data.base import Source
 from search.models import image_spec
 from search.train.batches import Data, load_splits
 from search.train.device import Runtime

@@ -14,14 +14,16 @@ from optuna.samplers import RandomSampler
 from torch import nn
 
 from search.config import TrainConfig, make_config
-from search.data.registry import Split, open_source
+from search.data.base import Split
+from search.data.registry import open_source
 from search.doctor.case import Finding
 from search.doctor.preflight import skeleton
 from search.errors import SearchError, first_line
 from search.models import build, check_name, image_spec
 from search.space.file import SpaceFile
 from search.space.points import Point, at, draw, neighbours
-from search.train.freeze import configure, train_mode
+from search.train.dropout import set_dropout
+from search.train.freeze import freeze, train_mode
 from search.train.learner import BUILT
 from search.train.optimizers import Schedule, make_optimizer
 
@@ -92,7 +94,8 @@ class Builder:
 
 
 def _prepare(model: nn.Module, config: TrainConfig) -> None:
-    configure(model, config)
+    freeze(model, config.frozen)
+    set_dropout(model, config)
     train_mode(model, config.frozen)
 
 

@@ -14,14 +14,16 @@ from torch import nn
 
 from search.config import TrainConfig, make_config
 from search.data import cache
-from search.data.registry import Source, Split, open_source
+from search.data.base import Source, Split
+from search.data.registry import open_source
 from search.errors import SearchError
 from search.files.mounts import network_type
 from search.models import build, check_name, image_spec
 from search.space.file import SpaceFile, load_space
 from search.space.points import check_fixed, draw
 from search.space.space import SearchSpace
-from search.train.freeze import configure
+from search.train.dropout import set_dropout
+from search.train.freeze import freeze
 from search.train.learner import BUILT
 
 _LOADED = (*BUILT, "subset")
@@ -80,7 +82,9 @@ def preflight(space: SpaceFile, data_root: Path) -> None:
 def _build(config: TrainConfig, data_root: Path) -> None:
     check_name(config.model)
     source = open_source(config.dataset, data_root)
-    configure(skeleton(config, source), config)
+    model = skeleton(config, source)
+    freeze(model, config.frozen)
+    set_dropout(model, config)
 
 
 def ready_to_confirm(

@@ -1,4 +1,4 @@
-"""Functions of one's own: ``path/to/file.py:function``."""
+"""Custom models: a function in a file, ``path/to/file.py:function``."""
 
 from __future__ import annotations
 
@@ -9,15 +9,34 @@ from pathlib import Path
 from torch import nn
 
 from search.errors import SearchError, first_line, nearest
+from search.models.base import Family, Task
 
 
-def is_file(model: str) -> bool:
-    """Whether `model` names a function in a file."""
-    return ".py:" in model
+class Custom(Family):
+    """Functions (num_classes, channels) -> nn.Module in the user's files."""
+
+    def has(self, model: str) -> bool:
+        return ".py:" in model
+
+    def check(self, model: str) -> None:
+        _function(model)
+
+    def build(self, model: str, task: Task) -> nn.Module:
+        """What the function returns. Raises SearchError if it fails, or returns anything but a module."""
+        function = _function(model)
+        try:
+            net = function(task.num_classes, task.channels)
+        except SearchError:
+            raise
+        except Exception as error:  # the user's own code
+            raise SearchError(f"{model}: {type(error).__name__}: {first_line(error)}") from None
+        if not isinstance(net, nn.Module):
+            raise SearchError(f"{model} returned a {type(net).__name__}; it must be a torch.nn.Module")
+        return net
 
 
-def function_of(model: str) -> Callable[[int, int], nn.Module]:
-    """The function that ``path/to/file.py:function`` names."""
+def _function(model: str) -> Callable[[int, int], nn.Module]:
+    """The function that ``path/to/file.py:function`` names. Raises SearchError."""
     file, _, name = model.rpartition(":")
     if not Path(file).is_file():
         raise SearchError(f"model={model!r}: no file {file}; write it as path/to/file.py:function")
@@ -30,16 +49,3 @@ def function_of(model: str) -> Callable[[int, int], nn.Module]:
         raise SearchError(f"{file}: no function {name!r}{nearest(name, known)}")
     function: Callable[[int, int], nn.Module] = found[name]
     return function
-
-
-def build_own(model: str, num_classes: int, channels: int) -> nn.Module:
-    """What the function makes; raises SearchError if it fails, or makes anything but a module."""
-    try:
-        net = function_of(model)(num_classes, channels)
-    except SearchError:
-        raise
-    except Exception as error:  # the user's own code
-        raise SearchError(f"{model}: {type(error).__name__}: {first_line(error)}") from None
-    if not isinstance(net, nn.Module):
-        raise SearchError(f"{model} returned a {type(net).__name__}; it must be a torch.nn.Module")
-    return net

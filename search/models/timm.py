@@ -9,47 +9,49 @@ from typing import Any
 from torch import nn
 
 from search.errors import SearchError, first_line
-from search.models.base import ImageSpec, extra
-from search.models.weights import load
+from search.models.base import Family, ImageSpec, Task, extra
 
 TIMM = "timm/"
 """Before the name of a model of timm, such as timm/resnet18.a1_in1k."""
 
 
-def check_timm(model: str) -> None:
-    """Raise SearchError, with the nearest name, if timm has no such model or cannot say what its images are."""
-    timm, name = extra("timm", "timm"), model.removeprefix(TIMM)
-    if not timm.is_model(name):
-        raise SearchError(f"unknown model {model!r}{_nearest_of(name, timm.list_models())}")
-    try:
-        timm.get_pretrained_cfg(name, allow_unregistered=False)
-    except RuntimeError as error:  # the tag after the dot, or no input size is known
-        raise SearchError(f"{model!r} cannot be used: {error}") from None
+class Timm(Family):
+    """Every model of timm, which reads and downloads its published weights itself."""
+
+    def has(self, model: str) -> bool:
+        return model.startswith(TIMM)
+
+    def check(self, model: str) -> None:
+        """Raise SearchError, with the nearest name, if timm does not have `model` or does not know its image size."""
+        timm, name = extra("timm", "timm"), model.removeprefix(TIMM)
+        if not timm.is_model(name):
+            raise SearchError(f"unknown model {model!r}{_nearest_of(name, timm.list_models())}")
+        try:
+            timm.get_pretrained_cfg(name, allow_unregistered=False)
+        except RuntimeError as error:  # the tag after the dot, or no input size is known
+            raise SearchError(f"{model!r} cannot be used: {error}") from None
+
+    def image_spec(self, model: str) -> ImageSpec | None:
+        cfg: Any = extra("timm", "timm").get_pretrained_cfg(model.removeprefix(TIMM))
+        size = cfg.input_size[-1]
+        return ImageSpec(int(size / cfg.crop_pct), size, tuple(cfg.mean), tuple(cfg.std))
+
+    def build(self, model: str, task: Task) -> nn.Module:
+        return _create(model, task, pretrained=False)
+
+    def pretrained(self, model: str, task: Task) -> nn.Module:
+        try:
+            return _create(model, task, pretrained=True)
+        except Exception as error:  # huggingface_hub raises a dozen kinds
+            raise SearchError(
+                f"the weights of {model} cannot be had ({first_line(error)}); name a file with "
+                'weights="path/to/file.safetensors", or go without: --set weights=scratch'
+            ) from None
 
 
-def timm_spec(model: str) -> ImageSpec:
-    """The input that the weights of `model` were made for."""
-    cfg: Any = extra("timm", "timm").get_pretrained_cfg(model.removeprefix(TIMM))
-    size = cfg.input_size[-1]
-    return ImageSpec(int(size / cfg.crop_pct), size, tuple(cfg.mean), tuple(cfg.std))
-
-
-def build_timm(model: str, num_classes: int, weights: str | None) -> nn.Module:
-    """A model of timm, which reads and downloads the weights of its own; a file is read as for any other model."""
-    timm = extra("timm", "timm")
-    try:
-        net: nn.Module = timm.create_model(
-            model.removeprefix(TIMM), pretrained=weights == "DEFAULT", num_classes=num_classes
-        )
-    except Exception as error:  # huggingface_hub raises a dozen kinds
-        if weights != "DEFAULT":
-            raise
-        raise SearchError(
-            f"the weights of {model} cannot be had ({first_line(error)}); name a file with "
-            'weights="path/to/file.safetensors", or go without: --set weights=scratch'
-        ) from None
-    if weights not in (None, "DEFAULT"):
-        load(net, model, str(weights))
+def _create(model: str, task: Task, pretrained: bool) -> nn.Module:
+    create = extra("timm", "timm").create_model
+    net: nn.Module = create(model.removeprefix(TIMM), pretrained=pretrained, num_classes=task.num_classes)
     return net
 
 

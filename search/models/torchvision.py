@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from search.models.base import ImageSpec
+from torch import nn
+
+from search.models.base import Family, ImageSpec, Task
+from search.models.weights import downloaded
+
+# The names of DenseNet's published files, from before torch forbade dots in the names of modules.
+_LEGACY = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
-def zoo() -> Any:
-    """torchvision.models."""
-    import torchvision.models  # late: it takes seconds to import, and the house's own models need none of it
+class Torchvision(Family):
+    """Every classifier that torchvision lists."""
 
-    return torchvision.models
+    def names(self) -> Iterable[str]:
+        listed: list[str] = _torchvision().list_models(module=_torchvision())
+        return listed
 
+    def image_spec(self, model: str) -> ImageSpec | None:
+        preset: Any = weights_of(model).transforms()
+        return ImageSpec(preset.resize_size[0], preset.crop_size[0], tuple(preset.mean), tuple(preset.std))
 
-def spec_of(model: str) -> ImageSpec:
-    """The input that the default weights of `model` were made for."""
-    preset: Any = weights_of(model).transforms()
-    return ImageSpec(preset.resize_size[0], preset.crop_size[0], tuple(preset.mean), tuple(preset.std))
+    def resizable(self, model: str) -> bool:
+        return not model.startswith("vit_")  # their position embedding depends on the image size
 
+    def build(self, model: str, task: Task) -> nn.Module:
+        options: dict[str, Any] = {}
+        # These two have auxiliary heads, which a plain cross-entropy does not train, and warn about their values.
+        if model in ("googlenet", "inception_v3"):
+            options = {"aux_logits": False, "init_weights": True}
+        elif not self.resizable(model):
+            options = {"image_size": weights_of(model).transforms().crop_size[0]}
+        net: nn.Module = _torchvision().get_model(model, weights=None, num_classes=task.num_classes, **options)
+        return net
 
-def options(model: str) -> dict[str, Any]:
-    """What torchvision is to be told when it builds `model`."""
-    # These two have auxiliary heads, which a plain cross-entropy does not train, and warn about their initialisation.
-    if model in ("googlenet", "inception_v3"):
-        return {"aux_logits": False, "init_weights": True}
-    # The position embedding of a ViT depends on the image size.
-    return {"image_size": spec_of(model).crop} if model.startswith("vit_") else {}
+    def weights_file(self, model: str) -> Path:
+        return downloaded(model, weights_of(model).url)
+
+    def rename(self, tensor: str) -> str:
+        return _LEGACY.sub(r"\1\2", tensor)
 
 
 def weights_of(model: str) -> Any:
-    """The weights that torchvision takes for the default of `model`, with their URL and their metadata."""
-    weights: Any = zoo().get_model_weights(model)
+    """The default weights of `model`, with their URL and their metadata."""
+    weights: Any = _torchvision().get_model_weights(model)
     return getattr(weights, "DEFAULT", None) or next(iter(weights))
+
+
+def _torchvision() -> Any:
+    """torchvision.models."""
+    import torchvision.models  # late: it takes seconds to import, and the small models need none of it
+
+    return torchvision.models

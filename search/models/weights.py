@@ -1,10 +1,10 @@
-"""Weights: the files they are in, and how they come into a model with another head."""
+"""Weights: the files that hold them, and how they get into a model with another head."""
 
 from __future__ import annotations
 
-import re
 import socket
 from collections import OrderedDict
+from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
@@ -14,30 +14,17 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from search.errors import SearchError
-from search.models.custom import is_file
-from search.models.small import LITE, MODELS, lite_file
-from search.models.torchvision import weights_of
 
 
-def takes_any_size(model: str) -> bool:
-    """Whether `model` sees a data set's images as they are; such models have no published weights."""
-    return model in MODELS or model == "mlp" or is_file(model)
+def given_file(weights: str) -> Path:
+    """The path `weights`. Raises SearchError if it is no file."""
+    if not Path(weights).is_file():
+        raise SearchError(f"weights={weights!r}: no such file; DEFAULT, or a path to a .pth or .safetensors file")
+    return Path(weights)
 
 
-def weights_file(model: str, weights: str) -> Path:
-    """The file that `weights` of `model` are read from: a path as it is, DEFAULT in torch's hub folder.
-
-    Downloads DEFAULT if it is missing. Raises SearchError saying which file to put where.
-    """
-    if weights != "DEFAULT":
-        if not Path(weights).is_file():
-            raise SearchError(f"weights={weights!r}: no such file; DEFAULT, or a path to a .pth or .safetensors file")
-        return Path(weights)
-    if model == LITE:
-        return lite_file()
-    if takes_any_size(model):
-        raise SearchError(f"weights='DEFAULT': {model!r} has no pretrained weights; --set weights=scratch goes without")
-    url: str = weights_of(model).url
+def downloaded(model: str, url: str) -> Path:
+    """The file behind `url`, in torch's hub folder. Raises SearchError with the file to put there."""
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not file.is_file():
         before = socket.getdefaulttimeout()
@@ -56,20 +43,11 @@ def weights_file(model: str, weights: str) -> Path:
     return file
 
 
-# The names of DenseNet's published files, from before torch forbade dots in the names of modules.
-_LEGACY = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.)")
+def load(net: nn.Module, model: str, file: Path, rename: Callable[[str], str] = str) -> None:
+    """Copy every layer but a head of another width from the weights `file` into `net`.
 
-
-def _renamed(model: str, name: str) -> str:
-    """The name of a published tensor as it is in the model built here."""
-    if model == LITE and name.startswith("_"):
-        return name.replace("_fc.", "classifier.1.") if name.startswith("_fc.") else f"features.{name}"
-    return _LEGACY.sub(r"\1\2", name)
-
-
-def load(net: nn.Module, model: str, weights: str) -> None:
-    """Copy every layer but a head of another width from the weights file into `net`."""
-    file = weights_file(model, weights)
+    `rename`: the name in the model for a name in the file. Raises SearchError.
+    """
     try:
         state: dict[str, Tensor] = (
             load_file(file)
@@ -77,7 +55,7 @@ def load(net: nn.Module, model: str, weights: str) -> None:
             else torch.load(file, map_location="cpu", weights_only=True)
         )
         metadata = getattr(state, "_metadata", None)
-        state = {_renamed(model, name): value for name, value in state.items() if isinstance(value, Tensor)}
+        state = {rename(name): value for name, value in state.items() if isinstance(value, Tensor)}
     except Exception as error:  # torch and safetensors raise a dozen kinds
         raise SearchError(f"{file}: no state dict can be read from it ({type(error).__name__})") from None
     own = net.state_dict()

@@ -16,7 +16,8 @@ from torch import Tensor
 from search.config import TrainConfig
 from search.data import cache
 from search.data.augment import Augment, exact_views, fixed_view, send
-from search.data.registry import Split, open_source
+from search.data.base import Split
+from search.data.registry import open_source
 from search.models import check_name, image_spec
 from search.train.device import Runtime
 from search.train.frozen.activations import load as load_activations

@@ -1,4 +1,4 @@
-"""Dropout at one half on a CPU, whose random numbers cost torch a tenth of an AlexNet epoch."""
+"""Dropout: its probability, and one half on a CPU, whose random numbers cost torch a tenth of an AlexNet epoch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,24 @@ from functools import cache
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from search.config import TrainConfig
+from search.errors import SearchError
+
+
+def set_dropout(model: nn.Module, config: TrainConfig) -> None:
+    """Give every dropout layer of `model` the config's probability of zeroing a value, if it names one.
+
+    Raises SearchError if the model has none: a search over a setting that does nothing would mislead.
+    """
+    if config.dropout is None:
+        return
+    layers = [module for module in model.modules() if isinstance(module, _DropoutNd)]
+    if not layers:
+        raise SearchError(f"dropout={config.dropout}: {config.model} has no dropout layer; leave the setting out")
+    for layer in layers:
+        layer.p = config.dropout
 
 
 class CoinDropout(nn.Dropout):

@@ -1,4 +1,4 @@
-"""Layers that do not train, named by the prefixes of their modules, and how much of the others drops out."""
+"""Layers that do not train, named by the prefixes of their modules."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from difflib import get_close_matches
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from search.config import TrainConfig
 from search.errors import SearchError
-from search.models import set_dropout
 
 
 def within(name: str, prefixes: Sequence[str]) -> bool:
@@ -34,13 +32,6 @@ def freeze(model: nn.Module, prefixes: Sequence[str]) -> None:
         parameter.requires_grad_(not within(name, prefixes))
     if not any(parameter.requires_grad for parameter in parameters.values()):
         raise SearchError(f"frozen={','.join(prefixes)!r} freezes the whole model; nothing is left to train")
-
-
-def configure(model: nn.Module, config: TrainConfig) -> None:
-    """Freeze what `config` freezes of `model`, and set its dropout, if `config` says how much. Raises SearchError."""
-    freeze(model, config.frozen)
-    if config.dropout is not None:
-        set_dropout(model, config.model, config.dropout)
 
 
 def train_mode(model: nn.Module, prefixes: Sequence[str]) -> None:

@@ -16,8 +16,8 @@ from search.data.augment import Mix, exact_views, make_augment
 from search.models import build
 from search.train.batches import Batches, Data, activations
 from search.train.device import Runtime
-from search.train.dropout import toss_coins
-from search.train.freeze import configure, freeze, train_mode
+from search.train.dropout import set_dropout, toss_coins
+from search.train.freeze import freeze, train_mode
 from search.train.frozen.prefix import Cut, NoPrefix, cut
 from search.train.layer_groups import layer_groups
 from search.train.optimizers import Schedule, make_optimizer
@@ -39,7 +39,8 @@ class Learner:
         self._images, self.place = data, place
         torch.manual_seed(config.seed)
         self.model = build(config.model, len(data.classes), data.channels, config.weights, data.side, config.hidden)
-        configure(self.model, config)
+        freeze(self.model, config.frozen)
+        set_dropout(self.model, config)
         toss_coins(self.model)
         self.model.to(place.device).to(memory_format=place.memory_format)
         frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}

@@ -21,8 +21,9 @@ from search.models import build
 from search.train.batches import EVAL_BATCH, Batches, activations, default_data_root, load_splits
 from search.train.checkpoints import Checkpoints, State
 from search.train.device import Runtime, cores, resolve_runtime
+from search.train.dropout import set_dropout
 from search.train.footprint import footprint, forget_peak
-from search.train.freeze import configure, train_mode
+from search.train.freeze import freeze, train_mode
 from search.train.frozen.activations import NoRoom
 from search.train.frozen.prefix import NoPrefix, cut
 from search.train.learner import BODY, Learner
@@ -224,7 +225,8 @@ def evaluate_kept(
     place = resolve_runtime(config.precision, device, cores())
     (test,) = load_splits(config, data_root, place.device, "test")
     model = build(config.model, len(test.classes), test.channels, config.weights, test.side, config.hidden)
-    configure(model, config)
+    freeze(model, config.frozen)
+    set_dropout(model, config)
     load(model, config, path)
     model.to(place.device).to(memory_format=place.memory_format)
     return evaluate_test(model, config, data_root, place.device, cache_size)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from search.config import TrainConfig
-from search.data.registry import Digits
+from search.data.digits import Digits
 from search.doctor import cost
 from search.doctor.case import Case
 from search.train.device import resolve_runtime

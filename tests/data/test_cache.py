@@ -15,7 +15,9 @@ from PIL import Image
 from torchvision.transforms.v2.functional import center_crop, resize
 
 from search.data import cache
-from search.data.registry import Caltech101, Digits, Split
+from search.data.base import Split
+from search.data.caltech101 import Caltech101
+from search.data.digits import Digits
 from search.errors import SearchError
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -171,7 +173,7 @@ def test_a_cache_that_cannot_be_written(root: Path, home: Path) -> None:
 CRASHES = """
 import hashlib, os, pathlib, signal, sys
 from search.data import cache
-from search.data.registry import Caltech101
+from search.data.caltech101 import Caltech101
 import sklearn.model_selection, torchvision.transforms.v2.functional  # once, and not in every child
 root, home = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 
@@ -220,7 +222,7 @@ def test_a_build_killed_at_any_moment_is_never_used(root: Path, tmp_path: Path) 
 LOAD = """
 import hashlib, os, pathlib, time
 from search.data import cache
-from search.data.registry import Digits
+from search.data.digits import Digits
 import sklearn.datasets, sklearn.model_selection
 built = []
 pathlib.Path(f"ready-{os.getpid()}").touch()

@@ -12,7 +12,8 @@ import torchvision.datasets
 from PIL import Image
 
 from search.data import cache
-from search.data.registry import Split, open_source
+from search.data.base import Split
+from search.data.registry import open_source
 from search.errors import SearchError
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

@@ -11,10 +11,10 @@ import pytest
 import torch
 from optuna.trial import FixedTrial
 
-from search import Choice, SearchSpace, TrainConfig
-from search import models as zoo
+from search import Choice, SearchSpace, TrainConfig, models
 from search.config import make_config
 from search.doctor.preflight import preflight
+from search.models.efficientnet_lite import LITE
 from search.models.torchvision import weights_of
 from search.space.file import SpaceFile, load_space
 from search.train.layer_groups import layer_groups
@@ -58,12 +58,12 @@ def test_every_combination_builds(space: SpaceFile, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     assert isinstance(space.space, SearchSpace)
     pretrained = {c["model"] for c in space.space.combinations() if c.get("weights") == "DEFAULT"}
-    pretrained.discard(zoo.LITE)  # a package carries these
+    pretrained.discard(LITE)  # a package carries these
     for model in pretrained:
         url = weights_of(model).url
         file = tmp_path / "torch" / "hub" / "checkpoints" / url.rpartition("/")[2]
         file.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(zoo.build(model, 1000).state_dict(), file)
+        torch.save(models.build(model, 1000).state_dict(), file)
     preflight(space, tmp_path / "data")
 
 
@@ -99,7 +99,7 @@ def test_the_example_of_a_train_of_ones_own_trains() -> None:
 
 
 def test_the_head_of_efficientnet_has_as_many_weights_as_its_docstring_says() -> None:
-    head = zoo.build("efficientnet_lite0", 101).get_submodule("classifier")
+    head = models.build("efficientnet_lite0", 101).get_submodule("classifier")
     text = (SPACES / "efficientnet_caltech.py").read_text(encoding="utf-8")
     assert f"{sum(p.numel() for p in head.parameters()):,}" in text
 
@@ -145,7 +145,7 @@ def test_the_paper_s_own_recipe_is_a_point_of_the_ulmfit_space() -> None:
     assert isinstance(loaded.space, SearchSpace)
     config = make_config(next(iter(loaded.space.combinations())))
     assert (config.schedule, config.layer_decay, config.gradual_unfreeze) == ("slanted_triangular", 2.6, True)
-    groups = layer_groups(zoo.build(config.model, 101))
+    groups = layer_groups(models.build(config.model, 101))
     assert config.epochs > len(groups) == 4  # one group more from epoch to epoch, and all of them at the end
     assert loaded.pruner is not None
     assert getattr(loaded.pruner, "min_resource", 0) >= len(groups)  # none is stopped before all its layers train

@@ -74,7 +74,7 @@ def test_where_time_is_short_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.slow
 def test_the_faces_of_caltech_stand_in_two_classes(shared_data: Any) -> None:
     from search.data import cache
-    from search.data.registry import Caltech101
+    from search.data.caltech101 import Caltech101
 
     train, val = cache.load(Caltech101(shared_data), 64, ("train", "val"))
     found = check(train, val)

@@ -9,7 +9,7 @@ import torch
 
 from search import models
 from search.config import TrainConfig
-from search.data.registry import Digits
+from search.data.digits import Digits
 from search.doctor.case import Case
 from search.doctor.learning import frozen_head, initial_loss, memorised
 from search.train.device import resolve_runtime

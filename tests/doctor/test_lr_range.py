@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from search.config import TrainConfig
-from search.data.registry import Digits
+from search.data.digits import Digits
 from search.doctor.case import Case
 from search.doctor.lr_range import Sweep, Useful, check, find, judge
 from search.train.device import resolve_runtime

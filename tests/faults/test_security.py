@@ -29,7 +29,7 @@ from search import predictions
 from search.cli.options import same_command
 from search.commands.export import _Loader, read_best
 from search.data.cache import load
-from search.data.registry import Caltech101
+from search.data.caltech101 import Caltech101
 from search.engine import kept
 from search.engine.processes import forkserver
 from search.engine.processes.scratch import _sweep_if_stale
@@ -134,7 +134,7 @@ def test_weights_that_would_run_are_refused(tmp_path: Path, ending: str) -> None
     path = tmp_path / f"evil{ending}"
     torch.save({"0.weight": Evil()}, path)
     with pytest.raises(SearchError, match="no state dict can be read from it"):
-        load_weights(torch.nn.Sequential(torch.nn.Linear(1, 1)), "cnn", str(path))
+        load_weights(torch.nn.Sequential(torch.nn.Linear(1, 1)), "cnn", path)
     assert not Path("pwned").exists()
 
 

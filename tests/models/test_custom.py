@@ -1,4 +1,4 @@
-"""Functions of one's own as models."""
+"""Custom models: functions in a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from search import models
 from search.errors import SearchError
 
-OWN = """\
+FILE = """\
 from torch import nn
 def flat(num_classes, channels):
     return nn.Sequential(nn.Flatten(), nn.Linear(channels * 64, num_classes))
@@ -19,8 +19,8 @@ def broken(num_classes, channels): return nn.Linear(channels, nonsense)
 """
 
 
-def test_a_function_of_ones_own_is_a_model(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(OWN)
+def test_a_function_in_a_file_is_a_model(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(FILE)
     assert models.build("mine.py:flat", 7, 1)(torch.zeros(2, 1, 8, 8)).shape == (2, 7)
     assert models.image_spec(f"{tmp_path}/mine.py:flat") is None
 
@@ -36,14 +36,14 @@ def test_a_function_of_ones_own_is_a_model(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_function_is_named(model: str, says: str, tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(OWN)
+    (tmp_path / "mine.py").write_text(FILE)
     (tmp_path / "bad.py").write_text("import nothing_of_the_kind\n")
     with pytest.raises(SearchError, match=f"^{says}$"):
         models.build(model, 10)
 
 
 @pytest.mark.parametrize("model", ["mlp", "mine.py:flat"])
-def test_a_model_of_the_house_has_no_pretrained_weights(model: str, tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(OWN)
+def test_a_model_without_published_weights_has_no_pretrained_weights(model: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(FILE)
     with pytest.raises(SearchError, match="has no pretrained weights"):
         models.build(model, 10, weights="DEFAULT")

@@ -1,72 +1,14 @@
-"""The house's own models: their layers, and that the weights of EfficientNet-Lite0 see."""
+"""Small models that take a data set's own images."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from torch import nn
-from torchvision.transforms import v2
 
 from search import models
-from search.data.registry import Caltech101, decode
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [8, 64])
 def test_the_small_cnn_takes_grey_and_coloured_images_of_any_size(channels: int, size: int) -> None:
     assert models.build("cnn", 10, channels)(torch.zeros(2, channels, size, size)).shape == (2, 10)
-
-
-def kinds(net: nn.Module) -> list[str]:
-    return [type(module).__name__ for module in net.children()]
-
-
-def test_mlp_drops_out_after_the_relu_and_narrows_where_it_is_told() -> None:
-    net = models.build("mlp", 10, 3, side=32, hidden=(512, 64, 512))
-    assert kinds(net) == ["Flatten", *["Linear", "ReLU", "Dropout"] * 3, "Linear"]
-    linear = [module for module in net.modules() if isinstance(module, nn.Linear)]
-    assert [(m.in_features, m.out_features) for m in linear] == [(3 * 32 * 32, 512), (512, 64), (64, 512), (512, 10)]
-    assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
-    assert kinds(models.build("mlp", 10, 1, side=8, hidden=())) == ["Flatten", "Linear"]
-
-
-def test_efficientnet_lite0_is_the_published_network() -> None:
-    """4.7 million parameters and 75.1% top-1, says tensorflow/tpu, models/official/efficientnet/lite/README.md."""
-    net = models.build("efficientnet_lite0", 1000)
-    assert round(sum(p.numel() for p in net.parameters()) / 1e6, 1) == 4.7
-    assert not [name for name, _ in net.named_modules() if "_se_" in name]
-    assert {type(m).__name__ for m in net.modules() if "Swish" in type(m).__name__} == set()
-    spec = models.image_spec("efficientnet_lite0")
-    assert spec is not None
-    assert (spec.resize, spec.crop) == (256, 224)
-    assert spec.mean == pytest.approx((127 / 255,) * 3)
-    assert spec.std == pytest.approx((128 / 255,) * 3)
-
-
-def test_efficientnet_lite0_takes_all_but_the_head_from_its_package() -> None:
-    torch.manual_seed(0)
-    file = torch.load(models.weights_file("efficientnet_lite0", "DEFAULT"), weights_only=True)
-    net = models.build("efficientnet_lite0", 7, weights="DEFAULT").state_dict()
-    head = {"classifier.1.weight", "classifier.1.bias"}
-    assert {f"features.{name}" for name in file if not name.startswith("_fc.")} == set(net) - head
-    assert all(torch.equal(net[f"features.{name}"], file[name]) for name in file if not name.startswith("_fc."))
-    assert net["classifier.1.weight"].shape == (7, 1280)
-    scratch = models.build("efficientnet_lite0", 7).state_dict()
-    assert not torch.equal(scratch["features._conv_stem.weight"], net["features._conv_stem.weight"])
-
-
-def test_efficientnet_lite0_knows_real_pictures(shared_data: Path) -> None:
-    """The ImageNet head on three of Caltech's classes that ImageNet has, of which it has never been told."""
-    net = models.build("efficientnet_lite0", 1000, weights="DEFAULT").eval()
-    spec = models.image_spec("efficientnet_lite0")
-    assert spec is not None
-    source, wanted = Caltech101(shared_data), {"dalmatian": 251, "accordion": 401, "grand_piano": 579}
-    labels = {f"{name}/image_{i:04}.jpg": index for name, index in wanted.items() for i in range(1, 6)}
-    pictures = {name: decode(data).convert("RGB") for name, data in source.read(set(labels))}
-    resize, crop = v2.Resize(spec.resize), v2.CenterCrop(spec.crop)
-    tensor = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(spec.mean, spec.std)])
-    with torch.no_grad():
-        found = net(torch.stack([tensor(crop(resize(pictures[name]))) for name in labels])).argmax(1)
-    assert (found == torch.tensor(list(labels.values()))).float().mean() > 0.9

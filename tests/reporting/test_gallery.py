@@ -17,7 +17,7 @@ from PIL import Image
 from search import correct, predictions
 from search.analysis import ties
 from search.data import cache
-from search.data.registry import Digits
+from search.data.digits import Digits
 from search.predictions import Answers
 from search.reporting import gallery, page
 

@@ -17,7 +17,8 @@ from train.test_trainer import config, numbers
 
 from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.data import cache
-from search.data.registry import Caltech101, Digits
+from search.data.caltech101 import Caltech101
+from search.data.digits import Digits
 from search.train import evaluate_test, train
 from search.train.batches import activations, load_data, load_splits
 from search.train.device import resolve_runtime

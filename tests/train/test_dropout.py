@@ -7,8 +7,32 @@ import torch
 from scipy.stats import binomtest
 from torch import nn
 
+from search.config import TrainConfig
+from search.errors import SearchError
 from search.models import build
-from search.train.dropout import CoinDropout, toss_coins
+from search.train.dropout import CoinDropout, set_dropout, toss_coins
+
+
+def test_every_dropout_layer_is_set() -> None:
+    def config(model: str, dropout: float | None) -> TrainConfig:
+        return TrainConfig(model=model, dataset="digits", epochs=1, lr=0.1, schedule="constant", dropout=dropout)
+
+    net = build("efficientnet_b0", 5)
+    set_dropout(net, config("efficientnet_b0", 0.35))
+    set_dropout(net, config("efficientnet_b0", None))
+    assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)] == [0.35]
+    with torch.device("meta"):
+        net = build("vit_b_16", 5)
+    set_dropout(net, config("vit_b_16", 0.25))
+    found = [m.p for m in net.modules() if isinstance(m, nn.Dropout)]
+    assert len(found) == 1 + 3 * 12  # after the embedding; after each block's attention and both of its linear layers
+    assert set(found) == {0.25}
+    with torch.device("meta"):
+        net = build("alexnet", 5)
+    set_dropout(net, config("alexnet", 0.0))
+    assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)] == [0.0] * 2
+    with pytest.raises(SearchError, match=r"dropout=0\.5: resnet18 has no dropout layer; leave the setting out"):
+        set_dropout(build("resnet18", 5), config("resnet18", 0.5))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from search.config import TrainConfig
 from search.errors import SearchError
 from search.models import build
-from search.train.freeze import configure, freeze, train_mode
+from search.train.freeze import freeze, train_mode
 from search.train.optimizers import make_optimizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -108,17 +108,6 @@ def test_a_prefix_that_matches_nothing(frozen: str, says: str) -> None:
         model = build("alexnet", 5)
     with pytest.raises(SearchError, match=says):
         freeze(model, ["features", frozen])
-
-
-def test_a_model_is_configured_with_what_is_frozen_and_how_much_drops() -> None:
-    for dropout, expected in ((None, 0.5), (0.0, 0.0), (0.25, 0.25)):
-        with torch.device("meta"):  # no value matters
-            model = build("alexnet", 5)
-        configure(model, CONFIG.model_copy(update={"model": "alexnet", "frozen": ("features",), "dropout": dropout}))
-        assert {name.partition(".")[0] for name, p in model.named_parameters() if p.requires_grad} == {"classifier"}
-        assert [module.p for module in model.modules() if isinstance(module, nn.Dropout)] == [expected] * 2
-    with pytest.raises(SearchError, match=r"dropout=0\.5: cnn has no dropout layer"):
-        configure(build("cnn", 10), CONFIG.model_copy(update={"model": "cnn", "dropout": 0.5}))
 
 
 def test_everything_frozen_is_an_error() -> None:

@@ -15,7 +15,7 @@ from train.test_trainer import batches, config, digits, initial, moody, numbers,
 
 from search.config import TrainConfig
 from search.data import cache
-from search.data.registry import Digits
+from search.data.digits import Digits
 from search.errors import SearchError
 from search.models import MODELS
 from search.train import learner as learner_module

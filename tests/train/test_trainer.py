@@ -23,7 +23,9 @@ from torchvision.transforms import v2
 from search import predictions
 from search.config import Epoch, TrainConfig
 from search.data import cache
-from search.data.registry import Caltech101, Digits, Split
+from search.data.base import Split
+from search.data.caltech101 import Caltech101
+from search.data.digits import Digits
 from search.errors import SearchError
 from search.models import MODELS, build, image_spec
 from search.train import evaluate_test, train

@@ -1,0 +1,47 @@
+"""Handwritten digits, which scikit-learn carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from search.data.base import Item, Split, stratified
+
+
+class Digits:
+    """Handwritten digits, 1,797 grey images of 8 x 8 px in 10 classes, which scikit-learn carries."""
+
+    native: ClassVar[int] = 8
+    mode: ClassVar[str] = "L"
+    mean: ClassVar[tuple[float, ...]] = (0.305,)
+    std: ClassVar[tuple[float, ...]] = (0.376,)
+
+    def __init__(self, root: Path) -> None:
+        pass
+
+    def fingerprint(self) -> str:
+        return "scikit-learn"
+
+    def _load(self) -> Any:
+        from sklearn.datasets import load_digits  # late: it takes seconds to import
+
+        return load_digits()
+
+    def splits(self) -> tuple[list[str], dict[Split, list[Item]]]:
+        labels = [int(label) for label in self._load().target]
+        rest, test = stratified(labels, 0.25)
+        train, val = stratified([labels[i] for i in rest], 1 / 3)
+        parts: dict[Split, list[int]] = {"train": [rest[i] for i in train], "val": [rest[i] for i in val], "test": test}
+        return [str(d) for d in range(10)], {s: [Item(str(i), labels[i]) for i in ids] for s, ids in parts.items()}
+
+    def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
+        for i, image in enumerate(self._load().images):
+            if str(i) in names:
+                yield str(i), Image.fromarray((image * (255 / 16)).astype(np.uint8), "L")
+
+    def locate(self, name: str) -> str:
+        return f"sklearn.datasets.load_digits()[{name}]"
