@@ -70,7 +70,7 @@ def run(
     `source`: the study to begin with, ``--from``. Times and budgets are written as the command has them: "2h", "4gpuh".
     Raises SearchError, KeyboardInterrupt; after both the same call goes on.
     """
-    from search.commands.run import Options, run_search
+    from search.commands.steps.run import Options, run_search
 
     return run_search(
         Options(
@@ -120,8 +120,8 @@ def confirm(
     verbose: bool = False,
 ) -> Study:
     """`search confirm`: train the leaders again with new seeds; returns the study, whose report has them."""
-    from search.commands.confirm import Options
-    from search.commands.confirm import confirm as confirm_study
+    from search.commands.steps.confirm import Options
+    from search.commands.steps.confirm import confirm as confirm_study
 
     return confirm_study(
         Options(
@@ -172,7 +172,7 @@ def export(
     study: str | Study, *, trial: int | None = None, storage: str = STORAGE, reports: str | Path = REPORTS
 ) -> Path:
     """`search export`: write the config of a trial, by default of the best, as YAML; returns its path."""
-    from search.commands.export import write_best
+    from search.commands.steps.export import write_best
     from search.study.storage.open import storage_errors
 
     with storage_errors(storage):

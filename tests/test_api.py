@@ -146,7 +146,7 @@ def test_the_words_and_defaults_are_the_commands(verb: str) -> None:
 
 
 def test_the_verbs_can_be_called_whatever_was_imported_before(capsys: pytest.CaptureFixture[str]) -> None:
-    code = "import search, search.commands.confirm, search.commands.export; print(callable(search.report))"
+    code = "import search, search.commands.steps.confirm, search.commands.steps.export; print(callable(search.report))"
     code += "; from search import check, confirm, export; print(callable(check), callable(confirm), callable(export))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "True\nTrue True True\n"

@@ -154,7 +154,7 @@ def export(
     reports: Reports = Path(REPORTS),
 ) -> None:
     """Write a trial's config as YAML, for `search train`, or print it otherwise; or write the trained model as ONNX."""
-    from search.commands.export import FORMATS, pick, write_best
+    from search.commands.steps.export import FORMATS, pick, write_best
     from search.study.storage.open import storage_errors
     from search.study.study import load_study
 
@@ -164,7 +164,7 @@ def export(
     with storage_errors(storage):
         loaded = load_study(storage, study)
         if onnx is not None:
-            from search.commands.export_onnx import write_onnx
+            from search.commands.steps.export_onnx import write_onnx
 
             source = write_onnx(loaded, reports, root, written(onnx, "--onnx"), trial)
             typer.echo(f"wrote {onnx}, from {source}")

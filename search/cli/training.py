@@ -123,7 +123,7 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Run the search that a space file describes, or go on with it; then write its report and best config."""
-    from search.commands.run import Options, run_search
+    from search.commands.steps.run import Options, run_search
 
     options = Options(
         space=space,
@@ -175,8 +175,8 @@ def confirm(
 
     The seeds are a study of their own, STUDY.confirm; each looks at the test split once. The same command goes on.
     """
-    from search.commands.confirm import Options
-    from search.commands.confirm import confirm as confirm_study
+    from search.commands.steps.confirm import Options
+    from search.commands.steps.confirm import confirm as confirm_study
 
     options = Options(
         study=study,
@@ -222,7 +222,7 @@ def train(
     ] = False,
 ) -> None:
     """Train a best config again from nothing; print validation and, once, test accuracy; write the model beside it."""
-    from search.commands.train import retrain
+    from search.commands.steps.train import retrain
     from search.study.storage.open import check_storage
 
     if storage != STORAGE:  # which need not be there

@@ -17,7 +17,7 @@ import pytest
 from conftest import Cli, Result
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.commands.confirm import Candidate, candidates
+from search.commands.steps.confirm import Candidate, candidates
 from search.errors import SearchError
 from search.study import study as studies
 from search.study.storage import open as storages
@@ -170,7 +170,7 @@ def test_two_at_once_are_one_too_many(cli: Cli, searched: Result, monkeypatch: p
 
         yield ours
 
-    monkeypatch.setattr("search.commands.confirm.lease", lost)
+    monkeypatch.setattr("search.commands.steps.confirm.lease", lost)
     status, _, err = cli(*CONFIRM)
     assert (status, "it went to another" in err) == (2, True)
     assert not any(trial.intermediate_values for trial in made.get_trials())

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
-from search.commands.export import read_best, write_best
+from search.commands.steps.export import read_best, write_best
 from search.config import TrainConfig
 from search.errors import SearchError
 from search.study.storage.open import connect

@@ -17,7 +17,7 @@ import torch
 from optuna.trial import TrialState
 from rich.console import Console
 
-from search.commands import run
+from search.commands.steps import run
 from search.engine.processes import forkserver
 from search.engine.ray import tune
 from search.engine.ray.cluster import Resources

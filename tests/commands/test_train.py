@@ -18,8 +18,8 @@ from optuna.trial import create_trial
 from safetensors.torch import load_model
 
 from search.analysis.statistics import wilson
-from search.commands.export import Best, read_best
-from search.commands.train import verdict
+from search.commands.steps.export import Best, read_best
+from search.commands.steps.train import verdict
 from search.config import Epoch, TrainConfig
 from search.models import build
 from search.reporting import columns

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from refusals import GOOD
 
-from search.commands.export import read_best
+from search.commands.steps.export import read_best
 from search.config import TrainConfig, make_config
 from search.data.base import decode
 from search.data.cache import _square

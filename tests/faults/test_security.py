@@ -27,7 +27,7 @@ from PIL import Image
 
 from search import predictions
 from search.cli.options import same_command
-from search.commands.export import _Loader, read_best
+from search.commands.steps.export import _Loader, read_best
 from search.data.cache import load
 from search.data.caltech101 import Caltech101
 from search.engine import kept

@@ -25,7 +25,7 @@ OWED = {
 HOMES = {
     "ray": {f"engine/ray/{name}.py" for name in ("auth", "cluster", "jobs", "nodes", "trainable", "tune")},
     "pandas": {"reporting/table.py"},
-    "yaml": {"commands/export.py"},
+    "yaml": {"commands/steps/export.py"},
     "typer": {f"cli/{name}.py" for name in ("jobs", "options", "studies", "training", "watch")},
 }
 ORDER = {name: place for place, group in enumerate(LAYERS.split("|")) for name in group.split()}
@@ -105,13 +105,13 @@ except SystemExit as end:
 
 
 def test_a_report_needs_neither_ray_nor_torch() -> None:
-    names = loaded("import search.reporting.page, search.reporting.table, search.commands.export")
+    names = loaded("import search.reporting.page, search.reporting.table, search.commands.steps.export")
     assert "pandas" in names
     assert not names & {"torch", "ray"}
 
 
 def test_the_driver_needs_no_torch() -> None:
-    names = loaded("import search.commands.run, search.engine.ray.tune")
+    names = loaded("import search.commands.steps.run, search.engine.ray.tune")
     assert "ray" in names
     assert not names & {"torch", "torchvision"}
 

@@ -12,7 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.analysis.cost import Cost, cost
-from search.commands.export import write_best
+from search.commands.steps.export import write_best
 from search.errors import SearchError
 from search.reporting import page, table
 from search.reporting.columns import column_names

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from search import entry_points
 from search.analysis import confirmation
-from search.commands.launch import LaunchOptions, drive, engine_of, interruptible, preload, workplace_of
+from search.commands.steps.launch import LaunchOptions, drive, engine_of, interruptible, preload, workplace_of
 from search.config import is_train_config, make_config
 from search.engine.driver import Driver
 from search.engine.trial import ActiveTrial

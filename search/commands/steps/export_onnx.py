@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model
 from torch import nn
 
-from search.commands.export import best_path, pick
+from search.commands.steps.export import best_path, pick
 from search.config import TrainConfig, make_config
 from search.data.registry import open_source
 from search.errors import SearchError, first_line

@@ -16,7 +16,7 @@ from conftest import Cli
 from safetensors.torch import load_model, save_file
 from torch import nn
 
-from search.commands.export import read_best
+from search.commands.steps.export import read_best
 from search.models import build
 from search.train.batches import load_data
 
@@ -114,8 +114,8 @@ def test_a_model_that_the_exporter_cannot_follow(cli: Cli, trained: str, monkeyp
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x * 2 if x.mean().item() > 0 else x
 
-    monkeypatch.setattr("search.commands.export_onnx.build", lambda *what: Odd())
-    monkeypatch.setattr("search.commands.export_onnx.load_model", lambda *what: None)
+    monkeypatch.setattr("search.commands.steps.export_onnx.build", lambda *what: Odd())
+    monkeypatch.setattr("search.commands.steps.export_onnx.load_model", lambda *what: None)
     status, out, err = cli("export", "tiny", "--onnx", "tiny.onnx")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "the model cannot be written as ONNX" in err

@@ -11,7 +11,7 @@ from torch import cuda, nn
 
 from search.analysis import confirmation
 from search.analysis.statistics import next_draw, wilson
-from search.commands.export import Best, read_best
+from search.commands.steps.export import Best, read_best
 from search.config import Epoch
 from search.engine.failures import reason
 from search.errors import NothingCompleted, SearchError

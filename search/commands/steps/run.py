@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from search import entry_points
-from search.commands.launch import LaunchOptions, drive, engine_of, interruptible, preload, wait, workplace_of
+from search.commands.steps.launch import LaunchOptions, drive, engine_of, interruptible, preload, wait, workplace_of
 from search.engine import kept
 from search.engine.driver import Driver
 from search.engine.processes import forkserver
@@ -254,7 +254,7 @@ def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: C
 
 def _finish(study: Study, options: Options, board: TensorBoard) -> Path:
     """Write report and best config; print the table; returns the report's path."""
-    from search.commands.export import write_best
+    from search.commands.steps.export import write_best
     from search.reporting import page  # late: pandas takes a second to import
 
     path, ranking = page.write_with_table(study, options.reports)
