@@ -61,7 +61,7 @@ def calls(path: Path) -> Iterator[tuple[ast.Call, str]]:
 
 
 FORBIDDEN = r"(pickle|cPickle|dill|cloudpickle|marshal|shelve|joblib)\.(loads?|open)|eval|exec|os\.(system|popen)"
-RUNS_CODE = {"spacefile.py": "a space file", "models/own.py": "a model function of the user's own"}
+RUNS_CODE = {"space/file.py": "a space file", "models/custom.py": "a model function of the user's own"}
 """Which modules run Python that the user names, and what that is."""
 
 
@@ -225,7 +225,7 @@ def test_a_password_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch, cli: Cli) 
 
 
 def test_what_a_run_keeps_in_tmp_is_its_owners_alone() -> None:
-    """Pickles go through the nursery's socket: whoever could connect could run code."""
+    """Pickles go through the fork server's socket: whoever could connect could run code."""
     os.umask(before := os.umask(0))
     try:
         os.umask(0)
@@ -294,6 +294,6 @@ def test_the_lock_is_whole() -> None:
 
 def test_a_worker_is_told_no_password() -> None:
     """The arguments of a process are for all users of a machine to see (`ps`)."""
-    text = (SEARCH / "engine" / "nursery.py").read_text()
+    text = (SEARCH / "engine" / "processes" / "forkserver.py").read_text()
     assert "storage" not in text.partition("subprocess.Popen(")[2].partition(")")[0]
     assert "storage" not in WorkerConfig.__annotations__

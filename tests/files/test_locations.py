@@ -150,13 +150,13 @@ from time import sleep
 from search.cli import main
 from search.train import checkpoints
 
-write = resume.Checkpoints._write
+write = checkpoints.Checkpoints._write
 
 def held(self, epoch, state):
     write(self, epoch, state)
     sleep(1000 if epoch == 3 else 0)
 
-resume.OFTEN, resume.Checkpoints._write = 0.0, held
+checkpoints.OFTEN, checkpoints.Checkpoints._write = 0.0, held
 main()
 """
 """The command, with a checkpoint after every epoch, and no end after the third."""
