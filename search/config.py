@@ -18,6 +18,9 @@ CACHE_SIZE = 20 * 2**30
 MAX_EPOCHS = 2**31 - 1
 """What an epoch's number may be in every storage: PostgreSQL keeps it in 32 bits."""
 
+SCHEDULE_NEEDS = {"step": ("step_size", "gamma")}
+"""The settings that a schedule needs and that have no default; a schedule without such settings has no entry."""
+
 
 class TrainConfig(BaseModel):
     """Everything that determines a training run, but for the machine it runs on.
@@ -129,11 +132,16 @@ class Epoch(BaseModel):
         None,
         exclude=True,
         repr=False,
-        description="of the last epoch: what each was called, as search.answers packs it",
+        description="of the last epoch: what each was called, as search.predictions packs it",
     )
     footprint: dict[str, float | None] | None = Field(
         None, exclude=True, repr=False, description="of the first epoch: what the model takes (search.train.footprint)"
     )
+
+
+def is_validation_accuracy(metric: str) -> bool:
+    """Whether the metric is the share of the validation images named right, so that two trials differ by images."""
+    return metric == "val_acc"
 
 
 FIRST_FIELDS = {"model", "dataset", "weights", "epochs", "batch_size", "lr", "momentum", "weight_decay"} | {
@@ -155,12 +163,12 @@ def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def missing_settings(settings: Mapping[str, Any]) -> list[str]:
-    """The settings that are needed and not there; the step schedule needs `step_size` and `gamma`."""
-    stepped = settings.get("schedule", "step") == "step"
+    """The settings that are needed and not there, those that the schedule needs among them."""
+    needs = SCHEDULE_NEEDS.get(settings.get("schedule", "step"), ())
     return [
         name
         for name, field in TrainConfig.model_fields.items()
-        if (field.is_required() or (stepped and name in ("step_size", "gamma"))) and settings.get(name) is None
+        if (field.is_required() or name in needs) and settings.get(name) is None
     ]
 
 

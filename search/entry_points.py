@@ -7,7 +7,7 @@ CHECK_SPACE = "search.doctor.preflight:ready"
 CHECK_CONFIGS = "search.doctor.preflight:ready_to_confirm"
 CHECK_RUN_DIR_FIRST = "search.files.locations:checked_before"
 CHOOSE_GPU_SHARE = "search.doctor.gpu_share:choose"
-EVALUATE_TEST = "search.train.trainer:evaluate_kept"
+EVALUATE_TEST = "search.train.evaluate:evaluate_kept"
 TRAIN = "search.engine.worker:serve"
 ANSWER_CALL = "search.engine.processes.forkserver:_answer"
 

@@ -36,17 +36,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Case:
-    """The config that is examined, its data and its place; `folder` takes the pictures."""
+    """The examined config, its data and its runtime; the pictures go to `folder`."""
 
     config: TrainConfig
     source: Source
     root: Path
-    place: Runtime
+    runtime: Runtime
     folder: Path
 
     def data(self) -> tuple[Data, Data]:
         """The training and the validation split as the trainer sees them."""
-        train, val = load_splits(self.config, self.root, self.place.device, "train", "val")
+        train, val = load_splits(self.config, self.root, self.runtime.device, "train", "val")
         return train, val
 
     def images(self) -> tuple[cache.Images, cache.Images]:
@@ -57,7 +57,7 @@ class Case:
 
     def learner(self, **changed: Any) -> Learner:
         """A new model in training, with some settings `changed`."""
-        return Learner(self.config.model_copy(update=changed), self.data()[0], self.place)
+        return Learner(self.config.model_copy(update=changed), self.data()[0], self.runtime)
 
     def order(self) -> Tensor:
         """The training images in a random order that the seed determines."""

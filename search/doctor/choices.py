@@ -25,7 +25,8 @@ from search.space.points import Point, at, draw, neighbours
 from search.train.dropout import set_dropout
 from search.train.freeze import freeze, train_mode
 from search.train.learner import BUILT
-from search.train.optimizers import Schedule, make_optimizer
+from search.train.optimizers import make_optimizer
+from search.train.schedules import Schedule
 
 SECONDS = 20.0
 """For points drawn at random, once every option was taken."""

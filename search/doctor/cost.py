@@ -36,7 +36,7 @@ def check(case: Case, batch_size: int) -> list[Finding]:
     In a fresh process, whose peak is a trial's and not the doctor's, and whose death by lack of memory is a finding.
     """
     config = case.config.model_copy(update={"batch_size": batch_size})
-    job = {"config": config.model_dump_json(), "root": str(case.root), "device": case.place.device}
+    job = {"config": config.model_dump_json(), "root": str(case.root), "device": case.runtime.device}
     command = [sys.executable, "-m", COST_PROGRAM]
     try:
         done = subprocess.run(
@@ -94,9 +94,9 @@ def memory(config: TrainConfig, measured: dict[str, Any], cores: int) -> Finding
 
 def measure(config: TrainConfig, root: Path, device: str) -> dict[str, Any]:
     """Train a few steps and evaluate one batch in this process; seconds, bytes and counts."""
-    place = resolve_runtime(config.precision, device)
+    runtime = resolve_runtime(config.precision, device)
     train, val = load_splits(config, root, device, "train", "val")
-    learner = Learner(config, train, place)
+    learner = Learner(config, train, runtime)
     learner.begin(1)
     batches = full_batches(config, len(train))
     begin = now(device)
@@ -110,8 +110,8 @@ def measure(config: TrainConfig, root: Path, device: str) -> dict[str, Any]:
             break
     load = _loading(config, train, batches, learner)
     learner.result.eval()
-    with torch.no_grad(), place.autocast():
-        learner.result(val.batch(torch.arange(min(EVAL_BATCH[place.device], len(val))), place.memory_format)[0])
+    with torch.no_grad(), runtime.autocast():
+        learner.result(val.batch(torch.arange(min(EVAL_BATCH[runtime.device], len(val))), runtime.memory_format)[0])
     held, free = peak(device)
     counts = {"images": len(batches[0]), "split": len(train), "device": device}
     return {"step": step, "load": load, "peak": held, "free": free, **counts}
@@ -136,7 +136,7 @@ def _loading(config: TrainConfig, data: Data, batches: list[torch.Tensor], learn
     augment = make_augment(config.augment, noise)
     begin = now(data.device)
     for number in range(3):
-        data.batch(batches[number % len(batches)], learner.place.memory_format, augment)
+        data.batch(batches[number % len(batches)], learner.runtime.memory_format, augment)
     return (now(data.device) - begin) / 3
 
 

@@ -63,9 +63,9 @@ def _examine(space: SpaceFile, root: Path, folder: Path, console: Console) -> It
         yield choices.check(space, point, builder)
         return
     config = make_config(point.settings)
-    place = resolve_runtime(config.precision)
-    case = Case(config, open_source(config.dataset, root), root, place, folder)
-    where = f"{place.device}, {place.precision}, CPU threads: {place.threads}"
+    runtime = resolve_runtime(config.precision)
+    case = Case(config, open_source(config.dataset, root), root, runtime, folder)
+    where = f"{runtime.device}, {runtime.precision}, CPU threads: {runtime.threads}"
     console.print(Text(f"checking {_describe(config, point)}; {where}"), soft_wrap=True)
     for what, look in _checks(case, space, point, builder):
         with console.status(what):

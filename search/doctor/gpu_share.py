@@ -155,9 +155,9 @@ def measure(
 
 def _step(config: TrainConfig, root: Path, device: str, cache_size: int) -> tuple[float, float | None, int]:
     """Seconds of a step, those in which the device computed, and its images; then evaluates a batch, for its memory."""
-    place = resolve_runtime(config.precision, device)
+    runtime = resolve_runtime(config.precision, device)
     endless = config.model_copy(update={"epochs": 10**6})  # no schedule ends, and every layer that will train does
-    learner, val = new_learner(endless, root, place, cache_size)
+    learner, val = new_learner(endless, root, runtime, cache_size)
     learner.begin(endless.epochs)
     batches = full_batches(config, len(learner.data))
 
@@ -177,6 +177,6 @@ def _step(config: TrainConfig, root: Path, device: str, cache_size: int) -> tupl
         busy = sum(event.self_device_time_total for event in events) / 5e6
     else:
         busy = sum(event.self_cpu_time_total for event in profiled.key_averages()) / 5e6
-    with torch.no_grad(), place.autocast():
-        learner.judged.eval()(val.batch(torch.arange(min(EVAL_BATCH[device], len(val))), place.memory_format)[0])
+    with torch.no_grad(), runtime.autocast():
+        learner.judged.eval()(val.batch(torch.arange(min(EVAL_BATCH[device], len(val))), runtime.memory_format)[0])
     return step, busy or None, len(batches[0])

@@ -29,11 +29,11 @@ def check(case: Case) -> Finding:
     images: Any = pixels.clamp(0, 1).permute(0, 2, 3, 1).numpy()
     figure = Figure(figsize=(12, 9), dpi=80, layout="constrained")
     axes: Any = figure.subplots(4, 6)
-    for place in axes.flat:
-        place.axis("off")
-    for place, image, label in zip(axes.flat, images, y.tolist(), strict=False):
-        place.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=1)
-        place.set_title(data.classes[label].replace("$", r"\$")[:24], fontsize=10)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, label in zip(axes.flat, images, y.tolist(), strict=False):
+        axis.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=1)
+        axis.set_title(data.classes[label].replace("$", r"\$")[:24], fontsize=10)
     path = case.folder / "images.png"
     write_whole(path, lambda part: figure.savefig(part, format="png"))
     flat = int((np.ptp(images, axis=(1, 2)).max(axis=1) < 1e-3).sum())

@@ -95,7 +95,7 @@ def _short_training(learner: Learner, case: Case) -> tuple[NDArray[np.int64], ND
     rows = torch.from_numpy(np.sort(np.random.RandomState(0).permutation(len(val))[:VAL]))
     learner.model.eval()
     guesses = []
-    with torch.no_grad(), case.place.autocast():
+    with torch.no_grad(), case.runtime.autocast():
         for index in rows.split(64):
-            guesses.append(learner.model(val.batch(index, case.place.memory_format)[0]).argmax(1).cpu())
+            guesses.append(learner.model(val.batch(index, case.runtime.memory_format)[0]).argmax(1).cpu())
     return torch.cat(guesses).numpy(), val.labels.cpu()[rows].numpy(), steps

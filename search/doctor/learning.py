@@ -145,6 +145,6 @@ def _learn_by_heart(learner: Learner, rows: Tensor, end: float) -> tuple[int, in
 def _right(learner: Learner, rows: Tensor) -> int:
     model: nn.Module = learner.model
     model.eval()
-    x, y = learner.data.batch(rows, learner.place.memory_format)
-    with learner.place.autocast():
+    x, y = learner.data.batch(rows, learner.runtime.memory_format)
+    with learner.runtime.autocast():
         return int((model(x).argmax(1) == y).sum().item())

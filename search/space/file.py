@@ -10,6 +10,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,11 +20,10 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, PartialFixedSampler
 from optuna.trial import BaseTrial
 
-from search.config import Epoch, TrainConfig, check_value, missing_settings, unfit
+from search.config import SCHEDULE_NEEDS, Epoch, TrainConfig, check_value, missing_settings, unfit
 from search.errors import SearchError, first_line, nearest
 from search.space.baselines import Baseline, read_baselines
 from search.space.space import Choice, Float, Int, SearchSpace, parse_value
-from search.study.sampler import BoundedTPE
 
 Train = Callable[[dict[str, Any]], Iterator[dict[str, Any]]]
 
@@ -77,14 +77,10 @@ class SpaceFile:
             **{name: repr(value) for name, value in self.fixed.items()},
         }
 
-    def study_sampler(self) -> BaseSampler | None:
-        """The file's sampler; with ``--set`` on a define-by-run space, one that keeps the fixed values."""
-        if not self.fixed or isinstance(self.space, SearchSpace):
-            return self.sampler
-        return self.keep_fixed(self.sampler or BoundedTPE())
-
     def keep_fixed(self, sampler: BaseSampler) -> BaseSampler:
-        """`sampler`, but for the dimensions that ``--set`` fixed."""
+        """`sampler`, but for the dimensions of a define-by-run space that ``--set`` fixed."""
+        if not self.fixed:
+            return sampler
         with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
             return PartialFixedSampler(dict(self.fixed), sampler)
 
@@ -220,7 +216,7 @@ def _check_missing(path: Path, space: SearchSpace) -> None:
     fields, always = TrainConfig.model_fields, space.always()
     missing = [name for name, field in fields.items() if field.is_required() and name not in always]
     here = dict.fromkeys(always, True)
-    for settings in space.combinations(("schedule", "step_size", "gamma")):
+    for settings in space.combinations(("schedule", *chain(*SCHEDULE_NEEDS.values()))):
         missing += missing_settings(here | settings)
     if missing:
         raise SearchError(f"{path}: the setting {missing[0]!r} is missing ({fields[missing[0]].description})")

@@ -63,7 +63,7 @@ def open_study(url: str, name: str, space: SpaceFile) -> Study:
             storage=storage,
             study_name=name,
             direction=space.direction,
-            sampler=space.study_sampler() or BoundedTPE(),
+            sampler=space.keep_fixed(space.sampler or BoundedTPE()),
             pruner=_pruner(space),
             load_if_exists=True,
         )

@@ -145,7 +145,9 @@ class Activations:
         return (values.permute(0, 3, 1, 2) if self._channels_last else values), labels
 
 
-def activations(cut: Cut, data: Data, place: Runtime, augment: str, views: int, seed: int, budget: int) -> Activations:
+def activations(
+    cut: Cut, data: Data, runtime: Runtime, augment: str, views: int, seed: int, budget: int
+) -> Activations:
     """`data` as `cut.prefix` sees it, in `views` views of the augmentation `augment`, from the cache or into it.
 
     Raises features.NoRoom if they take more than `budget` bytes.
@@ -158,20 +160,20 @@ def activations(cut: Cut, data: Data, place: Runtime, augment: str, views: int, 
             first = view * len(data)
             index = torch.arange(max(rows.start - first, 0), min(rows.stop - first, len(data)))
             seen = fixed_view(augment, seed, view, int(index[0]))
-            for batch in index.split(EVAL_BATCH[place.device]):
-                x, _ = data.batch(batch, place.memory_format, seen)
-                with place.autocast():
+            for batch in index.split(EVAL_BATCH[runtime.device]):
+                x, _ = data.batch(batch, runtime.memory_format, seen)
+                with runtime.autocast():
                     parts.append(cut.prefix(x))
         values = torch.cat(parts)
         return values.permute(0, 2, 3, 1) if _is_channels_last(values) else values
 
-    with torch.no_grad(), place.autocast():
-        one = cut.prefix(data.batch(torch.arange(1), place.memory_format)[0])
+    with torch.no_grad(), runtime.autocast():
+        one = cut.prefix(data.batch(torch.arange(1), runtime.memory_format)[0])
     like = one.permute(0, 2, 3, 1) if _is_channels_last(one) else one
     drawn = (augment, views, seed if exact_views(augment) is None else 0)
-    key = hashlib.sha256(f"{data.key} {drawn} {_made_by(cut, place)}".encode()).hexdigest()[:32]
+    key = hashlib.sha256(f"{data.key} {drawn} {_made_by(cut, runtime)}".encode()).hexdigest()[:32]
     values = load_activations(key, views * len(data), like, compute, budget)
-    return Activations(values.to(place.device), data, views, like is not one)
+    return Activations(values.to(runtime.device), data, views, like is not one)
 
 
 def _is_channels_last(values: Tensor) -> bool:
@@ -180,7 +182,7 @@ def _is_channels_last(values: Tensor) -> bool:
     return values.is_contiguous(memory_format=torch.channels_last) and not values.is_contiguous()
 
 
-def _made_by(cut: Cut, place: Runtime) -> str:
+def _made_by(cut: Cut, runtime: Runtime) -> str:
     """What the activations depend on beside the images: the prefix's code, layers and weights, and the arithmetic."""
-    where = {name: value for name, value in place.describe().items() if name != "threads"}
+    where = {name: value for name, value in runtime.describe().items() if name != "threads"}
     return f"{cut.digest} {where}"

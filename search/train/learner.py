@@ -20,7 +20,8 @@ from search.train.dropout import set_dropout, toss_coins
 from search.train.freeze import freeze, train_mode
 from search.train.frozen.prefix import Cut, NoPrefix, cut
 from search.train.layer_groups import layer_groups
-from search.train.optimizers import Schedule, make_optimizer
+from search.train.optimizers import make_optimizer
+from search.train.schedules import Schedule
 
 BUILT = ("model", "dataset", "hidden", "image_side", "weights", "frozen", "dropout")
 """The settings that decide what model is built."""
@@ -34,15 +35,15 @@ class Learner:
     `net` is what a step calls: the model, or, after `cache_prefix`, what follows its frozen prefix.
     """
 
-    def __init__(self, config: TrainConfig, data: Data, place: Runtime) -> None:
+    def __init__(self, config: TrainConfig, data: Data, runtime: Runtime) -> None:
         self.data: Batches = data
-        self._images, self.place = data, place
+        self._images, self.runtime = data, runtime
         torch.manual_seed(config.seed)
         self.model = build(config.model, len(data.classes), data.channels, config.weights, data.side, config.hidden)
         freeze(self.model, config.frozen)
         set_dropout(self.model, config)
         toss_coins(self.model)
-        self.model.to(place.device).to(memory_format=place.memory_format)
+        self.model.to(runtime.device).to(memory_format=runtime.memory_format)
         frozen = {name for name, parameter in self.model.named_parameters() if not parameter.requires_grad}
         state = self.model.state_dict()
         self._initial = {name: value.clone() for name, value in state.items() if name not in frozen}
@@ -67,7 +68,7 @@ class Learner:
         self._groups = layer_groups(self.model) if config.gradual_unfreeze else []
         self.optimizer = make_optimizer(self.model, config)
         self.schedule = Schedule(self.optimizer, config, math.ceil(len(self.data) / config.batch_size))
-        self._scaler = GradScaler(self.place.device, enabled=self.place.precision == "fp16")
+        self._scaler = GradScaler(self.runtime.device, enabled=self.runtime.precision == "fp16")
         self._blend = get_ema_multi_avg_fn(config.ema)
         self._average = AveragedModel(self.model, multi_avg_fn=self._blend) if config.ema else None
         self.order = torch.Generator().manual_seed(config.seed)
@@ -91,7 +92,7 @@ class Learner:
 
     def image(self) -> Tensor:
         """One image as the whole model sees it: (1, C, H, W)."""
-        return self._images.batch(torch.arange(1), self.place.memory_format)[0]
+        return self._images.batch(torch.arange(1), self.runtime.memory_format)[0]
 
     def cache_prefix(self, val: Data, budget: int = CACHE_SIZE) -> Batches:
         """Train from now on on what the frozen layers make of the images, computed once; `val` through them, too.
@@ -106,9 +107,9 @@ class Learner:
             raise NoPrefix(f"augment={config.augment} changes the images at random; cached_views=K draws K views once")
         train_mode(self.model, config.frozen)
         parts = cut(self.model, self.image())
-        how = (self.place, config.augment, views, config.seed, budget)
+        how = (self.runtime, config.augment, views, config.seed, budget)
         data = activations(parts, self._images, *how)
-        seen = activations(parts, val, self.place, "none", 1, 0, budget)
+        seen = activations(parts, val, self.runtime, "none", 1, 0, budget)
         self.data, self._cut = data, parts
         self._set_nets()
         return seen
@@ -126,10 +127,10 @@ class Learner:
     def step(self, index: Tensor) -> Tensor:
         """One optimizer step on the images `index` (B,); their mean loss, a scalar on the device."""
         config = self.config
-        x, y = self.data.batch(index, self.place.memory_format, self._augment)
+        x, y = self.data.batch(index, self.runtime.memory_format, self._augment)
         if self._mix is not None:
             x, y = self._mix(x, y)
-        with self.place.autocast():
+        with self.runtime.autocast():
             logits = self.net(x)
             loss = F.cross_entropy(logits, y, label_smoothing=config.label_smoothing)
         self._right.append(logits.argmax(1) == (y if y.ndim == 1 else y.argmax(1)))
@@ -177,7 +178,7 @@ class Learner:
                 "order": self.order.get_state(),
                 "noise": self._noise.get_state(),
                 "cpu": torch.get_rng_state(),
-                "cuda": torch.cuda.get_rng_state() if self.place.device == "cuda" else None,
+                "cuda": torch.cuda.get_rng_state() if self.runtime.device == "cuda" else None,
             },
         }
 
@@ -193,7 +194,7 @@ class Learner:
         self.order.set_state(random["order"])
         self._noise.set_state(random["noise"])
         torch.set_rng_state(random["cpu"])
-        if random["cuda"] is not None and self.place.device == "cuda":
+        if random["cuda"] is not None and self.runtime.device == "cuda":
             torch.cuda.set_rng_state(random["cuda"])
 
     @property

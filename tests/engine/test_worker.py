@@ -17,7 +17,7 @@ import torch
 
 from search.engine.worker import SaveWeights, Worker, WorkerConfig, serve
 from search.train import checkpoints, trainer
-from search.train.trainer import evaluate_kept
+from search.train.evaluate import evaluate_kept
 
 Write = Callable[[str, str], Path]
 

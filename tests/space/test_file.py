@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 import pytest
 import refusals
+from optuna.samplers import RandomSampler
 from optuna.trial import FixedTrial
 from refusals import GOOD, OWN
 
@@ -189,12 +190,13 @@ def test_set_fixes_settings_in_turn(write: Write) -> None:
 
 
 def draw(loaded: SpaceFile) -> dict[str, Any]:
-    return loaded.suggest(optuna.create_study(sampler=loaded.study_sampler()).ask())
+    return loaded.suggest(optuna.create_study(sampler=loaded.keep_fixed(RandomSampler(seed=0))).ask())
 
 
 def test_set_fixes_what_a_function_asks_for_and_what_it_returns(write: Write) -> None:
     path = write("s.py", RUN)
-    assert load_space(path).study_sampler() is None
+    sampler = RandomSampler()
+    assert load_space(path).keep_fixed(sampler) is sampler
     settings = draw(load_space(path, ["lr=0.05", "epochs=1"]))
     assert (settings["lr"], settings["epochs"], settings["gamma"]) == (0.05, 1, 0.1)
 

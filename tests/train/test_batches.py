@@ -22,9 +22,9 @@ from search.data.digits import Digits
 from search.train import evaluate_test, train
 from search.train.batches import activations, load_data, load_splits
 from search.train.device import resolve_runtime
+from search.train.evaluate import evaluate_kept
 from search.train.frozen.prefix import cut
 from search.train.learner import Learner
-from search.train.trainer import evaluate_kept
 from search.train.weights import save
 
 pytestmark = pytest.mark.usefixtures("torch_threads", "own_cache")
@@ -181,16 +181,16 @@ def test_random_views_drawn_once() -> None:
     assert said == []
     assert run(made)[0] == ours
     assert ours != run(config(frozen=("0",), epochs=3))[0]
-    place = resolve_runtime("fp32", "cpu", 1)
+    runtime = resolve_runtime("fp32", "cpu", 1)
     train_data, _ = load_data("cnn", "digits", Path("data"), "cpu", ("train", "val"))
-    learner = Learner(made, train_data, place)
+    learner = Learner(made, train_data, runtime)
     learner.begin(1)
-    parts = cut(learner.model, train_data.batch(torch.arange(1), place.memory_format)[0])
-    views = activations(parts, train_data, place, "crop_flip", 3, 0, CACHE_SIZE)
+    parts = cut(learner.model, train_data.batch(torch.arange(1), runtime.memory_format)[0])
+    views = activations(parts, train_data, runtime, "crop_flip", 3, 0, CACHE_SIZE)
     index = torch.arange(len(views))
     images = [views._values[index + view * len(views)] for view in range(3)]
     assert not any(torch.equal(images[0], other) for other in images[1:])
-    assert torch.equal(views.batch(index, place.memory_format)[0], images[0])
+    assert torch.equal(views.batch(index, runtime.memory_format)[0], images[0])
 
 
 @pytest.mark.parametrize(

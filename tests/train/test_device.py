@@ -40,12 +40,12 @@ def test_auto_device_is_the_gpu_if_there_is_one() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_precision_asked_for_is_taken(precision: str) -> None:
-    place = resolve_runtime(precision, "cpu")
-    assert place.precision == precision
-    with place.autocast():
+    runtime = resolve_runtime(precision, "cpu")
+    assert runtime.precision == precision
+    with runtime.autocast():
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert product.dtype == (torch.bfloat16 if precision == "bf16" else torch.float32)
-    assert place.memory_format == (torch.channels_last if precision == "bf16" else torch.contiguous_format)
+    assert runtime.memory_format == (torch.channels_last if precision == "bf16" else torch.contiguous_format)
 
 
 def test_fp16_is_for_gpus() -> None:

@@ -21,18 +21,18 @@ from search.models import MODELS
 from search.train import learner as learner_module
 from search.train.batches import Data, load_data
 from search.train.device import Runtime, resolve_runtime
+from search.train.evaluate import evaluate
 from search.train.learner import Learner
 from search.train.optimizers import parameter_groups
-from search.train.trainer import evaluate
 
 pytestmark = pytest.mark.usefixtures("torch_threads")
 
 
 def learner(**changed: Any) -> Learner:
-    place = resolve_runtime("fp32", "cpu", 1)
+    runtime = resolve_runtime("fp32", "cpu", 1)
     made = config(**changed)
     (data,) = load_data(made.model, made.dataset, Path("data"), "cpu", ("train",))
-    return Learner(made, data, place)
+    return Learner(made, data, runtime)
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
@@ -184,7 +184,8 @@ def test_the_average_is_what_is_evaluated_and_returned(monkeypatch: pytest.Monke
     assert [e.val_loss for e in epochs] != [e.val_loss for e in plain]
     assert list(model.state_dict()) == list(other.state_dict())  # as a file of weights it is like any
     (val,) = load_data("moody", "digits", Path("data"), "cpu", ("val",))
-    assert evaluate(model, val, resolve_runtime("fp32", "cpu"))[:2] == (epochs[-1].val_loss, epochs[-1].val_acc)
+    seen = evaluate(model, val, resolve_runtime("fp32", "cpu"))
+    assert (seen.loss, seen.accuracy) == (epochs[-1].val_loss, epochs[-1].val_acc)
 
 
 def test_dropout_is_set_and_at_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,8 @@ from search.models import MODELS, build, image_spec
 from search.train import evaluate_test, train
 from search.train.batches import Data, load_data
 from search.train.device import resolve_runtime
-from search.train.trainer import Diverged, evaluate
+from search.train.evaluate import evaluate
+from search.train.trainer import Diverged
 
 pytestmark = pytest.mark.usefixtures("torch_threads")
 
@@ -219,7 +220,8 @@ def test_evaluation_is_in_eval_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {name: value.clone() for name, value in model.named_buffers()}
     assert before["0.2.num_batches_tracked"] == 2 * len(batches(0, 32))  # training batches alone
     model.train()
-    assert evaluate(model, val, resolve_runtime("fp32", "cpu"))[:2] == (epochs[-1].val_loss, epochs[-1].val_acc)
+    seen = evaluate(model, val, resolve_runtime("fp32", "cpu"))
+    assert (seen.loss, seen.accuracy) == (epochs[-1].val_loss, epochs[-1].val_acc)
     assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
 
 

@@ -92,8 +92,8 @@ def _trace(model: nn.Module) -> fx.Graph:
 
 def _length(nodes: Sequence[fx.Node], model: nn.Module) -> int:
     """How many of the first nodes can be computed once: as many as leave one tensor to hand on."""
-    place = {node: i for i, node in enumerate(nodes)}
-    last_use = {node: max((place[user] for user in node.users), default=-1) for node in nodes}
+    position = {node: i for i, node in enumerate(nodes)}
+    last_use = {node: max((position[user] for user in node.users), default=-1) for node in nodes}
     handed: list[fx.Node] = []
     count, weighted = 0, False
     for i, node in enumerate(nodes):
