@@ -34,6 +34,8 @@ from benchmarks import results
 from benchmarks.judged import CAP, GAPS, table, verdict
 from benchmarks.problems import PROBLEMS, Point, Problem, curves
 from search.engine.driver import Driver
+from search.engine.messages import Failed, Report
+from search.engine.rules import Rules
 from search.engine.trial import ActiveTrial
 from search.space.file import SpaceFile
 from search.space.space import SearchSpace
@@ -58,7 +60,7 @@ class Ours:
         self._names = list(problem.grid)
         for point in problem.known_good:
             study.enqueue_trial(dict(zip(self._names, point, strict=True)))
-        self._driver = Driver(study, space_of(problem), trials=10**9)
+        self._driver = Driver(study, space_of(problem), Rules(trials=10**9))
 
     def start(self) -> tuple[ActiveTrial, Point]:
         job = self._driver.next()
@@ -67,8 +69,9 @@ class Ours:
 
     def report(self, handle: ActiveTrial, step: int, accuracy: float, last: bool) -> bool:
         if math.isnan(accuracy):  # as the trainer raises it, and the worker passes it on
-            return self._driver.receive(handle, {"error": "diverged"})
-        return self._driver.receive(handle, {"epoch": {"val_acc": accuracy, "seconds": 1.0}, "last": last})
+            return self._driver.receive(handle, Failed(handle.attempt, "diverged"))
+        measured = {"val_acc": accuracy, "seconds": 1.0}
+        return self._driver.receive(handle, Report(handle.attempt, measured, handle.last.step + 1, last))
 
 
 class Habit:

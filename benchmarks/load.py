@@ -31,6 +31,8 @@ from rich.console import Console
 from benchmarks.processes import Watched, watched
 from search import Float, Int, SearchSpace, cli
 from search.engine.driver import Driver
+from search.engine.messages import Report
+from search.engine.rules import Rules
 from search.engine.trial import ActiveTrial
 from search.monitoring.progress import Progress
 from search.monitoring.tensorboard import Notes
@@ -51,7 +53,7 @@ def driver(url: str, name: str, trials: int) -> Driver:
     """A driver with the listeners of `search run` that look at the study."""
     study, file = open_study(url, name, space()), space()
     progress = Progress(Console(quiet=True), name)
-    made = Driver(study, file, trials, listeners=[progress, Notes(study)])
+    made = Driver(study, file, Rules(trials=trials), [progress, Notes(study)])
     progress.attach(made)
     return made
 
@@ -66,8 +68,8 @@ def through(made: Driver, times: list[float], until: float = math.inf, rate: flo
         if not live:
             return
         for job in live.copy():
-            score = -((job.settings["x"] - 0.3) ** 2) + 0.01 * job.step
-            message = {"epoch": {"score": score, "seconds": 0.0}, "step": job.step + 1, "last": job.step + 1 == EPOCHS}
+            score, step = -((job.settings["x"] - 0.3) ** 2) + 0.01 * job.last.step, job.last.step + 1
+            message = Report(job.attempt, {"score": score, "seconds": 0.0}, step, last=step == EPOCHS)
             began = time.perf_counter()
             goes_on = made.receive(job, message)
             times.append(time.perf_counter() - began)

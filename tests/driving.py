@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search import ASHA, Float, SearchSpace
 from search.engine.driver import Driver
+from search.engine.messages import Message, Report
+from search.engine.rules import Rules
 from search.engine.trial import ActiveTrial
 from search.space.file import SpaceFile
 from search.study.stopping import Limits
@@ -27,10 +30,20 @@ class Recorder:
         self.ends: list[tuple[int, TrialState, str]] = []
 
     def on_epoch(self, job: ActiveTrial) -> None:
-        self.epochs.append((job.number, job.step))
+        self.epochs.append((job.number, job.last.step))
 
     def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
         self.ends.append((job.number, state, reason))
+
+
+class Driven(Driver):
+    """A driver for whose messages attempt 0 is the trial's own, and step 0 the next."""
+
+    def receive(self, job: ActiveTrial, message: Message) -> bool:
+        message = replace(message, attempt=message.attempt or job.attempt)
+        if isinstance(message, Report):
+            message = replace(message, step=message.step or job.last.step + 1)
+        return super().receive(job, message)
 
 
 def drive(
@@ -38,6 +51,7 @@ def drive(
     space: Any = OWN,
     own: bool = True,
     max_failures: int = 0,
+    audit: float = 0.0,
     limits: Limits | None = None,
     **options: Any,
 ) -> tuple[Driver, Recorder]:
@@ -49,7 +63,8 @@ def drive(
     study = open_study(URL, "s", file)
     requeue(study)
     recorder = Recorder()
-    return Driver(study, file, trials, limits, [recorder], max_failures=max_failures), recorder
+    rules = Rules(trials=trials, limits=limits or Limits(), max_failures=max_failures, audit=audit)
+    return Driven(study, file, rules, [recorder]), recorder
 
 
 def ask(driver: Driver) -> ActiveTrial:
@@ -58,9 +73,9 @@ def ask(driver: Driver) -> ActiveTrial:
     return job
 
 
-def epoch(score: Any, last: bool = False, **more: Any) -> dict[str, Any]:
+def epoch(score: Any, last: bool = False, **more: Any) -> Report:
     """A worker's message."""
-    return {"epoch": {"score": score, "seconds": 2.0, **more}, "last": last}
+    return Report(0, {"score": score, "seconds": 2.0, **more}, 0, last)
 
 
 def stored(study: Study, number: int) -> FrozenTrial:

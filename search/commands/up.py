@@ -10,12 +10,12 @@ from pathlib import Path
 from shlex import quote
 from unittest.mock import patch
 
+from search.engine.base import EngineFailed
 from search.engine.processes import forkserver
 from search.engine.processes.scratch import handled, unheard
 from search.engine.ray import cluster, watchdog
 from search.engine.ray.cluster import Head
 from search.engine.ray.jobs import Jobs
-from search.engine.trial import EngineFailed
 from search.errors import NothingCompleted
 from search.monitoring.server import Server, Watching
 from search.study.storage import open as storages

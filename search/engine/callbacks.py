@@ -1,17 +1,25 @@
-"""Those who watch a run: told of each epoch at once, and of a trial's end when no worker waits."""
+"""Who watches a run: told of each epoch at once, and of a trial's end when no worker waits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import methodcaller
+from typing import Protocol
 
 from optuna.trial import TrialState
 
-from search.engine.trial import ActiveTrial, Callback
+from search.engine.trial import ActiveTrial
+
+
+class Callback(Protocol):
+    """Watches a run: the live view, TensorBoard. It is told of an end when the next trial is on its way."""
+
+    def on_epoch(self, job: ActiveTrial) -> None: ...
+    def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None: ...
 
 
 class Callbacks:
-    """The listeners of a run. What one cannot write, on a full disk, say, is said once; the storage is the record."""
+    """The callbacks of a run. If one cannot write (a full disk), the user is told once; the storage is the record."""
 
     def __init__(self, listeners: Sequence[Callback], say: Callable[[str], None]) -> None:
         """`say`: called with one line for the user."""

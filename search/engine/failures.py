@@ -1,4 +1,4 @@
-"""Why a trial failed: one line, whose first word is one of seven classes."""
+"""Why a trial failed: one line, whose first word is one of seven classes; and what ends the whole run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ CLASSES = ("oom", "diverged", "bad_data", "timeout", "node_lost", "stopped", "us
 _OURS = Path(__file__).parents[1]
 _DATA = _OURS / "data"
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+class RunAborted(SearchError):
+    """The run is plainly broken: so many trials failed in a row, or the space file's sampler or pruner raised."""
+
+    exit_status = 1
 
 
 def kind(reason: str) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pkgutil import resolve_name
 from typing import Any
 
+from search.engine.base import LimitReached
 from search.engine.driver import Driver
-from search.engine.trial import LimitReached
 from search.engine.worker import Worker, WorkerConfig
 
 
@@ -38,7 +38,7 @@ class Inline:
         """Run the driver's trials to their ends, one at a time."""
         worker = Worker(self.workplace)
         while job := driver.next():
-            worker.start(job.settings, job.keep, job.checkpoints)
+            worker.start(job.order)
             while driver.receive(job, worker.step()):
                 if driver.over:
                     raise LimitReached

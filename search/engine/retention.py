@@ -1,24 +1,34 @@
-"""Who leads a study, and what of its trials stays on disk: the leader's weights, checkpoints of those in training."""
+"""Who leads a study, and what of its trials stays on disk: the leader's weights, checkpoints of those in training.
+
+They lie in <run dir>/<study>/weights/<trial>.safetensors and <run dir>/<study>/checkpoints/<trial>/. Machines that
+share a run dir (`--run-dir`) can each go on with a trial that another left.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.engine import kept
-from search.engine.worker import SaveWeights
+from search.engine.messages import SaveWeights
+from search.files import locations
+from search.files.atomic import file_name
 from search.files.locations import Where
 
+RUNS = Path("runs")
+"""The default run dir."""
 
-class Keeping:
+
+class Retention:
     """Follows the trials of a study, those of earlier runs included, and sweeps up behind them."""
 
     def __init__(self, study: Study, metric: str, trained: bool, weights: bool, run_dir: Where) -> None:
-        """`trained`: by the built-in training, which writes checkpoints and, if asked for by `weights`, those.
+        """`trained`: by the built-in training, which writes checkpoints and, if `weights`, the leader's weights.
 
         `run_dir`: the folder for them, or its URL.
         """
@@ -33,7 +43,7 @@ class Keeping:
         self._maximize = study.direction == StudyDirection.MAXIMIZE
 
     def begin(self, done: Sequence[FrozenTrial], live: Collection[int]) -> None:
-        """Take note of the trials that ended in earlier runs, and of where to look up which run."""
+        """Take note of the trials that ended in earlier runs, and of the mapping that holds those that run."""
         self._live = live
         for trial in done:
             if trial.state == TrialState.COMPLETE and trial.value is not None:
@@ -49,8 +59,7 @@ class Keeping:
     def sweep(self, ended: Collection[int]) -> None:
         """Delete what is no longer needed: the checkpoints of trials that `ended`, and weights.
 
-        Of these only the leader's stay, and those of trials whose end is not told yet. Where that takes round trips to
-        an object store, the driver does not wait for it.
+        The leader's weights stay, and those of trials that run. The driver does not wait for an object store.
         """
         self._gone |= set(ended)
         if isinstance(self.run_dir, Path):
@@ -61,9 +70,9 @@ class Keeping:
             self._sweeping = self._behind.submit(self._clear)
 
     def _clear(self) -> None:
-        kept.drop_checkpoints(self._name, self._gone, self.run_dir)
+        drop_checkpoints(self._name, self._gone, self.run_dir)
         if self.weights:
-            kept.sweep(self._name, self._spared, self.run_dir)
+            drop_weights(self._name, self._spared, self.run_dir)
 
     def _spared(self) -> set[int]:
         live = tuple(self._live)  # first: who ends then may lead by now
@@ -78,13 +87,44 @@ class Keeping:
         """When the weights of a trial are kept, and where; None: never."""
         if not self.weights:
             return None
-        path = kept.place(self._name, number, self.run_dir)
+        path = weights_of(self._name, number, self.run_dir)
         return SaveWeights(path, self._metric, self._maximize, self.leader[0] if self.leader else None)
 
     def checkpoints(self, number: int) -> Where | None:
-        """The folder that the training of a trial may go on from; of a train() of the user's own, None."""
-        return kept.checkpoints(self._name, number, self.run_dir) if self._trained else None
+        """The folder that the training of a trial may go on from. None: a train() of the space file."""
+        return checkpoints_of(self._name, number, self.run_dir) if self._trained else None
 
     def better(self, a: float, b: float) -> bool:
         """Whether `a` is a better value than `b`."""
         return a > b if self._maximize else a < b
+
+
+def weights_of(study: str, trial: int, run_dir: Where = RUNS) -> Where:
+    """The file of a trial's weights, if they are kept."""
+    return locations.under(run_dir, file_name(study), "weights", f"{trial}.safetensors")
+
+
+def checkpoints_of(study: str, trial: int, run_dir: Where = RUNS) -> Where:
+    """The folder of a trial's checkpoints."""
+    return locations.under(run_dir, file_name(study), "checkpoints", str(trial))
+
+
+def drop_weights(study: str, spared: Callable[[], Collection[int]], run_dir: Where = RUNS) -> None:
+    """Delete the weights of all trials but the `spared`, and what a killed process left of them half written.
+
+    `spared` is asked once it is known what is there.
+    """
+    with suppress(OSError):  # a folder that is not ours to write to, or a network that is away
+        weights = locations.place(locations.under(run_dir, file_name(study), "weights"))
+        found = [(name, re.match(r"\.?(\d+)\.safetensors", name)) for name in weights.names()]
+        left = set(spared())
+        weights.delete(*(name for name, number in found if number and int(number[1]) not in left))
+
+
+def drop_checkpoints(study: str, trials: Collection[int], run_dir: Where = RUNS) -> None:
+    """Delete the checkpoints of trials that have ended."""
+    with suppress(OSError):
+        folders = locations.place(locations.under(run_dir, file_name(study), "checkpoints"))
+        for name in folders.names():
+            if name.isdigit() and int(name) in trials:
+                folders.delete_folder(name)

@@ -1,4 +1,4 @@
-"""The training side of a run: settings in, one message an epoch out. It knows no study and no storage."""
+"""The training side of a run: orders in, one message an epoch out. It knows no study and no storage."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.engine.failures import reason
+from search.engine.messages import Ended, Failed, Message, Order, Report
 from search.errors import SearchError, first_line
-from search.files.locations import Where
 from search.space.file import Train, load_train
 
 if TYPE_CHECKING:
@@ -43,73 +43,50 @@ class WorkerConfig:
     test: bool = False
 
 
-@dataclass(frozen=True)
-class SaveWeights:
-    """Where a trial's final model goes, if its `metric` is then as good as `best`, the best so far (None: none)."""
-
-    path: Where
-    metric: str
-    maximize: bool
-    best: float | None
-
-    def wants(self, value: float) -> bool:
-        """Whether a trial that ended with `value` may be the leader; of equals, the driver knows."""
-        return self.best is None or (value >= self.best if self.maximize else value <= self.best)
-
-
 class Worker:
     """Trains one trial after another in one process, whose data and device stay warm."""
 
     def __init__(self, workplace: WorkerConfig) -> None:
         self.workplace = workplace
         self._own = load_train(workplace.own_train) if workplace.own_train else None
-        self._epochs: Iterator[dict[str, Any]] = iter(())
-        self._total: int | None = None
-        self._count = 0
+        self._attempt = 0
+        self._epochs: Iterator[Report] = iter(())
 
-    def start(
-        self, settings: dict[str, Any], keep: SaveWeights | None = None, checkpoints: Where | None = None
-    ) -> None:
-        """Begin a trial; the one before is dropped, wherever it was.
+    def start(self, order: Order) -> None:
+        """Begin a trial; the one before is dropped, wherever it was."""
+        self._attempt = order.attempt
+        self._epochs = self._train(order) if self._own is None else self._call(self._own, order)
 
-        Of the built-in training, `keep`: what becomes of the final model; `checkpoints`: a folder for them, from which
-        the trial goes on if it holds some.
-        """
-        self._count = 0
-        total = settings.get("epochs")
-        self._total = total if isinstance(total, int) else None
-        self._epochs = (
-            self._train(settings, keep, checkpoints) if self._own is None else self._call(self._own, settings)
-        )
-
-    def _call(self, own: Train, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        epochs = own(settings)
+    def _call(self, own: Train, order: Order) -> Iterator[Report]:
+        start = time.perf_counter()
+        epochs = own(order.settings)
         if not isinstance(epochs, Iterable):
             raise SearchError(f"train() returned a {type(epochs).__name__}; it must yield a dict an epoch")
-        cost = {"cost": self._shares(self.workplace.device)}
-        for measured in epochs:
-            yield {"epoch": _measured(measured), **cost}
-            cost = {}
+        total, cost = order.settings.get("epochs"), self._shares(self.workplace.device)
+        for step, measured in enumerate(epochs, 1):
+            epoch = _measured(measured)
+            epoch.setdefault("seconds", time.perf_counter() - start)
+            yield Report(order.attempt, epoch, step, last=step == total, cost=cost if step == 1 else None)
+            start = time.perf_counter()
 
     def _shares(self, device: object) -> dict[str, float]:
         """What a trial on `device` takes of GPUs and, in threads, of CPUs."""
         return {"gpus": self.workplace.gpus if device == "cuda" else 0.0, "cpus": self.workplace.threads}
 
-    def _train(
-        self, settings: dict[str, Any], keep: SaveWeights | None, checkpoints: Where | None
-    ) -> Iterator[dict[str, Any]]:
-        from search.train import evaluate_test, train  # late: a train() of the user's own need not wait for torch
+    def _train(self, order: Order) -> Iterator[Report]:
+        from search.train import evaluate_test, train  # late: a train() of the space file need not wait for torch
         from search.train.device import resolve_runtime
         from search.train.weights import save
 
-        place = self.workplace
-        config = TrainConfig(**settings)
+        place, keep = self.workplace, order.keep
+        config = TrainConfig(**order.settings)
         ran_on = resolve_runtime(config.precision, place.device, place.threads).describe()
         root = Path(place.data_root)
         notes: list[str] = []
-        looked: dict[str, Any] = {}
+        test: dict[str, Any] | None = None
 
         def done(epoch: Epoch, model: nn.Module) -> None:
+            nonlocal test
             if keep is not None and keep.wants(getattr(epoch, keep.metric)):
                 try:
                     save(model, config, keep.path)
@@ -117,55 +94,54 @@ class Worker:
                     notes.append(f"its weights are not kept: {first_line(error)}")
             if place.test:
                 test_acc, images = evaluate_test(model, config, root, place.device, place.cache_size)
-                looked["test"] = {"test_acc": test_acc, "images": images}
+                test = {"test_acc": test_acc, "images": images}
 
         where = (root, place.device, place.threads, place.cache_size)
-        for epoch in train(config, *where, say=notes.append, done=done, checkpoints=checkpoints):
-            message = {"epoch": epoch.model_dump(), "step": epoch.epoch, "ran_on": ran_on, **looked}
-            message |= {"notes": notes.copy(), "rates": epoch.rates}
-            if epoch.footprint is not None:
-                message["cost"] = epoch.footprint | self._shares(ran_on["device"])
-            yield message if epoch.right is None else message | {"right": epoch.right, "answers": epoch.answers}
+        for epoch in train(config, *where, say=notes.append, done=done, checkpoints=order.checkpoints):
+            yield Report(
+                order.attempt,
+                epoch.model_dump(),
+                epoch.epoch,
+                last=epoch.epoch == config.epochs,
+                notes=notes.copy(),
+                rates=epoch.rates,
+                cost=None if epoch.footprint is None else epoch.footprint | self._shares(ran_on["device"]),
+                ran_on=ran_on,
+                right=epoch.right,
+                answers=epoch.answers,
+                test=test,
+            )
             notes.clear()
 
-    def step(self) -> dict[str, Any]:
-        """Train one epoch. Returns ``{"epoch", "step", "last"}``, ``{"end"}`` or ``{"error"}``; raises no Exception."""
-        start = time.perf_counter()
+    def step(self) -> Message:
+        """Train one epoch. Returns a Report, Ended or Failed; raises no Exception."""
         try:
-            message = next(self._epochs, None)
+            return next(self._epochs, Ended(self._attempt))
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # SystemExit of the user's own code would end the run
+        except BaseException as error:  # a SystemExit in the user's code would end the run
             self._epochs = iter(())
-            return {"error": reason(error)}
-        if message is None:
-            return {"end": True}
-        self._count = message.setdefault("step", self._count + 1)
-        message["epoch"].setdefault("seconds", time.perf_counter() - start)
-        return {**message, "last": self._count == self._total}
+            return Failed(self._attempt, reason(error))
 
 
 def serve(connection: Connection, workplace: WorkerConfig, environment: dict[str, str]) -> None:
-    """Train for whoever is at the other end: first the process's number, then answers.
+    """Train for the process at the other end: send this process's number, then one message for each thing received.
 
-    The number of an attempt, settings and `Keep` ask for a trial's first message, None for its next. Each message
-    carries the attempt that it is about.
+    An Order asks for the first message of a trial, None for its next.
     """
     connection.send(os.getpid())
     os.environ.update(environment)
     try:
         worker = Worker(workplace)
     except Exception as error:  # the space file was edited while the run went on
-        attempt, *_ = connection.recv()
-        connection.send({"error": reason(error), "attempt": attempt})
+        order: Order = connection.recv()
+        connection.send(Failed(order.attempt, reason(error)))
         return
-    attempt = None
     while True:
-        trial = connection.recv()
-        if trial is not None:
-            attempt, *what = trial
-            worker.start(*what)
-        connection.send({**worker.step(), "attempt": attempt})
+        asked: Order | None = connection.recv()
+        if asked is not None:
+            worker.start(asked)
+        connection.send(worker.step())
 
 
 def _measured(epoch: Any) -> dict[str, Any]:

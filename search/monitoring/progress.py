@@ -45,7 +45,7 @@ class Progress:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def on_epoch(self, job: ActiveTrial) -> None:
-        for note in job.notes:
+        for note in job.last.notes:
             if note not in self._said:
                 self._said.add(note)
                 self.say(f"trial {job.number}: {note}")
@@ -55,15 +55,15 @@ class Progress:
         assert driver is not None
         self._done += 1
         metric = driver.space.metric
-        value = job.epoch.get(metric)
+        value = job.last.epoch.get(metric)
         if (
             state == TrialState.COMPLETE
             and value is not None
-            and (self._best is None or driver.keeping.better(value, self._best[0]))
+            and (self._best is None or driver.retention.better(value, self._best[0]))
         ):
-            self._best = (value, job.number, job.settings, job.epoch)
+            self._best = (value, job.number, job.settings, job.last.epoch)
         if self._plain:
-            what = reason if reason else f"{metric} {format_number(value)} at epoch {job.step}"
+            what = reason if reason else f"{metric} {format_number(value)} at epoch {job.last.step}"
             best = f", best {format_number(self._best[0])} (trial {self._best[1]})" if self._best else ""
             self._console.print(
                 f"[{self._done}/{driver.trials}] trial {job.number} {_WORDS[state]}: {what}{best}",

@@ -45,14 +45,14 @@ class TensorBoard:
             self._writers[job.number] = _Events(Path(place))
             searched = job.trial.params or job.settings
             self._add(job, hparams_pb({name: _plain(value) for name, value in searched.items()}, trial_id=place))
-        measured = {name: value for name, value in job.epoch.items() if name != "epoch"}
-        self._add(job, _scalars(measured | {f"lr/{layer}": rate for layer, rate in job.rates.items()}))
+        measured = {name: value for name, value in job.last.epoch.items() if name != "epoch"}
+        self._add(job, _scalars(measured | {f"lr/{layer}": rate for layer, rate in job.last.rates.items()}))
 
     def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
         if job.number not in self._writers:
             return
         if state == TrialState.COMPLETE:
-            self._add(job, _scalars({f"final/{self._metric}": job.epoch[self._metric]}))
+            self._add(job, _scalars({f"final/{self._metric}": job.last.epoch[self._metric]}))
         status = STATUS_FAILURE if state == TrialState.FAIL else STATUS_SUCCESS
         data = HParamsPluginData(session_end_info=SessionEndInfo(status=status, end_time_secs=time.time()))
         end = Summary.Value(
@@ -64,7 +64,7 @@ class TensorBoard:
         del self._writers[job.number]
 
     def _add(self, job: ActiveTrial, summary: Summary) -> None:
-        self._writers[job.number].add(Event(wall_time=time.time(), step=job.step, summary=summary))
+        self._writers[job.number].add(Event(wall_time=time.time(), step=job.last.step, summary=summary))
 
     def show(self, pictures: Sequence[Path]) -> None:
         """Write PNG files as the images of the run `report`, in place of those of an earlier report."""
@@ -131,7 +131,7 @@ class Notes:
         """Nothing: the note is written once."""
 
     def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
-        dashboard.note_trial(self._study, job.trial._trial_id, state, job.settings, reason, job.step)
+        dashboard.note_trial(self._study, job.trial._trial_id, state, job.settings, reason, job.last.step)
 
 
 class Correctness:
@@ -141,10 +141,10 @@ class Correctness:
         self._study = study
 
     def on_epoch(self, job: ActiveTrial) -> None:
-        if job.right is not None:  # before the trial is COMPLETE, so that no COMPLETE one is without
-            correct.write(self._study, job.number, job.right)
-        if job.answers is not None:
-            predictions.write(self._study, job.number, job.answers)
+        if job.last.right is not None:  # before the trial is COMPLETE, so that no COMPLETE one is without
+            correct.write(self._study, job.number, job.last.right)
+        if job.last.answers is not None:
+            predictions.write(self._study, job.number, job.last.answers)
 
     def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
         """Nothing: the last epoch had it all."""

@@ -9,7 +9,8 @@ from driving import Recorder
 from optuna.trial import TrialState
 
 from search.engine.callbacks import Callbacks
-from search.engine.trial import ActiveTrial, Callback
+from search.engine.messages import Report
+from search.engine.trial import ActiveTrial
 
 
 class Failing:
@@ -26,7 +27,7 @@ class Failing:
 
 
 class At:
-    number, step = 7, 3
+    number, last = 7, Report(1, {}, 3, last=False)
 
 
 JOB = cast("ActiveTrial", At())
@@ -35,7 +36,7 @@ JOB = cast("ActiveTrial", At())
 def test_what_one_cannot_write_is_said_once_and_the_others_hear_all() -> None:
     recorder, said = Recorder(), list[str]()
     first, second = Failing(OSError("no room")), Failing(OSError("nor here"))
-    audience = Callbacks(cast("list[Callback]", [first, second, recorder]), said.append)
+    audience = Callbacks([first, second, recorder], said.append)
     audience.epoch(JOB)
     audience.epoch(JOB)
     audience.end(JOB, TrialState.PRUNED, "")

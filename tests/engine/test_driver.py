@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from driving import ask, drive, epoch, stored
-from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
 from search import Choice, Float, SearchSpace
-from search.engine.driver import MAX_ATTEMPTS
-from search.engine.trial import RunAborted
+from search.engine.messages import Ended, Failed
+from search.engine.rules import Run
 from search.errors import SearchError
 
 
@@ -53,37 +52,8 @@ def test_a_generator_of_unknown_length_completes_with_its_last_value() -> None:
     job = ask(driver)
     driver.receive(job, epoch(0.9))
     driver.receive(job, epoch(0.3))
-    assert not driver.receive(job, {"end": True})
+    assert not driver.receive(job, Ended(0))
     assert (stored(driver.study, 0).state, stored(driver.study, 0).value) == (TrialState.COMPLETE, 0.3)
-
-
-@pytest.mark.parametrize(
-    ("messages", "reason"),
-    [
-        ([epoch(0.5), epoch(math.nan)], "diverged: score is nan at epoch 2"),
-        ([epoch(math.inf, last=True)], "diverged: score is inf at epoch 1"),
-        ([{"epoch": {"acc": 1.0, "seconds": 0.1}, "last": False}], "'score' is missing from what train() yields: acc"),
-        ([epoch("high")], "'score' is missing"),
-        ([{"error": "user_code: space.py:3: no"}], "user_code: space.py:3: no"),
-        ([{"silent": 90.0}], "timeout: no epoch within 90 s (--trial-timeout)"),
-        ([{"end": True}], "train() yielded nothing"),
-    ],
-)
-def test_a_failed_trial_says_why_and_the_others_go_on(messages: list[dict[str, Any]], reason: str) -> None:
-    driver, recorder = drive(trials=2)
-    job = ask(driver)
-    *before, final = messages
-    for message in before:
-        assert driver.receive(job, message)
-    assert not driver.receive(job, final)
-    failed = stored(driver.study, 0)
-    assert (failed.state, failed.value) == (TrialState.FAIL, None)
-    assert reason in failed.user_attrs["error"]
-    driver.catch_up()
-    assert recorder.ends == [(0, TrialState.FAIL, failed.user_attrs["error"])]
-    assert not driver.receive(ask(driver), epoch(0.5, last=True))
-    assert stored(driver.study, 1).state == TrialState.COMPLETE
-    assert driver.finished
 
 
 def test_replayed_epochs_are_not_reported_twice() -> None:
@@ -116,87 +86,6 @@ def test_a_crash_between_report_and_decision_does_not_promote() -> None:
     assert driver.receive(good, epoch(0.9))
     assert not driver.receive(poor, epoch(0.1))
     assert stored(driver.study, poor.number).state == TrialState.PRUNED
-
-
-def test_a_lost_worker_puts_its_trial_back_until_it_happens_too_often() -> None:
-    driver, recorder = drive(trials=1)
-    for attempt in range(1, MAX_ATTEMPTS + 1):
-        job = ask(driver)
-        assert job.number == 0
-        driver.receive(job, epoch(0.5))
-        driver.lost(job)
-        assert stored(driver.study, 0).user_attrs["attempts"] == attempt
-        waits = attempt < MAX_ATTEMPTS
-        assert stored(driver.study, 0).state == (TrialState.WAITING if waits else TrialState.FAIL)
-        assert not driver.live
-    assert "node_lost: its worker process died 3 times" in stored(driver.study, 0).user_attrs["error"]
-    assert driver.finished
-    driver.catch_up()
-    assert len(recorder.ends) == 1
-
-
-def test_a_trial_that_gets_further_each_time_is_not_given_up() -> None:
-    driver, _ = drive(trials=1)
-    for death in range(1, MAX_ATTEMPTS + 3):
-        job = ask(driver)
-        for _ in range(death):
-            assert driver.receive(job, epoch(0.5))
-        driver.lost(job)
-        assert stored(driver.study, 0).user_attrs["attempts"] == 1
-    assert stored(driver.study, 0).state == TrialState.WAITING
-
-
-LATE = [epoch(0.1), epoch(0.1, last=True), {"end": True}, {"error": "user_code: no"}, {"silent": 9.0}, {"lost": True}]
-
-
-@pytest.mark.parametrize("message", LATE)
-def test_what_comes_late_of_an_attempt_that_was_given_up_changes_nothing(message: dict[str, Any]) -> None:
-    """Its worker was stopped past every limit, and continued."""
-    driver, recorder = drive(trials=2)
-    late = ask(driver)
-    assert driver.receive(late, epoch(0.5) | {"attempt": late.attempt})
-    driver.lost(late)
-
-    def unchanged() -> bool:
-        before = stored(driver.study, 0)
-        refused = not driver.receive(late, message | {"attempt": late.attempt})
-        return refused and stored(driver.study, 0) == before
-
-    assert unchanged()  # while the trial waits
-    again = ask(driver)
-    assert (again.number, again.attempt > late.attempt) == (late.number, True)
-    assert unchanged()  # while it runs elsewhere
-    before = stored(driver.study, 0)
-    assert not driver.receive(again, message | {"attempt": late.attempt})  # through the new worker
-    assert stored(driver.study, 0) == before
-    assert driver.receive(again, epoch(0.5) | {"attempt": again.attempt})
-    assert driver.receive(again, epoch(0.7) | {"attempt": again.attempt})
-    driver.receive(again, {"end": True, "attempt": again.attempt})
-    assert unchanged()  # when it has ended
-    assert stored(driver.study, 0).intermediate_values == {1: 0.5, 2: 0.7}
-    driver.catch_up()
-    assert recorder.ends == [(0, TrialState.COMPLETE, "")]
-
-
-def test_an_error_that_was_never_told_is_not_kept() -> None:
-    driver, _ = drive(trials=1)
-    job = ask(driver)
-    job.trial.set_user_attr("error", "timeout: no epoch within 9 s")  # and here the driver died
-
-    driver, _ = drive(trials=1)
-    assert not driver.receive(ask(driver), epoch(0.5, last=True))
-    done = stored(driver.study, 0)
-    assert (done.state, done.user_attrs["error"]) == (TrialState.COMPLETE, None)
-
-
-def test_an_engine_that_breaks_down_puts_all_of_its_trials_back() -> None:
-    driver, _ = drive(trials=4, pruner=NopPruner())
-    first, second = ask(driver), ask(driver)
-    assert driver.receive(first, epoch(0.5))
-    driver.orphaned()
-    assert not driver.live
-    assert [stored(driver.study, n).state for n in (0, 1)] == [TrialState.WAITING] * 2
-    assert [ask(driver).number, ask(driver).number] == [first.number, second.number]
 
 
 def test_a_point_that_is_no_config_fails_and_the_next_is_asked_for() -> None:
@@ -234,7 +123,7 @@ def test_earlier_runs_count_towards_the_target() -> None:
     assert driver.next() is None
     assert not driver.finished  # two run yet
     for job in jobs:
-        driver.receive(job, {"error": "no"})
+        driver.receive(job, Failed(0, "no"))
     assert driver.finished
 
 
@@ -250,7 +139,7 @@ def test_the_storage_has_what_the_report_reads() -> None:
     space = SearchSpace(x=Float(0, 1), size=Choice(small=(1, 2), big=(3, 4)), epochs=4)
     driver, _ = drive(space=space)
     job = ask(driver)
-    message = epoch(0.5, loss=0.25) | {"ran_on": {"device": "cpu"}, "cost": {"parameters": 7}}
+    message = replace(epoch(0.5, loss=0.25), ran_on={"device": "cpu"}, cost={"parameters": 7})
     driver.receive(job, message)
     attrs = stored(driver.study, 0).user_attrs  # while it runs
     assert attrs["config"] == job.settings | {"size": list(job.settings["size"])}
@@ -261,7 +150,7 @@ def test_the_storage_has_what_the_report_reads() -> None:
 def test_a_signal_whose_exception_was_lost_still_ends_the_run() -> None:
     driver, _ = drive()
     signalled: list[int] = []
-    driver.signalled = signalled
+    driver.run = Run(signalled=signalled)
     job = ask(driver)
     assert driver.receive(job, epoch(0.5))
     signalled.append(2)
@@ -273,37 +162,6 @@ def test_a_signal_whose_exception_was_lost_still_ends_the_run() -> None:
     assert len(driver.study.trials) == 1
 
 
-def test_what_ran_out_of_memory_beside_others_is_tried_again_alone() -> None:
-    driver, recorder = drive(trials=4)
-    big, other = ask(driver), ask(driver)
-    assert not driver.receive(big, {"error": "oom: no room"})
-    assert stored(driver.study, 0).state == TrialState.WAITING
-    assert driver.next() is None  # not beside the other
-    assert not driver.finished
-    driver.receive(other, epoch(0.5, last=True))
-    again = ask(driver)
-    assert again.number == 0
-    assert driver.next() is None  # nor another beside it
-    assert not driver.receive(again, {"error": "oom: no room"})
-    assert stored(driver.study, 0).user_attrs["error"] == "oom: no room"
-    both = ask(driver), ask(driver)
-    assert [job.number for job in both] == [2, 3]
-    driver.catch_up()
-    assert len(recorder.ends) == 2
-
-
-def test_what_was_tried_alone_is_not_tried_a_third_time_by_a_later_run() -> None:
-    driver, _ = drive(trials=4)
-    ask(driver), ask(driver)
-    driver.receive(driver.live[0], {"error": "oom: no room"})
-
-    driver, _ = drive(trials=4)  # the driver died before it was alone
-    big, other = ask(driver), ask(driver)
-    assert not driver.receive(big, {"error": "oom: no room"})
-    assert stored(driver.study, 0).state == TrialState.FAIL
-    assert other.number in driver.live
-
-
 def test_once_another_runs_the_study_nothing_more_is_asked_or_written() -> None:
     driver, _ = drive()
     job = ask(driver)
@@ -311,24 +169,8 @@ def test_once_another_runs_the_study_nothing_more_is_asked_or_written() -> None:
     def ours() -> None:
         raise SearchError("the study went to another")
 
-    driver.ours = ours
+    driver.run = Run(ours=ours)
     for call in (driver.next, lambda: driver.receive(job, epoch(0.5))):
         with pytest.raises(SearchError, match="went to another"):
             call()
     assert [trial.intermediate_values for trial in driver.study.get_trials()] == [{}]
-
-
-def test_out_of_memory_alone_is_the_end_of_a_trial() -> None:
-    driver, _ = drive(trials=1)
-    assert not driver.receive(ask(driver), {"error": "oom: no room"})
-    assert stored(driver.study, 0).state == TrialState.FAIL
-
-
-def test_failures_in_a_row_stop_the_run_and_diverged_trials_do_not_count() -> None:
-    driver, _ = drive(trials=20, max_failures=3)
-    for message in ({"error": "user_code: a"}, {"error": "user_code: b"}, epoch(0.5, last=True)):
-        driver.receive(ask(driver), message)
-    for message in ({"error": "user_code: c"}, {"error": "diverged: d"}, {"error": "timeout: e"}):
-        driver.receive(ask(driver), message)
-    with pytest.raises(RunAborted, match=r"3 trials in a row failed .*: user_code: f"):
-        driver.receive(ask(driver), {"error": "user_code: f"})

@@ -13,9 +13,11 @@ from driving import URL, ask, drive, epoch, stored
 from optuna.trial import TrialState
 from optuna_dashboard import wsgi
 
-from search.engine.failures import BY_HAND, kind
+from search.engine.failures import kind
+from search.engine.messages import Ended, Failed, Lost, Message, Silent
 from search.engine.trial import ActiveTrial
 from search.reporting import page
+from search.study.attributes import BY_HAND
 from search.study.storage import open as storages
 
 
@@ -52,17 +54,17 @@ def test_a_trial_failed_by_hand_stops_at_its_next_epoch_and_the_next_one_runs() 
 @pytest.mark.parametrize(
     "message",
     [
-        {"error": "user_code: no"},
-        {"error": "oom: no"},
-        {"silent": 3.0},
-        {"lost": True},
-        {"end": True},
+        Failed(0, "user_code: no"),
+        Failed(0, "oom: no"),
+        Silent(0, 3.0),
+        Lost(0),
+        Ended(0),
         epoch(float("nan")),
         epoch("no number"),
         epoch(0.6, last=True),
     ],
 )
-def test_whatever_comes_next_it_was_stopped_by_hand(message: dict[str, Any]) -> None:
+def test_whatever_comes_next_it_was_stopped_by_hand(message: Message) -> None:
     driver, recorder = drive(max_failures=1)
     job, other = ask(driver), ask(driver)
     assert driver.receive(job, epoch(0.5))
@@ -78,7 +80,7 @@ def test_between_an_epoch_and_its_decision(last: bool) -> None:
     driver, recorder = drive()
     leader, job = ask(driver), ask(driver)
     driver.receive(leader, epoch(0.9))
-    driver.audience.listeners = [SimpleNamespace(on_epoch=tell, on_end=recorder.on_end)]
+    driver.callbacks.listeners = [SimpleNamespace(on_epoch=tell, on_end=recorder.on_end)]
     assert not driver.receive(job, epoch(0.1, last=last))  # which would be COMPLETE, or PRUNED
     driver.catch_up()
     assert recorder.ends == [(job.number, TrialState.FAIL, BY_HAND)]
@@ -93,7 +95,7 @@ def test_a_trial_that_was_told_complete_by_hand_counts_as_that() -> None:
     assert not driver.receive(job, epoch(0.6))
     driver.catch_up()
     assert recorder.ends == [(job.number, TrialState.COMPLETE, BY_HAND)]
-    assert (driver.keeping.leader, driver.counts) == ((0.8, job.number), {TrialState.COMPLETE: 1})
+    assert (driver.retention.leader, driver.counts) == ((0.8, job.number), {TrialState.COMPLETE: 1})
 
 
 def test_an_engine_that_breaks_down_leaves_it_as_it_is() -> None:

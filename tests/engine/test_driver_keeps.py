@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from driving import ask, drive, epoch, stored
 from optuna.trial import TrialState
 
 from search import Float, SearchSpace
+from search.engine.messages import Report
 from search.files.atomic import write_text
 
 
 def test_a_trial_of_the_audit_runs_to_its_end_and_says_where_it_would_have_ended() -> None:
-    driver, _ = drive()
-    driver.audit = 1.0
+    driver, _ = drive(audit=1.0)
     good, poor = ask(driver), ask(driver)
     driver.receive(good, epoch(0.9))
     assert driver.receive(poor, epoch(0.1))
@@ -27,8 +26,7 @@ def test_a_trial_of_the_audit_runs_to_its_end_and_says_where_it_would_have_ended
 
 
 def test_a_resumed_trial_of_the_audit_is_not_stopped() -> None:
-    driver, _ = drive()
-    driver.audit = 1.0
+    driver, _ = drive(audit=1.0)
     good, poor = ask(driver), ask(driver)
     driver.receive(good, epoch(0.9))
     assert driver.receive(poor, epoch(0.1))
@@ -45,8 +43,8 @@ def test_a_resumed_trial_of_the_audit_is_not_stopped() -> None:
 def test_a_trial_that_goes_on_from_a_checkpoint_keeps_its_curve_and_says_so() -> None:
     space = SearchSpace(model="cnn", dataset="digits", epochs=6, lr=Float(0.1, 0.2), step_size=1, gamma=0.5)
 
-    def said(step: int, val_acc: float) -> dict[str, Any]:
-        return {"epoch": {"val_acc": val_acc, "seconds": 2.0}, "step": step, "last": step == 6}
+    def said(step: int, val_acc: float) -> Report:
+        return Report(0, {"val_acc": val_acc, "seconds": 2.0}, step, last=step == 6)
 
     driver, _ = drive(space=space, own=False, pruner=None)
     job = ask(driver)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from search.engine.base import LimitReached
 from search.engine.driver import Driver
 from search.engine.inline import Inline
-from search.engine.trial import LimitReached
+from search.engine.rules import Rules
 from search.engine.worker import WorkerConfig
 from search.space.file import load_space
 from search.study.stopping import Limits
@@ -33,7 +34,7 @@ def drive(path: Path, trials: int = 3, seconds: float = 600) -> Driver:
     space = load_space(path)
     study = open_study("sqlite:///studies.db", "s", space)
     requeue(study)
-    driver = Driver(study, space, trials, Limits(time.monotonic() + seconds))
+    driver = Driver(study, space, Rules(trials=trials, limits=Limits(time.monotonic() + seconds)))
     Inline(WorkerConfig("data", "cpu", 1, str(path))).run(driver)
     return driver
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +16,8 @@ from typing import Any
 import pytest
 import torch
 
-from search.engine.worker import SaveWeights, Worker, WorkerConfig, serve
+from search.engine.messages import Ended, Failed, Message, Order, Report, SaveWeights
+from search.engine.worker import Worker, WorkerConfig, serve
 from search.train import checkpoints, trainer
 from search.train.evaluate import evaluate_kept
 
@@ -50,59 +52,66 @@ def own(write: Write, tmp_path: Path) -> Worker:
     return Worker(WorkerConfig(str(tmp_path), "cpu", 1, str(write("own.py", OWN))))
 
 
-def drawn(worker: Worker, settings: dict[str, Any]) -> list[dict[str, Any]]:
+def drawn(worker: Worker, settings: dict[str, Any]) -> list[Message]:
     """All messages of a trial."""
-    worker.start(settings)
+    worker.start(Order(7, settings))
     messages = [worker.step()]
-    while "epoch" in messages[-1] and not messages[-1]["last"]:
+    while isinstance(messages[-1], Report) and not messages[-1].last:
         messages.append(worker.step())
+    assert {message.attempt for message in messages} == {7}
     return messages
 
 
+def reports(worker: Worker, settings: dict[str, Any]) -> list[Report]:
+    """All messages of a trial, which are epochs."""
+    return [report(message) for message in drawn(worker, settings)]
+
+
+def report(message: Message) -> Report:
+    assert isinstance(message, Report)
+    return message
+
+
 def test_numbers_are_plain(own: Worker) -> None:
-    first, *_ = drawn(own, {"x": 0.25, "epochs": 3, "count": 3})
-    seconds = first["epoch"].pop("seconds")
+    first, *_ = reports(own, {"x": 0.25, "epochs": 3, "count": 3})
+    seconds = first.epoch.pop("seconds")
     measured = {"score": 0.25, "many": 0, "good": True, "raw": 0.5}
-    assert first == {"epoch": measured, "step": 1, "last": False, "cost": {"gpus": 0.0, "cpus": 1}}
-    assert [type(value) for value in first["epoch"].values()][::2] == [float, bool]
+    assert first == Report(7, measured, 1, last=False, cost={"gpus": 0.0, "cpus": 1})
+    assert [type(value) for value in first.epoch.values()][::2] == [float, bool]
     assert isinstance(seconds, float)
     assert seconds > 0
-    json.dumps(first)
+    assert pickle.loads(pickle.dumps(first)) == first  # noqa: S301 - our own, as it goes to the driver
 
 
 def test_the_last_epoch_says_so(own: Worker) -> None:
-    messages = drawn(own, {"x": 0.0, "epochs": 3, "count": 5})
-    assert [message["last"] for message in messages] == [False, False, True]
+    messages = reports(own, {"x": 0.0, "epochs": 3, "count": 5})
+    assert [(message.step, message.last) for message in messages] == [(1, False), (2, False), (3, True)]
 
 
 def test_a_train_that_ends_by_itself(own: Worker) -> None:
     for settings in ({"x": 0.0, "epochs": 3, "count": 2}, {"x": 0.0, "count": 2}):
-        messages = drawn(own, settings)
-        assert [sorted(message) for message in messages] == [
-            ["cost", "epoch", "last", "step"],
-            ["epoch", "last", "step"],
-            ["end"],
-        ]
-        assert messages[-1] == {"end": True}
-    assert own.step() == {"end": True}
+        *epochs, end = drawn(own, settings)
+        assert [(report(epoch).step, report(epoch).cost is None) for epoch in epochs] == [(1, False), (2, True)]
+        assert end == Ended(7)
+    assert own.step() == Ended(7)
 
 
 def test_an_error_is_one_line_with_its_place(own: Worker) -> None:
     messages = drawn(own, {"x": 0.0, "epochs": 3, "count": 3, "bad": 1})
     line = 'raise ValueError("no such luck\\nand a second line")'
-    assert messages[-1] == {"error": f"user_code: own.py:14: {line}: ValueError: no such luck"}
+    assert messages[-1] == Failed(7, f"user_code: own.py:14: {line}: ValueError: no such luck")
     line = 'for i in range(config["count"]):'
-    assert drawn(own, {})[-1] == {"error": f"user_code: own.py:12: {line}: KeyError: 'count'"}
-    assert "epoch" in drawn(own, {"x": 0.0, "epochs": 1, "count": 1})[0]  # the next trial is none the worse
+    assert drawn(own, {})[-1] == Failed(7, f"user_code: own.py:12: {line}: KeyError: 'count'")
+    assert reports(own, {"x": 0.0, "epochs": 1, "count": 1})  # the next trial is none the worse
 
 
 def test_a_new_trial_closes_the_one_before(own: Worker) -> None:
-    own.start({"x": 0.0, "epochs": 3, "count": 3})
+    own.start(Order(1, {"x": 0.0, "epochs": 3, "count": 3}))
     own.step()
     assert not Path("closed").exists()
-    own.start({"x": 1.0, "epochs": 3, "count": 3})
+    own.start(Order(2, {"x": 1.0, "epochs": 3, "count": 3}))
     assert Path("closed").read_text() == "x"
-    assert own.step()["epoch"]["score"] == 1.0
+    assert report(own.step()).epoch["score"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -116,7 +125,8 @@ def test_a_new_trial_closes_the_one_before(own: Worker) -> None:
 def test_a_train_that_is_no_generator_of_dicts(write: Write, tmp_path: Path, body: str, says: str) -> None:
     path = write("odd.py", f"space = None\ndef train(config):\n    {body}\n")
     (message,) = drawn(Worker(WorkerConfig(str(tmp_path), "cpu", 1, str(path))), {})
-    assert message["error"].startswith(f"user_code: {says}")
+    assert isinstance(message, Failed)
+    assert message.reason.startswith(f"user_code: {says}")
 
 
 CONFIG: dict[str, Any] = dict(
@@ -126,29 +136,30 @@ CONFIG: dict[str, Any] = dict(
 
 def test_the_built_in_trainer(tmp_path: Path) -> None:
     worker = Worker(WorkerConfig(str(tmp_path), "cpu", 1))
-    first, second = drawn(worker, CONFIG)
-    assert set(first) == {"epoch", "step", "last", "ran_on", "notes", "rates", "cost"}
-    assert first["cost"]["parameters"] == first["cost"]["trainable"] == 29066
-    assert first["cost"]["gpus"] == 0
-    assert first["notes"] == []
-    assert (first["epoch"]["epoch"], second["epoch"]["epoch"]) == (1, 2)
-    assert (first["last"], second["last"]) == (False, True)
-    assert first["ran_on"]["device"] == "cpu"
-    assert first["ran_on"]["threads"] == torch.get_num_threads() == 1
-    assert first["ran_on"]["precision"] == "fp32"
-    assert json.loads(json.dumps(first)) == first
-    assert set(second) == {*first, "right", "answers"} - {"cost"}
-    assert set(second["right"]) == {0, 1}
-    assert sum(second["right"]) / len(second["right"]) == second["epoch"]["val_acc"]
+    first, second = reports(worker, CONFIG)
+    assert first.cost is not None
+    assert first.cost["parameters"] == first.cost["trainable"] == 29066
+    assert first.cost["gpus"] == 0
+    assert (first.notes, first.right, first.answers, first.test) == ([], None, None, None)
+    assert [(told.epoch["epoch"], told.step, told.last) for told in (first, second)] == [(1, 1, False), (2, 2, True)]
+    assert first.ran_on is not None
+    assert first.ran_on["device"] == "cpu"
+    assert first.ran_on["threads"] == torch.get_num_threads() == 1
+    assert first.ran_on["precision"] == "fp32"
+    for stored in (first.epoch, first.cost, first.ran_on):
+        assert json.loads(json.dumps(stored)) == stored
+    assert second.cost is None
+    assert second.right is not None
+    assert second.answers is not None
+    assert set(second.right) == {0, 1}
+    assert sum(second.right) / len(second.right) == second.epoch["val_acc"]
 
 
 def test_notes_are_told_once(tmp_path: Path) -> None:
     worker = Worker(WorkerConfig(str(tmp_path), "cpu", 1))
-    first, second = drawn(worker, CONFIG | {"frozen": ["0"], "mixup": 0.2})
-    assert first["notes"] == [
-        "cnn, frozen=0: computed anew in every epoch: mixup and cutmix change the images at random"
-    ]
-    assert second["notes"] == []
+    first, second = reports(worker, CONFIG | {"frozen": ["0"], "mixup": 0.2})
+    assert first.notes == ["cnn, frozen=0: computed anew in every epoch: mixup and cutmix change the images at random"]
+    assert second.notes == []
 
 
 @pytest.mark.parametrize(
@@ -163,15 +174,15 @@ def test_notes_are_told_once(tmp_path: Path) -> None:
 )
 def test_what_the_built_in_trainer_refuses(tmp_path: Path, changed: dict[str, Any], says: str) -> None:
     (message,) = drawn(Worker(WorkerConfig(str(tmp_path), "cpu", 1)), CONFIG | changed)
-    assert list(message) == ["error"]
-    assert message["error"].startswith(says)
-    assert "\n" not in message["error"]
+    assert isinstance(message, Failed)
+    assert message.reason.startswith(says)
+    assert "\n" not in message.reason
 
 
 def test_interrupts_are_not_swallowed(write: Write, tmp_path: Path) -> None:
     path = write("stop.py", "space = None\ndef train(config):\n    yield {}\n    raise KeyboardInterrupt\n")
     worker = Worker(WorkerConfig(str(tmp_path), "cpu", 1, str(path)))
-    worker.start({})
+    worker.start(Order(1, {}))
     worker.step()
     with pytest.raises(KeyboardInterrupt):
         worker.step()
@@ -195,25 +206,25 @@ def test_settings_alone_begin_a_trial(write: Write, tmp_path: Path) -> None:
     here = served(WorkerConfig(str(tmp_path), "cpu", 1, str(write("own.py", OWN))))
     settings = {"x": 0.25, "epochs": 3, "count": 3}
     for attempt, x in ((7, 0.25), (9, 0.5)):
-        here.send((attempt, settings | {"x": x}, None))
+        here.send(Order(attempt, settings | {"x": x}))
         assert here.poll(20)
-        message = here.recv()
-        assert (message["attempt"], message["epoch"]["score"]) == (attempt, x)
+        message = report(here.recv())
+        assert (message.attempt, message.epoch["score"]) == (attempt, x)
     for score in (1.5, 2.5):
         here.send(None)
-        assert here.recv()["epoch"]["score"] == score
+        assert report(here.recv()).epoch["score"] == score
     here.send(None)
-    assert here.recv() == {"end": True, "attempt": 9}
+    assert here.recv() == Ended(9)
     here.close()
 
 
 def test_a_space_file_that_no_longer_loads_is_the_trials_error(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("1 / 0")
     here = served(WorkerConfig(str(tmp_path), "cpu", 1, str(tmp_path / "own.py")))
-    here.send((5, {}, None))
+    here.send(Order(5, {}))
     assert here.poll(20)
     message = here.recv()
-    assert (message["attempt"], "ZeroDivisionError" in message["error"]) == (5, True)
+    assert (message.attempt, "ZeroDivisionError" in message.reason) == (5, True)
     here.close()
 
 
@@ -223,46 +234,47 @@ def test_a_space_file_that_no_longer_loads_is_the_trials_error(tmp_path: Path) -
 def test_a_leaders_weights_are_kept(tmp_path: Path, best: float | None, maximize: bool, kept: bool) -> None:
     path = tmp_path / "weights" / "0.safetensors"
     worker = Worker(WorkerConfig(str(tmp_path), "cpu", 1, test=True))
-    worker.start(CONFIG, SaveWeights(path, "val_acc", maximize, best))
-    first = worker.step()
+    worker.start(Order(1, CONFIG, SaveWeights(path, "val_acc", maximize, best)))
+    first = report(worker.step())
     assert not path.exists()
-    last = worker.step()
+    last = report(worker.step())
     assert path.exists() == kept
-    assert last["notes"] == []
-    assert "test" not in first
-    assert last["test"]["images"] == 450
+    assert last.notes == []
+    assert first.test is None
+    assert last.test is not None
+    assert last.test["images"] == 450
     if kept:
         found = evaluate_kept(path, CONFIG, tmp_path, "cpu", 0)
-        assert found == (last["test"]["test_acc"], 450)
+        assert found == (last.test["test_acc"], 450)
     # The model is the next trial's as it was: the same numbers come out.
-    worker.start(CONFIG)
-    assert worker.step()["epoch"]["train_loss"] == first["epoch"]["train_loss"]
+    worker.start(Order(2, CONFIG))
+    assert report(worker.step()).epoch["train_loss"] == first.epoch["train_loss"]
 
 
 def test_weights_that_cannot_be_written_are_a_note(tmp_path: Path) -> None:
     (tmp_path / "weights").write_text("a file where the folder should be")
     worker = Worker(WorkerConfig(str(tmp_path), "cpu", 1))
-    worker.start(CONFIG, SaveWeights(tmp_path / "weights" / "0.safetensors", "val_acc", True, None))
+    worker.start(Order(1, CONFIG, SaveWeights(tmp_path / "weights" / "0.safetensors", "val_acc", True, None)))
     worker.step()
-    last = worker.step()
-    assert last["last"]
-    (note,) = last["notes"]
+    last = report(worker.step())
+    assert last.last
+    (note,) = last.notes
     assert note.startswith("its weights are not kept: ")
-    assert "test" not in last
+    assert last.test is None
 
 
 def test_a_trial_goes_on_in_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "OFTEN", 0.0)
     settings, place = CONFIG | {"epochs": 4}, WorkerConfig(str(tmp_path), "cpu", 1)
-    whole = drawn(Worker(place), settings)
+    whole = reports(Worker(place), settings)
     worker = Worker(place)
-    worker.start(settings, None, tmp_path / "checkpoints")
+    worker.start(Order(1, settings, None, tmp_path / "checkpoints"))
     for _ in range(3):
         worker.step()
     trainer._spare.clear()
     again = Worker(place)
-    again.start(settings, None, tmp_path / "checkpoints")
-    third, fourth = again.step(), again.step()
-    assert (third["step"], third["last"], fourth["step"], fourth["last"]) == (3, False, 4, True)
+    again.start(Order(2, settings, None, tmp_path / "checkpoints"))
+    third, fourth = report(again.step()), report(again.step())
+    assert (third.step, third.last, fourth.step, fourth.last) == (3, False, 4, True)
     for one, other in zip(whole[2:], (third, fourth), strict=True):
-        assert {**one["epoch"], "seconds": 0} == {**other["epoch"], "seconds": 0}
+        assert {**one.epoch, "seconds": 0} == {**other.epoch, "seconds": 0}

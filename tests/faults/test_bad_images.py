@@ -16,6 +16,7 @@ from refusals import GOOD, refused
 
 from search.data import cache
 from search.data.registry import open_source
+from search.engine.messages import Failed, Order
 from search.engine.worker import Worker, WorkerConfig
 from search.errors import SearchError
 
@@ -114,8 +115,10 @@ def test_a_picture_that_breaks_during_a_run_is_bad_data(tmp_path: Path) -> None:
     path = folder(tmp_path, "x.jpg", encoded("JPEG")[:-200])
     worker = Worker(WorkerConfig(str(tmp_path), "cpu", 1))
     config = {"model": "cnn", "dataset": "imagefolder:mine", "epochs": 1, "lr": 0.1, "step_size": 1, "gamma": 0.5}
-    worker.start(config)
-    assert worker.step()["error"].startswith(f"bad_data: {path}: the image cannot be read: image file is truncated")
+    worker.start(Order(1, config))
+    message = worker.step()
+    assert isinstance(message, Failed)
+    assert message.reason.startswith(f"bad_data: {path}: the image cannot be read: image file is truncated")
 
 
 def grey(level: int, mode: str) -> Image.Image:

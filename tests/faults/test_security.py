@@ -30,9 +30,9 @@ from search.cli.options import same_command
 from search.commands.steps.export import _Loader, read_best
 from search.data.cache import load
 from search.data.caltech101 import Caltech101
-from search.engine import kept
 from search.engine.processes import forkserver
 from search.engine.processes.scratch import _sweep_if_stale
+from search.engine.retention import checkpoints_of, weights_of
 from search.engine.worker import WorkerConfig
 from search.errors import SearchError
 from search.files.atomic import file_name
@@ -197,7 +197,7 @@ def test_an_archive_writes_no_file_whatever_its_members_are_called(tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "..", ".", "", "a/../../b", "a\\b", "x\0y", "~root", "C:x"])
 def test_a_name_leads_nowhere_else(name: str) -> None:
-    for path in map(Path, (kept.place(name, 0), predictions.place(name, 0), kept.checkpoints(name, 0))):
+    for path in map(Path, (weights_of(name, 0), predictions.place(name, 0), checkpoints_of(name, 0))):
         assert path.resolve().is_relative_to(Path("runs").resolve())
         assert len(path.parts) == 4
         assert "\0" not in str(path)

@@ -13,7 +13,7 @@ from live import Run, until
 from optuna.trial import FrozenTrial, TrialState
 from served import Served, served
 
-from search.engine.failures import BY_HAND
+from search.study.attributes import BY_HAND
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: this test did NOT run")
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from driving import Driven
 from rich.console import Console
 
 from search import ASHA, Float, SearchSpace
 from search.config import make_config
 from search.engine.driver import Driver
+from search.engine.messages import Failed, Report
+from search.engine.rules import Rules
 from search.engine.trial import ActiveTrial
 from search.monitoring.progress import Progress
 from search.space.file import SpaceFile
@@ -31,7 +35,7 @@ def make(console: Console, own: bool = True, trials: int = 4) -> tuple[Progress,
         pruner=ASHA(1, 4),
     )
     progress = Progress(console, "s")
-    driver = Driver(open_study("sqlite:///studies.db", "s", file), file, trials, listeners=[progress])
+    driver = Driven(open_study("sqlite:///studies.db", "s", file), file, Rules(trials=trials), [progress])
     progress.attach(driver)
     return progress, driver
 
@@ -42,8 +46,8 @@ def ask(driver: Driver) -> ActiveTrial:
     return job
 
 
-def epoch(last: bool = False, **measured: Any) -> dict[str, Any]:
-    return {"epoch": measured | {"seconds": 1.0}, "last": last}
+def epoch(last: bool = False, **measured: Any) -> Report:
+    return Report(0, measured | {"seconds": 1.0}, 0, last)
 
 
 @pytest.fixture
@@ -63,7 +67,7 @@ def test_plain_lines_without_a_terminal(console: Console) -> None:
         driver.receive(good, epoch(score=0.5))
         driver.receive(poor, epoch(score=0.1))
         driver.receive(good, epoch(score=0.98765, last=True))
-        driver.receive(bad, {"error": "ValueError: [red]no[/red]"})
+        driver.receive(bad, Failed(0, "ValueError: [red]no[/red]"))
         driver.receive(ask(driver), epoch(score=0.6, last=True))
         driver.catch_up()
     assert text_of(console).splitlines() == [
@@ -91,7 +95,7 @@ def test_the_live_view_shows_counts_and_the_best_in_the_tables_columns() -> None
         measured: dict[str, Any] = dict(last_step_loss=0.25, val_loss=0.5)
         driver.receive(good, epoch(val_acc=0.875, **measured))
         driver.receive(poor, epoch(val_acc=0.1, **measured))
-        driver.receive(bad, {"error": "no"})
+        driver.receive(bad, Failed(0, "no"))
         driver.receive(good, epoch(val_acc=0.9375, last=True, **measured))
         driver.catch_up()
     screen = console.export_text()
@@ -116,7 +120,7 @@ def test_a_note_is_said_once(terminal: bool) -> None:
     progress, driver = make(console)
     with progress.shown():
         for _ in range(2):
-            driver.receive(ask(driver), epoch(score=0.5, last=True) | {"notes": ["[x] computed anew"]})
+            driver.receive(ask(driver), replace(epoch(score=0.5, last=True), notes=["[x] computed anew"]))
     assert console.export_text().count("trial 0: [x] computed anew") == 1
     assert driver.study.trials[1].user_attrs["notes"] == ["[x] computed anew"]
 

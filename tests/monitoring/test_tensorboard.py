@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from driving import Driven
 from optuna.trial import TrialState
 from PIL import Image
 from tensorboard import context as tensorboard_context
@@ -20,6 +21,8 @@ from tensorboard.plugins.hparams.list_session_groups import Handler
 
 from search import ASHA, Choice, Float, SearchSpace, correct, predictions
 from search.engine.driver import Driver
+from search.engine.messages import Failed, Report
+from search.engine.rules import Rules, Run
 from search.engine.trial import ActiveTrial
 from search.monitoring.tensorboard import Correctness, TensorBoard
 from search.space.file import SpaceFile
@@ -41,7 +44,9 @@ def test_on_a_full_disk_the_curves_have_gaps_and_can_be_read(monkeypatch: pytest
     )
     said: list[str] = []
     board = TensorBoard(Path("runs"), "score")
-    driver = Driver(open_study("sqlite:///studies.db", "s", space), space, 1, listeners=[board], say=said.append)
+    driver = Driven(
+        open_study("sqlite:///studies.db", "s", space), space, Rules(trials=1), [board], Run(say=said.append)
+    )
     job = driver.next()
     assert job is not None
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -53,7 +58,7 @@ def test_on_a_full_disk_the_curves_have_gaps_and_can_be_read(monkeypatch: pytest
             monkeypatch.setattr(job.trial, "should_prune", lambda: False)
             resource.setrlimit(resource.RLIMIT_FSIZE, (full, before[1]))
         try:
-            driver.receive(job, {"epoch": {"score": number / 100, "seconds": 2.0}, "last": False})
+            driver.receive(job, Report(0, {"score": number / 100, "seconds": 2.0}, 0, last=False))
         finally:
             if number == 30:
                 resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -66,17 +71,17 @@ def test_each_trials_epochs_are_curves_of_its_own() -> None:
     space = SpaceFile(
         Path("space.py"), "space", SearchSpace(x=Float(0, 1), epochs=2), lambda config: iter(()), metric="score"
     )
-    driver = Driver(
-        open_study("sqlite:///studies.db", "s", space), space, 3, listeners=[TensorBoard(Path("runs"), "score")]
+    driver = Driven(
+        open_study("sqlite:///studies.db", "s", space), space, Rules(trials=3), [TensorBoard(Path("runs"), "score")]
     )
     first, second, failed = driver.next(), driver.next(), driver.next()
     assert first is not None
     assert second is not None
     assert failed is not None
     for score, last in ((0.5, False), (0.75, True)):
-        driver.receive(first, {"epoch": {"epoch": 1, "score": score, "note": "text", "seconds": 2.0}, "last": last})
-    driver.receive(second, {"epoch": {"score": 0.25, "seconds": 1.0}, "last": True})
-    driver.receive(failed, {"error": "no"})  # before its first epoch: no folder
+        driver.receive(first, Report(0, {"epoch": 1, "score": score, "note": "text", "seconds": 2.0}, 0, last=last))
+    driver.receive(second, Report(0, {"score": 0.25, "seconds": 1.0}, 0, last=True))
+    driver.receive(failed, Failed(0, "no"))  # before its first epoch: no folder
     driver.catch_up()
 
     assert sorted(path.name for path in Path("runs").iterdir()) == ["trial-0000", "trial-0001"]
@@ -94,16 +99,15 @@ def test_which_images_were_right_is_kept_at_the_last_epoch() -> None:
     space = SpaceFile(
         Path("space.py"), "space", SearchSpace(x=Float(0, 1), epochs=2), lambda config: iter(()), metric="score"
     )
-    driver = Driver(open_study("sqlite:///studies.db", "s", space), space, 2, listeners=[Correctness("s")])
+    driver = Driven(open_study("sqlite:///studies.db", "s", space), space, Rules(trials=2), [Correctness("s")])
     first, second = driver.next(), driver.next()
     assert first is not None
     assert second is not None
-    driver.receive(first, {"epoch": {"score": 0.5, "seconds": 1.0}, "last": False})
+    driver.receive(first, Report(0, {"score": 0.5, "seconds": 1.0}, 0, last=False))
     assert not Path("runs").exists()
-    driver.receive(
-        first, {"epoch": {"score": 0.5, "seconds": 1.0}, "last": True, "right": b"\1\0\1\0", "answers": PACKED}
-    )
-    driver.receive(second, {"epoch": {"score": 0.5, "seconds": 1.0}, "last": True})  # a train() of the user's own
+    last = Report(0, {"score": 0.5, "seconds": 1.0}, 0, last=True, right=b"\1\0\1\0", answers=PACKED)
+    driver.receive(first, last)
+    driver.receive(second, Report(0, {"score": 0.5, "seconds": 1.0}, 0, last=True))  # a train() of the user's own
     assert [trial.user_attrs.get("val_images") for trial in driver.study.get_trials()] == [4, None]
     assert correct.read("s", 0, 4, 2) is not None
     assert not correct.place("s", 1).exists()
@@ -116,7 +120,7 @@ OWN = SearchSpace(x=Float(0, 1), kind=Choice("plain", none=None), epochs=2)
 
 def watched(board: TensorBoard, **wanted: Any) -> Driver:
     space = SpaceFile(Path("space.py"), "space", OWN, lambda config: iter(()), metric="score", **wanted)
-    return Driver(open_study("sqlite:///studies.db", "s", space), space, 9, listeners=[board])
+    return Driven(open_study("sqlite:///studies.db", "s", space), space, Rules(trials=9), [board])
 
 
 def asked(driver: Driver) -> ActiveTrial:
@@ -130,8 +134,8 @@ def test_each_layer_group_has_its_rate() -> None:
     job = asked(driver)
     for top in (0.1, 0.01):
         rates = {"conv1+bn1": top / 2, "fc": top}
-        message = {"epoch": {"score": 0.5, "lr": top, "seconds": 1.0}, "rates": rates, "last": top == 0.01}
-        driver.receive(job, message)
+        measured = {"score": 0.5, "lr": top, "seconds": 1.0}
+        driver.receive(job, Report(0, measured, 0, last=top == 0.01, rates=rates))
     found = curves(Path("runs/trial-0000"))
     assert [rate for _, rate in found["lr/conv1+bn1"]] == pytest.approx([0.05, 0.005])
     assert [rate for _, rate in found["lr/fc"]] == pytest.approx([0.1, 0.01])
@@ -143,11 +147,11 @@ def test_the_hparams_tab_has_a_row_a_trial() -> None:
     driver = watched(TensorBoard(Path("runs/s/tensorboard"), "score"), pruner=ASHA(1, 2))
     jobs = [asked(driver) for _ in range(3)]
     for score, last in ((0.5, False), (0.9, True)):
-        driver.receive(jobs[0], {"epoch": {"score": score, "seconds": 1.0}, "last": last})
-    driver.receive(jobs[1], {"epoch": {"score": 0.25, "seconds": 1.0}, "last": False})
+        driver.receive(jobs[0], Report(0, {"score": score, "seconds": 1.0}, 0, last=last))
+    driver.receive(jobs[1], Report(0, {"score": 0.25, "seconds": 1.0}, 0, last=False))
     assert driver.counts[TrialState.PRUNED] == 1
-    driver.receive(jobs[2], {"epoch": {"score": 0.5, "seconds": 1.0}, "last": False})
-    driver.receive(jobs[2], {"error": "no"})
+    driver.receive(jobs[2], Report(0, {"score": 0.5, "seconds": 1.0}, 0, last=False))
+    driver.receive(jobs[2], Failed(0, "no"))
     driver.catch_up()
     rows = {row["name"]: row for row in hparams_rows(Path("runs"))}
     assert list(rows) == [f"s/tensorboard/trial-000{i}" for i in range(3)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from live import CORES, WAIT, Run, until
 from optuna.trial import TrialState
 
 from search.engine.driver import Driver
+from search.engine.messages import Failed
 from search.study.stopping import Budget, Limits
 
 
@@ -110,7 +112,7 @@ def test_patience_waits_for_those_that_run_and_a_better_one_lets_the_search_go_o
     finish(driver, 0.5)
     late = [ask(driver), ask(driver), ask(driver)]
     driver.receive(late[0], epoch(0.4, last=True))
-    driver.receive(late[1], {"error": "user_code: no"})  # says nothing
+    driver.receive(late[1], Failed(0, "user_code: no"))  # says nothing
     assert driver.limits.reached() is None
     other = ask(driver)
     driver.receive(other, epoch(0.3, last=True))
@@ -129,13 +131,13 @@ def test_a_later_run_knows_what_earlier_ones_had_and_spent() -> None:
     driver, _ = drive(trials=20, limits=Limits(patience=3))
     finish(driver, 0.5)
     first, second = ask(driver), ask(driver)
-    cost = {"cost": {"gpus": 0.5, "cpus": 3}}
-    driver.receive(first, epoch(0.9, seconds=3600.0) | cost)
+    cost = {"gpus": 0.5, "cpus": 3}
+    driver.receive(first, replace(epoch(0.9, seconds=3600.0), cost=cost))
     driver.receive(second, epoch(0.7, last=True))  # ends before the first, which is better
     driver.receive(first, epoch(0.9, seconds=3600.0, last=True))
     driver.receive(ask(driver), epoch(0.1))  # pruned
     running = ask(driver)
-    assert driver.receive(running, epoch(0.95, seconds=1800.0) | cost)
+    assert driver.receive(running, replace(epoch(0.95, seconds=1800.0), cost=cost))
 
     limits = Limits(patience=2, budget=Budget(1.25, "gpu"), until=0.95)
     driver, _ = drive(trials=20, limits=limits)

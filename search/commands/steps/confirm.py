@@ -19,6 +19,7 @@ from search.analysis import confirmation
 from search.commands.steps.launch import LaunchOptions, drive, engine_of, interruptible, preload, workplace_of
 from search.config import is_train_config, make_config
 from search.engine.driver import Driver
+from search.engine.rules import Rules, Run
 from search.engine.trial import ActiveTrial
 from search.errors import NothingCompleted, SearchError
 from search.files import locations
@@ -179,8 +180,8 @@ def _train(original: Study, found: list[Candidate], options: Options, console: C
                 made.enqueue_trial({"seed": seed}, user_attrs=record.stored)
             total = len(made.get_trials(deepcopy=False))
             progress = _Progress(console, made.study_name)
-            hooks: dict[str, Any] = {"signalled": signalled, "ours": ours, "run_dir": options.run_dir}
-            driver = Driver(made, space, total, listeners=[progress], keeps=False, **hooks)
+            rules = Rules(trials=total, keeps=False, run_dir=options.run_dir)
+            driver = Driver(made, space, rules, [progress], Run(ours=ours, signalled=signalled))
             progress.attach(driver)
             drive(driver, progress, engine, options, console, signalled)
 
@@ -205,8 +206,8 @@ class _Progress(Progress):
     def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
         if not self._plain or self._driver is None:
             return
-        record, looked = job.before, job.looked
-        what = reason or f"validation accuracy {job.epoch['val_acc']:.4f}, test accuracy {looked.get('test_acc'):.4f}"
+        record, test = job.before, job.last.test or {}
+        what = reason or f"validation accuracy {job.last.epoch['val_acc']:.4f}, test accuracy {test['test_acc']:.4f}"
         who = confirmation.Row(record.of or "", record.baseline).label
         done = f"[{self._driver.counts.total()}/{self._driver.trials}]"
         failed = " FAILED" if state == TrialState.FAIL else ""

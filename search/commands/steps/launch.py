@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 from rich.progress import Progress as Bar
 
-from search.engine import kept
+from search.engine.base import Engine, EngineFailed, LimitReached
 from search.engine.driver import Driver
+from search.engine.failures import RunAborted
 from search.engine.processes import forkserver
 from search.engine.processes.scratch import handled, unheard
-from search.engine.trial import Engine, EngineFailed, LimitReached, RunAborted
+from search.engine.retention import RUNS
 from search.engine.worker import WorkerConfig
 from search.entry_points import CHECK_RUN_DIR_FIRST, PRELOAD, PRELOAD_TORCHVISION
 from search.errors import Interrupted, NothingCompleted, SearchError
@@ -52,7 +53,7 @@ class LaunchOptions:
     again: str
     cache_size: int
     address: str | None = None
-    run_dir: Where = kept.RUNS
+    run_dir: Where = RUNS
 
 
 def drive(
@@ -75,14 +76,14 @@ def drive(
     except KeyboardInterrupt:
         with suppress(*retry.ERRORS):  # the same command does it, too
             # The run may have stopped between a change in the storage and the driver's memory of it.
-            driver.ours()
+            driver.run.ours()
             studies.requeue(driver.study)
         number = (signalled or [signal.SIGINT])[0]
         word = "interrupted" if number == signal.SIGINT else "terminated"
         _say_end(word, driver, f"to go on: {options.again}", console)
         raise Interrupted(number) from None
     except (EngineFailed, RunAborted):
-        driver.ours()
+        driver.run.ours()
         studies.requeue(driver.study)
         raise
     _ended(driver, options, console)
@@ -99,7 +100,7 @@ def _train(driver: Driver, engine: Engine) -> None:
             driver.catch_up()
         raise
     driver.catch_up()
-    driver.keeping.settle()
+    driver.retention.settle()
 
 
 def _ended(driver: Driver, options: LaunchOptions, console: Console) -> bool:

@@ -18,10 +18,12 @@ from rich.console import Console
 
 from search import entry_points
 from search.commands.steps.launch import LaunchOptions, drive, engine_of, interruptible, preload, wait, workplace_of
-from search.engine import kept
+from search.engine.base import Engine
+from search.engine.callbacks import Callback
 from search.engine.driver import Driver
 from search.engine.processes import forkserver
-from search.engine.trial import Callback, Engine
+from search.engine.retention import weights_of
+from search.engine.rules import Rules, Run
 from search.errors import Interrupted, NothingCompleted, SearchError, first_line
 from search.files import locations
 from search.files.atomic import file_name
@@ -91,11 +93,17 @@ def run_search(options: Options) -> Study:
                 _fill_queue(study, space, points, console)
                 progress = Progress(console, name)
                 board = TensorBoard(Path("runs") / file_name(name) / "tensorboard", space.metric)
-                listeners: list[Callback] = [progress, board, Correctness(name), Notes(study)]
+                callbacks: list[Callback] = [progress, board, Correctness(name), Notes(study)]
                 _note_audit(study, space, options, console)
-                trials, rules = options.trials or space.trials, (options.max_failures, options.audit)
-                hooks: dict[str, Any] = {"say": progress.say, "ours": ours, "run_dir": options.run_dir}
-                driver = Driver(study, space, trials, limits, listeners, signalled, *rules, **hooks)
+                rules = Rules(
+                    trials=options.trials or space.trials,
+                    limits=limits,
+                    max_failures=options.max_failures,
+                    audit=options.audit,
+                    run_dir=options.run_dir,
+                )
+                run = Run(say=progress.say, ours=ours, signalled=signalled)
+                driver = Driver(study, space, rules, callbacks, run)
                 progress.attach(driver)
                 drive(driver, progress, engine, options, console, signalled)
                 if not options.sealed:
@@ -186,13 +194,13 @@ def _look(driver: Driver, engine: Engine, console: Console) -> None:
     """Look at the test split with the weights of the winner, once; of a train() of the user's own there are none."""
     study = driver.study
     if (
-        driver.keeping.leader is None
-        or not driver.keeping.weights
-        or str(driver.keeping.leader[1]) in test_split.of(study)
+        driver.retention.leader is None
+        or not driver.retention.weights
+        or str(driver.retention.leader[1]) in test_split.of(study)
     ):
         return
     winner = ranked(study)[0]
-    path = kept.place(study.study_name, winner.number, driver.keeping.run_dir)
+    path = weights_of(study.study_name, winner.number, driver.retention.run_dir)
     place, where = engine.workplace, f"trial {winner.number}"
     if not locations.is_file(path):
         said = "its weights are not here, so the test split was not looked at; `search train` does it"

@@ -44,9 +44,9 @@ with warnings.catch_warnings():
     from ray._private.services import ConsolePopen
 gc.enable()
 
+from search.engine.base import EngineFailed
 from search.engine.processes.scratch import held_back, sweep, uninterrupted
 from search.engine.ray import auth
-from search.engine.trial import EngineFailed
 from search.errors import SearchError
 
 

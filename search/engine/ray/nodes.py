@@ -15,9 +15,9 @@ from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import search
+from search.engine.failures import RunAborted
 from search.engine.processes.forkserver import Call, Died, ForkServer, opened
 from search.engine.ray.cluster import Resources, fits, joined
-from search.engine.trial import RunAborted
 from search.errors import SearchError, first_line
 
 MOST = 100 * 2**20

@@ -10,9 +10,9 @@ from typing import Any
 
 from ray import tune
 
+from search.engine.messages import Lost, Message, Order, Silent
 from search.engine.processes.forkserver import fork
 from search.engine.ray import nodes
-from search.engine.worker import WorkerConfig
 from search.entry_points import TRAIN
 
 
@@ -23,19 +23,20 @@ class WarmWorker(tune.Trainable):
         self._connection: Connection | None = None
         self._pid: int | None = None
         self._asked = False
-        self._attempt: int | None = None
-        self._patience: float | None = config["workplace"]["patience"]
+        self._attempt = 0
+        self._patience: float | None = config["workplace"].patience
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if self._connection is None:
             nursery = new_config["nursery"] or nodes.address_here()
-            self._connection = fork(nursery, TRAIN, WorkerConfig(**new_config["workplace"]), _placed())
+            self._connection = fork(nursery, TRAIN, new_config["workplace"], _placed())
         elif self._asked:
             self._answer(self._connection)  # of a trial that nobody waits for
         # It begins at once: until Tune asks for its first epoch, other trials may keep Tune busy.
-        self._connection.send(new_config["trial"])
-        self._attempt, *_ = new_config["trial"]
+        order: Order = new_config["order"]
+        self._connection.send(order)
+        self._attempt = order.attempt
         self._asked = True
         return True
 
@@ -45,24 +46,25 @@ class WarmWorker(tune.Trainable):
             if not self._asked:
                 self._connection.send(None)
             self._asked = False
-            message = self._answer(self._connection)
+            return {"message": self._answer(self._connection)}
         except (EOFError, OSError) as error:  # TimeoutError is one
-            message = {"silent": self._patience} if isinstance(error, TimeoutError) else {"lost": True}
-            message["attempt"] = self._attempt
-            if "silent" in message and self._pid:  # it may hang or be stopped, and never see that nobody listens
-                with suppress(ProcessLookupError):
-                    os.kill(self._pid, signal.SIGKILL)
             self._connection.close()
-            self._connection = self._pid = None  # the next trial gets a new process
-        return {"message": [message]}  # in a list, because Tune flattens dicts
+            pid, self._connection, self._pid = self._pid, None, None  # the next trial gets a new process
+            if self._patience is None or not isinstance(error, TimeoutError):
+                return {"message": Lost(self._attempt)}
+            if pid:  # it may hang or be stopped, and never see that nobody listens
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return {"message": Silent(self._attempt, self._patience)}
 
-    def _answer(self, connection: Connection) -> Any:
+    def _answer(self, connection: Connection) -> Message:
         """The worker's next message; its first is its process's number. Raises EOFError or OSError if none comes."""
         if self._pid is None:
-            self._pid = self._message(connection)
-        return self._message(connection)
+            self._pid = self._received(connection)
+        message: Message = self._received(connection)
+        return message
 
-    def _message(self, connection: Connection) -> Any:
+    def _received(self, connection: Connection) -> Any:
         if not connection.poll(self._patience):
             raise TimeoutError
         return connection.recv()

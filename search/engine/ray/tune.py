@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,14 @@ with warnings.catch_warnings():
     from ray.tune.search import Searcher
 gc.enable()
 
+from search.engine.base import EngineFailed, LimitReached
 from search.engine.driver import Driver
+from search.engine.failures import RunAborted
+from search.engine.messages import Lost, Silent
 from search.engine.processes.forkserver import Call, ForkServer
 from search.engine.ray.silence import Silence
 from search.engine.ray.trainable import WarmWorker
-from search.engine.trial import ActiveTrial, EngineFailed, LimitReached, RunAborted
+from search.engine.trial import ActiveTrial
 from search.engine.worker import WorkerConfig
 
 
@@ -122,13 +125,13 @@ class _Asks(_NotSaved, Searcher):
         if job is None:
             return Searcher.FINISHED if self._driver.finished else None
         self._jobs[trial_id] = job
-        return {"trial": job.order, **self._place}
+        return {"order": job.order, **self._place}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         job = self._jobs.pop(trial_id, None)
-        if error and job is not None and self._driver.live.get(job.number) is job:
+        if error and job is not None:
             with _ours():
-                self._driver.lost(job)
+                self._driver.receive(job, Lost(job.attempt))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the storage is the record."""
@@ -150,16 +153,19 @@ class _Reports(_NotSaved, FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         self._silence.heard(trial.trial_id)
         with _ours():
-            goes_on = self._driver.receive(self._jobs[trial.trial_id], result["message"][0])
+            goes_on = self._driver.receive(self._jobs[trial.trial_id], result["message"])
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def _give_up(self, trials: Collection[Any]) -> None:
         """Fail the trials whose workers say nothing, and kill those: one that is stopped would never end by itself."""
+        if self._patience is None:
+            return
         at_work = {trial.trial_id: trial.temporary_state.ray_actor for trial in trials}
         at_work = {name: actor for name, actor in at_work.items() if actor is not None and name in self._jobs}
         for name in self._silence.overdue(at_work):
+            job = self._jobs[name]
             with _ours():
-                self._driver.receive(self._jobs[name], {"silent": self._patience})
+                self._driver.receive(job, Silent(job.attempt, self._patience))
             self._silence.heard(name)
             ray.kill(at_work[name])
 
@@ -238,7 +244,7 @@ class Tune:
                     raise EngineFailed(
                         f"{error}; that was {in_row} times in a row without a trial that ended"
                     ) from error
-                driver.say(f"{error}; its trials go on in a new one")
+                driver.run.say(f"{error}; its trials go on in a new one")
                 driver.orphaned()
 
     def _fit(self, driver: Driver) -> None:
@@ -248,7 +254,7 @@ class Tune:
         if self.nodes is not None:
             there, slots = "", self.nodes.slots
             self.nodes.load = lambda: (len(jobs), driver.left)
-        place = {"workplace": asdict(self.workplace), "nursery": there}
+        place = {"workplace": self.workplace, "nursery": there}
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)  # else one worker starts after another
         trainable = tune.with_resources(WarmWorker, {"cpu": self.resources.cpus, "gpu": self.resources.gpus})
         tuner = tune.Tuner(
@@ -275,7 +281,7 @@ class Tune:
         except _Broken as broken:
             raise broken.cause from broken.cause.__cause__  # not from Tune
         except KeyboardInterrupt:
-            if not dead or driver.signalled:
+            if not dead or driver.run.signalled:
                 raise
             raise EngineFailed(f"Ray's {' and '.join(dead)} died") from None
         except (TuneError, RayError) as error:

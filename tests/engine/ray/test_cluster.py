@@ -48,7 +48,7 @@ FAILS = """
 import sys
 import ray
 from search.engine.ray import cluster
-from search.engine.trial import EngineFailed
+from search.engine.base import EngineFailed
 from search.engine.processes.scratch import scratch
 
 left, start = [int(sys.argv[1])], cluster.Node.start_raylet

@@ -21,10 +21,10 @@ import torch
 from live import BIN, CORES, WAIT, Run, ask, free_port, listening, loopback, until
 from optuna.trial import FrozenTrial, TrialState
 
+from search.engine.base import EngineFailed
 from search.engine.processes.forkserver import ForkServer
 from search.engine.ray import tune
 from search.engine.ray.cluster import Resources
-from search.engine.trial import EngineFailed
 from search.engine.worker import WorkerConfig
 
 KINDS = """
@@ -240,7 +240,7 @@ def test_the_dashboard_shows_a_live_run(watched: Watched) -> None:
 
 def test_a_ray_that_breaks_down_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     said: list[str] = []
-    driver = SimpleNamespace(counts=Counter(), say=said.append, orphaned=lambda: None)
+    driver = SimpleNamespace(counts=Counter(), run=SimpleNamespace(say=said.append), orphaned=lambda: None)
     broken = iter([*[False] * 3, True, *[False] * 9])  # a trial ends before the fourth
 
     def breaks(self: tune.Tune, driver: Any) -> None:

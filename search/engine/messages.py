@@ -1,0 +1,99 @@
+"""What the driver and a worker send each other: an order for each trial, and the messages about it.
+
+They cross processes by pickle. Each message carries the `attempt` of its order, so that a late one of an attempt that
+was given up is not taken for another's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from search.files.locations import Where
+
+
+@dataclass(frozen=True)
+class SaveWeights:
+    """Where a trial's final model goes, if its `metric` is then as good as `best`, the best so far (None: none)."""
+
+    path: Where
+    metric: str
+    maximize: bool
+    best: float | None
+
+    def wants(self, value: float) -> bool:
+        """Whether a trial that ended with `value` may be the leader; of equals, the driver knows."""
+        return self.best is None or (value >= self.best if self.maximize else value <= self.best)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A trial to train."""
+
+    attempt: int
+    """Counts the orders of a run, from 1."""
+    settings: dict[str, Any]
+    keep: SaveWeights | None = None
+    """When the weights are kept, and where. None: never."""
+    checkpoints: Where | None = None
+    """The folder for checkpoints; training goes on from those in it. None: a train() of the space file."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One epoch is trained."""
+
+    attempt: int
+    epoch: dict[str, Any]
+    """What it measured: the metric, `seconds`, and whatever else the training yields."""
+    step: int
+    """The epoch's number, from 1."""
+    last: bool
+    """The trial has as many epochs as its settings ask for."""
+    notes: list[str] = field(default_factory=list)
+    """Lines for the user."""
+    rates: dict[str, float] = field(default_factory=dict)
+    """The learning rate of each layer group, if there are several."""
+    cost: dict[str, Any] | None = None
+    """In the first epoch: what the model takes (`search.train.footprint`), and its shares of `gpus` and `cpus`."""
+    ran_on: dict[str, Any] | None = None
+    """Device, precision, threads and versions. None: a train() of the space file."""
+    right: bytes | None = None
+    """In the last epoch: for each validation image 1 if it is named right, else 0."""
+    answers: bytes | None = None
+    """In the last epoch: what each validation image is called, as `search.predictions` packs it."""
+    test: dict[str, Any] | None = None
+    """In the last epoch of a confirmation's trial: `test_acc`, a fraction of so many test `images`."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The training ended by itself."""
+
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The training raised; `reason` begins with one of `search.engine.failures.CLASSES`."""
+
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The training process died."""
+
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Silent:
+    """The training process sent nothing for so many seconds, and was given up."""
+
+    attempt: int
+    seconds: float
+
+
+Message = Report | Ended | Failed | Lost | Silent
