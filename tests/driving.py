@@ -15,7 +15,7 @@ from search.engine.messages import Message, Report
 from search.engine.rules import Rules
 from search.engine.trial import ActiveTrial
 from search.space.file import SpaceFile
-from search.study.stopping import Limits
+from search.study.stopping import Stopping
 from search.study.study import open_study, requeue
 
 URL = "sqlite:///studies.db"
@@ -52,7 +52,7 @@ def drive(
     own: bool = True,
     max_failures: int = 0,
     audit: float = 0.0,
-    limits: Limits | None = None,
+    stopping: Stopping | None = None,
     **options: Any,
 ) -> tuple[Driver, Recorder]:
     """A driver as `search run` makes one, on the study in the working directory: new, or gone on with."""
@@ -63,7 +63,7 @@ def drive(
     study = open_study(URL, "s", file)
     requeue(study)
     recorder = Recorder()
-    rules = Rules(trials=trials, limits=limits or Limits(), max_failures=max_failures, audit=audit)
+    rules = Rules(trials=trials, stopping=stopping or Stopping(), max_failures=max_failures, audit=audit)
     return Driven(study, file, rules, [recorder]), recorder
 
 

@@ -49,7 +49,7 @@ class Driver:
         self.rules = rules
         self.run = run or Run()
         self.trials = rules.trials
-        self.limits = rules.limits
+        self.stopping = rules.stopping
         self.callbacks = Callbacks(callbacks, self.run.say)
         self.retention = Retention(study, space.metric, space.train is None, rules.keeps, rules.run_dir)
         self._failed_in_row = 0
@@ -65,18 +65,18 @@ class Driver:
         self._count_in(trials_so_far)
 
     def _count_in(self, trials: Sequence[FrozenTrial]) -> None:
-        """Tell the limits of the trials that earlier runs left."""
+        """Count in the trials that earlier runs left."""
         for trial in trials:
             known = TrialRecord(trial)
-            self.limits.spend(trial.number, known.epoch.get("machine_seconds", 0.0), known.cost)
+            self.stopping.spend(trial.number, known.epoch.get("machine_seconds", 0.0), known.cost)
         ended = [(trial.datetime_complete, trial.number, trial) for trial in trials if trial.state in _TOLD]
         for _, number, trial in sorted(ended, key=lambda end: (end[0] or datetime.min, end[1])):
-            self.limits.ended(number, trial.value if trial.state == TrialState.COMPLETE else None)
+            self.stopping.ended(number, trial.value if trial.state == TrialState.COMPLETE else None)
 
     @property
     def over(self) -> bool:
         """A limit is reached at which the trials that run go back in the queue."""
-        reached = self.limits.reached()
+        reached = self.stopping.reached()
         return reached is not None and reached.at_once and (bool(self.live) or self._has_room())
 
     @property
@@ -90,7 +90,7 @@ class Driver:
         return max(0, self.trials - self.counts.total() - len(self.live))
 
     def _wants_more(self) -> bool:
-        return self._has_room() and self.limits.reached() is None
+        return self._has_room() and self.stopping.reached() is None
 
     def _has_room(self) -> bool:
         return self.left > 0
@@ -195,7 +195,7 @@ class Driver:
         if report.test is not None:
             new.test = report.test
         new.epoch = report.epoch
-        self.limits.spend(job.number, report.epoch["machine_seconds"], job.cost)
+        self.stopping.spend(job.number, report.epoch["machine_seconds"], job.cost)
         replayed = report.step in job.known.intermediate_values
         record(job.trial, new.stored, report.step, None if replayed else value)
 
@@ -267,7 +267,7 @@ class Driver:
             self.retention.follow(value, job.number)  # what sweeps up meanwhile spares the live and the leader
         del self.live[job.number]
         if state in _TOLD:
-            self.limits.ended(job.number, value)
+            self.stopping.ended(job.number, value)
         self.retention.sweep({job.number})
         self.callbacks.end(job, state, reason)
 

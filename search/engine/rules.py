@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from search.engine.retention import RUNS
 from search.files.locations import Where
-from search.study.stopping import Limits
+from search.study.stopping import Stopping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class Rules:
 
     trials: int
     """How many the study is to have in the end, those of earlier runs included."""
-    limits: Limits = field(default_factory=Limits)
+    stopping: Stopping = field(default_factory=Stopping)
     """What may end the run earlier."""
     max_failures: int = 0
     """So many failed trials in a row end the run; diverged ones do not count. 0: never."""

@@ -30,7 +30,7 @@ class WorkerConfig:
     `threads`: CPU threads of the worker. `own_train`: the space file whose ``train`` to call; None: the built-in.
     `cache_size`: bytes of disk for the activations of frozen layers. `patience`: seconds without a message after
     which a worker is given up; None: never. `gpus`: its share of a GPU, or GPUs, where it trains on one. `test`:
-    whether each trial looks at the test split after its last epoch, which only `search confirm` asks for.
+    evaluate each trial on the test split after its last epoch, which only `search confirm` asks for.
     """
 
     data_root: str

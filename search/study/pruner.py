@@ -70,7 +70,7 @@ class ASHA(BasePruner):
 
 @dataclass
 class _Rung:
-    """The values that trials reported at one epoch. Those of trials that have ended are looked at once."""
+    """The values that trials reported at one epoch. Each ended trial is read once."""
 
     step: int
     sign: int
@@ -79,7 +79,7 @@ class _Rung:
     numbers: set[int] = field(default_factory=set)
     """Those trials."""
     open: list[int] = field(default_factory=list)
-    """The places among the study's trials of those that had not ended when it last looked."""
+    """The numbers of trials that had not ended at the last call."""
     seen: int = 0
     """How many trials there were then."""
 

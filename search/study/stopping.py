@@ -30,15 +30,15 @@ class Reached:
 
 
 @dataclass
-class Limits:
+class Stopping:
     """Follows the trials of a study, earlier runs' included, and says which limit is reached.
 
-    `deadline`: of time.monotonic(). `until`: a value of the metric that a COMPLETE trial is to have; of one that runs
-    the value counts for nothing yet, because its last epoch decides. `patience`: so many trials ended, COMPLETE or
-    PRUNED, since the best one did; it begins with the first that is COMPLETE. Failed ones say nothing of the space.
+    `deadline`: of time.monotonic(). `until`: a value of the metric that a COMPLETE trial has to reach; the value of a
+    trial that runs does not count, because its last epoch decides. `patience`: so many trials ended, COMPLETE or
+    PRUNED, since the best one did; it begins with the first COMPLETE trial. Failed trials do not count.
 
-    At the first three limits nothing is gained by what still runs, so it goes back in the queue. Patience only asks
-    for no more trials: one that runs may be better yet, and then the search goes on.
+    At the first three limits the trials that run can gain nothing, so they go back in the queue. At the limit of
+    patience no new trial starts. One that runs may still become the best, and then the search goes on.
     """
 
     deadline: float = math.inf

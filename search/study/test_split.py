@@ -1,4 +1,4 @@
-"""Looks at the test split of a study's trials, each of which counts: the study's attribute `tests`."""
+"""Evaluations of a study's trials on the test split, each of which counts."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from search.study.attributes import StudyRecord
 
 
 def of(study: Study) -> dict[str, dict[str, Any]]:
-    """By trial number, as text: the last look's `test_acc` (of `images`) and `val_acc`, and how many `looks` so far."""
+    """Trial number, as text, to its last evaluation.
+
+    That is `test_acc`, a fraction of so many `images`; `val_acc` of the same weights; `at`, the time in UTC; and
+    `looks`, how many evaluations the trial has had.
+    """
     return StudyRecord(study).tests
 
 
 def record(study: Study, trial: int, test_acc: float, images: int, val_acc: float | None) -> None:
-    """Keep what a look at the test split found: the share `test_acc` of so many images, with the weights that have
-    `val_acc` on the validation split."""
+    """Keep an evaluation: the fraction `test_acc` of so many images, by weights with `val_acc` on validation."""
     before = of(study).get(str(trial))
-    looked = {
+    evaluation = {
         "test_acc": test_acc,
         "images": images,
         "val_acc": val_acc,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "looks": count_of(before) + 1 if before else 1,
     }
-    StudyRecord(study).tests = of(study) | {str(trial): looked}
+    StudyRecord(study).tests = of(study) | {str(trial): evaluation}
 
 
-def count_of(looked: dict[str, Any]) -> int:
-    """How often a trial was looked at; of a study that did not count yet, once."""
-    return int(looked.get("looks", 1))
+def count_of(evaluation: dict[str, Any]) -> int:
+    """How often the trial was evaluated; a study from before this was counted has one."""
+    return int(evaluation.get("looks", 1))

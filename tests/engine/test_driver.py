@@ -129,7 +129,7 @@ def test_earlier_runs_count_towards_the_target() -> None:
 
 def test_no_trial_starts_when_the_time_is_over() -> None:
     driver, _ = drive()
-    driver.limits.deadline = 0
+    driver.stopping.deadline = 0
     assert driver.over
     assert driver.next() is None
     assert driver.study.get_trials() == []

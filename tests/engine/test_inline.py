@@ -15,7 +15,7 @@ from search.engine.inline import Inline
 from search.engine.rules import Rules
 from search.engine.worker import WorkerConfig
 from search.space.file import load_space
-from search.study.stopping import Limits
+from search.study.stopping import Stopping
 from search.study.study import open_study, requeue
 
 pytestmark = pytest.mark.usefixtures("sys_path")
@@ -34,7 +34,7 @@ def drive(path: Path, trials: int = 3, seconds: float = 600) -> Driver:
     space = load_space(path)
     study = open_study("sqlite:///studies.db", "s", space)
     requeue(study)
-    driver = Driver(study, space, Rules(trials=trials, limits=Limits(time.monotonic() + seconds)))
+    driver = Driver(study, space, Rules(trials=trials, stopping=Stopping(time.monotonic() + seconds)))
     Inline(WorkerConfig("data", "cpu", 1, str(path))).run(driver)
     return driver
 

@@ -1,4 +1,4 @@
-"""What ends a run early: of any sequence of trials the limits say what a look at all of it would, at once and later."""
+"""What ends a run early: after any sequence of trials, what a count over all of them says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from search.engine.driver import Driver
 from search.engine.messages import Failed
-from search.study.stopping import Budget, Limits
+from search.study.stopping import Budget, Stopping
 
 
 class End(NamedTuple):
@@ -40,12 +40,12 @@ ENDS = st.lists(
 )
 
 
-def told(limits: Limits, ends: list[End]) -> str | None:
+def told(stopping: Stopping, ends: list[End]) -> str | None:
     for number, end in enumerate(ends):
         for part in (0.5, 1.0):  # after each epoch, all of the trial's epochs
-            limits.spend(number, end.seconds * part, {"gpus": end.gpus, "cpus": 2})
-        limits.ended(number, end.value)
-    reached = limits.reached()
+            stopping.spend(number, end.seconds * part, {"gpus": end.gpus, "cpus": 2})
+        stopping.ended(number, end.value)
+    reached = stopping.reached()
     return reached.option if reached else None
 
 
@@ -53,7 +53,7 @@ def told(limits: Limits, ends: list[End]) -> str | None:
 def test_until_is_reached_exactly_when_one_completed_so_well(ends: list[End], maximize: bool, goal: float) -> None:
     values = [end.value for end in ends if end.value is not None]
     there = any(value >= goal if maximize else value <= goal for value in values)
-    assert told(Limits(until=goal, maximize=maximize), ends) == ("--until" if there else None)
+    assert told(Stopping(until=goal, maximize=maximize), ends) == ("--until" if there else None)
 
 
 @given(ENDS, st.booleans(), st.integers(1, 8))
@@ -63,7 +63,7 @@ def test_patience_counts_those_that_ended_since_the_first_of_the_best(
     values = [end.value for end in ends]
     done = [value for value in values if value is not None]
     since = len(ends) - 1 - values.index(max(done) if maximize else min(done)) if done else 0
-    assert told(Limits(patience=patience, maximize=maximize), ends) == ("--patience" if since >= patience else None)
+    assert told(Stopping(patience=patience, maximize=maximize), ends) == ("--patience" if since >= patience else None)
 
 
 @given(ENDS, st.floats(0.001, 50))
@@ -72,33 +72,33 @@ def test_a_budget_is_what_all_trials_took_together(ends: list[End], hours: float
         ("gpu", math.fsum(end.seconds * end.gpus for end in ends) / 3600),
         ("cpu", math.fsum(end.seconds * 2 for end in ends) / 3600),
     ):
-        limits = Limits(budget=Budget(hours, "gpu" if device == "gpu" else "cpu"))
-        option = told(limits, ends)
-        assert limits.hours == pytest.approx(spent, abs=1e-9)
+        stopping = Stopping(budget=Budget(hours, "gpu" if device == "gpu" else "cpu"))
+        option = told(stopping, ends)
+        assert stopping.hours == pytest.approx(spent, abs=1e-9)
         if abs(spent - hours) > 1e-6:
             assert option == ("--budget" if spent > hours else None)
 
 
 def test_only_patience_lets_go_on_what_runs_and_time_goes_before_it() -> None:
-    limits = Limits(patience=1, budget=Budget(1, "cpu"), until=0.9)
-    limits.ended(3, 0.5)
-    limits.ended(4, None)
-    reached = limits.reached()
+    stopping = Stopping(patience=1, budget=Budget(1, "cpu"), until=0.9)
+    stopping.ended(3, 0.5)
+    stopping.ended(4, None)
+    reached = stopping.reached()
     assert reached is not None
     assert (reached.at_once, reached.why) == (
         False,
         "--patience 1: of the last 1 trials none was better than trial 3",
     )
-    limits.deadline = time.monotonic() - 1
-    reached = limits.reached()
+    stopping.deadline = time.monotonic() - 1
+    reached = stopping.reached()
     assert reached is not None
     assert (reached.at_once, reached.option, reached.why) == (True, "--timeout", "the time is over")
-    limits.spend(4, 4000, {"gpus": 0, "cpus": 1})
-    reached = limits.reached()
+    stopping.spend(4, 4000, {"gpus": 0, "cpus": 1})
+    reached = stopping.reached()
     assert reached is not None
     assert (reached.at_once, reached.why) == (True, "--budget 1cpuh is spent: 1.11 CPU-hours")
-    limits.ended(5, 0.95)
-    reached = limits.reached()
+    stopping.ended(5, 0.95)
+    reached = stopping.reached()
     assert reached is not None
     assert (reached.at_once, reached.why) == (True, "--until 0.9 is reached: trial 5 has 0.95")
 
@@ -108,19 +108,19 @@ def finish(driver: Driver, score: float) -> None:
 
 
 def test_patience_waits_for_those_that_run_and_a_better_one_lets_the_search_go_on() -> None:
-    driver, _ = drive(trials=20, limits=Limits(patience=2))
+    driver, _ = drive(trials=20, stopping=Stopping(patience=2))
     finish(driver, 0.5)
     late = [ask(driver), ask(driver), ask(driver)]
     driver.receive(late[0], epoch(0.4, last=True))
     driver.receive(late[1], Failed(0, "user_code: no"))  # says nothing
-    assert driver.limits.reached() is None
+    assert driver.stopping.reached() is None
     other = ask(driver)
     driver.receive(other, epoch(0.3, last=True))
-    assert driver.limits.reached() is not None
+    assert driver.stopping.reached() is not None
     assert driver.next() is None
     assert (driver.over, driver.finished) == (False, False)
     driver.receive(late[2], epoch(0.6, last=True))
-    assert driver.limits.best == (0.6, late[2].number)
+    assert driver.stopping.best == (0.6, late[2].number)
     finish(driver, 0.1)
     finish(driver, 0.1)
     assert driver.finished
@@ -128,7 +128,7 @@ def test_patience_waits_for_those_that_run_and_a_better_one_lets_the_search_go_o
 
 
 def test_a_later_run_knows_what_earlier_ones_had_and_spent() -> None:
-    driver, _ = drive(trials=20, limits=Limits(patience=3))
+    driver, _ = drive(trials=20, stopping=Stopping(patience=3))
     finish(driver, 0.5)
     first, second = ask(driver), ask(driver)
     cost = {"gpus": 0.5, "cpus": 3}
@@ -139,25 +139,25 @@ def test_a_later_run_knows_what_earlier_ones_had_and_spent() -> None:
     running = ask(driver)
     assert driver.receive(running, replace(epoch(0.95, seconds=1800.0), cost=cost))
 
-    limits = Limits(patience=2, budget=Budget(1.25, "gpu"), until=0.95)
-    driver, _ = drive(trials=20, limits=limits)
-    assert (limits.best, limits.since) == ((0.9, first.number), 1)
-    assert limits.hours == pytest.approx(1.25)
+    stopping = Stopping(patience=2, budget=Budget(1.25, "gpu"), until=0.95)
+    driver, _ = drive(trials=20, stopping=stopping)
+    assert (stopping.best, stopping.since) == ((0.9, first.number), 1)
+    assert stopping.hours == pytest.approx(1.25)
     assert driver.over
     assert driver.next() is None
     assert stored(driver.study, running.number).state == TrialState.WAITING
-    limits.budget = Budget(1.3, "gpu")
+    stopping.budget = Budget(1.3, "gpu")
     again = ask(driver)
     assert again.number == running.number
     driver.receive(again, epoch(0.95, seconds=400.0))  # without a word of what it takes: the attempt before knew
-    assert limits.hours == pytest.approx(1.25 + 400 * 0.5 / 3600)
+    assert stopping.hours == pytest.approx(1.25 + 400 * 0.5 / 3600)
     assert driver.over  # and so it goes back again
 
 
 def test_a_limit_that_is_reached_with_the_last_trial_is_not_what_ended_the_run() -> None:
-    driver, _ = drive(trials=1, limits=Limits(until=0.4))
+    driver, _ = drive(trials=1, stopping=Stopping(until=0.4))
     finish(driver, 0.5)
-    assert driver.limits.reached() is not None
+    assert driver.stopping.reached() is not None
     assert driver.finished
     assert not driver.over
 

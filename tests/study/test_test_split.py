@@ -1,4 +1,4 @@
-"""Every look at the test split counts."""
+"""Every evaluation on the test split counts."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import optuna
 from search.study import test_split
 
 
-def test_looks_are_counted_trial_by_trial() -> None:
+def test_evaluations_are_counted_trial_by_trial() -> None:
     study = optuna.create_study()
     assert test_split.of(study) == {}
     test_split.record(study, 3, 0.9, 450, 0.95)
     test_split.record(study, 3, 0.8, 450, None)
     test_split.record(study, 4, 0.7, 450, 0.7)
     found = test_split.of(study)
-    assert {number: (looked["test_acc"], test_split.count_of(looked)) for number, looked in found.items()} == {
+    assert {number: (last["test_acc"], test_split.count_of(last)) for number, last in found.items()} == {
         "3": (0.8, 2),
         "4": (0.7, 1),
     }
     assert found["3"]["images"] == 450
 
 
-def test_a_look_of_an_older_version_was_one() -> None:
+def test_an_evaluation_of_an_older_version_was_one() -> None:
     study = optuna.create_study()
     study.set_user_attr("tests", {"1": {"test_acc": 0.5, "val_acc": 0.5, "at": "2026-11-20"}})
     assert test_split.count_of(test_split.of(study)["1"]) == 1

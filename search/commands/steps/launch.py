@@ -105,7 +105,7 @@ def _train(driver: Driver, engine: Engine) -> None:
 
 def _ended(driver: Driver, options: LaunchOptions, console: Console) -> bool:
     """Whether a limit ended the run before its study had all trials; then the user and the study are told which."""
-    reached = driver.limits.reached()
+    reached = driver.stopping.reached()
     if reached is None or driver.counts.total() >= driver.trials:
         return False
     StudyRecord(driver.study).ended = reached.why

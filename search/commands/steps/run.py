@@ -41,7 +41,7 @@ from search.study import study as studies
 from search.study.attributes import StudyRecord, TrialRecord, epoch_of, metric_of, ranked
 from search.study.lease import lease
 from search.study.pruner import may_stop
-from search.study.stopping import Budget, Limits
+from search.study.stopping import Budget, Stopping
 from search.study.storage import open as storages
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def run_search(options: Options) -> Study:
     space = load_space(options.space, options.overrides)
     if space.train is not None:  # else the training side checks more
         check_fixed(space)
-    limits = _limits(space, options, start)
+    stopping = _stopping(space, options, start)
     wanted = _wanted(space, options)
     name = options.name if options.name is not None else space.name
     studies.check_name(name)
@@ -86,7 +86,7 @@ def run_search(options: Options) -> Study:
     again, told = f"; to go on: {options.again}", RunNotification(notices, name, start, console)
     with told, storages.storage_errors(options.storage, again), interruptible(again, console) as signalled:
         with _engine(space, wanted, options, console) as engine:
-            _check_budget(limits, engine)
+            _check_budget(stopping, engine)
             told.study = study = studies.open_study(options.storage, name, space)
             with lease(study) as ours:
                 studies.requeue(study)
@@ -97,7 +97,7 @@ def run_search(options: Options) -> Study:
                 _note_audit(study, space, options, console)
                 rules = Rules(
                     trials=options.trials or space.trials,
-                    limits=limits,
+                    stopping=stopping,
                     max_failures=options.max_failures,
                     audit=options.audit,
                     run_dir=options.run_dir,
@@ -152,20 +152,20 @@ class RunNotification:
         yield f"took {duration(time.monotonic() - self.start)}"
 
 
-def _limits(space: SpaceFile, options: Options, start: float) -> Limits:
+def _stopping(space: SpaceFile, options: Options, start: float) -> Stopping:
     """What may end the run, which began at `start`, before all trials. Raises SearchError for what never can."""
     deadline = start + options.timeout if options.timeout else math.inf
     maximize = space.direction == "maximize"
     if space.metric == "val_acc" and maximize and options.until is not None and options.until > 1:
         raise SearchError(f"--until {options.until:g}: val_acc is a fraction, at most 1; write 95% as 0.95")
-    return Limits(deadline, options.budget, options.until, options.patience, maximize)
+    return Stopping(deadline, options.budget, options.until, options.patience, maximize)
 
 
-def _check_budget(limits: Limits, engine: Engine) -> None:
+def _check_budget(stopping: Stopping, engine: Engine) -> None:
     """Raise SearchError if the trials would never spend the budget."""
-    if limits.budget is not None and limits.budget.device == "gpu" and engine.workplace.device != "cuda":
-        other = f"--budget {limits.budget.hours:g}cpuh"
-        raise SearchError(f"--budget {limits.budget}: the trials take no GPU here; {other} counts CPU time")
+    if stopping.budget is not None and stopping.budget.device == "gpu" and engine.workplace.device != "cuda":
+        other = f"--budget {stopping.budget.hours:g}cpuh"
+        raise SearchError(f"--budget {stopping.budget}: the trials take no GPU here; {other} counts CPU time")
 
 
 def _fill_queue(study: Study, space: SpaceFile, points: queue.Points | None, console: Console) -> None:
