@@ -16,14 +16,18 @@ demo: $(READY) ## search the handwritten digits; about a minute
 	$(BIN)/search run spaces/digits.py
 	@echo "open it in a browser: $(BIN)/search dashboard digits --tensorboard"
 
-test: $(READY) lint ## everything that CI asks for
-	$(BIN)/pytest -n auto --dist loadfile -m "not slow and not soak"
+test: $(READY) ## lint, types and tests; mypy works while tests wait for processes of theirs
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	@nice $(BIN)/mypy > .venv/mypy.log & \
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not soak"; tests=$$?; \
+	wait $$!; types=$$?; cat .venv/mypy.log; exit $$((tests | types))
 
 test-slow: $(READY) ## the tests that take more than a minute
 	$(BIN)/pytest -m slow
 
-soak: $(READY) ## break real runs in every way, and write the counts to docs/reliability.md; SOAK=0.1: a tenth, written nowhere
-	SOAK_PAGE=$(if $(SOAK),,docs/reliability.md) SOAK=$(or $(SOAK),1) $(BIN)/pytest -m soak
+soak: $(READY) ## break real runs in every way, and write the counts to docs/reliability.md; SOAK=0.1: a tenth, two at a time, written nowhere
+	SOAK_PAGE=$(if $(SOAK),,docs/reliability.md) SOAK=$(or $(SOAK),1) $(BIN)/pytest $(if $(SOAK),-n 2 --dist worksteal) -m soak
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+# Several tests run at a time, and a thread that spins while it waits for its share takes a core from another test.
+# Before torch is imported: the OpenMP library reads both names once.
+os.environ |= {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
 
 import optuna
 import pytest
@@ -23,6 +28,11 @@ from search import cli as command
 
 REPO = Path(__file__).resolve().parent.parent
 SPACES = REPO / "spaces"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: every third second of a test it waits for a process that it started."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.fixture(scope="session")

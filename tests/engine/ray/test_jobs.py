@@ -101,28 +101,6 @@ def left(space: Path) -> list[FrozenTrial]:
         return []
 
 
-def test_a_submitted_run_is_followed_to_its_report(
-    head: Head, cli: Cli, write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With its storage's URL in a file of the head, where the environment has one that would not do."""
-    space = write("mine/space.py", JOB)
-    write("mine/helper.py", "pace = 0.1")
-    monkeypatch.setenv("SEARCH_STORAGE", SECRET)
-    refused = cli("submit", space, "--in", "/x", "--address", head.jobs)
-    assert (refused.status, f"--storage: the password {SHOWN}" in refused.err) == (2, True), refused
-    file = write("head/storage.url", f"sqlite:///{space.parent}/job/studies.db")
-    job = submitted(cli, head, space, "--trials", 3, "--storage-file", file)
-    result = cli("logs", job, "--follow", "--address", head.jobs)
-    assert result.status == 0, result
-    assert "[3/3] trial " in result.out
-    assert [trial.state for trial in left(space)] == [TrialState.COMPLETE] * 3
-    assert (space.parent / "job" / "reports" / "space.md").is_file()
-    assert "[3/3] trial " in cli("logs", job, "--address", head.jobs).out
-    assert "has ended before" in cli("stop", job, "--address", head.jobs).out
-    assert [path for path in head.token.parent.rglob("*") if path.is_file() and b"sesame" in path.read_bytes()] == []
-    assert b"sesame" not in ask(f"{head.jobs}/api/jobs/", head.token.read_text())
-
-
 @contextmanager
 def fragile(address: str) -> Iterator[tuple[str, list[int]]]:
     """Another address of the same server, whose first two connections that follow a log are cut amid it; the cuts."""
@@ -156,18 +134,28 @@ def fragile(address: str) -> Iterator[tuple[str, list[int]]]:
             thread.join()
 
 
-def test_a_log_is_followed_over_a_connection_that_is_cut(
-    head: Head, cli: Cli, write: Callable[[str, str], Path]
+def test_a_submitted_run_is_followed_to_its_report_over_a_connection_that_is_cut(
+    head: Head, cli: Cli, write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With its storage's URL in a file of the head, where the environment has one that would not do."""
     space = write("mine/space.py", JOB)
     write("mine/helper.py", "pace = 0.1")
-    job = submitted(cli, head, space, "--trials", 12)
+    monkeypatch.setenv("SEARCH_STORAGE", SECRET)
+    refused = cli("submit", space, "--in", "/x", "--address", head.jobs)
+    assert (refused.status, f"--storage: the password {SHOWN}" in refused.err) == (2, True), refused
+    file = write("head/storage.url", f"sqlite:///{space.parent}/job/studies.db")
+    job = submitted(cli, head, space, "--trials", 12, "--storage-file", file)
     with fragile(head.jobs) as (address, cuts):
         followed = cli("logs", job, "--follow", "--address", address)
     assert len(cuts) == 2
     assert followed.status == 0, followed
-    assert followed.out == cli("logs", job, "--address", head.jobs).out
     assert "[12/12] trial " in followed.out
+    assert [trial.state for trial in left(space)] == [TrialState.COMPLETE] * 12
+    assert (space.parent / "job" / "reports" / "space.md").is_file()
+    assert followed.out == cli("logs", job, "--address", head.jobs).out
+    assert "has ended before" in cli("stop", job, "--address", head.jobs).out
+    assert [path for path in head.token.parent.rglob("*") if path.is_file() and b"sesame" in path.read_bytes()] == []
+    assert b"sesame" not in ask(f"{head.jobs}/api/jobs/", head.token.read_text())
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -33,13 +34,34 @@ RANGES: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="module")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the tables and no study, made once."""
+    file = tmp_path_factory.mktemp("empty") / "studies.db"
+    connect(f"sqlite:///{file}").engine.dispose()
+    return file
+
+
+@pytest.fixture(scope="module")
+def postgresql(postgres: Postgres) -> str:
+    """The name of a database with the tables and no study, made once."""
+    connect(postgres.database("empty")).engine.dispose()
+    return "empty"
+
+
 class TestAsOptunaAsksFor(StorageTestCase):
     """Optuna's suite for whoever writes a storage, on ours as a study uses it, and bare."""
 
-    @pytest.fixture(params=["cached", "bare"])
-    def storage(self, url: str, request: pytest.FixtureRequest) -> Iterator[BaseStorage]:
-        storage = connect(url)
-        yield get_storage(storage) if request.param == "cached" else storage
+    @pytest.fixture(params=["cached-sqlite", "bare-sqlite", "cached-postgresql", "bare-postgresql"])
+    def storage(self, request: pytest.FixtureRequest) -> Iterator[BaseStorage]:
+        kind, _, database = request.param.partition("-")
+        made = request.getfixturevalue(database)
+        if database == "sqlite":
+            shutil.copy(made, "studies.db")
+            storage = connect(URL)
+        else:
+            storage = connect(request.getfixturevalue("postgres").database("studies", made))
+        yield get_storage(storage) if kind == "cached" else storage
         storage.engine.dispose()
 
     def test_pickle_storage(self, storage: BaseStorage) -> None:
