@@ -154,18 +154,19 @@ def report(
     study: str | Study, *, storage: str = STORAGE, reports: str | Path = REPORTS, columns: Sequence[str] = ()
 ) -> Path:
     """`search report`: write the study's report; returns its path. `columns`: more of them, such as "latency"."""
+    from search.analysis.view import StudyView
     from search.monitoring.dashboard import publish
     from search.reporting import page
     from search.reporting.columns import column_names
     from search.study.storage.open import storage_errors
-    from search.study.study import ranked
 
     extra = column_names(",".join(columns))
     with storage_errors(storage):
         loaded = load_study(study, storage=storage) if isinstance(study, str) else study
-        path, _ = page.write_with_table(loaded, Path(reports), extra)
-        publish(loaded, path, ranked(loaded))
-    return path
+        view = StudyView(loaded)
+        written = page.write(view, Path(reports), extra)
+        publish(view, written)
+    return written.path
 
 
 def export(

@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search.study.study import config_of, epoch_of
+from search.study.attributes import TrialRecord, config_of, epoch_of
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,7 @@ def seconds_an_epoch(trial: FrozenTrial) -> float | None:
 
 def taken(trial: FrozenTrial, what: str) -> float | None:
     """A figure of `search.train.footprint`, or `gpus`, the share of GPUs; None if the trial did not record it."""
-    recorded = trial.user_attrs.get("cost")
-    return _number(recorded.get(what)) if isinstance(recorded, dict) else None
+    return _number(TrialRecord(trial).cost.get(what))
 
 
 def gpu_hours(trial: FrozenTrial) -> float | None:

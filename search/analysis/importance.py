@@ -1,11 +1,9 @@
-"""Which settings mattered, and which of them lie at the end of their range."""
+"""How much each setting matters, and which settings have their best values at the end of their range."""
 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +16,10 @@ from optuna.trial import FrozenTrial
 from search.analysis.statistics import holm
 from search.config import TrainConfig, check_value, is_train_config
 from search.errors import SearchError
-from search.format import format_number
-from search.study.study import config_of, ranked, value_of
+from search.study.attributes import config_of, value_of
 
 FEW = 20
-"""Of fewer completed trials nothing is said about which settings matter."""
-MANY = 50
-"""Of fewer, it is said with a caveat."""
+"""With fewer completed trials no effect is measured."""
 EDGE, LEADERS = 0.05, 4
 _SHUFFLES, _NEIGHBOURS = 999, 10
 
@@ -45,11 +40,8 @@ class Effect:
         return self.p <= 0.05
 
 
-def effects(study: Study) -> dict[str, Effect]:
-    """The effect of each setting that all completed trials share; none of few trials, or of several objectives."""
-    if len(study.directions) > 1:
-        return {}
-    done = [trial for trial in ranked(study) if value_of(trial) is not None]
+def effects(study: Study, done: list[FrozenTrial]) -> dict[str, Effect]:
+    """The effect of each setting that all trials share; empty if `done`, the completed ones, are fewer than FEW."""
     shared = [name for name, range_ in _ranges(done).items() if not range_.single()] if len(done) >= FEW else []
     if not shared:
         return {}
@@ -59,23 +51,6 @@ def effects(study: Study) -> dict[str, Effect]:
     return {name: Effect(weights[name], float(value)) for name, value in zip(shared, p, strict=True)}
 
 
-def settings(done: list[FrozenTrial], found: Mapping[str, Effect]) -> str:
-    """Which settings mattered: importance is PED-ANOVA's, and a permutation test must support it."""
-    if not found:
-        return ""
-    kept = {name: effect for name, effect in found.items() if effect.shown}
-    basis = f"of {len(done)} completed trials; permutation test, Holm over {len(found)} settings"
-    if not kept:
-        return f"No setting is shown to matter ({basis})."
-    ordered = sorted(kept.items(), key=lambda item: (-item[1].importance, item[1].p))
-    listed = ", ".join(f"`{name}` (importance {e.importance:.2f}, p = {e.p:.2g})" for name, e in ordered)
-    text = f"What mattered: {listed} (PED-ANOVA, {basis})."
-    rest = [f"`{name}`" for name in found if name not in kept]
-    text += f" Not shown to matter: {', '.join(rest)}." if rest else ""
-    few = f" With fewer than {MANY} completed trials this is a hint." if len(done) < MANY else ""
-    return text + few
-
-
 def _ranges(done: list[FrozenTrial]) -> dict[str, Any]:
     """The distribution of each parameter that every trial has, the same in all."""
     first = done[0].distributions if done else {}
@@ -83,22 +58,9 @@ def _ranges(done: list[FrozenTrial]) -> dict[str, Any]:
 
 
 def _importances(study: Study, names: list[str]) -> dict[str, float]:
-    with _without_sklearn():
-        from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # late: a second, of scikit-learn
+
     return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(), params=names)
-
-
-@contextmanager
-def _without_sklearn() -> Iterator[None]:
-    """Optuna imports scikit-learn for another evaluator, which takes a second and which it can do without."""
-    if "sklearn" in sys.modules:
-        yield
-        return
-    sys.modules["sklearn"] = None  # type: ignore[assignment] # Python's own way to say that it is not there
-    try:
-        yield
-    finally:
-        del sys.modules["sklearn"]
 
 
 def _p_value(done: list[FrozenTrial], name: str, minimize: bool) -> float:
@@ -136,36 +98,54 @@ def _cells(trials: list[FrozenTrial], name: str) -> NDArray[np.float32]:
     return onehot
 
 
-def edges(done: list[FrozenTrial]) -> list[str]:
-    """Settings whose best trials all lie at one end of their range, and how far to widen it; `done`: best first."""
-    best, said = done[:LEADERS], []
+@dataclass(frozen=True)
+class Edge:
+    """A setting whose best trials all lie within the share EDGE of one end of its range."""
+
+    name: str
+    upper: bool
+    """Whether it is the upper end."""
+    log: bool
+    """Whether the range is logarithmic."""
+    end: float
+    values: tuple[float, ...]
+    """Those of the LEADERS best trials, the best first."""
+    wider: float | None
+    """Where the range could end instead; None if the setting takes no such value."""
+
+
+def edges(done: Sequence[FrozenTrial]) -> list[Edge]:
+    """The settings whose best trials lie at one end of their range; `done`: the completed trials, the best first."""
+    best = list(done[:LEADERS])
     if len(done) < 3 * LEADERS:
         return []
-    for name, range_ in _ranges(best).items():
-        if not isinstance(range_, (FloatDistribution, IntDistribution)) or range_.high <= range_.low:
-            continue
-        if isinstance(range_, IntDistribution) and (range_.high - range_.low) // (range_.step or 1) < 4:
-            continue
-        ends = np.array([range_.low, range_.high], dtype=np.float64)
-        values = np.array([float(trial.params[name]) for trial in best])
-        if range_.log:
-            ends, values = np.log(ends), np.log(values)
-        share = (values - ends[0]) / (ends[1] - ends[0])
-        for upper, distance in ((False, share), (True, 1 - share)):
-            end = range_.high if upper else range_.low
-            if distance.max() <= EDGE and end != 0:  # below 0 there is seldom anything
-                found = ", ".join(format_number(trial.params[name]) for trial in best)
-                scale = " on its log scale" if range_.log else ""
-                said.append(
-                    f"The best {LEADERS} of {len(done)} trials have `{name}` within 5%{scale} of its "
-                    f"{'upper' if upper else 'lower'} end, {format_number(end)} ({found}): "
-                    + _wider(name, range_, upper, is_train_config(config_of(best[0])))
-                )
-    return said
+    return [
+        Edge(name, upper, range_.log, end, tuple(t.params[name] for t in best), _wider(name, range_, upper, best[0]))
+        for name, range_ in _ranges(best).items()
+        if isinstance(range_, (FloatDistribution, IntDistribution)) and _steps(range_) >= 4
+        for upper, end in ((False, range_.low), (True, range_.high))
+        if end != 0 and _farthest(best, name, range_, upper) <= EDGE  # below 0 there is seldom anything
+    ]
 
 
-def _wider(name: str, range_: FloatDistribution | IntDistribution, upper: bool, checked: bool) -> str:
-    """What to do: half as wide again at that end, if the trainer takes it (`checked`: it is the built-in one)."""
+def _steps(range_: FloatDistribution | IntDistribution) -> float:
+    if range_.high <= range_.low:
+        return 0
+    return math.inf if isinstance(range_, FloatDistribution) else (range_.high - range_.low) // (range_.step or 1)
+
+
+def _farthest(best: list[FrozenTrial], name: str, range_: FloatDistribution | IntDistribution, upper: bool) -> float:
+    """The distance of the farthest of the trials from that end, as a share of the range on its own scale."""
+    ends = np.array([range_.low, range_.high], dtype=np.float64)
+    values = np.array([float(trial.params[name]) for trial in best])
+    if range_.log:
+        ends, values = np.log(ends), np.log(values)
+    share = (values - ends[0]) / (ends[1] - ends[0])
+    return float((1 - share if upper else share).max())
+
+
+def _wider(name: str, range_: FloatDistribution | IntDistribution, upper: bool, best: FrozenTrial) -> float | None:
+    """The range's end if it were half as wide again there; None if the built-in trainer does not take it."""
     low, high = float(range_.low), float(range_.high)
     if range_.log:
         end = high * math.sqrt(high / low) if upper else low / math.sqrt(high / low)
@@ -176,10 +156,8 @@ def _wider(name: str, range_: FloatDistribution | IntDistribution, upper: bool, 
         new = range_.low + round((end - low) / range_.step) * range_.step
     field = name.rpartition(".")[2]
     try:
-        if checked and field in TrainConfig.model_fields:
+        if is_train_config(config_of(best)) and field in TrainConfig.model_fields:
             check_value(field, new)
     except SearchError:  # a momentum of 1.2
-        return "widen the range there, if it can be."
-    if not upper and low > 0 >= new:  # what was positive stays so
-        return "widen the range there, if it can be."
-    return f"widen the range there, to {format_number(new)} for example."
+        return None
+    return None if not upper and low > 0 >= new else new  # a positive setting stays positive

@@ -102,3 +102,17 @@ def next_draw(values: Sequence[float]) -> tuple[float, float] | None:
     spread = float(np.std(values, ddof=1)) * math.sqrt(1 + 1 / len(values))
     half = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * spread
     return float(np.mean(values)) - half, float(np.mean(values)) + half
+
+
+def permutation(groups: Sequence[NDArray[np.float64]], shuffles: int = 999) -> float:
+    """p of a permutation test: how often chance alone spreads the mean ranks of the groups, each (G,), as far."""
+    values = np.concatenate(groups)
+    ranks = np.searchsorted(np.sort(values), values).astype(np.float64)
+    ends = np.cumsum([len(group) for group in groups])[:-1]
+
+    def spread(order: NDArray[np.float64]) -> float:
+        return float(sum(len(part) * (part.mean() - ranks.mean()) ** 2 for part in np.split(order, ends)))
+
+    generator = np.random.default_rng(0)  # the same page every time
+    found = spread(ranks) - 1e-9
+    return (1 + sum(spread(generator.permutation(ranks)) >= found for _ in range(shuffles))) / (1 + shuffles)

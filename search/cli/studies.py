@@ -43,25 +43,25 @@ def report(
     csv: Csv = False,
 ) -> None:
     """Write a study's report, reports/STUDY.md, and print its table; or print it as data, and write nothing."""
+    from search.analysis.view import StudyView
     from search.monitoring.dashboard import publish
     from search.reporting import data, page
     from search.reporting.columns import column_names
     from search.study.storage.open import storage_errors
-    from search.study.study import load_study, ranked
+    from search.study.study import load_study
 
     extra, as_data = column_names(columns), one_format(json, csv)
     if not as_data:
         written_to(reports, "--reports")
     with storage_errors(storage):
-        loaded = load_study(storage, study)
+        view = StudyView(load_study(storage, study))
         if as_data:
-            content = data.report(loaded)
+            content = data.report(view)
             typer.echo(data.to_csv(content["rows"]) if csv else data.to_json(content), nl=not csv)
             return
-        path, ranking = page.write_with_table(loaded, reports, extra)
-        publish(loaded, path, ranked(loaded))
-        typer.echo(ranking)
-        typer.echo(f"\nwrote {path}")
+        written = page.write(view, reports, extra)
+        publish(view, written)
+        typer.echo(f"{written.table}\n\nwrote {written.path}")
 
 
 @app.command()
@@ -102,6 +102,7 @@ def compare(
     csv: Csv = False,
 ) -> None:
     """Set studies side by side in reports/A-vs-B.md and print the table; or print it as data, and write nothing."""
+    from search.analysis import comparison
     from search.reporting import compare, data
     from search.study.storage.open import storage_errors
     from search.study.study import load_study
@@ -110,9 +111,9 @@ def compare(
     if not as_data:
         written_to(reports, "--reports")
     with storage_errors(storage):
-        found = compare.sides([load_study(storage, name) for name in studies])
+        found = comparison.views([load_study(storage, name) for name in studies])
         if as_data:
-            rows = compare.rows(found)
+            rows = comparison.rows(found)
             typer.echo(data.to_csv(rows) if csv else data.to_json(rows), nl=not csv)
             return
         path, table = compare.write(found, reports)

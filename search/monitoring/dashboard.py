@@ -7,15 +7,19 @@ The dashboard's own `save_note` reads all notes of a study to write one (SQLite 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+
+from search.analysis.view import StudyView
+
+if TYPE_CHECKING:
+    from search.reporting.page import Report
 
 ARTIFACTS = Path("runs/artifacts")
 """For all studies: the dashboard shows those of a storage, and is told one folder."""
@@ -46,42 +50,34 @@ def note_trial(
         _write(study, f"dashboard:{trial}:", "\n\n".join(parts), 1)
 
 
-def publish(study: Study, page: Path, ranked: Sequence[FrozenTrial]) -> None:
-    """Make the head of the report at `page` the study's note, and its pictures the study's artifacts.
+def publish(view: StudyView, report: Report) -> None:
+    """Make the head of the report the study's note, and its pictures the study's artifacts.
 
-    A note that a person has edited in the dashboard since stays as it is. Pictures are the PNG files beside the page
-    and its gallery; each is uploaded once, and again when it has changed. Those that show what the best trial confuses
-    are artifacts of the first of the `ranked`, too, and no longer of the trial that was the first before.
+    A note that a person has edited in the dashboard since stays as it is. Each picture is uploaded once, and again
+    when it has changed. Those that show what the best trial confuses are artifacts of the first in rank, too, and no
+    longer of the trial that was the first before.
     """
+    study = view.study
     attributes = study._storage.get_study_system_attrs(study._study_id)
-    version, text = attributes.get("dashboard:note_ver", 0), head(page.read_text(encoding="utf-8"), page)
+    version, text = attributes.get("dashboard:note_ver", 0), note(report)
     if version == attributes.get(_OURS, 0) and text != _read(attributes):
         _write(study, "dashboard:", text, version + 1)
         study._storage.set_study_system_attr(study._study_id, _OURS, version + 1)
-    _share(study, attributes, pictures(page), ranked[0] if ranked else None)
+    _share(study, attributes, report.pictures, view.ranked[0] if view.ranked else None)
 
 
-def pictures(page: Path) -> list[Path]:
-    """The pictures that belong to the page, if they were made."""
-    folders = (page.with_name(f"{page.stem}_files"), page.with_name(f"{page.stem}_gallery"))
-    return [file for folder in folders for file in sorted(folder.glob("*.png"))]
-
-
-def head(text: str, page: Path) -> str:
-    """The report up to its first section, without pictures, which the dashboard cannot find, and with a short table."""
-    before = re.split(r"^## ", text, maxsplit=1, flags=re.MULTILINE)[0]
+def note(report: Report) -> str:
+    """The report up to its first section with a title; of a long table the first ROWS rows."""
     kept = []
-    for part in before.strip().split("\n\n"):
-        if any(mark in part for mark in ("![", "<img", "<picture")):
-            continue
+    for part in report.head:
         lines = part.split("\n")
         more = len(lines) - 2 - ROWS
         if part.startswith("|") and more > 0:
             kept.append("\n".join(lines[: 2 + ROWS]))
-            kept.append(f"{more} more rows are in `{page}`.")
-        else:
+            kept.append(f"{more} more rows are in `{report.path}`.")
+        elif part:
             kept.append(part)
-    return "\n\n".join([*kept, f"From `{page}`."])
+    return "\n\n".join([*kept, f"From `{report.path}`."])
 
 
 def _read(attributes: Mapping[str, Any]) -> str:

@@ -11,61 +11,53 @@ from typing import Any
 
 from optuna.storages import RDBStorage
 from optuna.storages._rdb.models import TrialModel
-from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import func, select
 
-from search.analysis import confirmation, ties
-from search.analysis.cost import cost, gpu_hours, machine_seconds, seconds_an_epoch, taken
+from search.analysis import ties
+from search.analysis.cost import gpu_hours, machine_seconds, seconds_an_epoch, taken
 from search.analysis.statistics import wilson
-from search.analysis.ties import Ties
-from search.reporting.sections.gains import comments
+from search.analysis.view import StudyView
+from search.reporting.sections.registry import SECTIONS
+from search.study.attributes import StudyRecord, TrialRecord, config_of, epoch_of
 from search.study.lease import driver_of
-from search.study.study import config_of, epoch_of, metric_of, metrics_of, ranked
 
 FIGURES = ("peak_memory", "parameters", "trainable", "megabytes", "latency_ms")
 """Of `search.train.footprint`; None where a trial did not record it."""
 
 
-def report(study: Study) -> dict[str, Any]:
+def report(view: StudyView) -> dict[str, Any]:
     """The whole report; `rows` has the ranked trials, then the hand-tuned rows."""
-    trials, tested = study.get_trials(deepcopy=False), ties.find(study)
-    tests = confirmation.tested(study)
-    spent = cost(trials)
-    return {
-        "study": study.study_name,
-        "metric": metrics_of(study) if len(study.directions) > 1 else metric_of(study),
-        "directions": [direction.name.lower() for direction in study.directions],
-        "trials": {state.name.lower(): sum(trial.state == state for trial in trials) for state in TrialState},
-        "machine_seconds": spent.spent,
-        "saved_seconds": spent.saved,
-        "gpu_hours": spent.gpu_hours,
-        "saved_gpu_hours": spent.gpu_hours_saved,
-        "comments": comments(study),
-        "looks_at_test": confirmation.count_looks(study),
-        "confirmed": confirmation.as_data(study),
-        "rows": [_row(trial, tested, tests.get(str(trial.number), {})) for trial in ranked(study)]
-        + [_hand_tuned(row) for row in study.user_attrs.get("baselines", [])],
+    made = [part for section in SECTIONS if (part := section(view)) is not None]
+    content: dict[str, Any] = {
+        "study": view.name,
+        "metric": view.metrics if view.several else view.metric,
+        "directions": [direction.name.lower() for direction in view.study.directions],
+        "comments": [text for part in made if part.comment for text in part.text.split("\n\n") if text],
     }
+    for part in made:
+        content |= part.data
+    return content | {"rows": [*(_row(view, trial) for trial in view.ranked), *map(_hand_tuned, view.baselines)]}
 
 
-def _row(trial: FrozenTrial, tested: Ties, looked: Mapping[str, Any]) -> dict[str, Any]:
-    right, images = ties.right_of(trial), ties.images_of(trial)
+def _row(view: StudyView, trial: FrozenTrial) -> dict[str, Any]:
+    right, images, test = ties.right_of(trial), ties.images_of(trial), view.tests.get(trial.number, {})
     low, high = (None, None) if right is None or images is None else wilson(right, images)
     epoch = epoch_of(trial)
     return {
         "trial": trial.number,
-        "baseline": trial.user_attrs.get("baseline"),
+        "baseline": TrialRecord(trial).baseline,
         "values": trial.values,
-        "train_loss": epoch.get("last_step_loss"),
+        "last_step_loss": epoch.get("last_step_loss"),
+        "train_loss": epoch.get("last_step_loss"),  # a wrong name, which programs may read
         "val_acc": epoch.get("val_acc"),
         "val_acc_low": low,
         "val_acc_high": high,
         "val_images": images,
-        "test_acc": looked.get("test_acc"),
-        "test_images": looked.get("images"),
-        "test_seeds": looked.get("seeds"),
-        "tied_with_first": tested.tied.get(trial.number),
+        "test_acc": test.get("test_acc"),
+        "test_images": test.get("images"),
+        "test_seeds": test.get("seeds"),
+        "tied_with_first": view.ties.tied(trial.number),
         "seconds_an_epoch": seconds_an_epoch(trial),
         "machine_seconds": machine_seconds(trial),
         "gpu_hours": gpu_hours(trial),
@@ -76,7 +68,13 @@ def _row(trial: FrozenTrial, tested: Ties, looked: Mapping[str, Any]) -> dict[st
 
 def _hand_tuned(row: Mapping[str, Any]) -> dict[str, Any]:
     measured = {name: row[name] for name in ("train_loss", "val_acc", "test_acc")}
-    return {"trial": None, "baseline": row["name"], **measured, "config": row["settings"]}
+    return {
+        "trial": None,
+        "baseline": row["name"],
+        "last_step_loss": row["train_loss"],
+        **measured,
+        "config": row["settings"],
+    }
 
 
 def status(storage: RDBStorage, name: str | None = None) -> list[dict[str, Any]]:
@@ -86,20 +84,20 @@ def status(storage: RDBStorage, name: str | None = None) -> list[dict[str, Any]]
 
 
 def _study(storage: RDBStorage, study: Any) -> dict[str, Any]:
-    number = study._study_id
+    number, record = study._study_id, StudyRecord(study)
     try:
         best = storage.get_best_trial(number)
     except (ValueError, RuntimeError):  # nothing completed; several objectives
         best = None
-    metric = study.user_attrs.get("metric") or study.system_attrs.get("study:metric_names", ["value"])[0]
+    metric = record.metric or study.system_attrs.get("study:metric_names", ["value"])[0]
     with storage.engine.connect() as connection:  # Optuna would read every trial to count it
         found = connection.execute(
             select(TrialModel.state, func.count()).where(TrialModel.study_id == number).group_by(TrialModel.state)
         )
         by_state: dict[TrialState, int] = {row[0]: row[1] for row in found}
     counts = {state.name.lower(): by_state.get(state, 0) for state in TrialState}
-    driver = driver_of(study.user_attrs.get("driver"))
-    if study.user_attrs.get("confirms") is not None:
+    driver = driver_of(record.driver)
+    if record.confirms is not None:
         best = None  # no seed is better than another
     best_is = {"best": best.value if best else None, "best_trial": best.number if best else None}
     return {"study": study.study_name, "metric": metric, **best_is, **counts, "driver": driver}

@@ -12,17 +12,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.study import Study
 from optuna.trial import FrozenTrial
 from PIL import Image, ImageDraw, ImageFont
 
 from search.analysis import ties
-from search.analysis.ties import Ties
+from search.analysis.view import StudyView
 from search.data import cache
 from search.files.atomic import write_text, write_whole
 from search.predictions import Answers
 from search.reporting.columns import escape_cell
-from search.study.study import metric_of, ranked
 
 COUNT = 24
 """At most so many images a sheet."""
@@ -31,48 +29,44 @@ _SIDE, _COLUMNS, _LINE = 128, 6, 15
 _INK, _WRONG = (36, 41, 47), (201, 60, 9)
 
 
-def write(study: Study, tested: Ties, folder: Path) -> str:
-    """Write the gallery's page into `folder`, and nothing if there is nothing to show; the line that says so.
+def write(view: StudyView, folder: Path) -> tuple[str, list[Path]]:
+    """Write the gallery's page into `folder`, and nothing if there is nothing to show.
 
     Two contact sheets: the mistakes that the best trial is surest of, and the images that the best and the trials
-    tied with it, LEADERS at most, all get wrong.
+    tied with it, LEADERS at most, all get wrong. Returns what the report says of it, as Markdown, and the sheets.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    leaders = _leaders(study, tested)
-    if not leaders:
-        known = len(study.directions) == 1 and metric_of(study) == "val_acc" and ranked(study)
-        return "No gallery of mistakes: what the best trial called each image is not here." if known else ""
-    trial, first = leaders[0]
+    first = view.best_predictions
+    if first is None or view.best is None:
+        known = view.metric == "val_acc" and view.best is not None
+        return "No gallery of mistakes: the best trial's predictions are not in the run folder." if known else "", []
     images = cache.kept(first.images)
     if images is None or not np.array_equal(images.labels, first.labels):
-        return (
-            "No gallery of mistakes: the decoded images are not in the cache of this machine; a new run decodes them."
-        )
-    sheets = [_mistakes(trial, first, images), _shared(leaders, images)]
-    parts = [part for sheet in sheets if sheet for part in _section(*sheet, folder)]
-    if not parts:
-        return f"No gallery of mistakes: trial {trial.number} makes none on the validation images."
+        why = "the decoded images are not in the cache of this machine; a new run decodes them."
+        return f"No gallery of mistakes: {why}", []
+    sheets = [sheet for sheet in (_mistakes(view.best, first, images), _shared(_leaders(view), images)) if sheet]
+    if not sheets:
+        return f"No gallery of mistakes: trial {view.best.number} makes none on the validation images.", []
     write_text(folder / ".gitignore", "*\n")
-    write_text(folder / "README.md", "\n\n".join([f"# {escape_cell(study.study_name)}: mistakes", *parts]) + "\n")
-    return (
+    parts = [part for sheet in sheets for part in _section(*sheet, folder)]
+    write_text(folder / "README.md", "\n\n".join([f"# {escape_cell(view.name)}: mistakes", *parts]) + "\n")
+    said = (
         f"## Gallery of mistakes\n\nThe images that the best get wrong, with true and predicted labels, are in "
         f"`{folder.name}/README.md`. They stay out of git, because they show the data set."
     )
+    return said, [folder / f"{name}.png" for name, *_ in sheets]
 
 
-def _leaders(study: Study, tested: Ties) -> list[tuple[FrozenTrial, Answers]]:
-    """The best trial and those tied with it, of the same images, with their answers; empty without the best's."""
-    trials = ranked(study)[:1] if len(study.directions) == 1 else []
-    trials += [trial for trial in ranked(study)[1:] if tested.tied.get(trial.number)] if trials else []
+def _leaders(view: StudyView) -> list[tuple[FrozenTrial, Answers]]:
+    """The best trial and those tied with it, LEADERS at most, with their predictions for the same images."""
     found: list[tuple[FrozenTrial, Answers]] = []
-    for trial in trials:
-        answers = ties.answers_of(study, trial)
-        if answers is None and not found:
-            return []
-        if answers is not None and (not found or np.array_equal(answers.labels, found[0][1].labels)):
+    for trial in view.done:
+        best = trial is view.best
+        if len(found) == LEADERS or not (best or view.ties.tied(trial.number)):
+            continue
+        answers = view.best_predictions if best else ties.predictions_of(view.name, trial)
+        if answers is not None and (best or np.array_equal(answers.labels, found[0][1].labels)):
             found.append((trial, answers))
-        if len(found) == LEADERS:
-            break
     return found
 
 
@@ -110,8 +104,8 @@ def _shared(leaders: Sequence[tuple[FrozenTrial, Answers]], images: cache.Images
     numbers = ", ".join(str(trial.number) for trial, _ in leaders)
     which = f"All {len(wrong)} images" if len(rows) == len(wrong) else f"{len(rows)} of the {len(wrong)} images"
     caption = (
-        f"{which} that the trials {numbers}, the best and those tied with it, all get wrong, the surest first: look "
-        "here for wrong labels. Under each its label, and what most of them predict."
+        f"{which} that the trials {numbers}, the best and those statistically tied with it, all get wrong, the "
+        "surest first: look here for wrong labels. Under each its label, and what most of them predict."
     )
     return ("shared", "What every leader gets wrong", caption, cells) if cells else None
 

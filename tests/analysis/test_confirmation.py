@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from optuna.trial import TrialState, create_trial
 from scipy.stats import ttest_ind
 
 from search.analysis import confirmation
+from search.analysis.view import StudyView
 from search.reporting import data, page, table
+from search.reporting.sections.confirmation import difference, verdict
+from search.reporting.sections.confirmation import table as confirmed
 from search.study import test_split
 
 
@@ -29,20 +33,30 @@ def searched(*values: float, baselines: dict[int, str] | None = None) -> Study:
     return study
 
 
+def render(study: Study) -> str:
+    return page.render(StudyView(study))
+
+
+def cells(study: Study) -> list[dict[str, str]]:
+    """The table's rows, column to text."""
+    names, _, *rows = (re.split(r"(?<!\\)\|", line)[1:-1] for line in confirmed(StudyView(study)).splitlines())
+    return [dict(zip(map(str.strip, names), map(str.strip, row), strict=True)) for row in rows]
+
+
 def test_rows_are_in_the_order_of_the_ranking() -> None:
     study = searched(0.8, 0.9, 0.7, baselines={2: "a|b"})
     add_seeds(study, "far away", [0.5, 0.5], [0.4, 0.6], "far away")
     for number in (2, 0, 1):
         add_seeds(study, number, [0.8, 0.9], [0.7, 0.8], "a|b" if number == 2 else None)
     labels = ["trial 1", "trial 0", "trial 2, as a|b", "hand-tuned: far away"]
-    assert [row.label for row in confirmation.rows(study)] == labels
-    first = confirmation.cells(confirmation.rows(study))[0]
-    assert first == {
+    assert [row.label for row in StudyView(study).confirmed] == labels
+    assert cells(study)[0] == {
         "Config": "trial 1",
         "SEEDS": "1, 2",
         "VALIDATION ACC": "0.8500 ± 0.0707 (0.8000 to 0.9000)",
         "TESTING ACC": "0.7500 ± 0.0707 (0.7000 to 0.8000)",
     }
+    assert cells(study)[2]["Config"] == "trial 2, as a\\|b"
 
 
 def test_the_seeds_of_a_study_made_anew_are_not_mixed_up() -> None:
@@ -54,7 +68,7 @@ def test_the_seeds_of_a_study_made_anew_are_not_mixed_up() -> None:
     assert made is not None
     made.add_trial(create_trial(value=0.1, user_attrs={"of": 0, "config": {"lr": 7, "seed": 2}}))
     made.add_trial(create_trial(value=0.1, user_attrs={"of": 9, "config": {"lr": 7, "seed": 2}}))
-    (row,) = confirmation.rows(study)
+    (row,) = StudyView(study).confirmed
     assert row.val == [0.8]
 
 
@@ -65,9 +79,9 @@ def test_what_failed_and_what_is_to_come_is_said() -> None:
     assert made is not None
     for seed, state in ((2, TrialState.FAIL), (3, TrialState.WAITING), (4, TrialState.RUNNING)):
         made.add_trial(create_trial(state=state, user_attrs={"of": 0, "config": {"lr": 0.0, "seed": seed}}))
-    (cells,) = confirmation.cells(confirmation.rows(study))
-    assert cells["SEEDS"] == "1 (1 failed, 2 to come)"
-    assert cells["TESTING ACC"] == "0.7000"
+    (row,) = cells(study)
+    assert row["SEEDS"] == "1 (1 failed, 2 to come)"
+    assert row["TESTING ACC"] == "0.7000"
 
 
 @pytest.mark.parametrize(("gap", "exceeds"), [(0.05, True), (0.002, False)])
@@ -78,59 +92,57 @@ def test_the_verdict_on_the_leader_and_the_hand_tuned_row(gap: float, exceeds: b
     add_seeds(study, 1, own, own)
     add_seeds(study, 0, [0.99, 0.99, 0.99], [0.99, 0.99, 0.99])  # the second of the ranking is not asked
     add_seeds(study, 2, hand, hand, "Mine")
-    text = confirmation.verdict(study, confirmation.rows(study))
+    text = verdict(StudyView(study))
     p = ttest_ind(own, hand, equal_var=False).pvalue
     start = f"On the test split trial 1 has {0.8 + gap:.4f}, trial 2, as Mine 0.8000: {gap:+.4f}, "
-    assert text.startswith(start + ("more than" if exceeds else "no more than"))
+    assert text.startswith(start + ("they differ (Welch" if exceeds else "they are statistically tied (Welch"))
     assert f"p = {p:.2g}; 95% interval " in text
-    assert text.endswith("and the test trusts that they spread normally.")
+    assert text.endswith("and the test assumes that they spread normally.")
 
 
-def test_equal_configs_are_seldom_told_apart() -> None:
+def test_equal_configs_seldom_differ() -> None:
     draws = np.random.default_rng(1).normal(0.9, 0.01, (200, 2, 4))
     told = 0
     for a, b in draws.tolist():
-        found = [confirmation.Row(0, None, [], a, a), confirmation.Row("x", "x", [], b, b)]
-        told += "gives (Welch" in confirmation.verdict(searched(0.9), found) and "no more" not in confirmation.verdict(
-            searched(0.9), found
-        )
+        differ = difference(confirmation.Row(0, None, [], a, a), confirmation.Row("x", "x", [], b, b))
+        told += "they differ (Welch" in differ
     assert told <= 14  # 5%, and what chance adds
 
 
 def test_little_says_little() -> None:
     study = searched(0.9, 0.8)
-    assert confirmation.rows(study) == []
-    assert confirmation.verdict(study, []) == "Trial 0 leads the ranking now, and is not confirmed."
+    assert StudyView(study).confirmed == []
+    assert verdict(StudyView(study)) == "Trial 0 leads the ranking now, and is not confirmed."
     add_seeds(study, 0, [0.9], [0.9])
-    assert confirmation.verdict(study, confirmation.rows(study)) == ""
+    assert verdict(StudyView(study)) == ""
     add_seeds(study, 1, [0.8], [0.8])
-    text = confirmation.verdict(study, confirmation.rows(study))
-    assert text.endswith("+0.1000. Whether that exceeds the spread of the seeds, 1 and 1 new seeds cannot say.")
+    text = verdict(StudyView(study))
+    assert text.endswith("+0.1000. The difference is not tested: 1 and 1 new seeds are too few, or do not vary.")
 
 
 def test_the_page_the_table_and_the_data_have_it() -> None:
     study = searched(0.9, 0.8)
     test_split.record(study, 0, 0.77, 450, 0.9)
-    assert "\n\nThe test split was looked at once.\n" in page.render(study)
-    assert "## Confirmed" not in page.render(study)
+    assert "\n\nThe study was evaluated once on the test split.\n" in render(study)
+    assert "## Confirmed" not in render(study)
     add_seeds(study, 0, [0.9, 0.8], [0.85, 0.75])
-    text = page.render(study)
-    assert "\n\nThe test split was looked at 3 times.\n" in text
+    text = render(study)
+    assert "\n\nThe study was evaluated 3 times on the test split.\n" in text
     assert "\n\n## Confirmed\n\nTrained again with seeds that the search did not use" in text
-    assert confirmation.tested(study)["0"] == {"test_acc": 0.8, "seeds": 2}
-    content = data.report(study)
+    assert StudyView(study).tests[0] == {"test_acc": 0.8, "seeds": 2}
+    content = data.report(StudyView(study))
     assert content["looks_at_test"] == 3
     assert (content["rows"][0]["test_acc"], content["rows"][0]["test_seeds"]) == (0.8, 2)
     assert content["rows"][1]["test_acc"] is None
     assert content["confirmed"][0]["test_acc"] == [0.85, 0.75]
     sealed = searched(0.9)
-    assert "The test split was not looked at." in page.render(sealed)
+    assert "The study was not evaluated on the test split." in render(sealed)
 
 
 def test_a_study_without_the_trainer_says_nothing_of_the_test_split() -> None:
     study = optuna.create_study()
     study.add_trial(create_trial(value=1.0))
-    assert "test split" not in page.render(study)
+    assert "test split" not in render(study)
 
 
 def test_the_page_of_the_seeds() -> None:
@@ -138,15 +150,15 @@ def test_the_page_of_the_seeds() -> None:
     add_seeds(study, 0, [0.9, 0.8], [0.85, 0.75])
     made = confirmation.of(study)
     assert made is not None
-    text = page.render(made)
+    text = render(made)
     assert text.startswith("# s.confirm\n\nNew seeds for the leaders of the study s.\n")
     assert "0.8500 ± 0.0707" in text
     assert "| 1       | trial 0  | 2      | complete | 0.8000" in text
     optuna.delete_study(study_name="s", storage=study._storage)
-    assert "0.8500 ± 0.0707" in page.render(made)
+    assert "0.8500 ± 0.0707" in render(made)
     empty = optuna.create_study(study_name="e.confirm", storage=study._storage)
     empty.set_user_attr("confirms", "e")
-    assert "Nothing is confirmed yet." in page.render(empty)
+    assert "Nothing is confirmed yet." in render(empty)
 
 
 def test_the_tables_test_accuracy_is_the_mean_of_the_seeds() -> None:
@@ -157,4 +169,4 @@ def test_the_tables_test_accuracy_is_the_mean_of_the_seeds() -> None:
     }  # fmt: skip
     study.add_trial(create_trial(value=0.95, user_attrs={"config": config, "epoch": {"val_acc": 0.95}}))
     add_seeds(study, 1, [0.9, 0.8], [0.85, 0.75])
-    assert table.frame(study)["TESTING ACC"].iloc[0] == "0.8000 (mean of 2 seeds)"
+    assert table.frame(StudyView(study))["TESTING ACC"].iloc[0] == "0.8000 (mean of 2 seeds)"

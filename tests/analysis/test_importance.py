@@ -14,8 +14,8 @@ from optuna.samplers import RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import Trial, create_trial
 
-from search.analysis import importance
-from search.study.study import ranked
+from search.analysis.view import StudyView
+from search.reporting.sections import edges, importance
 
 
 def searched(objective: Callable[[Trial], float], trials: int, seed: int = 0, tpe: bool = False) -> Study:
@@ -26,7 +26,13 @@ def searched(objective: Callable[[Trial], float], trials: int, seed: int = 0, tp
 
 
 def said(study: Study) -> str:
-    return importance.settings(ranked(study), importance.effects(study))
+    made = importance.section(StudyView(study))
+    return made.text if made else ""
+
+
+def edges_of(study: Study) -> list[str]:
+    made = edges.section(StudyView(study))
+    return made.text.split("\n\n") if made else []
 
 
 def peaked(noise: np.random.Generator) -> Callable[[Trial], float]:
@@ -78,8 +84,8 @@ def test_where_nothing_matters_nothing_is_named() -> None:
 def test_of_three_trials_nothing_is_said() -> None:
     study = searched(peaked(np.random.default_rng(0)), 3)
     assert said(study) == ""
-    assert importance.edges(ranked(study)) == []
-    assert importance.edges([]) == []
+    assert edges_of(study) == []
+    assert edges_of(made([], {})) == []
 
 
 def made(rows: list[tuple[dict[str, Any], float]], ranges: dict[str, Any], direction: Any = "maximize") -> Study:
@@ -96,14 +102,14 @@ def test_the_edge_of_a_range() -> None:
     }
     rows = [({"lr": 0.1 * 0.99**i, "drop": 0.01, "n": 3}, 0.9 - i / 100) for i in range(4)]
     rows += [({"lr": 1e-3, "drop": 0.3, "n": 2}, 0.5) for _ in range(8)]
-    (text,) = importance.edges(ranked(made(rows, ranges)))
+    (text,) = edges_of(made(rows, ranges))
     assert text == (
         "The best 4 of 12 trials have `lr` within 5% on its log scale of its upper end, 0.1 "
         "(0.1, 0.099, 0.09801, 0.09703): widen the range there, to 3 for example."
     )
-    assert importance.edges(ranked(made(rows[:-1], ranges))) == []
+    assert edges_of(made(rows[:-1], ranges)) == []
     rows[3] = ({"lr": 0.01, "drop": 0.01, "n": 3}, 0.87)
-    assert importance.edges(ranked(made(rows, ranges))) == []
+    assert edges_of(made(rows, ranges)) == []
 
 
 def test_options_are_settings_too() -> None:

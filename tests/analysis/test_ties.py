@@ -12,9 +12,11 @@ from optuna.study import Study
 from optuna.trial import create_trial
 
 from search import correct
-from search.analysis import ties
+from search.analysis.ties import Ties
+from search.analysis.view import StudyView
 from search.config import TrainConfig
 from search.reporting import table
+from search.reporting.sections import ties as section
 
 IMAGES = 600
 CONFIG = TrainConfig(model="cnn", dataset="digits", epochs=2, lr=0.01, step_size=5, gamma=0.1).model_dump(mode="json")
@@ -46,72 +48,79 @@ def draws(generator: np.random.Generator, shares: list[float], easy: float = 0.5
     return [np.where(same, True, generator.random(IMAGES) < (share - easy) / (1 - easy)) for share in shares]
 
 
+def said_of(study: Study) -> str:
+    made = section.section(StudyView(study))
+    return made.text if made else ""
+
+
 @pytest.mark.parametrize("worse", [0, 6])
 def test_two_equal_configs_are_tied_in_93_of_100_draws(worse: int) -> None:
     generator = np.random.default_rng(0)
-    found = [ties.find(study_of(draws(generator, [0.8, 0.8, *[0.6] * worse]))) for _ in range(100)]
-    assert all(len(one.tied) == 1 + worse for one in found)
-    assert sum(one.tied[1 if 1 in one.tied else 0] for one in found) >= 93
+    found = [StudyView(study_of(draws(generator, [0.8, 0.8, *[0.6] * worse]))).ties for _ in range(100)]
+    assert all(len(one.p) == 1 + worse for one in found)
+    assert sum(bool(one.tied(1 if 1 in one.p else 0)) for one in found) >= 93
 
 
 def test_each_of_eight_equal_configs_is_tied_in_93_of_100_draws() -> None:
     generator = np.random.default_rng(0)
-    found = [ties.find(study_of(draws(generator, [0.8] * 8))) for _ in range(100)]
-    assert sum(tied for one in found for tied in one.tied.values()) >= 93 * 7
+    found = [StudyView(study_of(draws(generator, [0.8] * 8))).ties for _ in range(100)]
+    assert sum(bool(one.tied(number)) for one in found for number in one.p) >= 93 * 7
 
 
-def test_a_config_that_is_far_worse_is_told_apart() -> None:
+def test_a_config_that_is_far_worse_differs() -> None:
     generator = np.random.default_rng(1)
-    found = [ties.find(study_of(draws(generator, [0.9, 0.9, 0.75]))) for _ in range(30)]
-    assert sum(one.tied[2] for one in found) == 0
+    found = [StudyView(study_of(draws(generator, [0.9, 0.9, 0.75]))).ties for _ in range(30)]
+    assert sum(bool(one.tied(2)) for one in found) == 0
 
 
 def test_the_table_marks_ties_and_names_the_cheapest() -> None:
     right = np.arange(IMAGES) < 500
     one_off, poor = np.arange(IMAGES) < 499, np.arange(IMAGES) < 300
     study = study_of([right, one_off, poor], seconds=[3.0, 1.5, 0.5])
-    frame = table.frame(study)
-    assert list(frame[table.TIE]) == ["", "tied with the first", "told apart"]
+    frame = table.frame(StudyView(study))
+    assert list(frame[table.TIE]) == ["", "statistically tied", "differs (p = 2.5e-60)"]
     assert frame["VALIDATION ACC"][0] == "0.8333 (0.801 to 0.861)"
-    said = ties.sentence(study, ties.find(study))
-    assert said.startswith("1 of 2 trials tested cannot be told from trial 0 (exact McNemar test on the same images")
+    said = said_of(study)
+    assert said.startswith(
+        "1 of 2 trials tested is statistically tied with trial 0 (exact McNemar test on the same images"
+    )
     assert "trial 1 is the cheapest: 1.5 s an epoch, trial 0 3 s an epoch." in said
 
 
 def test_of_those_as_fast_the_smallest_is_the_cheapest() -> None:
     right = np.arange(IMAGES) < 500
     study = study_of([right] * 3, seconds=[1.501, 1.502, 1.509], sizes=[2000, 1000, 3000])
-    said = ties.sentence(study, ties.find(study))
+    said = said_of(study)
     assert "trial 1 is the cheapest: 1.5 s an epoch, 1,000 parameters, trial 0 1.5 s an epoch, 2,000 param" in said
     study = study_of([right] * 3, seconds=[1.501, 1.502, 1.4], sizes=[2000, 1000, 3000])
-    assert "trial 2 is the cheapest: 1.4 s an epoch, 3,000 parameters," in ties.sentence(study, ties.find(study))
+    assert "trial 2 is the cheapest: 1.4 s an epoch, 3,000 parameters," in said_of(study)
 
 
 def test_behind_a_baseline_the_best_trial_is_named() -> None:
     study = study_of([np.arange(IMAGES) < 500, np.arange(IMAGES) < 499])
     row = {"name": "Base", "settings": CONFIG, "train_loss": None, "val_acc": 540 / IMAGES, "test_acc": None}
     study.set_user_attr("baselines", [row, row | {"name": "Elsewhere", "val_acc": 0.4321}])
-    frame = table.frame(study)
-    assert list(frame[table.TIE]) == ["not tested", "", "tied with trial 0", "not tested"]
+    frame = table.frame(StudyView(study))
+    assert list(frame[table.TIE]) == ["not tested", "", "statistically tied with trial 0", "not tested"]
     assert list(frame["VALIDATION ACC"])[::3] == ["0.9000 (0.873 to 0.922)", "0.4321"]
 
 
 def test_without_bits_nothing_is_tested_and_the_page_says_so() -> None:
     study = study_of([np.arange(IMAGES) < 500, np.arange(IMAGES) < 499], bits=False)
-    assert ties.find(study) == ties.Ties()
-    assert table.TIE not in table.frame(study)
-    assert "(0.801 to 0.861)" in table.frame(study)["VALIDATION ACC"][0]  # the storage knows how many images
-    assert ties.sentence(study, ties.Ties()).startswith("Ties are not tested")
+    assert StudyView(study).ties == Ties()
+    assert table.TIE not in table.frame(StudyView(study))
+    assert "(0.801 to 0.861)" in table.frame(StudyView(study))["VALIDATION ACC"][0]  # the storage knows how many images
+    assert said_of(study).startswith("Ties are not tested")
 
 
 def test_other_images_and_a_stale_file_are_not_tested() -> None:
     right = np.arange(IMAGES) < 500
     study = study_of([right, right, right[:-8]])
     correct.write("made", 1, bytes(IMAGES))  # of a study that had the name before
-    found = ties.find(study)
+    found = StudyView(study).ties
     assert found.first is not None
     assert found.first.number == 2  # 500 of 592
-    assert found.tied == {}
+    assert found.p == {}
     correct.place("made", 2).unlink()
-    assert ties.find(study) == ties.Ties()
+    assert StudyView(study).ties == Ties()
     assert Path("runs/made/correct/0.npy").is_file()

@@ -73,7 +73,7 @@ def test_leaders_and_the_best_hand_tuned_row_get_new_seeds(cli: Cli, searched: R
     assert "Welch's t-test, p = " in out
     page = Path("reports/space.md").read_text()
     assert "## Confirmed" in page
-    assert "The test split was looked at 7 times." in page
+    assert "The study was evaluated 7 times on the test split." in page
     assert "(mean of 2 seeds)" in page
     # More seeds and a higher top: only what is missing. Then nothing is.
     assert cli(*CONFIRM, "--top", 3, "--seeds", 3).status == 0
@@ -101,7 +101,7 @@ def test_a_run_looks_once_and_never_again(cli: Cli, searched: Result) -> None:
     # The kept weights are the config's: trained again, they have the same number.
     out = cli("train", "reports/space.best.yaml").out
     assert f"test accuracy       {looked[str(first.number)]['test_acc']:.4f}\n" in out
-    assert "The test split was looked at 2 times." in Path("reports/space.md").read_text()
+    assert "The study was evaluated 2 times on the test split." in Path("reports/space.md").read_text()
 
 
 def test_sealed_leaves_it_and_lost_weights_are_said(cli: Cli, write: Write) -> None:
@@ -110,7 +110,7 @@ def test_sealed_leaves_it_and_lost_weights_are_said(cli: Cli, write: Write) -> N
     done = cli(*run, "--sealed")
     assert done.status == 0
     assert "test accuracy" not in done.out
-    assert "The test split was not looked at." in Path("reports/space.md").read_text()
+    assert "The study was not evaluated on the test split." in Path("reports/space.md").read_text()
     weights = Path("runs/space/weights/0.safetensors")
     content = weights.read_bytes()
     weights.unlink()

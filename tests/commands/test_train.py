@@ -83,7 +83,7 @@ def test_the_number_comes_out_again(cli: Callable[..., Any], searched: Path) -> 
     assert f"{accuracy:.4f}" == found[1]
 
     assert column(Path("reports/tiny.md"), "TESTING ACC") == [columns.accuracy(accuracy, images), ""]
-    assert "\nThe test split was looked at once.\n" in Path("reports/tiny.md").read_text()
+    assert "\nThe study was evaluated once on the test split.\n" in Path("reports/tiny.md").read_text()
     looked = load_study(STORAGE, "tiny").user_attrs["tests"]
     assert list(looked) == [str(best.trial)]
     assert f"{looked[str(best.trial)]['test_acc']:.4f}" == found[1]

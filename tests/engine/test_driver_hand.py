@@ -13,6 +13,7 @@ from driving import URL, ask, drive, epoch, stored
 from optuna.trial import TrialState
 from optuna_dashboard import wsgi
 
+from search.analysis.view import StudyView
 from search.engine.failures import kind
 from search.engine.messages import Ended, Failed, Lost, Message, Silent
 from search.engine.trial import ActiveTrial
@@ -48,7 +49,7 @@ def test_a_trial_failed_by_hand_stops_at_its_next_epoch_and_the_next_one_runs() 
     assert not driver.receive(second, epoch(0.7, last=True))
     assert driver.counts == {TrialState.FAIL: 1, TrialState.COMPLETE: 1}
     assert not driver.finished
-    assert f"- trial 0: {BY_HAND}\n" in page.render(driver.study)
+    assert f"- trial 0: {BY_HAND}\n" in page.render(StudyView(driver.study))
 
 
 @pytest.mark.parametrize(

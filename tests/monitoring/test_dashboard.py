@@ -16,7 +16,9 @@ from optuna.study import Study, create_study
 from optuna.trial import TrialState, create_trial
 from optuna_dashboard import get_note, save_note, wsgi
 
+from search.analysis.view import StudyView
 from search.monitoring import dashboard
+from search.reporting import page
 from search.study import study as studies
 from search.study.storage import open as storages
 
@@ -56,48 +58,43 @@ def shown(serve: Serve) -> dict[str, Any]:
     return found
 
 
-def write_page(text: str) -> None:
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(text, encoding="utf-8")
+def publish(study: Study, *head: str, pictures: tuple[Path, ...] = ()) -> None:
+    """Publish a report with these paragraphs and pictures."""
+    dashboard.publish(StudyView(study), page.Report(PAGE, head, "", pictures))
 
 
 def test_the_dashboard_serves_the_head_of_the_report(made: Study, serve: Serve) -> None:
     comment = "A comment. " + "x" * 5000  # more than one attribute holds
-    write_page(f"# made\n\nBest: **0.9**.\n\n![curves](made_files/curves.png)\n\n{comment}\n\n## Curves\n\nmore\n")
-    dashboard.publish(made, PAGE, studies.ranked(made))
+    publish(made, "# made", "Best: **0.9**.", comment)
     expected = f"# made\n\nBest: **0.9**.\n\n{comment}\n\nFrom `reports/made.md`."
     assert shown(serve)["note"] == {"version": 1, "body": expected}
     assert get_note(made) == expected
-    dashboard.publish(made, PAGE, studies.ranked(made))  # the same: nothing is written
+    publish(made, "# made", "Best: **0.9**.", comment)  # the same: nothing is written
     assert shown(serve)["note"]["version"] == 1
-    write_page("# made\n\nShorter.\n")
-    dashboard.publish(made, PAGE, studies.ranked(made))
+    publish(made, "# made", "Shorter.")
     assert shown(serve)["note"] == {"version": 2, "body": "# made\n\nShorter.\n\nFrom `reports/made.md`."}
 
 
 def test_a_note_that_a_person_has_edited_stays(made: Study, serve: Serve) -> None:
-    write_page("# made\n")
-    dashboard.publish(made, PAGE, studies.ranked(made))
+    publish(made, "# made")
     serve("/api/studies/1/note", {"version": 2, "body": "mine"})
-    write_page("# made anew\n")
-    dashboard.publish(made, PAGE, studies.ranked(made))
+    publish(made, "# made anew")
     assert shown(serve)["note"] == {"version": 2, "body": "mine"}
 
 
 def test_a_note_that_was_there_before_the_first_report_stays(made: Study, serve: Serve) -> None:
     save_note(made, "mine")
-    write_page("# made\n")
-    dashboard.publish(made, PAGE, studies.ranked(made))
+    publish(made, "# made")
     assert shown(serve)["note"]["body"] == "mine"
 
 
 def test_a_long_table_is_cut_in_the_note() -> None:
-    rows = "".join(f"| {i} |\n" for i in range(dashboard.ROWS + 5))
-    text = dashboard.head(f"# made\n\n| a |\n|---|\n{rows}\nafter\n", PAGE)
+    rows = "".join(f"\n| {i} |" for i in range(dashboard.ROWS + 5))
+    text = dashboard.note(page.Report(PAGE, ("# made", f"| a |\n|---|{rows}", "after"), "", ()))
     assert f"| {dashboard.ROWS - 1} |\n\n5 more rows are in `reports/made.md`.\n\nafter" in text
     assert f"| {dashboard.ROWS} |" not in text
-    short = "# made\n\n| a |\n|---|\n| 1 |\n"
-    assert dashboard.head(short, PAGE) == short + "\nFrom `reports/made.md`."
+    short = ("# made", "| a |\n|---|\n| 1 |")
+    assert dashboard.note(page.Report(PAGE, short, "", ())) == "\n\n".join(short) + "\n\nFrom `reports/made.md`."
 
 
 def test_each_trial_has_its_config_and_why_it_failed(made: Study, serve: Serve) -> None:
@@ -120,19 +117,18 @@ def test_what_a_person_wrote_while_the_trial_ran_stays(made: Study, serve: Serve
 
 
 def test_pictures_are_artifacts_uploaded_once_and_replaced_when_changed(made: Study, serve: Serve) -> None:
-    write_page("# made\n")
     confusion, gallery = Path("reports/made_files/confusion.png"), Path("reports/made_gallery/mistakes.png")
     for file in (confusion, gallery):
         file.parent.mkdir(parents=True)
         file.write_bytes(f"PNG of {file.name}".encode())
-    dashboard.publish(made, PAGE, studies.ranked(made))
+    publish(made, "# made", pictures=(confusion, gallery))
     before = {about["filename"]: about for about in shown(serve)["artifacts"]}
     assert list(before) == ["confusion.png", "mistakes.png"]
     assert before["confusion.png"]["mimetype"] == "image/png"
     assert serve(f"/artifacts/1/{before['mistakes.png']['artifact_id']}") == b"PNG of mistakes.png"
 
     confusion.write_bytes(b"another")
-    dashboard.publish(made, PAGE, studies.ranked(made))
+    publish(made, "# made", pictures=(confusion, gallery))
     after = {about["filename"]: about for about in shown(serve)["artifacts"]}
     assert after["mistakes.png"] == before["mistakes.png"]
     assert serve(f"/artifacts/1/{after['confusion.png']['artifact_id']}") == b"another"
@@ -140,19 +136,20 @@ def test_pictures_are_artifacts_uploaded_once_and_replaced_when_changed(made: St
 
     for file in dashboard.ARTIFACTS.iterdir():  # somebody cleared the folder
         file.unlink()
-    dashboard.publish(made, PAGE, studies.ranked(made))
+    publish(made, "# made", pictures=(confusion, gallery))
     assert len(list(dashboard.ARTIFACTS.iterdir())) == len(shown(serve)["artifacts"]) == 2
 
 
 def test_the_best_trial_has_the_pictures_that_show_it(made: Study, serve: Serve) -> None:
-    write_page("# made\n")
     files = [Path("reports/made_files/confusion.png"), Path("reports/made_files/history.png")]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(f"PNG of {file.name}".encode())
 
     def pictured(*numbers: int) -> list[list[str]]:
-        dashboard.publish(made, PAGE, [made.trials[number] for number in numbers])
+        view = StudyView(made)
+        vars(view)["ranked"] = [made.trials[number] for number in numbers]  # as if it had been read then
+        dashboard.publish(view, page.Report(PAGE, ("# made",), "", tuple(files)))
         return [[about["filename"] for about in trial["artifacts"]] for trial in shown(serve)["trials"]]
 
     for value in (0.5, 0.6):  # all at once: the dashboard does not read them anew for each question

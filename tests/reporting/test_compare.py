@@ -20,9 +20,9 @@ from PIL import Image
 from scipy.stats import binomtest
 
 from search import correct
+from search.analysis import comparison
 from search.analysis.ties import paired
 from search.config import TrainConfig
-from search.reporting import compare
 from search.study.storage.open import connect
 from search.study.study import load_study
 
@@ -61,7 +61,7 @@ def add(study: Study, number: int, **what: Any) -> None:
 
 
 def rows(*studies: Study) -> list[dict[str, Any]]:
-    return compare.rows(compare.sides(studies))
+    return comparison.rows(comparison.views(studies))
 
 
 def test_the_same_images_are_compared_pair_by_pair() -> None:
@@ -192,7 +192,7 @@ def test_the_page_and_its_picture(cli: Cli) -> None:
     text = Path("there/a b-vs-b.md").read_text()
     assert text.startswith("# a b against b\n\n| Study ")
     assert "| 0.7475 (0.703 to 0.788), trial 9 | the best " in text
-    assert "| told apart (McNemar, p = 3.8e-06)" in text
+    assert "| differs (McNemar, p = 3.8e-06)" in text
     assert "\n\nMcNemar: exact test on the same images, Holm over the studies, 5%. Each best was picked" in text
     assert "GPU-hours" not in text
     assert text.count("| Rank ") == 2

@@ -50,13 +50,14 @@ def test_report_as_json(cli: Cli, studies: optuna.Study) -> None:
     assert (status, err) == (0, "")
     content = json.loads(out)
     assert list(content) == [
-        "study", "metric", "directions", "trials", "machine_seconds", "saved_seconds", "gpu_hours",
-        "saved_gpu_hours", "comments", "looks_at_test", "confirmed", "rows",
+        "study", "metric", "directions", "comments", "trials", "machine_seconds", "saved_seconds", "gpu_hours",
+        "saved_gpu_hours", "looks_at_test", "confirmed", "rows",
     ]  # fmt: skip
     assert content["trials"] == {"running": 0, "complete": 2, "pruned": 0, "fail": 1, "waiting": 0}
     first, second, hand = content["rows"]
     assert list(first) == [
-        "trial", "baseline", "values", "train_loss", "val_acc", "val_acc_low", "val_acc_high", "val_images", "test_acc",
+        "trial", "baseline", "values", "last_step_loss", "train_loss",
+        "val_acc", "val_acc_low", "val_acc_high", "val_images", "test_acc",
         "test_images", "test_seeds", "tied_with_first", "seconds_an_epoch", "machine_seconds", "gpu_hours",
         "peak_memory", "parameters", "trainable", "megabytes", "latency_ms", "config",
     ]  # fmt: skip

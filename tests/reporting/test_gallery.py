@@ -15,7 +15,7 @@ from optuna.trial import create_trial
 from PIL import Image
 
 from search import correct, predictions
-from search.analysis import ties
+from search.analysis.view import StudyView
 from search.data import cache
 from search.data.digits import Digits
 from search.predictions import Answers
@@ -52,7 +52,7 @@ def wrong_at(*rows: int) -> np.ndarray:
 
 
 def write(study: Study) -> str:
-    return gallery.write(study, ties.find(study), Path("reports/made_gallery"))
+    return gallery.write(StudyView(study), Path("reports/made_gallery"))[0]
 
 
 def picture(name: str) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_mistakes_of_the_best_and_of_all_leaders() -> None:
     assert "`made_gallery/README.md`" in line
     text = Path("reports/made_gallery/README.md").read_text()
     assert "All 3 mistakes of trial 0 among 449 validation images." in text
-    assert "All 2 images that the trials 0, 1, the best and those tied with it, all get wrong" in text
+    assert "All 2 images that the trials 0, 1, the best and those statistically tied with it, all get wrong" in text
     assert [picture(name).shape[1] for name in ("mistakes", "shared")] == [3 * 140 + 12, 2 * 140 + 12]
 
 
@@ -95,14 +95,14 @@ def test_without_answers_or_images_a_line_says_so(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new"))
     assert write(study).startswith("No gallery of mistakes: the decoded images are not in the cache")
     shutil.rmtree("runs/made/answers")
-    assert write(study) == "No gallery of mistakes: what the best trial called each image is not here."
+    assert write(study) == "No gallery of mistakes: the best trial's predictions are not in the run folder."
     assert not Path("reports").exists()
     assert write(optuna.create_study()) == ""
 
 
 def test_git_sees_nothing_of_it() -> None:
     subprocess.run(["git", "init", "--quiet"], check=True)
-    page.write(study_of(wrong_at(1)), Path("results"))
+    page.write(StudyView(study_of(wrong_at(1))), Path("results"))
     seen = subprocess.run(
         ["git", "status", "--porcelain", "--untracked-files=all"], capture_output=True, text=True, check=True
     ).stdout

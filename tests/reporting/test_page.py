@@ -12,6 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.analysis.cost import Cost, cost
+from search.analysis.view import StudyView
 from search.commands.steps.export import write_best
 from search.errors import SearchError
 from search.reporting import page, table
@@ -35,6 +36,14 @@ def study_of(*trials: FrozenTrial) -> Study:
     return study
 
 
+def render(study: Study) -> str:
+    return page.render(StudyView(study))
+
+
+def write(study: Study, folder: Path) -> Path:
+    return page.write(StudyView(study), folder).path
+
+
 def test_time_spent_and_saved() -> None:
     trials = [
         trial(TrialState.COMPLETE, 100.0, 10),
@@ -55,7 +64,7 @@ def test_gpu_hours_are_those_of_the_share_that_a_trial_had() -> None:
         trial(TrialState.COMPLETE, 99.0, 10, cost="of another program"),
     ]
     assert cost(trials) == Cost(spent=5598.0, saved=1800.0, gpu_hours=1.125, gpu_hours_saved=0.125)
-    assert "saved by pruning. GPU-hours: 1.12 spent, 0.125 saved." in page.render(study_of(*trials))
+    assert "saved by pruning. GPU-hours: 1.12 spent, 0.125 saved." in render(study_of(*trials))
 
 
 TAKEN = {"parameters": 29066, "trainable": 10250, "megabytes": 0.116264, "latency_ms": 0.0525, "peak_memory": 2.5e9}
@@ -67,7 +76,7 @@ def test_columns_of_what_each_trial_took() -> None:
         trial(TrialState.COMPLETE, 90.0, 10, cost={"latency_ms": None, "gpus": 0.0}),
         trial(TrialState.COMPLETE),
     )
-    rows = table.frame(study, extra=column_names("cost")).iloc[:, -8:]
+    rows = table.frame(StudyView(study), extra=column_names("cost")).iloc[:, -8:]
     assert list(rows) == [
         "TIME AN EPOCH", "MACHINE TIME", "GPU-HOURS", "PEAK GPU MEMORY (MB)", "PARAMETERS", "TRAINABLE", "MB",
         "LATENCY (MS)",
@@ -89,7 +98,7 @@ def test_the_whole_page() -> None:
         trial(TrialState.FAIL, error="diverged: score is nan at epoch 3"),
         trial(TrialState.WAITING),
     )
-    assert page.render(study) == (
+    assert render(study) == (
         "# made\n\n"
         "Best score: **0.5000**, trial 0, on cpu (AVX2) in fp32, measured at its last epoch.\n\n"
         "| Rank   | Trial   | x   | epochs   | score   |\n"
@@ -98,8 +107,8 @@ def test_the_whole_page() -> None:
         "3 trials ran: 1 completed, 1 were pruned, 1 failed; 1 are under way or wait in the queue. "
         "Machine time: 2 min 10 s spent, 2 min 00 s saved by pruning.\n\n"
         "Pruning: 1 pruned trials ran 2 epochs; at the winner's 10 each they would have run 10. When they were "
-        "stopped, 0 of 1 were ahead of what the winner (trial 0) had after as many epochs: these are what pruning "
-        "may have cost.\n\n"
+        "stopped, 0 of 1 were ahead of the winner (trial 0) at the same epoch. These are what pruning may have "
+        "cost.\n\n"
         "Failed trials:\n\n"
         "- trial 2: diverged: score is nan at epoch 3\n"
     )
@@ -107,7 +116,7 @@ def test_the_whole_page() -> None:
 
 @pytest.mark.parametrize("failed", [0, 1, 25])
 def test_nothing_completed(failed: int) -> None:
-    text = page.render(study_of(*[trial(TrialState.FAIL, error=f"reason {n}") for n in range(failed)]))
+    text = render(study_of(*[trial(TrialState.FAIL, error=f"reason {n}") for n in range(failed)]))
     assert "No trial completed, so there is no best score." in text
     assert f"{failed} trials ran: 0 completed, 0 were pruned, {failed} failed. Machine time: 0.0 s spent" in text
     assert text.count("\n- trial ") == min(failed, 20)
@@ -119,7 +128,7 @@ def test_a_plain_optuna_study_has_a_page() -> None:
     study = optuna.create_study(study_name="plain")
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
     study.add_trial(create_trial(state=TrialState.FAIL))
-    text = page.render(study)
+    text = render(study)
     assert f"Best value: **{study.best_value:.4f}**, trial {study.best_trial.number}, measured" in text
     assert "| x " in text
     assert "- trial 2: no reason recorded" in text
@@ -127,18 +136,18 @@ def test_a_plain_optuna_study_has_a_page() -> None:
 
 def test_baselines_are_explained() -> None:
     study = study_of(trial(TrialState.COMPLETE))
-    assert "hand-tuned" not in page.render(study)
+    assert "hand-tuned" not in render(study)
     settings = dict(model="cnn", frozen=[], lr=1.0, momentum=0.0, weight_decay=0.0, epochs=1, step_size=1, gamma=1.0)
     row = {"name": "Base", "settings": settings, "train_loss": None, "val_acc": 0.5, "test_acc": None}
     study.set_user_attr("baselines", [row])
-    assert "*hand-tuned* are not trials of this study" in page.render(study)
+    assert "*hand-tuned* are not trials of this study" in render(study)
 
 
 def test_write_replaces_the_page_in_its_folder() -> None:
     study = study_of(trial(TrialState.COMPLETE))
     for _ in range(2):
-        assert page.write(study, Path("new/reports")) == Path("new/reports/made.md")
-    assert Path("new/reports/made.md").read_text() == page.render(study)
+        assert write(study, Path("new/reports")) == Path("new/reports/made.md")
+    assert Path("new/reports/made.md").read_text() == render(study)
     assert [path.name for path in Path("new/reports").iterdir()] == ["made.md"]
 
 
@@ -173,7 +182,7 @@ FAILED = create_trial(state=TrialState.FAIL)
     ids=["none", "all failed", "pruned at NaN", "one", "infinite", "attributes of others", "NaN on its way"],
 )
 def test_any_study_of_optunas_has_a_page(trials: list[FrozenTrial], says: str) -> None:
-    text = page.render(kept(trials))
+    text = render(kept(trials))
     assert says in text
     assert "nan" not in text.lower()
 
@@ -181,7 +190,7 @@ def test_any_study_of_optunas_has_a_page(trials: list[FrozenTrial], says: str) -
 def test_a_value_that_is_no_number_is_never_the_best() -> None:
     study = kept([])
     study.optimize(lambda trial: math.nan if trial.number < 2 else 0.25, n_trials=3)
-    text = page.render(load_study(URL, "made"))
+    text = render(load_study(URL, "made"))
     assert "Best value: **0.2500**, trial 2" in text
     assert "3 trials ran: 1 completed, 0 were pruned, 2 failed" in text
 
@@ -190,7 +199,7 @@ def test_two_objectives_have_a_front() -> None:
     values = [(0.9, 5.0), (0.8, 1.0), (0.7, 2.0)]
     study = kept([create_trial(values=pair) for pair in values], direction=None, directions=["maximize", "minimize"])
     study._storage.set_study_system_attr(study._study_id, "study:metric_names", ["accuracy", "seconds"])
-    text = page.render(load_study(URL, "made"))
+    text = render(load_study(URL, "made"))
     assert "The study has 2 objectives: accuracy (maximize), seconds (minimize)." in text
     assert [line[2] for line in text.splitlines() if line.startswith("| ")] == ["T", "0", "1"]
     with pytest.raises(SearchError, match="has 2 objectives and no best trial; --trial N names one"):
@@ -199,4 +208,4 @@ def test_two_objectives_have_a_front() -> None:
 
 
 def test_two_objectives_and_no_trial() -> None:
-    assert "No trial completed." in page.render(kept([], direction=None, directions=["maximize", "minimize"]))
+    assert "No trial completed." in render(kept([], direction=None, directions=["maximize", "minimize"]))

@@ -8,13 +8,15 @@ import sys
 from typing import Any
 
 import optuna
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
+from search.analysis.view import StudyView
 from search.config import TrainConfig
 from search.reporting import table
 
@@ -27,6 +29,14 @@ def made(metric: str = "val_acc", direction: Any = "maximize", own: bool = False
     for name, value in {"metric": metric, "own_train": own, "space": {}, "baselines": []}.items():
         study.set_user_attr(name, value)
     return study
+
+
+def frame_of(study: Study) -> pd.DataFrame:
+    return table.frame(StudyView(study))
+
+
+def markdown(study: Study) -> str:
+    return table.markdown(StudyView(study))
 
 
 def add(study: Study, value: float, lr: float = 0.01, **attrs: Any) -> None:
@@ -52,7 +62,7 @@ def test_the_whole_table() -> None:
     add(study, 0.9, lr=0.0123456, baseline="Model 1")
     study.set_user_attr("baselines", [BASELINE])
     study.set_user_attr("tests", {"1": {"test_acc": 0.8}})
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.markdown(study).splitlines()]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown(study).splitlines()]
     assert [" | ".join(row) for row in (cells[0], *cells[2:])] == [
         "Rank | Trial | Model | frozen | LR | MOMENTUM | WEIGHT_DECAY | NUM_EPOCHS | STEP_SIZE | GAMMA"
         " | TRAINING LOSS AT LAST STEP | VALIDATION ACC | TESTING ACC",
@@ -64,7 +74,7 @@ def test_the_whole_table() -> None:
 
 
 def ranks(study: Study) -> list[tuple[str, str]]:
-    frame = table.frame(study)
+    frame = frame_of(study)
     return list(zip(frame["Rank"], frame["Trial"], strict=True))
 
 
@@ -78,13 +88,12 @@ def test_ties_share_a_rank() -> None:
 
 @given(
     st.lists(st.none() | st.sampled_from([-0.0, 0.0, 0.25, 0.5, 1, 1.0]) | st.floats(allow_nan=False)),
-    st.sampled_from([StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]),
+    st.sampled_from([1, -1]),
 )
 @settings(deadline=None)
-def test_a_rank_is_the_first_place_of_its_value(values: list[float | None], direction: StudyDirection) -> None:
-    found = table._rank([(value, {"Trial": str(i)}) for i, value in enumerate(values)], direction)
-    sign = -1 if direction == StudyDirection.MAXIMIZE else 1
-    order = sorted(range(len(values)), key=lambda i: math.inf if (value := values[i]) is None else sign * value)
+def test_a_rank_is_the_first_place_of_its_value(values: list[float | None], sign: int) -> None:
+    found = table._rank([(value, {"Trial": str(i)}) for i, value in enumerate(values)], sign)
+    order = sorted(range(len(values)), key=lambda i: math.inf if (value := values[i]) is None else -sign * value)
     ordered = [values[i] for i in order]
     assert [row["Trial"] for row in found] == [str(i) for i in order]
     assert [row["Rank"] for row in found] == [
@@ -98,7 +107,7 @@ def test_a_loss_is_minimised_and_baselines_have_none() -> None:
     add(study, 0.75)
     study.set_user_attr("baselines", [BASELINE])
     assert ranks(study) == [("1", "1"), ("2", "0"), ("", "hand-tuned: Model 1")]
-    assert list(table.frame(study)["val_loss"]) == ["0.25", "0.5", ""]
+    assert list(frame_of(study)["val_loss"]) == ["0.25", "0.5", ""]
 
 
 def test_only_complete_trials_are_ranked() -> None:
@@ -114,7 +123,7 @@ def test_an_own_train_has_its_own_columns() -> None:
     for value in (0.25, 0.5):
         attrs = {"config": {"loss": "a|b", "alpha": 1e-4}, "epoch": {"accuracy": value, "seconds": 1.0}}
         study.add_trial(create_trial(value=value, user_attrs=attrs))
-    frame = table.frame(study)
+    frame = frame_of(study)
     assert list(frame) == ["Rank", "Trial", "loss", "alpha", "accuracy"]
     assert list(frame.iloc[0]) == ["1", "1", "a\\|b", "0.0001", "0.5"]
 
@@ -125,7 +134,7 @@ def test_a_bar_in_a_name_breaks_no_row() -> None:
     study.set_user_attr("baselines", [BASELINE | {"name": "c|d"}])
     plain = optuna.create_study()
     plain.add_trial(create_trial(value=1.0, params={"e|f": 0.1}, distributions={"e|f": LR}))
-    for text in (table.markdown(study), table.markdown(plain)):
+    for text in (markdown(study), markdown(plain)):
         bars = {line.replace("\\|", "").count("|") for line in text.splitlines()}
         assert len(bars) == 1
         assert text.count("\\|") >= 1
@@ -142,14 +151,14 @@ def test_a_searched_setting_gets_a_column() -> None:
             user_attrs={"config": config, "epoch": {"val_acc": 0.5}},
         )
     )
-    assert list(table.frame(study)["batch_size"]) == ["8"]
+    assert list(frame_of(study)["batch_size"]) == ["8"]
 
 
 def test_a_plain_optuna_study_has_its_parameters() -> None:
     study = optuna.create_study()
     study.add_trial(create_trial(value=2.0, params={"lr": 0.1}, distributions={"lr": LR}))
     study.add_trial(create_trial(value=1.0, params={"lr": 0.2}, distributions={"lr": LR}))
-    assert table.frame(study).to_dict("list") == {
+    assert frame_of(study).to_dict("list") == {
         "Rank": ["1", "2"],
         "Trial": ["1", "0"],
         "lr": ["0.2", "0.1"],
@@ -160,7 +169,7 @@ def test_a_plain_optuna_study_has_its_parameters() -> None:
 def test_no_trial_completed() -> None:
     study = made()
     study.add_trial(create_trial(state=TrialState.FAIL))
-    assert table.markdown(study) == "No trial completed."
+    assert markdown(study) == "No trial completed."
 
 
 @pytest.mark.parametrize("module", ["table", "page", "columns"])

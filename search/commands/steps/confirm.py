@@ -16,6 +16,7 @@ from rich.console import Console
 
 from search import entry_points
 from search.analysis import confirmation
+from search.analysis.view import StudyView
 from search.commands.steps.launch import LaunchOptions, drive, engine_of, interruptible, preload, workplace_of
 from search.config import is_train_config, make_config
 from search.engine.driver import Driver
@@ -25,9 +26,10 @@ from search.errors import NothingCompleted, SearchError
 from search.files import locations
 from search.monitoring.progress import Progress
 from search.reporting import page
+from search.reporting.sections.confirmation import table, verdict
 from search.space.file import SpaceFile
 from search.study import study as studies
-from search.study.attributes import StudyRecord, TrialRecord, config_of, metric_of, ranked, value_of
+from search.study.attributes import StudyRecord, TrialRecord, config_of, metric_of
 from search.study.lease import lease
 from search.study.storage import open as storages
 
@@ -98,27 +100,27 @@ def candidates(study: Study, top: int) -> list[Candidate]:
         raise SearchError(f"the study {name!r} is a confirmation itself; name the study that it confirms")
     if len(study.directions) > 1:
         raise SearchError(f"the study {name!r} has {len(study.directions)} objectives and no leaders to confirm")
-    done = [trial for trial in ranked(study) if value_of(trial) is not None]
+    view = StudyView(study)
+    done = view.done
     if not done:
         raise SearchError(f"the study {name!r} has no completed trial to confirm")
-    if StudyRecord(study).own_train is not False or not is_train_config(config_of(done[0])):
+    if view.record.own_train is not False or not is_train_config(config_of(done[0])):
         raise SearchError(
             f"the study {name!r} was not trained by the built-in trainer, which alone can be told a seed; "
             "with a train() of your own, search over a setting `seed`"
         )
     leaders = done[:top]
-    hand = _hand_tuned(study, done)
+    hand = _hand_tuned(view)
     leaders += [hand] if isinstance(hand, FrozenTrial) and hand not in leaders else []
     found = [Candidate(t.number, TrialRecord(t).baseline, config_of(t)) for t in leaders]
     return [*found, hand] if isinstance(hand, Candidate) else found
 
 
-def _hand_tuned(study: Study, done: Sequence[FrozenTrial]) -> Candidate | FrozenTrial | None:
+def _hand_tuned(view: StudyView) -> Candidate | FrozenTrial | None:
     """The best hand-tuned row; as the trial that it is, where the space has it."""
-    rows = StudyRecord(study).baselines
-    if not rows:
+    best, done = view.best_baseline, view.done
+    if best is None:
         return None
-    best = max(rows, key=lambda row: float(row["val_acc"]))
     for trial in done:
         if TrialRecord(trial).baseline == best["name"]:
             return trial
@@ -208,7 +210,7 @@ class _Progress(Progress):
             return
         record, test = job.before, job.last.test or {}
         what = reason or f"validation accuracy {job.last.epoch['val_acc']:.4f}, test accuracy {test['test_acc']:.4f}"
-        who = confirmation.Row(record.of or "", record.baseline).label
+        who = confirmation.Row("" if record.of is None else record.of, record.baseline).label
         done = f"[{self._driver.counts.total()}/{self._driver.trials}]"
         failed = " FAILED" if state == TrialState.FAIL else ""
         self._console.print(
@@ -219,13 +221,13 @@ class _Progress(Progress):
 
 def _finish(original: Study, options: Options) -> None:
     """Write the study's report; print what was confirmed."""
-    path = page.write(original, options.reports)
-    found = confirmation.rows(original)
-    if not any(row.val for row in found):
+    view = StudyView(original)
+    report = page.write(view, options.reports)
+    if not any(row.val for row in view.confirmed):
         raise NothingCompleted(
             f"no seed completed; search report {confirmation.name_of(options.study)} has the reasons"
         )
-    print(f"\n{page.confirmed_table(found)}\n")
-    text = confirmation.verdict(original, found)
+    print(f"\n{table(view)}\n")
+    text = verdict(view)
     print(f"{text}\n\n" if text else "", end="")
-    print(f"report       {path}")
+    print(f"report       {report.path}")

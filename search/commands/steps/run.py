@@ -262,25 +262,27 @@ def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: C
 
 def _finish(study: Study, options: Options, board: TensorBoard) -> Path:
     """Write report and best config; print the table; returns the report's path."""
+    from search.analysis.view import StudyView
     from search.commands.steps.export import write_best
     from search.reporting import page  # late: pandas takes a second to import
 
-    path, ranking = page.write_with_table(study, options.reports)
+    view = StudyView(study)
+    report = page.write(view, options.reports)
     try:
-        dashboard.publish(study, path, ranked(study))
-        board.show(dashboard.pictures(path))
+        dashboard.publish(view, report)
+        board.show(report.pictures)
     except OSError as error:  # a full disk; the page is there
         print(f"the report's pictures are not in optuna-dashboard and TensorBoard: {error}")
-    if not ranked(study):
-        raise NothingCompleted(f"no trial completed; {path} has the reasons")
+    if not view.ranked:
+        raise NothingCompleted(f"no trial completed; {report.path} has the reasons")
     best = write_best(study, options.reports)
-    print(f"\n{ranking}\n")
-    own = StudyRecord(study).own_train
-    print(f"report       {path}\nbest config  {best}")
+    print(f"\n{report.table}\n")
+    own = view.record.own_train
+    print(f"report       {report.path}\nbest config  {best}")
     if not own:
         print(f"train it     search train {best}")
     print(f"watch it     {shlex.join(['search', 'dashboard', study.study_name, *_said_of_storage(options.again)])}")
-    return path
+    return report.path
 
 
 def _said_of_storage(command: str) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 from optuna.study import Study
 from torch import cuda, nn
 
-from search.analysis import confirmation
 from search.analysis.statistics import next_draw, wilson
+from search.analysis.view import StudyView
 from search.commands.steps.export import Best, read_best
 from search.config import Epoch
 from search.engine.failures import reason
@@ -61,7 +61,7 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
     study = _study(best, storage)
     if study is not None:
         test_split.record(study, best.trial, test_acc, images, last.val_acc)
-        say(f"wrote {page.write(study, path.parent)}")
+        say(f"wrote {page.write(StudyView(study), path.parent).path}")
     return True
 
 
@@ -81,7 +81,7 @@ def verdict(best: Best, last: Epoch, ran_on: Mapping[str, Any], study: Study | N
         return False, f"{numbers} with the same device, threads and versions, where it must be equal"
     if metric != "val_acc" or last.right is None:
         return False, f"{numbers}; of {metric} no interval is known ({'; '.join(other)})"
-    rows = confirmation.rows(study) if study is not None else []
+    rows = StudyView(study).confirmed if study is not None else []
     seeds = next((row.val for row in rows if row.of == best.trial), [])
     images = len(last.right)
     low, high = next_draw(seeds) or wilson(round(min(max(value, 0.0), 1.0) * images), images)

@@ -1,4 +1,4 @@
-"""What all pictures of a study share: its trials as they want them, colours, and the way to a file."""
+"""What all pictures of a study share: its trials as they want them, colours, and how a figure becomes a file."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,12 +14,12 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from PIL import Image
 
+from search.analysis.view import StudyView
 from search.files.atomic import write_whole
-from search.study.study import metric_of, ranked, value_of
+from search.study.attributes import value_of
 
 BEST, DONE, FADED, INK = "#d9480f", "#0969da", "#8c959f", "#24292f"
 LETTERS = 16
@@ -30,53 +28,6 @@ LINES, POINTS, PANELS = 120, 600, 12
 """At most so many curves of a kind, points of a panel, and panels are drawn."""
 Floats = NDArray[np.float64]
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A study, as the pictures want it; of one objective."""
-
-    study: Study
-
-    @cached_property
-    def trials(self) -> list[FrozenTrial]:
-        return self.study.get_trials(deepcopy=False)
-
-    @cached_property
-    def done(self) -> list[FrozenTrial]:
-        """The COMPLETE trials with a value that fits, the best first."""
-        return [trial for trial in ranked(self.study) if fits(number_of(trial))]
-
-    @cached_property
-    def pruned(self) -> list[FrozenTrial]:
-        return [trial for trial in self.trials if trial.state == TrialState.PRUNED]
-
-    @cached_property
-    def values(self) -> Floats:
-        return np.array([number_of(trial) for trial in self.done])
-
-    @property
-    def metric(self) -> str:
-        return short(metric_of(self.study), 40)
-
-    @property
-    def rises(self) -> bool:
-        return self.study.direction == StudyDirection.MAXIMIZE
-
-    def limits(self, values: Floats) -> tuple[float, float]:
-        """From the best of `values` to the worst, but not so far that what diverged hides the rest."""
-        sign = 1 if self.rises else -1
-        best, low = float((sign * values).max()), float(np.quantile(sign * values, 0.1))
-        worst = max(float((sign * values).min()), best - 2 * (best - low))
-        margin = 0.06 * (best - worst) or 0.05 * abs(best) or 0.05
-        ends = sorted((sign * (worst - margin), sign * (best + margin)))
-        return ends[0], ends[1]
-
-    def hidden(self, values: Floats) -> str:
-        """What a caption says of those that the limits leave out."""
-        low, high = self.limits(values)
-        count = int(((values < low) | (values > high)).sum())
-        return f" {count} completed trials are worse than the picture shows." if count else ""
 
 
 def fits(value: float) -> bool:
@@ -88,6 +39,37 @@ def number_of(trial: FrozenTrial) -> float:
     """The trial's value, NaN if it has none."""
     value = value_of(trial)
     return math.nan if value is None else value
+
+
+def drawable(view: StudyView) -> list[FrozenTrial]:
+    """The completed trials with a value that fits, the best first; of several objectives none."""
+    return [trial for trial in view.done if fits(number_of(trial))]
+
+
+def values_of(trials: Sequence[FrozenTrial]) -> Floats:
+    """(T,): the value of each trial."""
+    return np.array([number_of(trial) for trial in trials])
+
+
+def metric_label(view: StudyView) -> str:
+    """The metric's name for an axis."""
+    return short(view.metric, 40)
+
+
+def limits(values: Floats, sign: int) -> tuple[float, float]:
+    """From the best of `values` to the worst, but not so far that what diverged hides the rest; `sign`: the view's."""
+    best, low = float((sign * values).max()), float(np.quantile(sign * values, 0.1))
+    worst = max(float((sign * values).min()), best - 2 * (best - low))
+    margin = 0.06 * (best - worst) or 0.05 * abs(best) or 0.05
+    ends = sorted((sign * (worst - margin), sign * (best + margin)))
+    return ends[0], ends[1]
+
+
+def hidden(values: Floats, sign: int) -> str:
+    """What a caption says of the values that the limits leave out."""
+    low, high = limits(values, sign)
+    count = int(((values < low) | (values > high)).sum())
+    return f" {count} completed trials are worse than the picture shows." if count else ""
 
 
 def some(items: Sequence[_T], count: int) -> list[_T]:

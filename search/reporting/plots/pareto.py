@@ -1,25 +1,30 @@
-"""Accuracy against size: a picture of the completed trials, and of those that no smaller one beats."""
+"""Accuracy against size: the completed trials, and those that no smaller one beats."""
 
 from __future__ import annotations
 
 from matplotlib.figure import Figure
-from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from search.analysis.cost import taken
+from search.analysis.view import StudyView
 from search.format import format_number
-from search.reporting.plots.canvas import BEST, DONE, POINTS, short, some
-from search.study.study import metric_of, ranked, value_of
+from search.reporting.plots.canvas import (
+    BEST,
+    DONE,
+    POINTS,
+    metric_label,
+    some,
+)
+from search.reporting.section import Section
+from search.study.attributes import value_of
 
 Point = tuple[float, float, FrozenTrial]
 """Parameters, value, trial."""
 
 
-def points(study: Study) -> list[Point]:
+def points(view: StudyView) -> list[Point]:
     """The completed trials whose size is recorded, the best first; of several objectives none."""
-    if len(study.directions) > 1:
-        return []
-    found = ((taken(trial, "parameters"), value_of(trial), trial) for trial in ranked(study))
+    found = ((taken(trial, "parameters"), value_of(trial), trial) for trial in view.done)
     return [(size, value, trial) for size, value, trial in found if size and value is not None]
 
 
@@ -34,9 +39,9 @@ def front(found: list[Point]) -> list[Point]:
     return kept
 
 
-def draw(study: Study) -> tuple[Figure, str] | None:
-    """The picture and its caption; None where all trials have the same size."""
-    found = points(study)
+def section(view: StudyView) -> Section | None:
+    """The completed trials and those best for their size; None where all have the same size."""
+    found = points(view)
     if len({size for size, _, _ in found}) < 2:
         return None
     best = front(found)
@@ -51,10 +56,11 @@ def draw(study: Study) -> tuple[Figure, str] | None:
     axes.plot(*zip(*line, strict=True), "o-", color=BEST, markersize=5, drawstyle="steps-post", label=label)
     for size, value, trial in best:
         axes.annotate(f"{trial.number}", (size, value), xytext=(5, 5), textcoords="offset points")
-    axes.set(xscale="log", xlabel="parameters", ylabel=short(metric_of(study), 40))
+    axes.set(xscale="log", xlabel="parameters", ylabel=metric_label(view))
     axes.margins(0.08)
     axes.legend()
     what = "; ".join(
         f"trial {trial.number}, {size:,.0f}: {format_number(value)}" for size, value, trial in reversed(best)
     )
-    return figure, f"{metric_of(study)} against parameters; the best for their size are {what}."
+    text = f"{view.metric} against parameters; the best for their size are {what}."
+    return Section(text, "Accuracy against size", figure)

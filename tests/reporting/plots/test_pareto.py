@@ -12,6 +12,7 @@ from optuna.study import Study
 from optuna.trial import create_trial
 from PIL import Image
 
+from search.analysis.view import StudyView
 from search.reporting import page
 from search.reporting.plots import pareto
 from search.study.storage.open import connect
@@ -35,7 +36,7 @@ def study_of(*trials: tuple[float, float | None], direction: Any = "maximize", *
     ],
 )
 def test_the_front(trials: list[tuple[float, float | None]], direction: str, front: list[int]) -> None:
-    found = pareto.front(pareto.points(study_of(*trials, direction=direction)))
+    found = pareto.front(pareto.points(StudyView(study_of(*trials, direction=direction))))
     assert [trial.number for _, _, trial in found] == front
 
 
@@ -50,18 +51,18 @@ def test_the_front(trials: list[tuple[float, float | None]], direction: str, fro
     ids=["none", "one size", "one known", "none known"],
 )
 def test_no_picture_where_sizes_do_not_differ(study: Study) -> None:
-    assert pareto.draw(study) is None
+    assert pareto.section(StudyView(study)) is None
 
 
 def test_two_objectives_have_no_picture() -> None:
     study = optuna.create_study(directions=["maximize", "minimize"])
     study.add_trial(create_trial(values=[1.0, 2.0], user_attrs={"cost": {"parameters": 3}}))
-    assert pareto.draw(study) is None
+    assert pareto.section(StudyView(study)) is None
 
 
 def test_the_page_shows_it(tmp_path: Path) -> None:
     study = study_of((0.5, 10), (0.75, 2000), (0.6, 2000))
-    text = page.write(study, tmp_path / "reports").read_text()
+    text = page.write(StudyView(study), tmp_path / "reports").path.read_text()
     alt = "Accuracy against size: value against parameters; the best for their size are"
     assert f"\n![{alt} trial 0, 10: 0.5; trial 1, 2,000: 0.75.](made_files/accuracy_against_size.png)\n" in text
     with Image.open(tmp_path / "reports" / "made_files" / "accuracy_against_size.png") as picture:

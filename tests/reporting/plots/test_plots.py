@@ -17,11 +17,13 @@ from conftest import REPO
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from PIL import Image
 
 from search import predictions
+from search.analysis.view import StudyView
 from search.predictions import Answers
 from search.reporting import page
 
@@ -55,6 +57,10 @@ def study_of(*trials: FrozenTrial, name: str = "made", **options: Any) -> Study:
     study.set_user_attr("metric", "val_acc")
     study.add_trials(trials)
     return study
+
+
+def write(study: Study, folder: Path) -> Path:
+    return page.write(StudyView(study), folder).path
 
 
 def whole() -> Study:
@@ -98,7 +104,7 @@ ALL = ["confusion", "curves", "history", "importances", "parallel", "slices"]
 
 
 def test_the_page_renders_and_every_link_leads_somewhere() -> None:
-    path = page.write(whole(), Path("reports"))
+    path = write(whole(), Path("reports"))
     text = path.read_text(encoding="utf-8")
     shown = [path.parent / link for link in links(text)]
     assert sorted(picture.stem for picture in shown) == ALL
@@ -110,7 +116,7 @@ def test_the_page_renders_and_every_link_leads_somewhere() -> None:
 
 
 def test_the_pictures_hold_something_on_a_ground_of_their_own() -> None:
-    page.write(whole(), Path("reports"))
+    write(whole(), Path("reports"))
     for name in ALL:
         file = Path(f"reports/made_files/{name}.png")
         with Image.open(file) as image:
@@ -124,14 +130,14 @@ def test_the_pictures_hold_something_on_a_ground_of_their_own() -> None:
 
 
 def test_what_is_not_shown_any_more_is_removed() -> None:
-    page.write(whole(), Path("reports"))
+    write(whole(), Path("reports"))
     Path("reports/made_files/mine.png").write_bytes(b"")
-    page.write(study_of(trial(0, TrialState.COMPLETE)), Path("reports"))
+    write(study_of(trial(0, TrialState.COMPLETE)), Path("reports"))
     assert sorted(file.name for file in Path("reports/made_files").iterdir()) == ["curves.png", "mine.png"]
 
 
 def test_a_name_with_spaces_and_brackets_is_linked() -> None:
-    path = page.write(study_of(trial(0, TrialState.COMPLETE), name="a +b é"), Path("reports"))
+    path = write(study_of(trial(0, TrialState.COMPLETE), name="a +b é"), Path("reports"))
     assert [path.parent / link for link in links(path.read_text())] == [Path("reports/a +b é_files/curves.png")]
     assert Path("reports/a +b é_files/curves.png").is_file()
 
@@ -141,7 +147,7 @@ X: dict[str, Any] = {"x": FloatDistribution(0, 1)}
 
 
 def plain() -> Study:
-    study = optuna.create_study(study_name="plain")
+    study = optuna.create_study(study_name="plain", sampler=RandomSampler(seed=0))
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1) + trial.suggest_int("n", 1, 3), n_trials=4)
     return study
 
@@ -201,7 +207,7 @@ def test_odd_studies_have_the_pictures_that_show_something(study: Any, expected:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         made = study()
-        path = page.write(made, Path("reports"))
+        path = write(made, Path("reports"))
     found = [Path(link).stem for link in links(path.read_text(encoding="utf-8"))]
     assert sorted(found) == sorted(expected)
     assert all((path.parent / link).is_file() for link in links(path.read_text(encoding="utf-8")))

@@ -8,7 +8,14 @@ from optuna.study import Study
 from optuna.trial import create_trial
 
 from search import correct
-from search.reporting.sections.gains import comments
+from search.analysis.view import StudyView
+from search.reporting.sections.registry import sections
+
+
+def comments(study: Study) -> list[str]:
+    """As `search report --json` lists them."""
+    made = [section for section in sections(StudyView(study)) if section.comment]
+    return [text for section in made for text in section.text.split("\n\n") if text]
 
 
 def said(study: Study, word: str) -> str:
@@ -34,7 +41,7 @@ def test_freezing_by_medians() -> None:
     study.add_trial(create_trial(value=0.1, user_attrs={"config": {"frozen": [], "weights": None}}))
     text = said(study, "frozen")
     assert "features 0.635 (8 trials), nothing 0.835 (8 trials)" in text
-    assert "more than chance gives (permutation test, p = 0.001)" in text
+    assert "The medians differ (permutation test, p = 0.001)" in text
 
 
 def test_freezing_that_does_nothing() -> None:
@@ -44,7 +51,7 @@ def test_freezing_that_does_nothing() -> None:
         for i in range(20):
             attrs = {"config": {"frozen": ["features"] * (i % 2), "weights": "DEFAULT"}}
             study.add_trial(create_trial(value=float(generator.random()), user_attrs=attrs))
-        wrong += "more than chance gives" in said(study, "frozen")
+        wrong += "The medians differ" in said(study, "frozen")
     assert wrong <= 5
 
 
@@ -85,10 +92,10 @@ def beside(ours: int, theirs: int, both: int, bits: bool = True, row: str = "Bas
 def test_the_gain_over_a_row_that_was_trained_here_is_paired() -> None:
     (text,) = beside(900, 880, 870)
     assert text == (
-        "On the same 1000 images trial 1 names 30 right that the hand-tuned row Base, trained here as trial 0, does "
-        "not, and the row 10 that the trial does not: +0.0200, 95% interval +0.0075 to +0.0331 (Newcombe, paired)."
+        "On the same 1000 images trial 1 is right on 30 where the hand-tuned row Base, trained here as trial 0, is "
+        "wrong, and wrong on 10 where the row is right: +0.0200, 95% interval +0.0075 to +0.0331 (Newcombe, paired)."
     )
-    assert beside(900, 899, 870)[0].endswith("which holds 0: the search is not shown to have gained or lost.")
+    assert beside(900, 899, 870)[0].endswith("which holds 0: neither a gain nor a loss is shown.")
     assert "(Newcombe, 1000 images)" in beside(900, 880, 870, bits=False)[0]
     two = beside(900, 880, 870, row="Another, not trained here")
     assert [text.partition(" ")[0] for text in two] == ["Trial", "On"]

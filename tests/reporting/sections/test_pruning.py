@@ -10,8 +10,8 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from search.analysis.statistics import wilson
-from search.reporting.sections import pruning
-from search.study.study import ranked
+from search.analysis.view import StudyView
+from search.reporting.sections import audit, pruning
 
 
 @pytest.mark.parametrize(("direction", "ahead"), [("maximize", 1), ("minimize", 2)])
@@ -21,10 +21,12 @@ def test_what_pruning_saved_and_may_have_cost(direction: Any, ahead: int) -> Non
     study.add_trial(create_trial(value=0.8, intermediate_values=curve))
     for stopped in ({1: 0.4}, {1: 0.3, 2: 0.55}, {1: 0.6}):
         study.add_trial(create_trial(state=TrialState.PRUNED, intermediate_values=stopped))
-    assert pruning.saved(study, ranked(study)) == (
+    made = pruning.section(StudyView(study))
+    assert made is not None
+    assert made.text == (
         "Pruning: 3 pruned trials ran 4 epochs; at the winner's 4 each they would have run 12. When they were "
-        f"stopped, {ahead} of 3 were ahead of what the winner (trial 0) had after as many epochs: these are what "
-        "pruning may have cost."
+        f"stopped, {ahead} of 3 were ahead of the winner (trial 0) at the same epoch. These are what pruning may "
+        "have cost."
     )
 
 
@@ -37,12 +39,13 @@ def audited(direction: Any, kept: list[float], stopped: list[float]) -> str:
     study.add_trials(
         [create_trial(value=value, intermediate_values=curve, user_attrs={"audited": 2}) for value in stopped]
     )
-    return pruning.audit(study, ranked(study))
+    made = audit.section(StudyView(study))
+    return made.text if made else ""
 
 
 def test_how_often_the_pruner_was_wrong() -> None:
     assert audited("maximize", [0.5, 0.9, 0.8], [0.6, 0.95, 0.9, 0.1]) == (
-        "Audit of the pruner: of 4 trials that it would have stopped and that ran to their end, 12 epochs more, 2 "
+        "Audit of the pruner: 4 trials that it would have stopped ran to their end, 12 epochs more. Of these, 2 "
         "reached the best trial that it let finish (score 0.9): it was wrong in 50% (95% interval 15% to 85%). The "
         "best of them, trial 4, would have been stopped at epoch 2 and has 0.95; the best that it let finish, trial 1, "
         "has 0.9."

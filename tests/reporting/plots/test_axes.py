@@ -8,7 +8,7 @@ import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, create_trial
 
-from search.reporting.plots.slices import axes_of
+from search.reporting.plots.axes import axes_of
 
 RANGES: dict[str, Any] = {
     "lr": FloatDistribution(1e-4, 1, log=True),

@@ -1,0 +1,148 @@
+"""A study, read once: what its report, its pictures and a comparison ask of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import mean
+from typing import Any
+
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from search.analysis import confirmation, importance, ties
+from search.analysis.cost import Cost, cost
+from search.analysis.importance import Effect
+from search.analysis.ties import Ties
+from search.predictions import Answers
+from search.study import attributes, test_split
+from search.study.attributes import StudyRecord, TrialRecord
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """A study as it was when a property was first read; each is read or computed once."""
+
+    study: Study
+
+    @property
+    def name(self) -> str:
+        return self.study.study_name
+
+    @property
+    def record(self) -> StudyRecord:
+        """What the study has stored."""
+        return StudyRecord(self.study)
+
+    @property
+    def several(self) -> bool:
+        """Whether the study has several objectives."""
+        return len(self.study.directions) > 1
+
+    @cached_property
+    def metrics(self) -> list[str]:
+        """The name of each objective."""
+        return attributes.metrics_of(self.study) if self.several else [attributes.metric_of(self.study)]
+
+    @property
+    def metric(self) -> str:
+        """The name of the first objective, by which the trials are ranked if it is the only one."""
+        return self.metrics[0]
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, -1 where lower is; of several objectives that of the first."""
+        return 1 if self.study.directions[0] == StudyDirection.MAXIMIZE else -1
+
+    @cached_property
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, by number."""
+        return self.study.get_trials(deepcopy=False)
+
+    @cached_property
+    def ranked(self) -> list[FrozenTrial]:
+        """The COMPLETE trials, the best first; of several objectives the trials that no other beats in all."""
+        return attributes.ranked(self.study)
+
+    @cached_property
+    def done(self) -> list[FrozenTrial]:
+        """The ranked trials with a finite value, the best first; of several objectives none."""
+        return [trial for trial in self.ranked if attributes.value_of(trial) is not None]
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        return self.done[0] if self.done else None
+
+    @cached_property
+    def pruned(self) -> list[FrozenTrial]:
+        return [trial for trial in self.trials if trial.state == TrialState.PRUNED]
+
+    @cached_property
+    def baselines(self) -> list[dict[str, Any]]:
+        """The hand-tuned rows, each with `name`, `settings`, `train_loss`, `val_acc` and `test_acc`."""
+        return self.record.baselines or []
+
+    @cached_property
+    def best_baseline(self) -> dict[str, Any] | None:
+        """The hand-tuned row of the highest validation accuracy."""
+        return max(self.baselines, key=lambda row: float(row["val_acc"]), default=None)
+
+    @cached_property
+    def cost(self) -> Cost:
+        return cost(self.trials)
+
+    @cached_property
+    def ties(self) -> Ties:
+        """Each trial against the first; no tests unless the ranking is by the validation accuracy."""
+        return Ties() if self.several or self.metric != "val_acc" else ties.find(self.name, self.ranked)
+
+    @cached_property
+    def effects(self) -> dict[str, Effect]:
+        """What each setting does to the metric; empty with few trials."""
+        return importance.effects(self.study, self.done)
+
+    @cached_property
+    def best_predictions(self) -> Answers | None:
+        """What the best trial predicts for the validation images, if that is in the run folder."""
+        return ties.predictions_of(self.name, self.best) if self.best else None
+
+    @property
+    def confirms(self) -> str | None:
+        """The name of the study that this one confirms."""
+        return confirmation.confirms(self.study)
+
+    @cached_property
+    def original(self) -> StudyView | None:
+        """The study that this one confirms, if it is still there."""
+        study = confirmation.sibling(self.study, self.confirms) if self.confirms is not None else None
+        return StudyView(study) if study is not None else None
+
+    @cached_property
+    def confirming(self) -> StudyView | None:
+        """The study that confirms this one, if there is one."""
+        study = confirmation.of(self.study)
+        return StudyView(study) if study is not None else None
+
+    @cached_property
+    def confirmed(self) -> list[confirmation.Row]:
+        """What new seeds gave, in the order of the ranking: of this study, or of the one that it confirms."""
+        if self.confirms is not None:
+            original = self.original
+            return confirmation.rows(self.trials, *((original.trials, original.ranked) if original else (None,)))
+        return confirmation.rows(self.confirming.trials, self.trials, self.ranked) if self.confirming else []
+
+    @cached_property
+    def tests(self) -> dict[int, dict[str, Any]]:
+        """By trial number its `test_acc`, and of how many `images`, or the mean over how many `seeds` that is."""
+        own = {int(number): test for number, test in test_split.of(self.study).items()}
+        return own | {
+            row.of: {"test_acc": mean(row.test), "seeds": len(row.test)}
+            for row in (self.confirmed if self.confirms is None else [])
+            if isinstance(row.of, int) and row.test
+        }
+
+    @cached_property
+    def evaluations(self) -> int:
+        """How often the study was evaluated on the test split: by `run` and `train`, and by each seed of `confirm`."""
+        own = sum(map(test_split.count_of, test_split.of(self.study).values()))
+        return own + sum(bool(TrialRecord(seed).test) for seed in (self.confirming.trials if self.confirming else ()))

@@ -1,0 +1,52 @@
+"""The sections of a report, in their order: to add one, write its file and its line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from search.analysis.view import StudyView
+from search.reporting.section import Section
+from search.reporting.sections import (
+    audit,
+    baselines,
+    confirmation,
+    edges,
+    failures,
+    freezing,
+    gains,
+    importance,
+    pruning,
+    test_split,
+    ties,
+    trials,
+)
+
+SECTIONS: tuple[Callable[[StudyView], Section | None], ...] = (
+    ties.section,
+    trials.section,
+    test_split.section,
+    gains.section,
+    importance.section,
+    edges.section,
+    freezing.section,
+    pruning.section,
+    audit.section,
+    baselines.section,
+    failures.section,
+    confirmation.section,
+)
+"""Under the ranked table; those with a title follow those without."""
+
+OF_SEEDS: tuple[Callable[[StudyView], Section | None], ...] = (
+    confirmation.of_seeds,
+    trials.section,
+    failures.section,
+    confirmation.seed_by_seed,
+)
+"""Of a study that confirms another, which has no ranking: no seed is better than another."""
+
+
+def sections(view: StudyView) -> list[Section]:
+    """What there is to say of the study, in the order of the page."""
+    listed = SECTIONS if view.confirms is None else OF_SEEDS
+    return [made for section in listed if (made := section(view)) is not None]
