@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks import results, sides
+from benchmarks import image_files, results, sides
 from benchmarks.plan import FULL, GPU, QUICK, Plan, Row
 from benchmarks.rows import Bench
 
@@ -98,8 +98,8 @@ def main() -> int:
     try:
         side_by_side = lanes(arguments.gpu)
         print("setting up: the JPEGs for the peer, the decoded images for us (not timed)", flush=True)
-        images = sides.unpack(arguments.data_root)
-        sides.decode(arguments.data_root, "alexnet")
+        images = image_files.unpack(arguments.data_root)
+        image_files.decode(arguments.data_root, "alexnet")
         bench = Bench(
             plan, arguments.data_root, images, side_by_side, arguments.gpu, log=lambda line: print(line, flush=True)
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from benchmarks import processes, products, sampled, sides
+from benchmarks import image_files, processes, products, sampled, sides
 from benchmarks.plan import Plan, Row
 
 TRAIN_IMAGES, BATCH = 2892, 256
@@ -183,7 +183,7 @@ class Bench:
         """Images a second of full fine-tuning, without validation, with all cores."""
         theirs, own = [], []
         for _ in range(max(1, self.plan.repeats - 1)):
-            own.append(sides.ours_steps(self.data_root, model, self.plan.steps))
+            own.append(image_files.ours_steps(self.data_root, model, self.plan.steps))
             epoch = self._peer(self.plan.few, "--model", model, "--loader-workers", self.loaders)
             theirs.append(TRAIN_IMAGES * epoch["train_fraction"] / epoch["train_seconds"])
         part = f"{self.plan.few} batches" if self.plan.few else "an epoch"
@@ -198,9 +198,9 @@ class Bench:
         theirs: dict[int, list[float]] = {workers: [] for workers in self.plan.readers}
         own: list[float] = []
         for _ in range(max(1, self.plan.repeats - 1)):
-            own.append(sides.ours_reading(self.data_root))
+            own.append(image_files.ours_reading(self.data_root))
             for workers in theirs:
-                theirs[workers].append(sides.peer_reading(self.images, workers))
+                theirs[workers].append(image_files.peer_reading(self.images, workers))
         medians = {workers: statistics.median(seconds) for workers, seconds in theirs.items()}
         note = f"peer: {_fastest(medians)}; ours: median of five"
         what = f"input of one epoch, {TRAIN_IMAGES:,} images of 256 px"
@@ -229,7 +229,7 @@ class Bench:
         how = ("--frozen", frozen, "--batch-size", 64, "--loader-workers", self.loaders)
         epoch = self._peer(self.plan.few, "--model", "efficientnet_lite0", *how)
         one = per_epoch(epoch)
-        with sides.empty_cache(self.data_root):
+        with image_files.empty_cache(self.data_root):
             first = self._ours(space, *words)
             later = [self._ours(space, *words) for _ in range(max(1, self.plan.repeats - 1))]
         yield self._head_row("first", [first], one, 100)

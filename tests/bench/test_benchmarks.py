@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import bench, efficiency, judged, late, processes, results, sampled, sides
+from benchmarks import bench, efficiency, image_files, judged, late, processes, results, sampled, sides
 from benchmarks.plan import QUICK, Row
 from benchmarks.problems import PROBLEMS, Problem
 from benchmarks.record import inputs, train_together
@@ -260,11 +260,11 @@ def test_a_first_study_finds_the_decoded_images_and_no_activations(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(sides, "decode", lambda data_root, model: None)  # they are there
+    monkeypatch.setattr(image_files, "decode", lambda data_root, model: None)  # they are there
     for folder in ("caltech101-1/train", "features/1"):
         (tmp_path / "search" / folder).mkdir(parents=True)
         (tmp_path / "search" / folder / "values").write_text("kept")
-    with sides.empty_cache(Path()):
+    with image_files.empty_cache(Path()):
         there = cache_root()
         assert there != tmp_path / "search"
         assert [path.name for path in there.iterdir()] == ["caltech101-1"]

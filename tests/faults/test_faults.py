@@ -9,13 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from live import CORES, WAIT, Run, read, until
 from optuna.trial import FrozenTrial, TrialState
 
-from search import TrainConfig
 from search.engine.processes.forkserver import DEATHS
-from search.train import train
 
 
 def test_ctrl_c_while_ray_starts_is_one_line_and_leaves_nothing(folder: Callable[[str], Path]) -> None:
@@ -260,44 +257,3 @@ def test_a_run_that_is_plainly_broken_stops_and_says_why(folder: Callable[[str],
     states = {trial.state for trial in run.trials()}
     assert TrialState.RUNNING not in states
     assert sum(trial.state == TrialState.FAIL for trial in run.trials()) == 4
-
-
-TRAINING = """
-    from optuna.pruners import NopPruner
-    from search import Float, SearchSpace
-
-    space = SearchSpace(
-        model="cnn", dataset="digits", epochs=40, batch_size=32, lr=Float(0.01, 0.1, log=True), step_size=9, gamma=0.5
-    )
-    trials, pruner = 2, NopPruner()
-"""
-
-
-@pytest.mark.usefixtures("torch_threads")
-def test_a_killed_run_goes_on_from_its_checkpoints_with_the_same_numbers(folder: Callable[[str], Path]) -> None:
-    run = Run(folder(TRAINING), "--sealed")
-    kept = run.folder / "runs/space/checkpoints"
-    try:
-        until(lambda: len({path.parent for path in kept.glob("*/*.checkpoint")}) == 2, "a checkpoint of both")
-        until(lambda: len([1 for trial in run.trials() if (trial.last_step or 0) >= 8]) == 2, "eight epochs of both")
-        run.process.kill()
-        until(lambda: not run.alive(), "the end of every process")
-    finally:
-        run.end()
-    before = run.trials()
-    assert {trial.state for trial in before} == {TrialState.RUNNING}
-    newest = [max(int(path.name.split(".")[0]) for path in kept.glob(f"{old.number}/*.checkpoint")) for old in before]
-    (kept / f"{before[0].number}/.1.part").write_text("half of one")
-
-    again = Run(run.folder, "--sealed")
-    try:
-        assert again.process.wait(WAIT) == 0, again.output
-    finally:
-        again.end()
-    for checkpoint, new in zip(newest, again.trials(), strict=True):
-        assert new.state == TrialState.COMPLETE
-        assert new.user_attrs["resumed_after"] == [checkpoint]
-        config = TrainConfig(**new.user_attrs["config"])
-        alone = {epoch.epoch: epoch.val_acc for epoch in train(config, threads=new.user_attrs["ran_on"]["threads"])}
-        assert new.intermediate_values == alone
-    assert not list(kept.glob("*"))
