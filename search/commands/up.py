@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
-from unittest.mock import patch
 
 from search.engine.base import EngineFailed
 from search.engine.processes import forkserver
+from search.engine.processes.environment import environment
 from search.engine.processes.scratch import handled, unheard
 from search.engine.ray import cluster, watchdog
 from search.engine.ray.cluster import Head
@@ -28,7 +27,7 @@ def up(storage: str, words: Watching, jobs_port: int, say: Callable[[str], None]
     the user reads. Raises SearchError, NothingCompleted if Ray does not start or breaks down.
     """
     opened = storages.connect(storage)
-    for_runs = patch.dict(os.environ, SEARCH_STORAGE=storages.absolute(storage))  # Ray's processes have it from here
+    for_runs = environment(SEARCH_STORAGE=storages.absolute(storage))  # Ray's processes have it from here
     with for_runs, handled(signal.default_int_handler, signal.SIGINT, signal.SIGTERM), unheard():
         server = Server(opened, words)
         try:

@@ -15,11 +15,13 @@ from live import BIN, WAIT, ask, free_port, listening, loopback, read, session, 
 from optuna.trial import FrozenTrial, TrialState
 from served import Served, served
 
-from search.engine.ray import cluster
+from search.engine.ray import patches
 from search.errors import SearchError
 from search.study.study import load_study
 
-pytestmark = pytest.mark.skipif(bool(cluster.missing()), reason="ray[default] is not installed: this test did NOT run")
+pytestmark = pytest.mark.skipif(
+    bool(patches.missing_for_jobs()), reason="ray[default] is not installed: this test did NOT run"
+)
 
 SPACE = """
 import time

@@ -16,7 +16,7 @@ from conftest import REPO, SPACES
 from live import BIN, WAIT, ask, free_port, until
 
 from search.engine.processes.scratch import scratch
-from search.engine.ray import cluster
+from search.engine.ray import patches
 
 PAGE = (REPO / "docs" / "cluster.md").read_text(encoding="utf-8")
 
@@ -62,7 +62,7 @@ class Terminals:
 
 @pytest.fixture
 def terminals(tmp_path: Path) -> Iterator[Terminals]:
-    if cluster.missing():
+    if patches.missing_for_jobs():
         pytest.skip("ray[default] is not installed: this test did NOT run")
     shutil.copytree(SPACES, tmp_path / "spaces")
     with scratch() as (private, _):

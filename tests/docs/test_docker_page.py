@@ -19,7 +19,7 @@ from live import ask, until
 from postgres import Postgres
 
 from search.engine.processes.scratch import scratch
-from search.engine.ray import auth, cluster
+from search.engine.ray import auth, patches
 
 PAGE = (REPO / "docs" / "docker.md").read_text(encoding="utf-8")
 SECRETS, START, WITHOUT_GPU, SUBMIT, FOLLOW, RESULTS, STOP = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
@@ -30,7 +30,7 @@ SMALL = ["--trials", "3", "--epochs", "2"]
 
 @pytest.fixture(scope="module")
 def containers(postgres: Postgres) -> Iterator[Containers]:
-    if cluster.missing():
+    if patches.missing_for_jobs():
         pytest.skip("ray[default] is not installed: this test did NOT run")
     with scratch() as (folder, _):
         (folder / "docker").mkdir()
@@ -84,7 +84,7 @@ def test_the_study_of_kubernetes_runs_on_the_same_head(containers: Containers) -
     entry = containers.path(
         "head", entry.replace("/run/secrets/search/", "/run/secrets/").replace("/spaces", str(version.parent))
     )
-    with auth.guarded(token):
+    with auth.token_required(token):
         client = JobSubmissionClient(f"http://127.0.0.1:{containers.ports[8265]}")
         job = client.submit_job(
             entrypoint=shlex.join(["sh", "-c", " ".join([entry, "--name", "kubernetes", *SMALL])]),

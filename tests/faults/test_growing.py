@@ -66,7 +66,7 @@ WAITS = """
 def growing() -> Iterator[tuple[str, dict[str, str]]]:
     """The address of a Ray with an autoscaler, that has one node and may start another, and what its clients need."""
     with scratch() as (folder, _):
-        key = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(auth.made(folder))}
+        key = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(auth.new_token(folder))}
         address, apart = f"127.0.0.1:{free_port()}", ("dashboard-port", "dashboard-agent-listen-port")
         grows = GROWS | {"provider": GROWS["provider"] | {"gcs_address": address}}
         (folder / "grows.json").write_text(json.dumps(grows))

@@ -18,7 +18,10 @@ LAYERS = (
 """Left to right; a folder is one name, and inside it modules import each other freely."""
 
 HOMES = {
-    "ray": {f"engine/ray/{name}.py" for name in ("auth", "cluster", "jobs", "nodes", "trainable", "tune")},
+    "ray": {
+        f"engine/ray/{name}.py"
+        for name in ("__init__", "auth", "cluster", "jobs", "nodes", "patches", "trainable", "tune")
+    },
     "pandas": {"reporting/table.py"},
     "yaml": {"commands/steps/export.py"},
     "typer": {f"cli/{name}.py" for name in ("jobs", "options", "studies", "training", "watch")},

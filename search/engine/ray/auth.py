@@ -1,4 +1,4 @@
-"""The secret that a Ray asks for, of whoever talks to it: who has it may run code there."""
+"""The token that Ray asks of whoever talks to it. Who has it may run code there."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from unittest.mock import patch
+
+from search.engine.processes.environment import environment
+from search.engine.ray import patches
 
 
-def made(folder: Path) -> Path:
-    """A new secret in `folder`, in a file that nobody else can read: who has it may run code on that Ray."""
+def new_token(folder: Path) -> Path:
+    """Write a new token into a file in `folder` that only its owner can read; returns the file's path."""
     path = folder / "token"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secrets.token_hex(32))
@@ -19,28 +21,31 @@ def made(folder: Path) -> Path:
 
 
 @contextmanager
-def guarded(token: Path) -> Iterator[None]:
-    """Ray started or reached in here asks whoever talks to it for the secret in the file `token`.
+def token_required(token: Path) -> Iterator[None]:
+    """A Ray that is started or reached in the block uses the token in the file `token`.
 
-    Left alone, Ray keeps one secret for all that it ever starts, in a file that everybody may read.
+    By default, Ray keeps one token for all that it ever starts, in a file that everybody may read.
     """
     try:
-        with patch.dict(os.environ, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}):
-            os.environ.pop("RAY_AUTH_TOKEN", None)  # it would go first
-            _authenticate_anew()
+        with environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token)):
+            os.environ.pop("RAY_AUTH_TOKEN", None)  # Ray would prefer it
+            patches.read_token_again()
             yield
     finally:
-        _authenticate_anew()
+        patches.read_token_again()
 
 
-def brought() -> None:
-    """Have Ray send the token from where it looks for one, unless RAY_AUTH_MODE says that there is none."""
+def send_token() -> None:
+    """Have Ray send the token that its environment names, unless RAY_AUTH_MODE says that there is none."""
     os.environ.setdefault("RAY_AUTH_MODE", "token")
-    _authenticate_anew()
+    patches.read_token_again()
 
 
 def why_not(error: Exception, otherwise: str) -> str:
-    """Why a cluster could not be reached, and the remedy, in one line: `otherwise`, if it is not the token."""
+    """One line for an `error` of Ray: why a cluster was not reached, and the remedy.
+
+    `otherwise`: the remedy where the token is not the reason.
+    """
     from ray.exceptions import AuthenticationError
 
     said = str(error).strip().splitlines()[0].rstrip(".")
@@ -50,11 +55,3 @@ def why_not(error: Exception, otherwise: str) -> str:
             "(RAY_AUTH_MODE=disabled for a cluster without one)"
         )
     return f"{said}; {otherwise}"
-
-
-def _authenticate_anew() -> None:
-    """Have Ray read the environment again, which it does once a process."""
-    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # it is compiled
-
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()

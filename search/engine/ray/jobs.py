@@ -20,9 +20,9 @@ from search.engine.ray import auth, cluster, nodes
 from search.errors import SearchError
 
 _STOPS = {"RAY_JOB_STOP_WAIT_TIME_S": "60"}
-"""For the job's keeper: a run that is stopped first puts its trials back in the queue, for which Ray leaves it 3 s."""
+"""Seconds that a stopped run has to put its trials back in the queue; Ray's default is 3."""
 _STARTS = 60.0
-"""Seconds that a head is given to start what takes jobs."""
+"""Seconds that a head has to start its Jobs API."""
 _SEARCH = "\"$python\" -c 'from search.cli import main; main()'"
 
 
@@ -30,10 +30,9 @@ class Jobs:
     """The jobs of the cluster whose head serves them at `address`, such as http://head:8265."""
 
     def __init__(self, address: str) -> None:
-        """Raises SearchError if nobody serves jobs there, or not without the cluster's token."""
-        if missing := cluster.missing():
-            raise SearchError(f"Ray's Jobs API needs what is not here ({missing}): pip install 'search[cluster]'")
-        auth.brought()
+        """Raises SearchError if nobody serves jobs there, or the cluster's token is needed."""
+        cluster.check_jobs_api()
+        auth.send_token()
         for name in ("ray", "ray.dashboard.modules.dashboard_sdk"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
@@ -44,9 +43,9 @@ class Jobs:
             ) from None
 
     def submit(self, space: Path, folder: str, words: Sequence[str], environment: dict[str, str]) -> str:
-        """Have the head run `search run SPACE WORDS` in its `folder`; the job's name.
+        """Have the head run `search run SPACE WORDS` in its `folder`. Returns the job's name.
 
-        The folder of the space file and this package travel. Raises SearchError.
+        The folder of the space file and this package travel there. Raises SearchError.
         """
         python, there = shlex.quote(sys.executable), shlex.quote(folder)
         steps = [
@@ -60,7 +59,7 @@ class Jobs:
             return str(self._asked(self._submit_soon, entrypoint=entry, runtime_env=travels))
 
     def _submit_soon(self, **job: Any) -> str:
-        """The new job's name. A head that has just started says for a while that nobody is there to take one."""
+        """Submit, and try again for a while: a head that has just started has no agent yet. Returns the job's name."""
         deadline = time.monotonic() + _STARTS
         while True:
             try:
@@ -71,7 +70,7 @@ class Jobs:
                 time.sleep(1)
 
     def logs(self, job: str, say: Callable[[str], None], follow: bool) -> bool:
-        """Say what the job has printed, and to `follow` it, what it will; False if it failed. Raises SearchError."""
+        """Say what the job has printed and, if `follow`, will print. Returns False if it failed. Raises SearchError."""
         said = 0
         while True:
             status = self._asked(self._client.get_job_status, job)
@@ -81,7 +80,7 @@ class Jobs:
             said = self._tail(job, say, said)
 
     def _tail(self, job: str, say: Callable[[str], None], said: int) -> int:
-        """Say what the job prints beyond the `said` characters, for as long as the connection lasts; how many then."""
+        """Say what the job prints after the first `said` characters, while connected. Returns the new count."""
 
         async def tail() -> None:
             nonlocal said
@@ -92,14 +91,14 @@ class Jobs:
                     said = passed + len(text)
                 passed += len(text)
 
-        # Whether the head is there is asked next. The warning is of how Ray calls aiohttp.
+        # The caller asks next whether the head is there. The warning is about how Ray calls aiohttp.
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning), suppress(RuntimeError, OSError):
             asyncio.run(tail())
         time.sleep(0.2)
         return said
 
     def stop(self, job: str) -> bool:
-        """End the job as Ctrl-C would; whether it still ran. Raises SearchError."""
+        """End the job as Ctrl-C would. Returns whether it still ran. Raises SearchError."""
         return bool(self._asked(self._client.stop_job, job))
 
     def running(self) -> list[str]:
@@ -108,7 +107,7 @@ class Jobs:
         return [job.submission_id for job in jobs if job.submission_id and not job.status.is_terminal()]
 
     def end(self, jobs: Sequence[str]) -> None:
-        """Stop the jobs, and wait until they have ended, or have had the time that stop() leaves them."""
+        """Stop the jobs, and wait until they have ended or their time to stop is over."""
         for job in jobs:
             self.stop(job)
         deadline = time.monotonic() + float(_STOPS["RAY_JOB_STOP_WAIT_TIME_S"])

@@ -6,21 +6,17 @@ RUNNING trials behind. cluster.py starts Ray.
 
 from __future__ import annotations
 
-import gc
 import os
-import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from search.engine.ray import cluster, nodes, watchdog
+from search.engine.ray import cluster, nodes, quick_imports, watchdog
 from search.engine.ray.cluster import Resources, plan
 
-gc.disable()  # it takes a sixth of the import's time
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of Ray's dependencies
+with quick_imports():
     import ray
     from ray import tune
     from ray.exceptions import RayError
@@ -29,7 +25,6 @@ with warnings.catch_warnings():
     from ray.tune.execution import class_cache
     from ray.tune.schedulers import FIFOScheduler, TrialScheduler
     from ray.tune.search import Searcher
-gc.enable()
 
 from search.engine.base import EngineFailed, LimitReached
 from search.engine.driver import Driver

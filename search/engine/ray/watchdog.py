@@ -11,7 +11,7 @@ from select import POLLIN, poll
 from typing import Any
 
 from search.engine.processes.scratch import handled
-from search.engine.ray.cluster import servers
+from search.engine.ray.patches import servers
 
 
 @contextmanager

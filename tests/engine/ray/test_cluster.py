@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
-from live import WAIT, session, until
+from live import WAIT, listening, loopback, session, until
 
 from search.engine.ray import cluster
 from search.errors import SearchError
@@ -47,11 +48,12 @@ def test_a_trial_that_fits_on_no_node_is_refused(monkeypatch: pytest.MonkeyPatch
 FAILS = """
 import sys
 import ray
+from ray._private.node import Node
 from search.engine.ray import cluster
 from search.engine.base import EngineFailed
 from search.engine.processes.scratch import scratch
 
-left, start = [int(sys.argv[1])], cluster.Node.start_raylet
+left, start = [int(sys.argv[1])], Node.start_raylet
 
 def start_raylet(*args, **options):
     start(*args, **options)
@@ -59,7 +61,7 @@ def start_raylet(*args, **options):
     if left[0] >= 0:
         raise OSError("the port is taken")
 
-cluster.Node.start_raylet = start_raylet
+Node.start_raylet = start_raylet
 try:
     with scratch() as (folder, _), cluster.running(folder):
         print(ray.get(ray.remote(lambda: "works").remote()), flush=True)
@@ -73,11 +75,16 @@ except EngineFailed as error:
 def test_a_start_that_fails_is_tried_once_more_and_leaves_nothing(failures: int, said: str) -> None:
     command = [sys.executable, "-c", FAILS, str(failures)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as process:
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True, env=bare) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == said
         servers = [line for line in session(process.pid).values() if line.split(" ")[0].endswith("raylet")]
         assert len(servers) == (failures == 1)
+        # Ray reads whether it may listen beyond loopback when it is imported, here before search.
+        heard = listening(set(session(process.pid)))
+        assert len(heard) >= 3 * (failures == 1)
+        assert [address for address in heard if not loopback(address)] == []
         process.communicate(timeout=WAIT)
     assert process.returncode == 0
     until(lambda: not session(process.pid), "the end of every process")

@@ -21,7 +21,7 @@ from live import ask, free_port, listening, loopback, read, until
 from optuna.trial import FrozenTrial, TrialState
 
 from search.engine.processes.scratch import scratch
-from search.engine.ray import cluster
+from search.engine.ray import cluster, patches
 from search.engine.ray.cluster import Head
 from search.errors import SearchError
 from search.study.study import load_study
@@ -29,7 +29,7 @@ from search.study.study import load_study
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[Head]:
-    if cluster.missing():
+    if patches.missing_for_jobs():
         pytest.skip("ray[default] is not installed: this test did NOT run")
     with scratch() as (folder, _), another_ray(), cluster.head(folder, free_port()) as head:
         yield head

@@ -58,9 +58,9 @@ class Grown:
     def __init__(self, folder: Path) -> None:
         from ray.cluster_utils import Cluster  # late: its import takes a second
 
-        self._folder, self.token = folder, auth.made(folder)
+        self._folder, self.token = folder, auth.new_token(folder)
         self.workers: dict[str, Any] = {}
-        with auth.guarded(self.token), pytest.MonkeyPatch.context() as patch:
+        with auth.token_required(self.token), pytest.MonkeyPatch.context() as patch:
             patch.setenv(
                 "RAY_TMPDIR", str(folder)
             )  # Cluster writes its address there, into a folder that it does not make
@@ -69,7 +69,7 @@ class Grown:
             self.ray = Cluster(initialize_head=True, head_node_args=head)
 
     def add(self, name: str) -> None:
-        with auth.guarded(self.token):
+        with auth.token_required(self.token):
             self.workers[name] = self.ray.add_node(num_cpus=1, temp_dir=str(self._folder / name))
 
     def lose(self, name: str) -> None:

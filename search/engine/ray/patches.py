@@ -1,0 +1,91 @@
+"""Every private name of Ray that this package uses, and every change it makes to Ray. Written for Ray 2.60.
+
+An upgrade of Ray begins here: what is missing there raises AttributeError or ImportError in the tests of this folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+
+from ray._private import ray_constants, services, utils, worker
+from ray._private.node import Node
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # it is compiled
+
+
+@contextmanager
+def replaced(target: Any, **attributes: Any) -> Iterator[None]:
+    """`target` with other attributes, which are as before afterwards."""
+    before = {name: getattr(target, name) for name in attributes}
+    for name, value in attributes.items():
+        setattr(target, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(target, name, value)
+
+
+def sigterm_left_alone() -> AbstractContextManager[None]:
+    """Ray takes no SIGTERM: search handles it."""
+    return replaced(utils, set_sigterm_handler=lambda handler: None)
+
+
+@contextmanager
+def private_ray(jobs: bool, logs: bool) -> Iterator[None]:
+    """A Ray that is started in the block listens on loopback, takes no signals, and starts few processes.
+
+    Without `jobs`, it has no dashboard and no autoscaler, without `logs` no log monitor. They serve a cluster of many
+    users; for one run they are three processes that cost two seconds before the first trial. A Ray that has no such
+    methods starts them.
+    """
+    unwanted = [*([] if jobs else ["start_api_server", "start_monitor"]), *([] if logs else ["start_log_monitor"])]
+    with ExitStack() as stack:
+        stack.enter_context(sigterm_left_alone())
+        stack.enter_context(replaced(services, ConsolePopen=_OwnGroup))
+        # Ray reads this switch once, when it is imported, which may have been before search set it.
+        beyond = os.environ.get(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "0").lower() in ("1", "true")
+        stack.enter_context(replaced(ray_constants, ENABLE_RAY_CLUSTER=beyond))
+        for name in unwanted:
+            if hasattr(Node, name):
+                stack.enter_context(replaced(Node, **{name: _start_nothing}))
+        if not jobs:  # nor the parts of Ray's agent that serve the dashboard
+            stack.enter_context(replaced(utils, get_dashboard_dependency_error=lambda: ImportError("not wanted")))
+        yield
+
+
+class _OwnGroup(services.ConsolePopen):
+    """A process of Ray in a group of its own: Ctrl-C in the terminal is for search, and would end what serves jobs."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, process_group=0, **more)
+
+
+def _start_nothing(node: Node, **options: Any) -> None:
+    node._webui_url = getattr(node, "_webui_url", "")
+
+
+def missing_for_jobs() -> str:
+    """What is not installed of the packages that Ray's Jobs API needs; empty if nothing."""
+    return str(utils.get_dashboard_dependency_error() or "")
+
+
+def write_address(address: str, temp: str) -> None:
+    """Write where Ray listens into its folder, as `ray start` does. Without that, a job uses any Ray of the machine."""
+    utils.write_ray_address(address, temp)
+
+
+def servers() -> dict[int, str]:
+    """The process numbers of Ray's servers that this process has started, and what they are."""
+    node = worker._global_node
+    started: dict[str, Any] = node.all_processes if node is not None else {}
+    words = {"raylet": "raylet", "gcs_server": "control store"}
+    return {found.process.pid: word for kind, word in words.items() for found in started.get(kind, ())}
+
+
+def read_token_again() -> None:
+    """Have Ray read its token from the environment again, which it does once a process."""
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
