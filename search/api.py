@@ -221,8 +221,9 @@ def _whole(value: int | None, name: str) -> int | None:
 
 def _url(study: Study) -> str:
     """Where the study is kept."""
-    storage = getattr(study._storage, "_backend", study._storage)  # Optuna's cache stands before the storage
-    url = getattr(storage, "url", None)
+    from search.study.storage import internals  # late: it imports Optuna
+
+    url = getattr(internals.uncached(internals.storage_of(study)), "url", None)
     if not isinstance(url, str):
         raise SearchError("the study is in no storage that other processes can open: storage=...")
     return url

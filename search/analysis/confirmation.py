@@ -12,6 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.study.attributes import StudyRecord, TrialRecord, config_of, epoch_of
+from search.study.storage.internals import storage_of
 
 
 @dataclass
@@ -47,7 +48,7 @@ def confirms(study: Study) -> str | None:
 def sibling(study: Study, name: str) -> Study | None:
     """The study called `name` in the same storage, if there is one."""
     try:
-        return optuna.load_study(study_name=name, storage=study._storage)
+        return optuna.load_study(study_name=name, storage=storage_of(study))
     except KeyError:
         return None
 

@@ -26,7 +26,7 @@ from search.engine.trial import ActiveTrial
 from search.space.file import SpaceFile
 from search.study.attributes import BY_HAND, TrialRecord
 from search.study.pruner import audited
-from search.study.storage import retry
+from search.study.storage import internals, retry
 from search.study.storage.rdb import record
 
 MAX_ATTEMPTS = 3
@@ -102,7 +102,7 @@ class Driver:
             with _blamed("sampler"):
                 trial = self.study.ask()  # the loner, if there is one: a queue gives the lowest number first
             self._attempts += 1
-            known = copy.deepcopy(trial._cached_frozen_trial)  # as it stood before this attempt
+            known = copy.deepcopy(internals.known(trial))  # as it stood before this attempt
             job = ActiveTrial(trial, {}, known, attempt=self._attempts)
             job.audited, job.cost = job.before.audited is not None, job.before.cost
             self.live[job.number] = job
@@ -249,7 +249,7 @@ class Driver:
 
     def release(self, job: ActiveTrial) -> None:
         """Put the trial back in the queue as itself."""
-        self.study._storage.set_trial_state_values(job.trial._trial_id, TrialState.WAITING)
+        internals.requeue(self.study, job.trial)
         del self.live[job.number]
 
     def _end(self, job: ActiveTrial, state: TrialState, reason: str = "") -> None:

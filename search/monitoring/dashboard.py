@@ -17,6 +17,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.analysis.view import StudyView
+from search.study.storage import internals, rdb
+from search.study.storage.internals import set_system_attr
 
 if TYPE_CHECKING:
     from search.reporting.page import Report
@@ -40,7 +42,7 @@ def note_trial(
 
     Where there is a note already, a person's or an earlier run's, it stays.
     """
-    if _attribute(study, f"dashboard:{trial}:note_ver") is not None:
+    if rdb.system_attr(study, f"dashboard:{trial}:note_ver") is not None:
         return
     parts = [f"FAIL\n\n```\n{reason}\n```"] if state == TrialState.FAIL else []
     parts += [f"Pruned at epoch {step}."] if state == TrialState.PRUNED else []
@@ -58,11 +60,11 @@ def publish(view: StudyView, report: Report) -> None:
     longer of the trial that was the first before.
     """
     study = view.study
-    attributes = study._storage.get_study_system_attrs(study._study_id)
+    attributes = internals.system_attrs(study)
     version, text = attributes.get("dashboard:note_ver", 0), note(report)
     if version == attributes.get(_OURS, 0) and text != _read(attributes):
         _write(study, "dashboard:", text, version + 1)
-        study._storage.set_study_system_attr(study._study_id, _OURS, version + 1)
+        set_system_attr(study, _OURS, version + 1)
     _share(study, attributes, report.pictures, view.ranked[0] if view.ranked else None)
 
 
@@ -86,28 +88,19 @@ def _read(attributes: Mapping[str, Any]) -> str:
 
 
 def _write(study: Study, prefix: str, text: str, version: int) -> None:
-    storage, chunk = study._storage, 0
+    chunk = 0
     for chunk, start in enumerate(range(0, len(text), _CHUNK)):
-        storage.set_study_system_attr(study._study_id, f"{prefix}note_str:{chunk}", text[start : start + _CHUNK])
-    while version > 1 and _attribute(study, f"{prefix}note_str:{(chunk := chunk + 1)}"):  # of a longer note before
-        storage.set_study_system_attr(study._study_id, f"{prefix}note_str:{chunk}", "")
-    storage.set_study_system_attr(study._study_id, f"{prefix}note_ver", version)
-
-
-def _attribute(study: Study, key: str) -> Any:
-    """One system attribute of the study; Optuna reads all of them, and there is one and more a trial."""
-    one = getattr(
-        getattr(study._storage, "_backend", None), "study_system_attr", None
-    )  # of search.study.storage.rdb.Storage
-    attributes = study._storage.get_study_system_attrs
-    return attributes(study._study_id).get(key) if one is None else one(study._study_id, key)
+        set_system_attr(study, f"{prefix}note_str:{chunk}", text[start : start + _CHUNK])
+    while version > 1 and rdb.system_attr(study, f"{prefix}note_str:{(chunk := chunk + 1)}"):  # of a longer note before
+        set_system_attr(study, f"{prefix}note_str:{chunk}", "")
+    set_system_attr(study, f"{prefix}note_ver", version)
 
 
 def _share(study: Study, attributes: Mapping[str, Any], files: Sequence[Path], best: FrozenTrial | None) -> None:
     whole = _Shelf(study, attributes, "artifacts:")
     for file in files:
         whole.put(file)
-    before, now = attributes.get(_LEADER), best._trial_id if best else None
+    before, now = attributes.get(_LEADER), internals.trial_id(best) if best else None
     if before is not None and before != now:
         old = _Shelf(study, attributes, f"dashboard:artifacts:{before}:")
         for name in _OF_BEST:
@@ -118,7 +111,7 @@ def _share(study: Study, attributes: Mapping[str, Any], files: Sequence[Path], b
             if file.name in _OF_BEST:
                 its.put(file)
     if before != now:
-        study._storage.set_study_system_attr(study._study_id, _LEADER, now)
+        set_system_attr(study, _LEADER, now)
 
 
 class _Shelf:
@@ -167,4 +160,4 @@ class _Shelf:
             return None
 
     def _note(self, artifact: str, about: object) -> None:
-        self._study._storage.set_study_system_attr(self._study._study_id, self._prefix + artifact, json.dumps(about))
+        set_system_attr(self._study, self._prefix + artifact, json.dumps(about))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from search.engine.processes.scratch import handled
 from search.errors import SearchError
 from search.monitoring import dashboard, guard
+from search.study.storage.internals import study_id
 from search.study.storage.open import open_storage
 from search.study.study import load_study
 
@@ -98,7 +99,7 @@ class Server:
 def watch(storage: str, words: Watching, study: str | None = None) -> None:
     """Serve the storage at the URL `storage` until Ctrl-C or SIGTERM; print where. Raises SearchError."""
     opened = open_storage(storage)
-    found = (study, load_study(storage, study)._study_id) if study is not None else None
+    found = (study, study_id(load_study(storage, study))) if study is not None else None
     with handled(signal.default_int_handler, signal.SIGINT, signal.SIGTERM), contextlib.suppress(KeyboardInterrupt):
         server = Server(opened, words)
         try:

@@ -131,7 +131,7 @@ class Notes:
         """Nothing: the note is written once."""
 
     def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
-        dashboard.note_trial(self._study, job.trial._trial_id, state, job.settings, reason, job.last.step)
+        dashboard.note_trial(self._study, trial_id(job.trial), state, job.settings, reason, job.last.step)
 
 
 class Correctness:

@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.storages import RDBStorage
-from optuna.storages._rdb.models import TrialModel
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import func, select
 
 from search.analysis import ties
 from search.analysis.cost import gpu_hours, machine_seconds, seconds_an_epoch, taken
@@ -21,6 +19,7 @@ from search.analysis.view import StudyView
 from search.reporting.sections.registry import SECTIONS
 from search.study.attributes import StudyRecord, TrialRecord, config_of, epoch_of
 from search.study.lease import driver_of
+from search.study.storage import internals, rdb
 
 FIGURES = ("peak_memory", "parameters", "trainable", "megabytes", "latency_ms")
 """Of `search.train.footprint`; None where a trial did not record it."""
@@ -84,17 +83,13 @@ def status(storage: RDBStorage, name: str | None = None) -> list[dict[str, Any]]
 
 
 def _study(storage: RDBStorage, study: Any) -> dict[str, Any]:
-    number, record = study._study_id, StudyRecord(study)
+    number, record = internals.study_id(study), StudyRecord(study)
     try:
         best = storage.get_best_trial(number)
     except (ValueError, RuntimeError):  # nothing completed; several objectives
         best = None
     metric = record.metric or study.system_attrs.get("study:metric_names", ["value"])[0]
-    with storage.engine.connect() as connection:  # Optuna would read every trial to count it
-        found = connection.execute(
-            select(TrialModel.state, func.count()).where(TrialModel.study_id == number).group_by(TrialModel.state)
-        )
-        by_state: dict[TrialState, int] = {row[0]: row[1] for row in found}
+    by_state = rdb.states(storage, number)
     counts = {state.name.lower(): by_state.get(state, 0) for state in TrialState}
     driver = driver_of(record.driver)
     if record.confirms is not None:

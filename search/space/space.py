@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.trial import BaseTrial, FixedTrial
+from optuna.trial import BaseTrial, FixedTrial, create_trial
 
 from search.config import TrainConfig, check_value
 from search.errors import SearchError, nearest
@@ -143,7 +143,7 @@ class SearchSpace:
         for name, setting in settings.items():
             dimension = f"{branch}.{name}" if branch and name in self._shared else name
             if isinstance(setting, BaseDistribution):
-                fits = name in wanted and _contains(setting, wanted[name])
+                fits = isinstance(wanted.get(name), (int, float)) and contains(setting, wanted[name])
                 axes.append([{dimension: wanted[name]}] if fits else [])
             elif isinstance(setting, Choice):
                 axis: list[dict[str, Any]] = []
@@ -179,13 +179,13 @@ def _varies(setting: Any) -> bool:
     return isinstance(setting, (BaseDistribution, Choice))
 
 
-def _contains(distribution: Any, value: Any) -> bool:
-    if not isinstance(value, (int, float)):
-        return False
+def contains(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether the distribution may give the value; Optuna checks that of a trial."""
     try:
-        return bool(distribution._contains(distribution.to_internal_repr(value)))
-    except ValueError:  # 0 has no logarithm
+        create_trial(value=0.0, params={"x": value}, distributions={"x": distribution})
+    except ValueError:
         return False
+    return True
 
 
 def _combinations(settings: Settings, names: Collection[str] | None) -> Iterator[dict[str, Any]]:

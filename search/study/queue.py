@@ -13,7 +13,7 @@ from optuna.trial import FixedTrial, FrozenTrial
 from search.config import is_train_config, make_config
 from search.errors import SearchError
 from search.space.file import SpaceFile
-from search.space.space import Choice, SearchSpace
+from search.space.space import Choice, SearchSpace, contains
 from search.study.attributes import StudyRecord, TrialRecord, config_of, ranked
 from search.study.study import load_study
 
@@ -39,16 +39,16 @@ class _Unfit(Exception):
 
 
 class _Replay(FixedTrial):
-    """Answers with known values; raises _Unfit at the first that is absent or outside its range."""
+    """Answers with the `known` values; raises _Unfit at the first that is absent or outside its range."""
+
+    def __init__(self, known: dict[str, Any]) -> None:
+        super().__init__(known)
+        self.known = known
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        if name not in self._params:
+        if name not in self.known:
             raise _Unfit(f"{name}, which it has not")
-        try:
-            inside = distribution._contains(distribution.to_internal_repr(self._params[name]))
-        except ValueError:  # a label that is no option
-            inside = False
-        if not inside:
+        if not contains(distribution, self.known[name]):
             raise _Unfit(f"{name}, outside the new range")
         return super()._suggest(name, distribution)
 

@@ -10,6 +10,8 @@ from optuna.samplers import TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from search.study.storage.internals import trials_of
+
 BEST = 100
 """TPE's good group has at most 25."""
 LATEST = 900
@@ -40,7 +42,7 @@ class _Bounded:
         return getattr(self._study, name)
 
     def _get_trials(self, *args: Any, **kwargs: Any) -> list[FrozenTrial]:
-        return bounded(self._study._get_trials(*args, **kwargs), self._study.directions)
+        return bounded(trials_of(self._study, *args, **kwargs), self._study.directions)
 
 
 def bounded(trials: list[FrozenTrial], directions: list[StudyDirection]) -> list[FrozenTrial]:

@@ -23,7 +23,7 @@ from search.study.attributes import ranked as ranked
 from search.study.attributes import value_of as value_of
 from search.study.pruner import ASHA
 from search.study.sampler import BoundedTPE
-from search.study.storage import retry
+from search.study.storage import internals, retry
 from search.study.storage.open import connect, open_storage, redact
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -75,7 +75,7 @@ def open_study(url: str, name: str, space: SpaceFile) -> Study:
         raise SearchError(f"the study {name!r} was not made by `search run`; give this one a --name of its own")
     if known is None:
         record.space, record.metric, record.own_train = described, space.metric, space.train is not None
-        storage.set_study_system_attr(study._study_id, "study:metric_names", [space.metric])  # for the dashboard
+        internals.set_system_attr(study, "study:metric_names", [space.metric])  # for the dashboard
     elif known != described:
         raise SearchError(f"the study {name!r} has another space: {_difference(known, described)}; use --name")
     elif record.metric != space.metric:
@@ -102,9 +102,9 @@ def requeue(study: Study) -> int:
     """Put RUNNING trials, whose driver is gone, back in the queue as themselves; how many.
 
     Number, parameters and curve stay; the next ``ask`` takes them first. Left RUNNING they would mislead
-    the sampler, which counts them as being tried. Optuna does not document this change of state.
+    the sampler, which counts them as being tried.
     """
     orphans = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     for orphan in orphans:
-        study._storage.set_trial_state_values(orphan._trial_id, TrialState.WAITING)
+        internals.requeue(study, orphan)
     return len(orphans)

@@ -1,13 +1,67 @@
-"""Private names of Ray and Optuna stand in one module each, and no module patches others with unittest.mock."""
+"""Private names of Ray and Optuna stand in two modules, and none is patched with unittest.mock."""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
 
-import pytest
-
 SEARCH = Path(__file__).resolve().parents[2] / "search"
-RAY = "engine/ray/patches.py"
-OPTUNA = {"study/storage/internals.py", "study/storage/rdb.py"}
-"""The second subclasses Optuna's storage, whose methods it replaces."""
+HOMES = {"engine/ray/patches.py", "study/storage/internals.py"}
+OTHERS = {
+    "commands/confirm.py": {"_console", "_plain"},  # of Progress, a class of this package
+    "doctor/learning.py": {"_DropoutNd"},  # of torch, as in the four below
+    "engine/processes/forkserver.py": {"_exit"},  # of os, and documented
+    "models/registry.py": {"_DropoutNd", "_replace"},  # the second of a named tuple, and documented
+    "models/small.py": {"_dropout", "_fc"},  # of efficientnet_lite_pytorch
+    "models/weights.py": {"_metadata"},  # of a state dict
+}
+"""Private names that are neither Ray's nor Optuna's."""
+REPLACED = {
+    "study/queue.py": {"_suggest"},
+    "study/sampler.py": {"_sample"},
+    "study/storage/rdb.py": {"_create_new_trial", "_get_prepared_new_trial", "_get_trials", "_set_trial_param"},
+}
+"""Methods of Optuna's that a subclass replaces, and calls."""
+
+Found = dict[str, set[str]]
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__")
+
+
+def is_super(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
+
+
+def look() -> tuple[Found, Found, Found]:
+    """By module: foreign private names that it uses, those that it replaces, and its modules for patching."""
+    used, replaced, mocks = Found(), Found(), Found()
+    for path in SEARCH.rglob("*.py"):
+        name, tree = path.relative_to(SEARCH).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+        nodes = list(ast.walk(tree))
+        own = {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+        own |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+        own |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        for node in nodes:
+            if isinstance(node, ast.Attribute) and is_private(node.attr):
+                if is_super(node.value):
+                    replaced.setdefault(name, set()).add(node.attr)
+                elif node.attr not in own:
+                    used.setdefault(name, set()).add(node.attr)
+            elif isinstance(node, (ast.Import, ast.ImportFrom)):
+                start = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+                parts = {part for alias in node.names for part in f"{start}.{alias.name}".split(".")}
+                if "mock" in parts:
+                    mocks.setdefault(name, set()).add("mock")
+                if not start.startswith("search") and any(map(is_private, parts)):
+                    used.setdefault(name, set()).update(filter(is_private, parts))
+    return used, replaced, mocks
+
+
+def test_private_names_stand_in_two_modules() -> None:
+    used, replaced, mocks = look()
+    assert used.keys() >= HOMES
+    assert {name: found for name, found in used.items() if name not in HOMES} == OTHERS
+    assert replaced == REPLACED
+    assert mocks == {}

@@ -23,13 +23,15 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, Pro
 
 from search.errors import SearchError, StorageFailed
 from search.files.mounts import network_type
-from search.study.storage import retry
+from search.study.storage import internals, retry
 from search.study.storage.rdb import Storage
 
 _JOURNAL = (
     "Optuna's journal file is not taken: a line that was half written makes all of it unreadable for good, and a lock "
     "that a killed process left is waited for without end; use sqlite:///studies.db, or PostgreSQL"
 )
+_JOURNALS = (".log", ".journal")
+"""How Optuna's journal files are usually named."""
 _BUSY = 2.0
 """Seconds that SQLite itself waits for a lock; meanwhile Ctrl-C waits, too. What comes after them is outage's."""
 _POSTGRES = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
@@ -78,32 +80,15 @@ def _why(error: Exception) -> str:
 
 
 def _refuse(url: object) -> None:
-    """Raise SearchError for a journal file, however it is named, and for what is no URL."""
+    """Raise SearchError for a journal file by its name, for Redis, and for what is no text."""
     if not isinstance(url, str):
         raise SearchError(f"storage {type(url).__name__}: " + (_JOURNAL if "Journal" in repr(type(url)) else "no URL"))
-    scheme, separator, rest = url.partition("://")
-    if "journal" in scheme.lower() and separator:
-        raise SearchError(f"storage {redact(url)}: {_JOURNAL}")
+    scheme, separator, _ = url.partition("://")
     if scheme.startswith("redis"):
         raise SearchError(f"storage {redact(url)}: Optuna takes no Redis as its database; PostgreSQL does the same")
-    if not separator or scheme == "file" or scheme.startswith("sqlite"):
-        path = Path(rest.removeprefix("/") if scheme.startswith("sqlite") else rest or url)
-        if _is_journal(path) or (not scheme.startswith("sqlite") and path.name.endswith((".log", ".journal"))):
-            raise SearchError(f"storage {redact(url)}: {_JOURNAL}")
-
-
-def _is_journal(file: Path) -> bool:
-    """Whether the file begins as Optuna's journal does: a JSON object a line, with the code of what was done.
-
-    No SQLite file is opened here: see _is_sqlite.
-    """
-    try:
-        if not file.is_file() or _is_sqlite(file):
-            return False
-        with file.open("rb") as lines:
-            return b'"op_code"' in lines.read(4096)
-    except (OSError, ValueError):
-        return False
+    named = url.endswith(_JOURNALS) and (not separator or scheme == "file")
+    if named or (separator and "journal" in scheme.lower()):
+        raise SearchError(f"storage {redact(url)}: {_JOURNAL}")
 
 
 def _check_sqlite(url: str, parsed: URL, must_exist: bool) -> None:
@@ -123,7 +108,8 @@ def _check_sqlite(url: str, parsed: URL, must_exist: bool) -> None:
             "shared memory do not hold and the file breaks; use a local file, or PostgreSQL"
         )
     if file.is_file() and not _is_sqlite(file):
-        raise SearchError(f"storage {redact(url)}: {file} is no SQLite file")
+        hint = f"; {_JOURNAL}" if file.name.endswith(_JOURNALS) else ""
+        raise SearchError(f"storage {redact(url)}: {file} is no SQLite file{hint}")
 
 
 def _sqlite_file(parsed: URL) -> Path:
@@ -239,7 +225,7 @@ def storage_errors(url: str, hint: str = "") -> Iterator[None]:
 
 def hurry(study: Study) -> None:
     """The user wants to leave: from now on the study's storage, if it is away, is waited for a moment only."""
-    storage = getattr(study._storage, "_backend", None)
+    storage = internals.uncached(internals.storage_of(study))
     if isinstance(storage, Storage):
         storage.outage.patience = retry.HURRY
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import threading
 import weakref
-from collections import defaultdict
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache, partial, wraps
 from typing import Any
 
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
+from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import bindparam, make_url, select
+from sqlalchemy import bindparam, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
-from search.study.storage import retry
+from search.study.storage import internals, retry
+from search.study.storage.internals import models
+from search.study.storage.rows import MANY, read
 
 _LONGEST_NAME = 512
 """Characters of a parameter's or an attribute's name; Optuna's columns have no more, which SQLite does not mind."""
@@ -27,8 +28,6 @@ _LARGEST_STEP = 2**31 - 1
 """Optuna's column is an integer of 32 bits, which SQLite does not mind either."""
 
 
-_MANY = 1000
-"""More values than that a statement is not given; databases limit them."""
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _VALUES = ("value_json", "intermediate_value", "intermediate_value_type")
 
@@ -73,7 +72,7 @@ class Storage(RDBStorage):
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
         older = sorted(trial for trial in included_trial_ids if trial <= trial_id_greater_than)
-        if states is not None or len(older) > _MANY:
+        if states is not None or len(older) > MANY:
             return super()._get_trials(study_id, states, included_trial_ids, trial_id_greater_than)
         trial = models.TrialModel
         wanted = select(trial).where(trial.study_id == study_id)
@@ -84,11 +83,11 @@ class Storage(RDBStorage):
             found += session.scalars(newer)
             if not found:
                 models.StudyModel.find_or_raise_by_id(study_id, session)
-            return _read(session, sorted(found, key=lambda row: int(row.trial_id)))
+            return read(session, sorted(found, key=lambda row: int(row.trial_id)))
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         with Session(self.engine) as session:
-            return _read(session, [models.TrialModel.find_or_raise_by_id(trial_id, session)])[0]
+            return read(session, [models.TrialModel.find_or_raise_by_id(trial_id, session)])[0]
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
         self._made.trial = None
@@ -204,18 +203,34 @@ def _state() -> Any:
 
 def record(trial: Trial, attrs: Mapping[str, Any], step: int, value: float | None) -> None:
     """What Trial.set_user_attr and Trial.report do, at once; `value`: None if the storage has it already."""
-    storage = getattr(trial.storage, "_backend", None)
+    storage = internals.uncached(trial.storage)
     if not isinstance(storage, Storage):
         for key, attr in attrs.items():
             trial.set_user_attr(key, attr)
         if value is not None:
             trial.report(value, step)
         return
-    storage.record(trial._trial_id, attrs, step, value)
-    known = trial._cached_frozen_trial
+    storage.record(internals.trial_id(trial), attrs, step, value)
+    known = internals.known(trial)
     known.user_attrs |= attrs
     if value is not None:
         known.intermediate_values[step] = value
+
+
+def system_attr(study: Study, key: str) -> Any:
+    """One system attribute of the study, None if there is none. Optuna reads all, of which each trial has some."""
+    storage = internals.uncached(internals.storage_of(study))
+    if isinstance(storage, Storage):
+        return storage.study_system_attr(internals.study_id(study), key)
+    return internals.system_attrs(study).get(key)
+
+
+def states(storage: RDBStorage, study_id: int) -> dict[TrialState, int]:
+    """How many trials of the study are in each state. Optuna would read every trial to count it."""
+    trial = models.TrialModel
+    counted = select(trial.state, func.count()).where(trial.study_id == study_id).group_by(trial.state)
+    with storage.engine.connect() as connection:
+        return {row[0]: row[1] for row in connection.execute(counted)}
 
 
 def _waits(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -239,74 +254,3 @@ _SAFE_TO_REPEAT = (
 )
 for _name in _SAFE_TO_REPEAT.split():
     setattr(Storage, _name, _waits(getattr(Storage, _name)))
-
-_distribution = lru_cache(maxsize=1024)(json_to_distribution)
-"""Ten thousand trials have the same few."""
-
-
-@lru_cache
-def _rows(many: bool, *columns: InstrumentedAttribute[Any]) -> Any:
-    """The columns of a table about trials, in the order in which they were written; the first is its key.
-
-    Of the trials `ids`, or of `many`: all of a `study` from the `first` on.
-    """
-    t, key = models.TrialModel, columns[0]
-    wanted: Any = bindparam("ids", expanding=True)
-    if many:
-        wanted = select(t.trial_id).where(t.study_id == bindparam("study"), t.trial_id >= bindparam("first"))
-    return select(*columns[1:]).where(key.class_.trial_id.in_(wanted)).order_by(key)
-
-
-def _read(session: Session, trials: list[Any]) -> list[FrozenTrial]:
-    """What all tables hold of the `trials`, which are Optuna's objects, because these know their time zone."""
-    if not trials:
-        return []
-    ids = [row.trial_id for row in trials]
-    many = len(ids) > _MANY
-    which = {"study": trials[0].study_id, "first": ids[0]} if many else {"ids": ids}
-    connection = session.connection()
-
-    def rows(*columns: InstrumentedAttribute[Any]) -> Any:
-        return connection.execute(_rows(many, *columns), which)
-
-    params: dict[int, dict[str, Any]] = defaultdict(dict)
-    ranges: dict[int, dict[str, Any]] = defaultdict(dict)
-    m = models.TrialParamModel
-    for trial, name, value, kind in rows(m.param_id, m.trial_id, m.param_name, m.param_value, m.distribution_json):
-        ranges[trial][name] = _distribution(kind)
-        params[trial][name] = _distribution(kind).to_external_repr(value)
-    values: dict[int, dict[int, float]] = defaultdict(dict)
-    v = models.TrialValueModel
-    for trial, objective, number, kind in rows(v.trial_value_id, v.trial_id, v.objective, v.value, v.value_type):
-        values[trial][objective] = v.stored_repr_to_value(number, kind)
-    curves: dict[int, dict[int, float]] = defaultdict(dict)
-    i = models.TrialIntermediateValueModel
-    epochs = (i.trial_intermediate_value_id, i.trial_id, i.step, i.intermediate_value, i.intermediate_value_type)
-    for trial, step, number, kind in rows(*epochs):
-        curves[trial][step] = i.stored_repr_to_intermediate_value(number, kind)
-    attrs: dict[Any, dict[int, dict[str, Any]]] = {}
-    for a, key in (
-        (models.TrialUserAttributeModel, models.TrialUserAttributeModel.trial_user_attribute_id),
-        (models.TrialSystemAttributeModel, models.TrialSystemAttributeModel.trial_system_attribute_id),
-    ):
-        attrs[a] = defaultdict(dict)
-        for trial, name, text in rows(key, a.trial_id, a.key, a.value_json):
-            attrs[a][trial][name] = json.loads(text)
-    user, system = attrs.values()
-    return [
-        FrozenTrial(
-            number=row.number,
-            state=row.state,
-            value=None,
-            values=[values[row.trial_id][i] for i in sorted(values[row.trial_id])] if row.trial_id in values else None,
-            datetime_start=row.datetime_start,
-            datetime_complete=row.datetime_complete,
-            params=params[row.trial_id],
-            distributions=ranges[row.trial_id],
-            user_attrs=user[row.trial_id],
-            system_attrs=system[row.trial_id],
-            intermediate_values=curves[row.trial_id],
-            trial_id=row.trial_id,
-        )
-        for row in trials
-    ]

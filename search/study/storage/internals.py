@@ -1,0 +1,60 @@
+"""Every private name of Optuna that this package uses, apart from methods that a subclass replaces.
+
+An upgrade of Optuna begins here, and at the list in tests/house/test_private_names.py of what subclasses replace.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from optuna.storages import BaseStorage
+from optuna.storages._rdb import models
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+__all__ = ["models"]
+
+
+def storage_of(study: Study) -> BaseStorage:
+    """The storage as Optuna uses it, with its cache."""
+    return study._storage
+
+
+def uncached(storage: BaseStorage) -> BaseStorage:
+    """The storage behind Optuna's cache, if there is one."""
+    return cast(BaseStorage, getattr(storage, "_backend", storage))
+
+
+def study_id(study: Any) -> int:
+    """The number of a Study or a FrozenStudy in its storage."""
+    return int(study._study_id)
+
+
+def trial_id(trial: Any) -> int:
+    """The number of a Trial or a FrozenTrial in its storage."""
+    return int(trial._trial_id)
+
+
+def trials_of(study: Study, *args: Any, **kwargs: Any) -> list[FrozenTrial]:
+    """The trials as a sampler reads them."""
+    return study._get_trials(*args, **kwargs)
+
+
+def known(trial: Trial) -> FrozenTrial:
+    """What Optuna holds of a trial that runs; its pruner reads this, and not the storage."""
+    return trial._cached_frozen_trial
+
+
+def requeue(study: Study, trial: Any) -> None:
+    """Put a RUNNING trial back in the queue as itself. Optuna does not document this change of state."""
+    study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+
+def system_attrs(study: Study) -> dict[str, Any]:
+    """All system attributes of the study; each trial has some of them."""
+    return study._storage.get_study_system_attrs(study._study_id)
+
+
+def set_system_attr(study: Study, key: str, value: Any) -> None:
+    """Set a system attribute of the study, such as the dashboard reads."""
+    study._storage.set_study_system_attr(study._study_id, key, value)
