@@ -26,6 +26,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from search import correct, predictions
 from search.engine.trial import ActiveTrial
 from search.monitoring import dashboard
+from search.study.storage.internals import trial_id
 
 
 class TensorBoard:

@@ -8,12 +8,13 @@ from pathlib import Path
 SEARCH = Path(__file__).resolve().parents[2] / "search"
 HOMES = {"engine/ray/patches.py", "study/storage/internals.py"}
 OTHERS = {
-    "commands/confirm.py": {"_console", "_plain"},  # of Progress, a class of this package
-    "doctor/learning.py": {"_DropoutNd"},  # of torch, as in the four below
+    "commands/steps/confirm.py": {"_console", "_plain"},  # of Progress, a class of this package
     "engine/processes/forkserver.py": {"_exit"},  # of os, and documented
-    "models/registry.py": {"_DropoutNd", "_replace"},  # the second of a named tuple, and documented
-    "models/small.py": {"_dropout", "_fc"},  # of efficientnet_lite_pytorch
-    "models/weights.py": {"_metadata"},  # of a state dict
+    "models/registry.py": {"_replace"},  # of a named tuple, and documented
+    "doctor/learning.py": {"_DropoutNd"},  # of torch, as the next three
+    "train/dropout.py": {"_DropoutNd"},
+    "train/freeze.py": {"_DropoutNd"},
+    "train/frozen/prefix.py": {"_DropoutNd"},
 }
 """Private names that are neither Ray's nor Optuna's."""
 REPLACED = {
