@@ -1,4 +1,4 @@
-"""What the doctor looks at: one config on its device, and what it finds."""
+"""What a check examines, one config on its device, and what it returns."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.dropout import _DropoutNd
 
 from search.config import TrainConfig
 from search.data import cache
@@ -26,7 +27,7 @@ PLAIN: dict[str, Any] = dict(
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check saw, in numbers, and, where that is not well, what to do."""
+    """The result of one check: what it saw, in numbers, and the remedy of a warning or a failure."""
 
     status: Literal["ok", "warn", "FAIL"]
     name: str
@@ -58,6 +59,15 @@ class Case:
     def learner(self, **changed: Any) -> Learner:
         """A new model in training, with some settings `changed`."""
         return Learner(self.config.model_copy(update=changed), self.data()[0], self.runtime)
+
+    def plain_learner(self, rate: float) -> Learner:
+        """A learner with Adam at `rate`, without what makes learning slower for the sake of generalising."""
+        plain = dict(optimizer="adam", lr=rate, weight_decay=0.0, grad_clip=None, layer_decay=1.0)
+        learner = self.learner(**PLAIN, **plain, gradual_unfreeze=False)
+        for module in learner.model.modules():
+            if isinstance(module, _DropoutNd):
+                module.p = 0.0
+        return learner
 
     def order(self) -> Tensor:
         """The training images in a random order that the seed determines."""

@@ -44,14 +44,14 @@ def sizes(dataset: str, root: Path) -> tuple[int, int]:
 class Builder:
     """Builds what a trial would train, without training it; each model but once."""
 
-    def __init__(self, root: Path, own: bool = False) -> None:
-        """`own`: the settings are for a train() of the space's own, and nothing of ours is built of them."""
-        self._root, self._own = root, own
+    def __init__(self, root: Path, custom: bool = False) -> None:
+        """`custom`: the space has a train() of its own, so nothing is built."""
+        self._root, self._custom = root, custom
         self._built: dict[tuple[Any, ...], str] = {}
 
     def error(self, settings: dict[str, Any]) -> str:
         """What is wrong with a point of a space; nothing if it can be built and takes a batch."""
-        if self._own:
+        if self._custom:
             return ""
         try:
             config = make_config(settings)

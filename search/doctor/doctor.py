@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from search.config import TrainConfig, make_config
 from search.data.registry import open_source
-from search.doctor import choices, cost, duplicates, images, labels, learning, lr_range
+from search.doctor import choices, cost, duplicates, head, images, initial_loss, labels, lr_range, memorise
 from search.doctor.case import Case, Finding
 from search.errors import SearchError, first_line
 from search.files.atomic import file_name
@@ -24,6 +25,44 @@ from search.study.study import check_name
 from search.train.device import resolve_runtime
 
 _COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A space, its point that is examined most closely, and the case made of that."""
+
+    space: SpaceFile
+    point: Point
+    builder: choices.Builder
+    case: Case
+
+    @cached_property
+    def others(self) -> dict[str, TrainConfig]:
+        """The other configs that can be built, by the option that each takes."""
+        return {
+            f"{name}={option}": make_config(point.settings)
+            for name, option, point in neighbours(self.space, self.point)
+            if isinstance(point, Point) and not self.builder.error(point.settings)
+        }
+
+    @property
+    def largest_batch(self) -> int:
+        """Images a step, at most."""
+        return max(config.batch_size for config in (self.case.config, *self.others.values()))
+
+
+CHECKS: dict[str, Callable[[Examination], Finding | list[Finding]]] = {
+    "choices": lambda e: choices.check(e.space, e.point, e.builder),
+    "images": lambda e: images.check(e.case),
+    "duplicates": lambda e: duplicates.check(*e.case.images()),
+    "labels": lambda e: labels.check(e.case),
+    "head": lambda e: head.check(e.case, e.others),
+    "initial loss": lambda e: initial_loss.check(e.case),
+    "memorise": lambda e: memorise.check(e.case),
+    "lr range": lambda e: lr_range.check(e.case, rate_range(e.point)),
+    "memory": lambda e: cost.check(e.case, e.largest_batch),
+}
+"""Name to check, in the order in which they run; each is a file of this folder."""
 
 
 def check_space(path: Path | SearchSpace, overrides: Sequence[str], name: str | None, data_root: Path) -> int:
@@ -51,15 +90,16 @@ def check_space(path: Path | SearchSpace, overrides: Sequence[str], name: str | 
 
 def _examine(space: SpaceFile, root: Path, folder: Path, console: Console) -> Iterator[Finding]:
     """Every finding, as it comes."""
-    builder = choices.Builder(root, own=space.train is not None)
+    builder = choices.Builder(root, custom=space.train is not None)
     with console.status("building"):
         point, error = choices.first_sound(space, builder)
     if point is None:
         yield Finding("FAIL", "choices", f"no point of the space can be built: {error}", "mend this first")
         return
     if space.train is not None:
-        own = f"checking {space.path}: its own train() trains, so only the choices are looked at"
-        console.print(own, highlight=False, soft_wrap=True)
+        console.print(
+            f"checking {space.path}: only its choices, for it has its own train()", highlight=False, soft_wrap=True
+        )
         yield choices.check(space, point, builder)
         return
     config = make_config(point.settings)
@@ -67,44 +107,23 @@ def _examine(space: SpaceFile, root: Path, folder: Path, console: Console) -> It
     case = Case(config, open_source(config.dataset, root), root, runtime, folder)
     where = f"{runtime.device}, {runtime.precision}, CPU threads: {runtime.threads}"
     console.print(Text(f"checking {_describe(config, point)}; {where}"), soft_wrap=True)
-    for what, look in _checks(case, space, point, builder):
-        with console.status(what):
-            found = _looked(what, look)
+    examination = Examination(space, point, builder, case)
+    for name, check in CHECKS.items():
+        with console.status(name):
+            found = _found(name, check, examination)
         yield from found
 
 
-def _looked(what: str, look: Callable[[], Finding | list[Finding]]) -> list[Finding]:
-    """What a check finds; one that breaks is a finding too, and the others go on."""
+def _found(
+    name: str, check: Callable[[Examination], Finding | list[Finding]], examination: Examination
+) -> list[Finding]:
+    """The findings of one check; a check that breaks is a finding too, and the others go on."""
     try:
-        found = look()
+        found = check(examination)
     except Exception as error:  # torch's, or the user's own code
         remedy = "" if isinstance(error, SearchError) else "the check could not end; the model or the data broke it"
-        return [Finding("FAIL", what, f"{type(error).__name__}: {first_line(error)}", remedy)]
+        return [Finding("FAIL", name, f"{type(error).__name__}: {first_line(error)}", remedy)]
     return found if isinstance(found, list) else [found]
-
-
-def _checks(
-    case: Case, space: SpaceFile, point: Point, builder: choices.Builder
-) -> Iterator[tuple[str, Callable[[], Finding | list[Finding]]]]:
-    """The checks in order, each with its name."""
-    others = dict(_others(space, point, builder))
-    largest = max(config.batch_size for config in [case.config, *others.values()])
-    yield "choices", partial(choices.check, space, point, builder)
-    yield "images", partial(images.check, case)
-    yield "duplicates", lambda: duplicates.check(*case.images())
-    yield "labels", partial(labels.check, case)
-    yield "head", partial(learning.frozen_head, case, others)
-    yield "initial loss", partial(learning.initial_loss, case)
-    yield "memorise", partial(learning.memorised, case)
-    yield "lr range", partial(lr_range.check, case, rate_range(point))
-    yield "memory", partial(cost.check, case, largest)
-
-
-def _others(space: SpaceFile, base: Point, builder: choices.Builder) -> Iterator[tuple[str, TrainConfig]]:
-    """The configs beside `base` that can be built, by the option that each takes."""
-    for name, option, point in neighbours(space, base):
-        if isinstance(point, Point) and not builder.error(point.settings):
-            yield f"{name}={option}", make_config(point.settings)
 
 
 def _describe(config: TrainConfig, point: Point) -> str:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from search.data.cache import Images
 from search.doctor.case import Case, Finding
 from search.doctor.duplicates import thumbnails
-from search.doctor.learning import plain_learner
 from search.train.learner import Learner
 
 ALPHA = 0.001
@@ -34,7 +33,7 @@ def check(case: Case) -> Finding:
     seen, better = _against_chance("the nearest image in pixels", guesses, labels)
     if better:
         return Finding("ok", "labels", seen)
-    learner = plain_learner(case, 3e-4)
+    learner = case.plain_learner(3e-4)
     guesses, labels, steps = _short_training(learner, case)
     also, better = _against_chance(f"the model after {steps} steps", guesses, labels)
     if better:

@@ -91,7 +91,7 @@ def test_a_train_of_its_own_has_its_choices_looked_at(cli: Any, write: Write) ->
     path = write("own.py", text + "def train(config):\n    yield {'y': 1}\n")
     status, out, _ = cli("check", path)
     assert status == 0
-    assert "its own train() trains, so only the choices are looked at" in out
+    assert "only its choices, for it has its own train()" in out
 
 
 def test_a_file_that_is_no_space_exits_2_with_one_line(cli: Any, write: Write) -> None:
