@@ -33,7 +33,7 @@ def pictures(shuffled: bool) -> None:
     """Digits in the folders train, val and test."""
     digits = load_digits()
     labels = np.random.default_rng(0).permutation(digits.target) if shuffled else digits.target
-    for i, (image, label) in enumerate(zip(digits.images[:900], labels, strict=False)):
+    for i, (image, label) in enumerate(zip(digits.images[:500], labels, strict=False)):
         part = ("train", "train", "val", "test")[i % 4]
         home = Path("data/own") / part / str(label)
         home.mkdir(parents=True, exist_ok=True)
