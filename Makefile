@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-slow soak lint format lock screenshots clean bench bench-quick bench-gpu bench-profile bench-efficiency
+.PHONY: demo test test-slow soak lint format lock screenshots clean bench bench-quick bench-gpu bench-profile bench-efficiency docs dist
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -43,6 +43,14 @@ lock: $(READY) ## after a change of the dependencies in pyproject.toml
 		--extra cluster --extra notify --extra postgres \
 		--generate-hashes --no-annotate --no-header --no-emit-index-url -o requirements.lock
 
+docs: $(READY) ## the documents as a site, in site/; the reference pages are written anew
+	$(BIN)/python -m docs.generate
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
+dist: $(READY) ## wheel and sdist, in dist/
+	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python
+
 screenshots: $(READY) ## docs/dashboard.png and docs/tensorboard.png, of the digits in the working directory; needs chromium
 	$(BIN)/search run spaces/digits.py
 	PYTHONPATH=tests $(BIN)/python -m browser
@@ -63,4 +71,4 @@ bench-efficiency: $(READY) ## how many epochs a search needs, replayed from reco
 	$(BIN)/python -m benchmarks.efficiency
 
 clean:
-	rm -rf .venv runs studies.db*
+	rm -rf .venv runs studies.db* site dist

@@ -11,33 +11,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPO, SPACES, Cli
+from conftest import SPACES, Cli
+from house.test_layers import LAYERS
+from pages import PAGES, REPO, blocks, commands
 from PIL import Image
 from served import served
 
 from search.cli import app
-from search.config import TrainConfig
 
-README = (REPO / "README.md").read_text(encoding="utf-8")
-CONTRIBUTING = (REPO / "CONTRIBUTING.md").read_text(encoding="utf-8")
-PAGES = {page.name: page.read_text(encoding="utf-8") for page in sorted((REPO / "docs").glob("*.md"))}
-PAGES.pop("cluster.md")  # test_cluster_page.py follows it
+README, ARCHITECTURE = PAGES["README.md"], PAGES["docs/architecture.md"]
+OWN_TESTS = {"docs/cluster.md", "docs/docker.md"}  # test_cluster_page.py and test_docker_page.py follow them
 SERVERS = ("search dashboard", "search up")
+RUNNABLE = {
+    page: [command for command in commands(text) if command.startswith("search ") and not command.startswith(SERVERS)]
+    for page, text in PAGES.items()
+    if page not in OWN_TESTS
+}
 
 
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-
-
-def commands(text: str) -> list[str]:
-    lines = [line.partition("#")[0].strip() for block in blocks(text, "sh") for line in block.splitlines()]
-    return list(dict.fromkeys(line for line in lines if line))
-
-
-def small_caltech(folder: Path) -> None:
-    """Three classes of nine noisy pictures, laid out as Caltech-101 is: enough to run, too few to learn from."""
+def pictures(folder: Path, *classes: str) -> None:
+    """Nine noisy pictures a class, in a folder each: enough to run, too few to learn from."""
     noise = np.random.default_rng(0)
-    for name in ("ant", "beaver", "crab"):
+    for name in classes:
         (folder / name).mkdir(parents=True)
         for i in range(1, 10):
             picture = Image.fromarray(noise.integers(0, 255, (60, 80, 3), dtype=np.uint8))
@@ -46,29 +41,50 @@ def small_caltech(folder: Path) -> None:
             (folder / name / f"image_{i:04d}.jpg").write_bytes(data.getvalue())
 
 
+def prepare(cli: Cli) -> None:
+    """The studies that pages speak of, as the quickstart and the page on spaces make them, but smaller."""
+    for words in (
+        ["run", "spaces/digits.py", "--trials", "3"],
+        ["run", "spaces/digits.py", "--subset", "300", "--trials", "3", "--name", "broad"],
+        ["run", "spaces/digits.py", "--from", "broad", "--trials", "3", "--name", "narrow"],
+    ):
+        assert cli(*words, "--engine", "inline").status == 0, words
+    assert cli("train", "reports/digits.best.yaml").status == 0
+
+
 @pytest.mark.timeout(900)  # it trains what the page trains
-@pytest.mark.parametrize("page", ["README", *PAGES])
+@pytest.mark.parametrize("page", [page for page, runnable in RUNNABLE.items() if runnable])
 def test_every_search_command_of_a_page_runs(page: str, cli: Cli, tmp_path: Path) -> None:
     shutil.copytree(SPACES, tmp_path / "spaces")
-    small_caltech(tmp_path / "data" / "caltech101" / "101_ObjectCategories")
-    ran = 0
-    for command in commands(PAGES.get(page, README)):
-        program, *words = shlex.split(command)
-        if program != "search" or command.startswith(SERVERS):
-            continue
+    pictures(tmp_path / "data" / "caltech101" / "101_ObjectCategories", "ant", "beaver", "crab")
+    pictures(tmp_path / "data" / "sea_life", "crab", "octopus", "starfish")
+    (tmp_path / "sea_life.py").write_text(blocks(README, "python")[0], encoding="utf-8")
+    if page == "docs/reports.md":
+        prepare(cli)
+    for command in RUNNABLE[page]:
+        words = shlex.split(command)[1:]
         # One process: the engine's own tests start Ray.
         inline = ["--engine", "inline"] if words[0] in ("run", "confirm") else []
-        result = cli(*words, *inline)
+        fewer = ["--trials", "5"] if words[0] == "run" and "--trials" not in words else []
+        result = cli(*words, *inline, *fewer)
         assert result.status == 0, (command, result)
         assert "Traceback" not in result.err
-        ran += 1
-    if page == "README":
-        assert ran >= 4
-        assert (tmp_path / "reports" / "digits.best.safetensors").is_file()
-        assert "TESTING ACC" in (tmp_path / "reports" / "alexnet_caltech.md").read_text(encoding="utf-8")
+    made = {
+        "README.md": "sea_life.best.yaml",
+        "docs/quickstart.md": "digits.best.safetensors",
+        "docs/spaces.md": "alexnet_caltech.md",
+        "docs/reports.md": "digits-vs-broad-vs-narrow.md",
+    }
+    assert page not in made or (tmp_path / "reports" / made[page]).is_file()
 
 
-@pytest.mark.parametrize("command", [c for c in commands("".join([README, *PAGES.values()])) if c.startswith(SERVERS)])
+def test_the_pages_of_a_search_have_commands_that_run() -> None:
+    assert {page for page, runnable in RUNNABLE.items() if runnable} >= {"README.md"} | {
+        f"docs/{name}.md" for name in ("quickstart", "doctor", "spaces", "reports")
+    }
+
+
+@pytest.mark.parametrize("command", [c for c in commands("".join(PAGES.values())) if c.startswith(SERVERS)])
 def test_every_server_of_the_documents_answers(command: str, cli: Cli, tmp_path: Path) -> None:
     shutil.copytree(SPACES, tmp_path / "spaces")
     (tmp_path / "dashboard.secret").write_text("long-enough")
@@ -79,46 +95,50 @@ def test_every_server_of_the_documents_answers(command: str, cli: Cli, tmp_path:
         assert (answer.status, b"<html" in answer.body) == (200, True)
 
 
-@pytest.mark.parametrize("command", [c for c in commands(README + CONTRIBUTING) if c.startswith("make")])
+@pytest.mark.parametrize("command", [c for c in commands("".join(PAGES.values())) if c.startswith("make")])
 def test_every_make_target_of_the_documents_is_there(command: str) -> None:
     # Only what it would do: a test that runs `make test` would run itself.
     dry = subprocess.run([*shlex.split(command), "--dry-run"], cwd=REPO, capture_output=True, text=True, check=False)
     assert dry.returncode == 0, dry.stderr
 
 
-def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    examples = blocks(README, "python")
-    spaces = [example for example in examples if "SearchSpace(" in example]
-    for example in examples:
-        if example not in spaces:
-            exec(compile(example, "README.md", "exec"), {})  # noqa: S102 - the document's own code
+def test_the_space_files_on_pages_are_those_that_come_with_the_project() -> None:
+    quoted = [block for block in blocks(PAGES["docs/spaces.md"], "python") if "SearchSpace(" in block]
+    assert len(quoted) == 2
+    for block in quoted:
+        assert any(block.strip() == path.read_text(encoding="utf-8").strip() for path in SPACES.glob("*.py")), block
+
+
+def test_the_python_of_the_page_on_spaces_runs(capsys: pytest.CaptureFixture[str], torch_threads: None) -> None:
+    (notebook,) = (block for block in blocks(PAGES["docs/spaces.md"], "python") if "SearchSpace(" not in block)
+    exec(compile(notebook, "spaces.md", "exec"), {})  # noqa: S102 - the document's own code
     assert "epoch=3" in capsys.readouterr().out
-    for example in spaces:
-        assert any(example.strip() in path.read_text(encoding="utf-8") for path in SPACES.glob("*.py")), example
 
 
-def test_the_readme_has_every_command_and_setting() -> None:
+def test_every_command_has_its_line() -> None:
     for command in app.registered_commands:
         assert command.callback is not None
         name = command.name or command.callback.__name__
-        assert re.search(rf"^\| `search {name}[ `]", README, re.MULTILINE)
+        assert re.search(rf"^\| `search {name}[ `]", PAGES["docs/reference/cli.md"], re.MULTILINE)
         assert command.callback.__doc__
-    for name, field in TrainConfig.model_fields.items():
-        default = "" if field.is_required() else f"`{field.get_default()!r}`"
-        assert f"| `{name}` | {default} | {field.description} |" in README
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *(f"docs/{name}" for name in PAGES)])
+@pytest.mark.parametrize("page", PAGES)
 def test_the_files_that_the_documents_name_are_there(page: str) -> None:
-    text = (REPO / page).read_text(encoding="utf-8")
-    named = re.findall(r"`((?:search|spaces|tests|reports|benchmarks)/[\w./]+\w/?)`", text)
-    made_by_running = {"reports/digits.best.yaml"}
-    assert named or page.startswith("docs/")
+    named = re.findall(r"`((?:search|spaces|tests|reports|benchmarks|docs)/[\w./]+\w/?)`", PAGES[page])
+    named = [path for path in named if "STUDY" not in path]
+    made_by_running = {"reports/digits.md", "reports/digits.best.yaml"}
+    assert named or page not in ("docs/architecture.md", "docs/extending.md", "docs/spaces.md")
     for path in named:
         assert (REPO / path).exists() or path in made_by_running, path
 
 
-def test_the_design_has_a_place_for_every_module() -> None:
-    tree = README.partition("```\nsearch/\n")[2].partition("```")[0]
-    rooms = [path.parent.name for path in (REPO / "search").glob("*/__init__.py")]
-    assert [room for room in rooms if f"{room}/" not in tree] == []
+def test_the_layers_are_those_that_a_test_holds() -> None:
+    for text in (README, ARCHITECTURE):
+        assert f"```\n{LAYERS}\n```" in text
+
+
+def test_the_architecture_has_a_line_for_every_room() -> None:
+    tree = ARCHITECTURE.partition("```\nsearch/\n")[2].partition("```")[0]
+    rooms = [path.parent.name for path in (REPO / "search").rglob("__init__.py")][1:]
+    assert [room for room in rooms if not re.search(rf"^ +{room}/  ", tree, re.MULTILINE)] == []
