@@ -125,14 +125,14 @@ class Epoch(BaseModel):
     rates: dict[str, float] = Field(
         {}, exclude=True, repr=False, description="learning rate of each layer group that trains, if there are several"
     )
-    right: bytes | None = Field(
-        None, exclude=True, repr=False, description="of the last epoch: 1 for each validation image named right, else 0"
+    val_images: int | None = Field(
+        None, exclude=True, repr=False, description="of the last epoch: how many validation images were measured"
     )
-    answers: bytes | None = Field(
+    predictions: bytes | None = Field(
         None,
         exclude=True,
         repr=False,
-        description="of the last epoch: what each was called, as search.predictions packs it",
+        description="of the last epoch: what was predicted for each, as search.predictions packs it",
     )
     footprint: dict[str, float | None] | None = Field(
         None, exclude=True, repr=False, description="of the first epoch: what the model takes (search.train.footprint)"

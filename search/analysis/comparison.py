@@ -128,8 +128,10 @@ def _test(first: StudyView | None, view: StudyView) -> dict[str, Any]:
     images, right = (images_of(first.best), images_of(view.best)), (right_of(first.best), right_of(view.best))
     if None in images or None in right:
         return found | {"note": "not tested: of how many images is not recorded"}
-    bits = bits_of(first.name, first.best), bits_of(view.name, view.best)
-    if images[0] == images[1] and bits[0] is not None and bits[1] is not None:
+    bits = [
+        array for one, best in ((first, first.best), (view, view.best)) for array in bits_of(one.name, [best]).values()
+    ]
+    if images[0] == images[1] and len(bits) == 2:
         return found | {"test": "mcnemar", "p": float(paired(bits[0], bits[1][None])[0])}
     low, high = difference(right[1] or 0, images[1] or 1, right[0] or 0, images[0] or 1)
     interval = {"difference_low": low, "difference_high": high}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
-from search import correct, predictions
+from search import predictions
 from search.analysis.statistics import LEVEL, holm, mcnemar
-from search.predictions import Answers
+from search.predictions import Predictions
 from search.study.attributes import TrialRecord, config_of, epoch_of
 
 
@@ -45,11 +45,10 @@ def find(study: str, ranked: Sequence[FrozenTrial]) -> Ties:
     the same images whose predictions are in the run folder are tested. Holm does not know that the first was chosen as
     the best: of 8 equal configs, one differed from the best in 10 of 100 made-up studies, and each in 2.
     """
-    bits = bits_of(study, ranked[0]) if ranked else None
+    found = bits_of(study, [trial for trial in ranked if alike(ranked[0], trial)])
+    bits = found.pop(ranked[0].number, None) if ranked else None
     if bits is None:
         return Ties()
-    same = [trial for trial in ranked[1:] if alike(ranked[0], trial)]
-    found = {trial.number: rows for trial in same if (rows := bits_of(study, trial)) is not None}
     if not found:
         return Ties(ranked[0])
     p = holm(paired(bits, np.stack(list(found.values()))))
@@ -62,13 +61,15 @@ def alike(a: FrozenTrial, b: FrozenTrial) -> bool:
     return first == second
 
 
-def bits_of(study: str, trial: FrozenTrial) -> NDArray[np.uint8] | None:
-    """Which images the trial got right, as packed bits (ceil(N / 8),); None if that is not in the run folder."""
-    count, right = images_of(trial), right_of(trial)
-    return None if count is None or right is None else correct.read(study, trial.number, count, right)
+def bits_of(study: str, trials: Iterable[FrozenTrial]) -> dict[int, NDArray[np.uint8]]:
+    """Which images each trial got right, as packed bits (ceil(N / 8),), by number; without those that have no file."""
+    counts = {trial.number: (images_of(trial), right_of(trial)) for trial in trials}
+    return predictions.read_correct(
+        study, {n: (c, r) for n, (c, r) in counts.items() if c is not None and r is not None}
+    )
 
 
-def predictions_of(study: str, trial: FrozenTrial) -> Answers | None:
+def predictions_of(study: str, trial: FrozenTrial) -> Predictions | None:
     """The trial's predictions for the validation images, if they are in the run folder."""
     count, right = images_of(trial), right_of(trial)
     return None if count is None or right is None else predictions.read(study, trial.number, count, right)

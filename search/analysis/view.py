@@ -14,7 +14,7 @@ from search.analysis import confirmation, importance, ties
 from search.analysis.cost import Cost, cost
 from search.analysis.importance import Effect
 from search.analysis.ties import Ties
-from search.predictions import Answers
+from search.predictions import Predictions
 from search.study import attributes, test_split
 from search.study.attributes import StudyRecord, TrialRecord
 
@@ -102,7 +102,7 @@ class StudyView:
         return importance.effects(self.study, self.done)
 
     @cached_property
-    def best_predictions(self) -> Answers | None:
+    def best_predictions(self) -> Predictions | None:
         """What the best trial predicts for the validation images, if that is in the run folder."""
         return ties.predictions_of(self.name, self.best) if self.best else None
 

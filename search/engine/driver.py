@@ -190,8 +190,8 @@ class Driver:
             new.cost = job.cost = report.cost
         if report.notes:
             new.notes = report.notes
-        if report.right is not None:
-            new.val_images = len(report.right)
+        if report.val_images is not None:
+            new.val_images = report.val_images
         if report.test is not None:
             new.test = report.test
         new.epoch = report.epoch

@@ -58,10 +58,10 @@ class Report:
     """In the first epoch: what the model takes (`search.train.footprint`), and its shares of `gpus` and `cpus`."""
     ran_on: dict[str, Any] | None = None
     """Device, precision, threads and versions. None: a train() of the space file."""
-    right: bytes | None = None
-    """In the last epoch: for each validation image 1 if it is named right, else 0."""
-    answers: bytes | None = None
-    """In the last epoch: what each validation image is called, as `search.predictions` packs it."""
+    val_images: int | None = None
+    """In the last epoch: how many validation images it was measured on."""
+    predictions: bytes | None = None
+    """In the last epoch: what is predicted for each of them, as `search.predictions` packs it."""
     test: dict[str, Any] | None = None
     """In the last epoch of a confirmation's trial: `test_acc`, a fraction of so many test `images`."""
 

@@ -107,8 +107,8 @@ class Worker:
                 rates=epoch.rates,
                 cost=None if epoch.footprint is None else epoch.footprint | self._shares(ran_on["device"]),
                 ran_on=ran_on,
-                right=epoch.right,
-                answers=epoch.answers,
+                val_images=epoch.val_images,
+                predictions=epoch.predictions,
                 test=test,
             )
             notes.clear()

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: event files for TensorBoard, and what each trial called the validation images."""
+"""What a run leaves in its folder: event files for TensorBoard, and the predictions of each trial."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from search import correct, predictions
+from search import predictions
 from search.engine.trial import ActiveTrial
 from search.monitoring import dashboard
 from search.study.storage.internals import trial_id
@@ -135,17 +135,15 @@ class Notes:
         dashboard.note_trial(self._study, trial_id(job.trial), state, job.settings, reason, job.last.step)
 
 
-class Correctness:
-    """Keeps in the run folder of `study` what each trial called the validation images after its last epoch."""
+class KeepPredictions:
+    """Keeps in the run folder of `study` what each trial predicted for the validation images after its last epoch."""
 
     def __init__(self, study: str) -> None:
         self._study = study
 
     def on_epoch(self, job: ActiveTrial) -> None:
-        if job.last.right is not None:  # before the trial is COMPLETE, so that no COMPLETE one is without
-            correct.write(self._study, job.number, job.last.right)
-        if job.last.answers is not None:
-            predictions.write(self._study, job.number, job.last.answers)
+        if job.last.predictions is not None:  # before the trial is COMPLETE, so that no COMPLETE one is without
+            predictions.write(self._study, job.number, job.last.predictions)
 
     def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
         """Nothing: the last epoch had it all."""

@@ -19,7 +19,7 @@ from search.analysis import ties
 from search.analysis.view import StudyView
 from search.data import cache
 from search.files.atomic import write_text, write_whole
-from search.predictions import Answers
+from search.predictions import Predictions
 from search.reporting.columns import escape_cell
 
 COUNT = 24
@@ -57,16 +57,16 @@ def write(view: StudyView, folder: Path) -> tuple[str, list[Path]]:
     return said, [folder / f"{name}.png" for name, *_ in sheets]
 
 
-def _leaders(view: StudyView) -> list[tuple[FrozenTrial, Answers]]:
+def _leaders(view: StudyView) -> list[tuple[FrozenTrial, Predictions]]:
     """The best trial and those tied with it, LEADERS at most, with their predictions for the same images."""
-    found: list[tuple[FrozenTrial, Answers]] = []
+    found: list[tuple[FrozenTrial, Predictions]] = []
     for trial in view.done:
         best = trial is view.best
         if len(found) == LEADERS or not (best or view.ties.tied(trial.number)):
             continue
-        answers = view.best_predictions if best else ties.predictions_of(view.name, trial)
-        if answers is not None and (best or np.array_equal(answers.labels, found[0][1].labels)):
-            found.append((trial, answers))
+        made = view.best_predictions if best else ties.predictions_of(view.name, trial)
+        if made is not None and (best or np.array_equal(made.labels, found[0][1].labels)):
+            found.append((trial, made))
     return found
 
 
@@ -74,32 +74,32 @@ _Sheet = tuple[str, str, str, list[tuple[NDArray[np.uint8], str, str]]]
 """File name, title, caption; of each image its pixels, what it is, and what it was called."""
 
 
-def _mistakes(trial: FrozenTrial, answers: Answers, images: cache.Images) -> _Sheet | None:
-    wrong = np.flatnonzero(answers.named != answers.labels)
-    rows = wrong[np.argsort(-answers.sure[wrong], kind="stable")][:COUNT]
+def _mistakes(trial: FrozenTrial, made: Predictions, images: cache.Images) -> _Sheet | None:
+    wrong = np.flatnonzero(made.predicted != made.labels)
+    rows = wrong[np.argsort(-made.confidence[wrong], kind="stable")][:COUNT]
     cells = [
-        (images.pixels[row], answers.classes[answers.labels[row]], f"{_name(answers, row)} ({answers.sure[row]:.0%})")
+        (images.pixels[row], made.classes[made.labels[row]], f"{_name(made, row)} ({made.confidence[row]:.0%})")
         for row in rows
     ]
     which = f"All {len(wrong)}" if len(rows) == len(wrong) else f"The {len(rows)} surest of {len(wrong)}"
     caption = (
-        f"{which} mistakes of trial {trial.number} among {len(answers.labels)} validation images. Under each its "
+        f"{which} mistakes of trial {trial.number} among {len(made.labels)} validation images. Under each its "
         "label, and what the trial predicts, with which probability."
     )
     return ("mistakes", "The surest mistakes of the best", caption, cells) if cells else None
 
 
-def _shared(leaders: Sequence[tuple[FrozenTrial, Answers]], images: cache.Images) -> _Sheet | None:
+def _shared(leaders: Sequence[tuple[FrozenTrial, Predictions]], images: cache.Images) -> _Sheet | None:
     """What all leaders get wrong, by their mean probability for what they said."""
     if len(leaders) < 2:
         return None
     first = leaders[0][1]
-    wrong = np.flatnonzero(np.all([answers.named != answers.labels for _, answers in leaders], axis=0))
-    sure = np.mean([answers.sure.astype(np.float64) for _, answers in leaders], axis=0)
-    rows = wrong[np.argsort(-sure[wrong], kind="stable")][:COUNT]
+    wrong = np.flatnonzero(np.all([made.predicted != made.labels for _, made in leaders], axis=0))
+    confidence = np.mean([made.confidence.astype(np.float64) for _, made in leaders], axis=0)
+    rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:COUNT]
     cells = []
     for row in rows:
-        name, votes = Counter(_name(answers, row) for _, answers in leaders).most_common(1)[0]
+        name, votes = Counter(_name(made, row) for _, made in leaders).most_common(1)[0]
         cells.append((images.pixels[row], first.classes[first.labels[row]], f"{name} ({votes} of {len(leaders)})"))
     numbers = ", ".join(str(trial.number) for trial, _ in leaders)
     which = f"All {len(wrong)} images" if len(rows) == len(wrong) else f"{len(rows)} of the {len(wrong)} images"
@@ -110,8 +110,8 @@ def _shared(leaders: Sequence[tuple[FrozenTrial, Answers]], images: cache.Images
     return ("shared", "What every leader gets wrong", caption, cells) if cells else None
 
 
-def _name(answers: Answers, row: int) -> str:
-    return str(answers.classes[answers.named[row]])
+def _name(made: Predictions, row: int) -> str:
+    return str(made.classes[made.predicted[row]])
 
 
 def _section(

@@ -70,8 +70,8 @@ def evaluate(model: nn.Module, data: Batches, runtime: Runtime) -> Evaluation:
 
 def packed(data: Batches, seen: Evaluation) -> bytes:
     """The class and the probability of every image, as `search.predictions` keeps them."""
-    labels, called, confidence = (part.cpu().numpy() for part in (seen.labels, seen.predicted, seen.confidence))
-    return predictions.pack(predictions.Answers(labels, called, confidence, data.classes, data.images))
+    labels, predicted, confidence = (part.cpu().numpy() for part in (seen.labels, seen.predicted, seen.confidence))
+    return predictions.pack(predictions.Predictions(labels, predicted, confidence, data.classes, data.images))
 
 
 def evaluate_test(

@@ -147,7 +147,7 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
         lr=lr,
         rates=rates,
         seconds=time.perf_counter() - start,
-        right=(seen.predicted == seen.labels).cpu().numpy().tobytes() if last else None,
-        answers=packed(val, seen) if last else None,
+        val_images=len(val) if last else None,
+        predictions=packed(val, seen) if last else None,
         **measured,
     )

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+from conftest import add_predictions
 from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import create_trial
 
-from search import correct
+from search import predictions
 from search.analysis.ties import Ties
 from search.analysis.view import StudyView
 from search.config import TrainConfig
@@ -38,7 +39,7 @@ def study_of(
         attrs |= {"cost": {"parameters": sizes[number]}} if sizes else {}
         study.add_trial(create_trial(value=value, user_attrs=attrs, intermediate_values={1: 0.1, 2: value}))
         if bits:
-            correct.write("made", number, bytes(right.tolist()))
+            add_predictions("made", number, right)
     return study
 
 
@@ -116,11 +117,11 @@ def test_without_bits_nothing_is_tested_and_the_page_says_so() -> None:
 def test_other_images_and_a_stale_file_are_not_tested() -> None:
     right = np.arange(IMAGES) < 500
     study = study_of([right, right, right[:-8]])
-    correct.write("made", 1, bytes(IMAGES))  # of a study that had the name before
+    add_predictions("made", 1, [False] * IMAGES)  # of a study that had the name before
     found = StudyView(study).ties
     assert found.first is not None
     assert found.first.number == 2  # 500 of 592
     assert found.p == {}
-    correct.place("made", 2).unlink()
+    predictions.place("made", 2).unlink()
     assert StudyView(study).ties == Ties()
-    assert Path("runs/made/correct/0.npy").is_file()
+    assert Path("runs/made/answers/0.npz").is_file()

@@ -125,7 +125,7 @@ def test_elsewhere_the_seeds_decide_or_the_images() -> None:
 
     def said(val_acc: float, ran_on: dict[str, Any] = here, metric: str = "val_acc") -> tuple[bool, str]:
         losses = dict(train_loss=1, train_acc=0.5, last_step_loss=1, val_loss=0.5)
-        last = Epoch(epoch=1, **losses, val_acc=val_acc, lr=0.1, seconds=1, right=bytes(100))
+        last = Epoch(epoch=1, **losses, val_acc=val_acc, lr=0.1, seconds=1, val_images=100)
         return verdict(dataclasses.replace(best, metric=metric), last, ran_on, study)
 
     study: Study | None = None

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+from search import predictions
 from search.engine.messages import Ended, Failed, Message, Order, Report, SaveWeights
 from search.engine.worker import Worker, WorkerConfig, serve
 from search.train import checkpoints, trainer
@@ -140,7 +141,7 @@ def test_the_built_in_trainer(tmp_path: Path) -> None:
     assert first.cost is not None
     assert first.cost["parameters"] == first.cost["trainable"] == 29066
     assert first.cost["gpus"] == 0
-    assert (first.notes, first.right, first.answers, first.test) == ([], None, None, None)
+    assert (first.notes, first.val_images, first.predictions, first.test) == ([], None, None, None)
     assert [(told.epoch["epoch"], told.step, told.last) for told in (first, second)] == [(1, 1, False), (2, 2, True)]
     assert first.ran_on is not None
     assert first.ran_on["device"] == "cpu"
@@ -149,10 +150,11 @@ def test_the_built_in_trainer(tmp_path: Path) -> None:
     for stored in (first.epoch, first.cost, first.ran_on):
         assert json.loads(json.dumps(stored)) == stored
     assert second.cost is None
-    assert second.right is not None
-    assert second.answers is not None
-    assert set(second.right) == {0, 1}
-    assert sum(second.right) / len(second.right) == second.epoch["val_acc"]
+    assert second.val_images is not None
+    assert second.predictions is not None
+    predictions.write("s", 0, second.predictions)
+    right = round(second.epoch["val_acc"] * second.val_images)
+    assert predictions.read("s", 0, second.val_images, right) is not None
 
 
 def test_notes_are_told_once(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 SEARCH = Path(__file__).resolve().parents[2] / "search"
 
 LAYERS = (
-    "errors format entry_points | config models files | space data predictions correct | study train | engine analysis "
+    "errors format entry_points | config models files | space data predictions | study train | engine analysis "
     "| doctor reporting | monitoring | commands | api cli"
 )
 """Left to right; a folder is one name, and inside it modules import each other freely."""

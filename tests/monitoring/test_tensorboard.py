@@ -19,12 +19,12 @@ from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.list_session_groups import Handler
 
-from search import ASHA, Choice, Float, SearchSpace, correct, predictions
+from search import ASHA, Choice, Float, SearchSpace, predictions
 from search.engine.driver import Driver
 from search.engine.messages import Failed, Report
 from search.engine.rules import Rules, Run
 from search.engine.trial import ActiveTrial
-from search.monitoring.tensorboard import Correctness, TensorBoard
+from search.monitoring.tensorboard import KeepPredictions, TensorBoard
 from search.space.file import SpaceFile
 from search.study.study import open_study
 
@@ -95,22 +95,20 @@ def test_each_trials_epochs_are_curves_of_its_own() -> None:
     assert driver.counts == {TrialState.COMPLETE: 2, TrialState.FAIL: 1}
 
 
-def test_which_images_were_right_is_kept_at_the_last_epoch() -> None:
+def test_predictions_are_kept_at_the_last_epoch() -> None:
     space = SpaceFile(
         Path("space.py"), "space", SearchSpace(x=Float(0, 1), epochs=2), lambda config: iter(()), metric="score"
     )
-    driver = Driven(open_study("sqlite:///studies.db", "s", space), space, Rules(trials=2), [Correctness("s")])
+    driver = Driven(open_study("sqlite:///studies.db", "s", space), space, Rules(trials=2), [KeepPredictions("s")])
     first, second = driver.next(), driver.next()
     assert first is not None
     assert second is not None
     driver.receive(first, Report(0, {"score": 0.5, "seconds": 1.0}, 0, last=False))
     assert not Path("runs").exists()
-    last = Report(0, {"score": 0.5, "seconds": 1.0}, 0, last=True, right=b"\1\0\1\0", answers=PACKED)
+    last = Report(0, {"score": 0.5, "seconds": 1.0}, 0, last=True, val_images=4, predictions=PACKED)
     driver.receive(first, last)
     driver.receive(second, Report(0, {"score": 0.5, "seconds": 1.0}, 0, last=True))  # a train() of the user's own
     assert [trial.user_attrs.get("val_images") for trial in driver.study.get_trials()] == [4, None]
-    assert correct.read("s", 0, 4, 2) is not None
-    assert not correct.place("s", 1).exists()
     assert predictions.place("s", 0).read_bytes() == PACKED
     assert not predictions.place("s", 1).exists()
 

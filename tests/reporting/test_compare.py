@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from conftest import Cli
+from conftest import Cli, add_predictions
 from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 from PIL import Image
 from scipy.stats import binomtest
 
-from search import correct
 from search.analysis import comparison
 from search.analysis.ties import paired
 from search.config import TrainConfig
@@ -47,7 +46,7 @@ def made(name: str, answers: list[Right], bits: bool = True, seconds: float = 60
         attrs = {"config": CONFIG | {"dataset": dataset}, "epoch": epoch, "val_images": len(answer)}
         add(study, number, value=value, user_attrs=attrs, intermediate_values={1: 0.1, 2: value})
         if bits:
-            correct.write(name, number, bytes(answer.tolist()))
+            add_predictions(name, number, answer)
     attrs = {"config": CONFIG, "epoch": {"val_acc": 0.1, "machine_seconds": 5.0}}
     add(study, len(answers), state=TrialState.PRUNED, user_attrs=attrs, intermediate_values={1: 0.1})
     return load_study(URL, name)

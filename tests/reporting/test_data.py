@@ -11,10 +11,9 @@ import time
 
 import optuna
 import pytest
-from conftest import Cli
+from conftest import Cli, add_predictions
 from optuna.trial import TrialState, create_trial
 
-from search import correct
 from search.study.storage.open import connect
 
 
@@ -37,7 +36,7 @@ def studies() -> optuna.Study:
         value = sum(right) / 4
         attrs = {"config": {"x": number, "many": [1, 2]}, "epoch": {"val_acc": value}, "val_images": 4}
         made.add_trial(create_trial(value=value, user_attrs=attrs))
-        correct.write("made", number, right)
+        add_predictions("made", number, map(bool, right))
     made.add_trial(create_trial(state=TrialState.FAIL))
     pair = optuna.create_study(storage=storage, study_name="pair", directions=["minimize", "maximize"])
     pair.add_trial(create_trial(values=[1.0, float("inf")]))

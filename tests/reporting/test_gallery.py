@@ -14,11 +14,11 @@ from optuna.study import Study
 from optuna.trial import create_trial
 from PIL import Image
 
-from search import correct, predictions
+from search import predictions
 from search.analysis.view import StudyView
 from search.data import cache
 from search.data.digits import Digits
-from search.predictions import Answers
+from search.predictions import Predictions
 from search.reporting import gallery, page
 
 CONFIG = {"dataset": "digits"}
@@ -39,8 +39,7 @@ def study_of(*named: np.ndarray, sure: float = 0.75) -> Study:
         value = float(right.mean())
         attrs = {"config": CONFIG, "epoch": {"val_acc": value}, "val_images": len(right)}
         study.add_trial(create_trial(value=value, user_attrs=attrs))
-        correct.write("made", number, bytes(right.tolist()))
-        said = Answers(images.labels, called, np.linspace(sure, 1, len(right)), images.classes, images.key)
+        said = Predictions(images.labels, called, np.linspace(sure, 1, len(right)), images.classes, images.key)
         predictions.write("made", number, predictions.pack(said))
     return study
 

@@ -61,7 +61,7 @@ def test_the_storages_disk(folder: Callable[[str], Path]) -> None:
     [
         ("checkpoints", "disk of the checkpoints full"),
         ("tensorboard", "disk of the TensorBoard files full"),
-        ("correct", "disk of what each trial got right full"),
+        ("answers", "disk of the predictions full"),
         ("weights", "disk of the weights full"),
     ],
 )

@@ -225,32 +225,22 @@ def test_evaluation_is_in_eval_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
 
 
-def test_the_last_epoch_says_which_images_were_right() -> None:
+def test_the_last_epoch_has_the_predictions() -> None:
     epochs, model = run(config())
-    assert epochs[0].right is None
+    assert (epochs[0].val_images, epochs[0].predictions) == (None, None)
+    assert epochs[-1].predictions is not None
     (val,) = load_data("cnn", "digits", Path("data"), "cpu", ("val",))
     x, y = val.batch(torch.arange(len(val)), torch.contiguous_format)
     with torch.no_grad():
-        assert epochs[-1].right == bytes((model.eval()(x).argmax(1) == y).tolist())
-    assert sum(epochs[-1].right) / len(val) == epochs[-1].val_acc
-    assert not {"right", "answers"} & set(epochs[-1].model_dump())
-    assert "right" not in str(epochs[-1])
-
-
-def test_the_last_epoch_says_what_each_image_was_called() -> None:
-    epochs, model = run(config())
-    assert epochs[0].answers is None
-    assert epochs[-1].answers is not None
-    (val,) = load_data("cnn", "digits", Path("data"), "cpu", ("val",))
-    x, y = val.batch(torch.arange(len(val)), torch.contiguous_format)
-    with torch.no_grad():
-        sure, named = model.eval()(x).softmax(1).max(1)
-    predictions.write("s", 0, epochs[-1].answers)
+        confidence, predicted = model.eval()(x).softmax(1).max(1)
+    predictions.write("s", 0, epochs[-1].predictions)
+    assert epochs[-1].val_images == len(val)
+    assert not {"val_images", "predictions"} & set(epochs[-1].model_dump())
     read = predictions.read("s", 0, len(val), round(epochs[-1].val_acc * len(val)))
     assert read is not None
     assert np.array_equal(read.labels, y)
-    assert np.array_equal(read.named, named)
-    assert np.allclose(read.sure, sure, atol=1e-3)
+    assert np.array_equal(read.predicted, predicted)
+    assert np.allclose(read.confidence, confidence, atol=1e-3)
     assert read.classes == val.classes
     images = cache.kept(read.images)
     assert images is not None

@@ -31,7 +31,7 @@ from search.format import duration
 from search.monitoring import dashboard
 from search.monitoring.notify import Notices
 from search.monitoring.progress import Progress
-from search.monitoring.tensorboard import Correctness, Notes, TensorBoard
+from search.monitoring.tensorboard import KeepPredictions, Notes, TensorBoard
 from search.reporting.columns import accuracy
 from search.space.file import SpaceFile, load_space
 from search.space.points import check_fixed
@@ -93,7 +93,7 @@ def run_search(options: Options) -> Study:
                 _fill_queue(study, space, points, console)
                 progress = Progress(console, name)
                 board = TensorBoard(Path("runs") / file_name(name) / "tensorboard", space.metric)
-                callbacks: list[Callback] = [progress, board, Correctness(name), Notes(study)]
+                callbacks: list[Callback] = [progress, board, KeepPredictions(name), Notes(study)]
                 _note_audit(study, space, options, console)
                 rules = Rules(
                     trials=options.trials or space.trials,

@@ -79,11 +79,11 @@ def verdict(best: Best, last: Epoch, ran_on: Mapping[str, Any], study: Study | N
     other = [text for text, name in zip(other, ran_on, strict=True) if best.ran_on.get(name) != ran_on[name]]
     if not other:
         return False, f"{numbers} with the same device, threads and versions, where it must be equal"
-    if metric != "val_acc" or last.right is None:
+    if metric != "val_acc" or last.val_images is None:
         return False, f"{numbers}; of {metric} no interval is known ({'; '.join(other)})"
     rows = StudyView(study).confirmed if study is not None else []
     seeds = next((row.val for row in rows if row.of == best.trial), [])
-    images = len(last.right)
+    images = last.val_images
     low, high = next_draw(seeds) or wilson(round(min(max(value, 0.0), 1.0) * images), images)
     what = f"where one more seed lies beside the {len(seeds)} confirmed" if len(seeds) > 1 else "its Wilson interval"
     inside = low <= again <= high

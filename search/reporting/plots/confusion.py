@@ -19,11 +19,11 @@ CLASSES = 12
 
 def section(view: StudyView) -> Section | None:
     """The classes that the best trial confuses most: how often each was predicted as what."""
-    answers = view.best_predictions
-    if answers is None or view.best is None:
+    made = view.best_predictions
+    if made is None or view.best is None:
         return None
-    count = len(answers.classes)
-    table = np.bincount(answers.labels.astype(np.int64) * count + answers.named, minlength=count * count)
+    count = len(made.classes)
+    table = np.bincount(made.labels.astype(np.int64) * count + made.predicted, minlength=count * count)
     table = table.reshape(count, count)
     wrong = table - np.diag(np.diag(table))
     if count < 2 or not wrong.any():
@@ -45,7 +45,7 @@ def section(view: StudyView) -> Section | None:
         if value:
             color = "white" if shares[row, column] > 0.6 else INK if column == row else BEST
             axes.text(column, row, str(value), ha="center", va="center", color=color, fontsize=9)
-    names = [short(answers.classes[label], 20) for label in chosen]
+    names = [short(made.classes[label], 20) for label in chosen]
     axes.set_xticks(range(len(chosen) + 1), [*names, "any other"], rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(chosen)), names)
     axes.grid(visible=False)

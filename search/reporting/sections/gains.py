@@ -26,9 +26,10 @@ def section(view: StudyView) -> Section | None:
 
 def _paired(view: StudyView, best: FrozenTrial, here: FrozenTrial) -> str:
     """`best` against a hand-tuned row that was trained in this study, image by image; empty without predictions."""
-    a, b, images = bits_of(view.name, best), bits_of(view.name, here), images_of(best)
-    if a is None or b is None or images is None or not alike(best, here):
+    bits, images = bits_of(view.name, (best, here)), images_of(best)
+    if len(bits) < 2 or images is None or not alike(best, here):
         return ""
+    a, b = bits[best.number], bits[here.number]
     only_a, only_b, both = (int(ones(bits)) for bits in (a & ~b, b & ~a, a & b))
     text = (
         f"On the same {images} images trial {best.number} is right on {only_a} where the hand-tuned row "

@@ -24,7 +24,7 @@ from PIL import Image
 
 from search import predictions
 from search.analysis.view import StudyView
-from search.predictions import Answers
+from search.predictions import Predictions
 from search.reporting import page
 
 RANGES: dict[str, Any] = {
@@ -81,7 +81,7 @@ def whole() -> Study:
     named = np.where(np.arange(1000) < right, labels, (labels + 1) % 30)
     names = tuple(f"class_{i}_$x$" for i in range(30))
     predictions.write(
-        "made", best.number, predictions.pack(Answers(labels, named, np.full(1000, 0.5), names, "gone/val"))
+        "made", best.number, predictions.pack(Predictions(labels, named, np.full(1000, 0.5), names, "gone/val"))
     )
     return study
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import optuna
+from conftest import add_predictions
 from optuna.study import Study
 from optuna.trial import create_trial
 
-from search import correct
 from search.analysis.view import StudyView
 from search.reporting.sections.registry import sections
 
@@ -85,7 +85,7 @@ def beside(ours: int, theirs: int, both: int, bits: bool = True, row: str = "Bas
         study.add_trial(create_trial(value=right / 1000, user_attrs=attrs))
         named = np.arange(1000) < right if number == 0 else (np.arange(1000) + ours - both) % 1000 < right
         if bits:
-            correct.write("made", number, bytes(named.tolist()))
+            add_predictions("made", number, named)
     return comments(study)
 
 
