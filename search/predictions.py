@@ -89,14 +89,10 @@ def read_correct(study: str, trials: Mapping[int, tuple[int, int]]) -> dict[int,
 
 
 def _correct(path: Path, labels: dict[int, NDArray[np.integer]]) -> NDArray[np.uint8]:
-    """A fifth of the time of `read`, which is what a report of 10,000 trials would take longest for."""
+    """A sixth of the time of `read`, for reports of 10,000 trials."""
     with ZipFile(path) as file:
         checksum = file.getinfo("labels.npy").CRC
         if checksum not in labels:
-            labels[checksum] = _array(file, "labels")
-        return np.packbits(_array(file, "named") == labels[checksum])
-
-
-def _array(file: ZipFile, name: str) -> NDArray[np.integer]:
-    array: NDArray[np.integer] = np.lib.format.read_array(io.BytesIO(file.read(f"{name}.npy")))
-    return array
+            labels[checksum] = np.lib.format.read_array(io.BytesIO(file.read("labels.npy")))
+        known, content = labels[checksum], file.read("named.npy")  # of the same type, behind a header
+        return np.packbits(known == np.frombuffer(content, known.dtype, offset=max(len(content) - known.nbytes, 0)))

@@ -341,7 +341,7 @@ def test_an_audit_lets_those_to_be_pruned_finish_and_the_report_judges_the_prune
     audited = [trial for trial in trials() if "audited" in trial.user_attrs]
     assert audited
     assert all(len(trial.intermediate_values) == 3 for trial in audited)
-    assert f"Audit of the pruner: of {len(audited)} trials" in Path("reports/space.md").read_text()
+    assert f"Audit of the pruner: {len(audited)} trials" in Path("reports/space.md").read_text()
 
 
 def test_an_audit_of_a_pruner_that_never_fires_is_said_to_be_none(cli: Any, write: Write) -> None:
