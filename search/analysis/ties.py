@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,8 @@ def find(study: str, ranked: Sequence[FrozenTrial]) -> Ties:
     the same images whose predictions are in the run folder are tested. Holm does not know that the first was chosen as
     the best: of 8 equal configs, one differed from the best in 10 of 100 made-up studies, and each in 2.
     """
-    found = bits_of(study, [trial for trial in ranked if alike(ranked[0], trial)])
+    sample = sample_of(ranked[0]) if ranked else None
+    found = bits_of(study, [trial for trial in ranked if sample_of(trial) == sample])
     bits = found.pop(ranked[0].number, None) if ranked else None
     if bits is None:
         return Ties()
@@ -55,10 +57,9 @@ def find(study: str, ranked: Sequence[FrozenTrial]) -> Ties:
     return Ties(ranked[0], dict(zip(found, p.tolist(), strict=True)))
 
 
-def alike(a: FrozenTrial, b: FrozenTrial) -> bool:
-    """Whether both were measured on the same images, as far as their number and the data set tell."""
-    first, second = ((images_of(trial), config_of(trial).get("dataset")) for trial in (a, b))
-    return first == second
+def sample_of(trial: FrozenTrial) -> tuple[int | None, Any]:
+    """What tells the images that a trial was measured on from others: their number, and the data set."""
+    return images_of(trial), config_of(trial).get("dataset")
 
 
 def bits_of(study: str, trials: Iterable[FrozenTrial]) -> dict[int, NDArray[np.uint8]]:

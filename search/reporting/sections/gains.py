@@ -5,7 +5,7 @@ from __future__ import annotations
 from optuna.trial import FrozenTrial
 
 from search.analysis.statistics import difference, paired_difference
-from search.analysis.ties import alike, bits_of, images_of, ones, right_of
+from search.analysis.ties import bits_of, images_of, ones, right_of, sample_of
 from search.analysis.view import StudyView
 from search.reporting.columns import accuracy, escape_cell
 from search.reporting.section import Section
@@ -27,7 +27,7 @@ def section(view: StudyView) -> Section | None:
 def _paired(view: StudyView, best: FrozenTrial, here: FrozenTrial) -> str:
     """`best` against a hand-tuned row that was trained in this study, image by image; empty without predictions."""
     bits, images = bits_of(view.name, (best, here)), images_of(best)
-    if len(bits) < 2 or images is None or not alike(best, here):
+    if len(bits) < 2 or images is None or sample_of(best) != sample_of(here):
         return ""
     a, b = bits[best.number], bits[here.number]
     only_a, only_b, both = (int(ones(bits)) for bits in (a & ~b, b & ~a, a & b))
