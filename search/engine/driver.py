@@ -32,7 +32,7 @@ from search.study.storage.rdb import record
 MAX_ATTEMPTS = 3
 """A trial whose worker died so often in a row, with no epoch more than before, is FAIL."""
 _TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
-"""What patience counts."""
+"""The states that patience counts."""
 
 
 class Driver:
@@ -75,13 +75,13 @@ class Driver:
 
     @property
     def over(self) -> bool:
-        """A limit is reached at which the trials that run go back in the queue."""
+        """Whether a limit is reached at which the trials that run go back in the queue."""
         reached = self.stopping.reached()
         return reached is not None and reached.at_once and (bool(self.live) or self._has_room())
 
     @property
     def finished(self) -> bool:
-        """Nothing runs and nothing more is to be asked for."""
+        """Whether nothing runs and no more trials are wanted."""
         return not self.live and not self._wants_more()
 
     @property
@@ -113,7 +113,7 @@ class Driver:
             except UpdateFinishedTrialError:
                 self._end(job, TrialState.FAIL, BY_HAND)
                 continue
-            except (Exception, SystemExit) as error:  # the user's own space(trial), or a point that is no config
+            except (Exception, SystemExit) as error:  # the user's space(trial), or a point that is no config
                 self.fail(job, why(error))
                 continue
             job.keep, job.checkpoints = self.retention.keep(job.number), self.retention.checkpoints(job.number)
@@ -200,7 +200,7 @@ class Driver:
         record(job.trial, new.stored, report.step, None if replayed else value)
 
     def _stopped(self, job: ActiveTrial) -> bool:
-        """Whether the pruner stops the trial here. Of the audit's share it is noted only, and nobody asks again."""
+        """Whether the pruner stops the trial here. A trial of the audit goes on, and the pruner is not asked again."""
         with _blamed("pruner"):
             if job.audited or not job.trial.should_prune():
                 return False
@@ -229,7 +229,7 @@ class Driver:
             self.receive(job, Lost(job.attempt))
 
     def _lost(self, job: ActiveTrial) -> None:
-        """The worker died: back in the queue, unless it has happened too often in a row without an epoch more."""
+        """The worker died: back in the queue, unless that happened too often in a row without a new epoch."""
         further = job.last.step > max(job.known.intermediate_values, default=0)
         attempts = 1 if further else (job.before.attempts or 0) + 1
         job.record.attempts = attempts
@@ -239,7 +239,7 @@ class Driver:
             self.release(job)
 
     def _tried_alone(self, job: ActiveTrial, reason: str) -> bool:
-        """Whether the trial ran out of memory that others beside it took, and so is tried again alone."""
+        """Put a trial that ran out of memory beside others back, to run alone; returns whether it did so."""
         if kind(reason) != "oom" or len(self.live) == 1 or job.before.alone:
             return False
         job.record.alone = True

@@ -24,13 +24,13 @@ class RunAborted(SearchError):
 
 
 def kind(reason: str) -> str:
-    """The class that a reason begins with; empty if an earlier version wrote it."""
+    """The class that a reason begins with; empty for a reason that an earlier version wrote."""
     word = reason.partition(":")[0]
     return word if word in CLASSES else ""
 
 
 def reason(error: BaseException) -> str:
-    """The class of what a trial raised, the line of the user's own code that it came from, and what it says."""
+    """Why a trial raised `error`: its class, the line of the user's code that it came from, and its message."""
     text = first_line(error)
     text = type(error).__name__ if text == "no message" else text
     if type(error).__name__ == "Diverged":

@@ -19,7 +19,7 @@ class Inline:
 
     @classmethod
     def here(cls, workplace: WorkerConfig) -> Inline:
-        """On a GPU if this process has one; a train() of the user's own may not care, and need not wait for torch."""
+        """On a GPU if this process has one. With a train() of the space file: on the CPU, without waiting for torch."""
         if workplace.own_train:
             return cls(replace(workplace, device="cpu"))
         import torch
@@ -47,5 +47,5 @@ class Inline:
             raise LimitReached
 
     def call(self, function: str, *args: Any) -> Any:
-        """What the training side's `function`, named as module:function, returns for `args` and one more, ignored."""
+        """Call the training side's `function`, named as module:function, with `args` and a progress that is ignored."""
         return resolve_name(function)(*args, None)

@@ -25,22 +25,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """What a worker needs beside a trial's settings; plain data, so that it travels.
-
-    `threads`: CPU threads of the worker. `own_train`: the space file whose ``train`` to call; None: the built-in.
-    `cache_size`: bytes of disk for the activations of frozen layers. `patience`: seconds without a message after
-    which a worker is given up; None: never. `gpus`: its share of a GPU, or GPUs, where it trains on one. `test`:
-    evaluate each trial on the test split after its last epoch, which only `search confirm` asks for.
-    """
+    """What a worker needs beside a trial's settings; plain data, so that it travels."""
 
     data_root: str
     device: str
+    """`cpu`, `cuda` or, before the engine knows it, `auto`."""
     threads: int
+    """CPU threads of the worker."""
     own_train: str | None = None
+    """The space file whose train() to call. None: the built-in training."""
     cache_size: int = CACHE_SIZE
+    """Bytes of disk for the activations of frozen layers."""
     patience: float | None = None
+    """Seconds without a message after which a worker is given up. None: never."""
     gpus: float = 1.0
+    """The worker's share of a GPU, or its number of GPUs, where it trains on one."""
     test: bool = False
+    """Evaluate each trial on the test split after its last epoch, which only `search confirm` asks for."""
 
 
 class Worker:
@@ -145,7 +146,7 @@ def serve(connection: Connection, workplace: WorkerConfig, environment: dict[str
 
 
 def _measured(epoch: Any) -> dict[str, Any]:
-    """What a train() of the user's own yielded, as the record takes it. Raises SearchError."""
+    """What the user's train() yielded, as plain numbers and texts. Raises SearchError."""
     if not isinstance(epoch, Mapping):
         raise SearchError(f"train() yielded a {type(epoch).__name__}; it must yield a dict such as {{'score': 0.5}}")
     plain: dict[str, Any] = {}
@@ -154,7 +155,7 @@ def _measured(epoch: Any) -> dict[str, Any]:
             plain[name] = _plain(value)
             json.dumps({name: plain[name]})
             float(plain[name] if isinstance(plain[name], int) else 0)
-        except Exception as error:  # of any kind, from a class of the user's own
+        except Exception as error:  # a user's class may raise anything
             said = f"train() yielded {name!r} as a {type(value).__name__} that the record cannot take"
             raise SearchError(f"{said} ({first_line(error)}); give it a number or a text") from None
         if not isinstance(name, str) or (name == "seconds" and not _duration(plain[name])):
@@ -167,7 +168,7 @@ def _duration(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers of NumPy and torch as Python's own, so that they go into JSON."""
+    """A number of NumPy or torch as a Python number, which JSON takes."""
     if isinstance(value, Real) and not isinstance(value, (bool, int)):
         return float(value)
     return value.item() if hasattr(value, "item") else value

@@ -1,4 +1,4 @@
-"""One driver runs a study at a time: who that is, and whether it lives."""
+"""The lease of a study: one process at a time runs it, and others can tell whether that process lives."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from search.study.storage import retry
 from search.study.storage.open import hurry
 
 LEASE_SECONDS = 30.0
-"""A driver that has not beaten for so long is taken for dead."""
+"""After so long without a beat the process counts as dead."""
 _HELD: set[str] = set()
 """The tokens of the leases that this process holds."""
 
 
 @contextmanager
 def lease(study: Study) -> Iterator[Callable[[], None]]:
-    """Hold the study for this process: one driver runs a study at a time.
+    """Hold the study for this process.
 
-    Yields what raises SearchError once another holds it: this process may have been stopped for so long (Ctrl-Z, a
-    laptop asleep) that it was taken for dead, and what it then wrote would mingle with the other's.
-    Raises SearchError, naming host and pid, if another driver that lives holds it. A lease is stale after
+    Yields a function that raises SearchError once another process holds the study. That happens when this process was
+    stopped for long (Ctrl-Z, a laptop asleep) and counted as dead; what both write would mingle.
+    Raises SearchError, naming host and pid, if another live process holds the study. A lease is stale after
     LEASE_SECONDS without a beat, and at once if its process is dead on this host.
     """
     token = uuid.uuid4().hex
@@ -95,11 +95,11 @@ def _refuse_if_held(study: Study, token: Any) -> None:
 
 
 def driver_of(held: Any) -> str | None:
-    """Who runs a study whose attribute `driver` is `held`, if that one lives."""
+    """The live process that holds a study, by its attribute `driver`; None if there is none."""
     if not isinstance(held, dict) or time.time() - held["beat"] > LEASE_SECONDS:
         return None
     if held["host"] == socket.gethostname() and not alive(held["pid"]):
         return None
     if (held["host"], held["pid"]) == (socket.gethostname(), os.getpid()) and held["token"] not in _HELD:
-        return None  # of an earlier run of this process, which could not give it back
+        return None  # an earlier run of this process could not give it back
     return f"process {held['pid']} on {held['host']}"

@@ -23,8 +23,7 @@ class ASHA(BasePruner):
     ``max(1, n // reduction_factor)`` of the n trials that have reported there, itself included. FAIL trials do not
     count, nor do the epochs that a trial of the audit runs after it would have been stopped, so that the audit changes
     no other trial's fate; NaN is pruned at once. Optuna's own SuccessiveHalvingPruner writes rungs into the storage and
-    decides by them, so that a crash or a retry changes later decisions; what this one remembers is only what it would
-    read again.
+    decides by them, so that a crash or a retry changes later decisions. This one decides by the curves alone.
 
     The engine does not ask at a trial's last epoch: a trial that reached it is COMPLETE.
 
@@ -110,7 +109,7 @@ class _Rung:
 
 
 _RUNGS: WeakKeyDictionary[Study, dict[int, _Rung]] = WeakKeyDictionary()
-"""Of each study of this process its rungs; in no ASHA, which a space file may share, copy or pickle."""
+"""Study to its rungs. They are not in ASHA objects, which a space file may share, copy or pickle."""
 _LOCK = Lock()
 
 
@@ -124,7 +123,7 @@ def audited(study: str, number: int, share: float) -> bool:
 
 
 def may_stop(pruner: BasePruner, epochs: int | None) -> bool:
-    """Whether `pruner` can stop a trial of so many epochs; None: of a number that is not known beforehand."""
+    """Whether `pruner` can stop a trial of so many epochs. None: the number is not known beforehand."""
     if isinstance(pruner, ASHA) and epochs is not None:
         return pruner.min_resource < epochs
     return not isinstance(pruner, NopPruner)

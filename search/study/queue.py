@@ -1,4 +1,4 @@
-"""What runs before the sampler's own points: the best of an earlier study, then the hand-tuned rows."""
+"""What runs before the sampler's points: the best of an earlier study, then the hand-tuned rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from search.study.attributes import StudyRecord, TrialRecord, config_of, ranked
 from search.study.study import load_study
 
 BEST = 10
-"""Of an earlier study, at most so many points go first: as many as Optuna's TPE, by default, draws at random."""
+"""At most so many points of an earlier study go first: as many as Optuna's TPE draws at random by default."""
 
 
 @dataclass
@@ -56,8 +56,8 @@ class _Replay(FixedTrial):
 def best_points(url: str, source: str, name: str, space: SpaceFile) -> Points:
     """The best completed trials of the study `source` that are points of `space`, at most BEST different ones.
 
-    A point is what a trial says of the dimensions of `space`; what is fixed there, such as `epochs` or `subset`, may
-    differ. Creates nothing. Raises SearchError if there is no such study, if it is `name` itself, if nothing in it
+    A point is the part of a trial's settings that `space` searches; fixed settings, such as `epochs`, may differ.
+    Creates nothing. Raises SearchError if there is no such study, if it is `name` itself, if nothing in it
     completed, or if none of it fits.
     """
     if source == name:
@@ -70,7 +70,7 @@ def best_points(url: str, source: str, name: str, space: SpaceFile) -> Points:
         replay = _Replay(_known(space, trial))
         try:
             space.suggest(replay)
-        except Exception as error:  # anything may come from a space(trial) of the user's own
+        except Exception as error:  # the user's space(trial) may raise anything
             fits = isinstance(error, _Unfit)
             points.skipped[str(error) if fits else f"space(trial), which raised {type(error).__name__}"] += 1
             continue
@@ -89,8 +89,8 @@ def best_points(url: str, source: str, name: str, space: SpaceFile) -> Points:
 def _known(space: SpaceFile, trial: FrozenTrial) -> dict[str, Any]:
     """The values of an earlier trial under the names of the dimensions of `space`.
 
-    A value that was fixed there is as good as one that was searched, and an option counts by what it means, not by its
-    label. Of a space(trial), or a dimension that stands in two branches, the names alone decide.
+    Fixed values count like searched ones, and options by their meaning, not their label. For a space(trial), and for
+    a dimension that stands in two branches, the names alone decide.
     """
     known, settings = dict(trial.params), config_of(trial)
     if is_train_config(settings):
@@ -106,7 +106,7 @@ def _known(space: SpaceFile, trial: FrozenTrial) -> dict[str, Any]:
 
 
 def queue_points(study: Study, points: Points) -> str:
-    """Queue the points that the study has not yet, each once, and say in one line what became of all."""
+    """Queue the points that the study does not have yet, each once; returns one line about all of them."""
     before = len(study.get_trials(deepcopy=False))
     for number, params in points.found:
         record = TrialRecord()

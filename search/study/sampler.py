@@ -1,4 +1,4 @@
-"""The default sampler: Optuna's TPE, which in a study of thousands of trials looks at a thousand of them."""
+"""The default sampler: Optuna's TPE, which models at most a thousand trials of a long study."""
 
 from __future__ import annotations
 

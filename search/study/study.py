@@ -31,16 +31,16 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 
 
 def check_name(name: str) -> None:
-    """Raise SearchError for a name that could not be a file's."""
+    """Raise SearchError for a study name that cannot be a file name."""
     if not re.fullmatch(r"\w[\w .+-]{0,99}", name):
         raise SearchError(f"study name {name!r}: letters, digits, spaces and . _ + - only, at most 100 (--name)")
 
 
 def load_study(url: str, name: str) -> Study:
-    """An existing study, to be read. Raises SearchError naming the nearest, or those that are there."""
+    """An existing study, to be read. Raises SearchError, naming the nearest name or all names in the storage."""
     storage = open_storage(url)
     collecting = gc.isenabled()
-    gc.disable()  # of 10,000 trials the collector takes half of the reading's time, and finds nothing
+    gc.disable()  # with 10,000 trials the collector takes half of the time, and finds nothing
     try:
         study = optuna.load_study(study_name=name, storage=storage)
         study.get_trials(deepcopy=False)  # Optuna keeps those that are finished
@@ -99,7 +99,7 @@ def _difference(old: dict[str, str], new: dict[str, str]) -> str:
 
 
 def requeue(study: Study) -> int:
-    """Put RUNNING trials, whose driver is gone, back in the queue as themselves; how many.
+    """Put RUNNING trials, whose driver is gone, back in the queue as themselves; returns how many.
 
     Number, parameters and curve stay; the next ``ask`` takes them first. Left RUNNING they would mislead
     the sampler, which counts them as being tried.

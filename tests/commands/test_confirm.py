@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search.commands.steps.confirm import Candidate, candidates
 from search.errors import SearchError
 from search.study import study as studies
+from search.study.attributes import config_of, ranked
 from search.study.storage import open as storages
 
 pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads")
@@ -56,7 +57,7 @@ def pairs(trials: list[FrozenTrial]) -> list[tuple[Any, int]]:
 
 
 def test_leaders_and_the_best_hand_tuned_row_get_new_seeds(cli: Cli, searched: Result) -> None:
-    ranking = [trial.number for trial in studies.ranked(studies.load_study(STORAGE, "space"))]
+    ranking = [trial.number for trial in ranked(studies.load_study(STORAGE, "space"))]
     status, out, err = cli(*CONFIRM, "--top", 2, "--seeds", 2)
     assert (status, err) == (0, "")
     first, second = ranking[:2]
@@ -90,7 +91,7 @@ def test_leaders_and_the_best_hand_tuned_row_get_new_seeds(cli: Cli, searched: R
 
 def test_a_run_looks_once_and_never_again(cli: Cli, searched: Result) -> None:
     study = studies.load_study(STORAGE, "space")
-    first = studies.ranked(study)[0]
+    first = ranked(study)[0]
     assert f"trial {first.number}: test accuracy 0." in searched.out
     assert [path.name for path in Path("runs/space/weights").iterdir()] == [f"{first.number}.safetensors"]
     looked = study.user_attrs["tests"]
@@ -187,7 +188,7 @@ def test_what_cannot_be_trained_here(cli: Cli, searched: Result, write: Write) -
     assert "left out: hand-tuned Far: " in out
     assert "nowhere.pth" in out
     assert len(seeds()) == 1
-    attrs = {"config": {**studies.config_of(study.trials[0]), "model": "gone.py:net"}, "epoch": {"val_acc": 1.0}}
+    attrs = {"config": {**config_of(study.trials[0]), "model": "gone.py:net"}, "epoch": {"val_acc": 1.0}}
     study.add_trial(create_trial(value=1.0, user_attrs=attrs))
     status, _, err = cli(*CONFIRM, "--top", 1, "--seeds", 1)
     assert (status, err.count("\n")) == (2, 1)

@@ -25,6 +25,7 @@ from search.engine.worker import WorkerConfig
 from search.files import mounts
 from search.study import lease as leases
 from search.study import study as studies
+from search.study.attributes import ranked
 
 pytestmark = pytest.mark.usefixtures("sys_path")
 Write = Callable[[str, str], Path]
@@ -95,7 +96,7 @@ def test_a_search_on_few_images_hands_its_best_to_the_next(cli: Any, write: Writ
     """
     write("space.py", text)
     assert cli(*RUN, "--subset", 300, "--name", "broad").status == 0
-    broad = studies.ranked(studies.load_study("sqlite:///studies.db", "broad"))
+    broad = ranked(studies.load_study("sqlite:///studies.db", "broad"))
     assert [trial.user_attrs["config"]["subset"] for trial in broad] == [300] * 3
     status, out, _ = cli(*RUN, "--from", "broad", "--trials", 4)
     assert status == 0

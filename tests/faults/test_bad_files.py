@@ -10,8 +10,9 @@ from conftest import Cli
 from optuna.trial import create_trial
 from refusals import GOOD, refused
 
+from search.study.attributes import ranked, value_of
 from search.study.storage import open as storages
-from search.study.study import load_study, ranked, value_of
+from search.study.study import load_study
 
 pytestmark = pytest.mark.usefixtures("sys_path")
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from optuna import create_study
 from optuna.study import Study
-from optuna.trial import create_trial
+from optuna.trial import TrialState, create_trial
 
 import search
-from search.study.attributes import StudyRecord, TrialRecord, _Key, config_of, epoch_of
+from search.study.attributes import StudyRecord, TrialRecord, _Key, config_of, epoch_of, ranked
 
 SEARCH = Path(search.__file__).parent
 HOME = "study/attributes.py"
@@ -111,3 +111,14 @@ def test_another_programs_attribute_of_the_same_name_is_nothing() -> None:
     assert (record.val_images, record.of) == (None, None)
     assert record.cost == epoch_of(trial) == {}
     assert config_of(trial) == {}
+
+
+@pytest.mark.parametrize(("direction", "best"), [("maximize", [2, 0, 3, 1]), ("minimize", [1, 0, 3, 2])])
+def test_ranked_puts_the_best_first_and_equals_in_order(
+    direction: Literal["minimize", "maximize"], best: list[int]
+) -> None:
+    study = create_study(direction=direction)
+    for value in (0.5, 0.1, 0.9, 0.5):
+        study.add_trial(create_trial(value=value))
+    study.add_trial(create_trial(state=TrialState.PRUNED, intermediate_values={1: 0.99}))
+    assert [trial.number for trial in ranked(study)] == best

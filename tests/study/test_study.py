@@ -8,8 +8,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.pruners import NopPruner
-from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import TrialState
 
 from search import ASHA, Float, SearchSpace
 from search.errors import SearchError
@@ -18,7 +17,6 @@ from search.study import study as studies
 from search.study.storage.open import connect
 
 URL = "sqlite:///studies.db"
-MAXIMIZE, MINIMIZE = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
 
 
 def space_file(**options: Any) -> SpaceFile:
@@ -95,15 +93,6 @@ def test_the_pruner_is_asha_where_the_number_of_epochs_is_known() -> None:
     assert isinstance(studies.open_study(URL, "b", unknown).pruner, NopPruner)
     own = ASHA(min_resource=3)
     assert studies.open_study(URL, "c", space_file(pruner=own)).pruner is own
-
-
-@pytest.mark.parametrize(("direction", "best"), [(MAXIMIZE, [2, 0, 3, 1]), (MINIMIZE, [1, 0, 3, 2])])
-def test_ranked_puts_the_best_first_and_equals_in_order(direction: StudyDirection, best: list[int]) -> None:
-    study = optuna.create_study(direction=direction)
-    for value in (0.5, 0.1, 0.9, 0.5):
-        study.add_trial(create_trial(value=value))
-    study.add_trial(create_trial(state=TrialState.PRUNED, intermediate_values={1: 0.99}))
-    assert [trial.number for trial in studies.ranked(study)] == best
 
 
 def test_an_unknown_study_names_those_that_are_there(cli: Any) -> None:

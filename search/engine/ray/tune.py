@@ -6,6 +6,7 @@ RUNNING trials behind. cluster.py starts Ray.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -99,7 +100,7 @@ class _NotSaved:
 
 
 class _Asks(_NotSaved, Searcher):
-    """Asks the driver for the next trial, and tells it of workers that died."""
+    """Asks the driver for the next trial, and reports workers that died."""
 
     def __init__(
         self, driver: Driver, place: dict[str, Any], jobs: dict[str, ActiveTrial], slots: Callable[[], int]
@@ -142,8 +143,8 @@ class _Reports(_NotSaved, FIFOScheduler):
         self, driver: Driver, jobs: dict[str, ActiveTrial], patience: float | None, nursery: ForkServer | None
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # ray has no types
-        self._driver, self._jobs, self._patience, self._nursery = driver, jobs, patience, nursery
-        self._silence = Silence(patience)
+        self._driver, self._jobs, self._nursery = driver, jobs, nursery
+        self._patience, self._silence = math.inf if patience is None else patience, Silence(patience)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         self._silence.heard(trial.trial_id)
@@ -152,9 +153,7 @@ class _Reports(_NotSaved, FIFOScheduler):
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def _give_up(self, trials: Collection[Any]) -> None:
-        """Fail the trials whose workers say nothing, and kill those: one that is stopped would never end by itself."""
-        if self._patience is None:
-            return
+        """Fail the trials of silent workers, and kill these: a stopped process never ends by itself."""
         at_work = {trial.trial_id: trial.temporary_state.ray_actor for trial in trials}
         at_work = {name: actor for name, actor in at_work.items() if actor is not None and name in self._jobs}
         for name in self._silence.overdue(at_work):
