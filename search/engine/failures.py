@@ -7,7 +7,6 @@ import traceback
 from pathlib import Path
 
 from search.errors import SearchError, first_line
-from search.study.attributes import BY_HAND as BY_HAND
 
 CLASSES = ("oom", "diverged", "bad_data", "timeout", "node_lost", "stopped", "user_code")
 """The first words of a trial's stored `error`. `user_code`: what the space, its train() or its model raised."""

@@ -15,12 +15,6 @@ from search.errors import SearchError, nearest
 from search.space.file import SpaceFile
 from search.space.space import SearchSpace
 from search.study.attributes import StudyRecord
-from search.study.attributes import config_of as config_of
-from search.study.attributes import epoch_of as epoch_of
-from search.study.attributes import metric_of as metric_of
-from search.study.attributes import metrics_of as metrics_of
-from search.study.attributes import ranked as ranked
-from search.study.attributes import value_of as value_of
 from search.study.pruner import ASHA
 from search.study.sampler import BoundedTPE
 from search.study.storage import internals, retry

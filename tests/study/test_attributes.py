@@ -18,19 +18,6 @@ SEARCH = Path(search.__file__).parent
 HOME = "study/attributes.py"
 PASSES_THEM_ON = "study/storage/rdb.py"
 """It stores whatever names it is given."""
-OWED = {
-    "analysis/confirmation.py",
-    "analysis/cost.py",
-    "analysis/ties.py",
-    "reporting/data.py",
-    "reporting/page.py",
-    "reporting/plots/curves.py",
-    "reporting/sections/gains.py",
-    "reporting/sections/pruning.py",
-    "reporting/table.py",
-}
-"""Files that still read attributes by their stored names."""
-
 STUDY: dict[str, Any] = {
     "space": {"x": "1"},
     "metric": "score",
@@ -75,7 +62,7 @@ def touches(path: Path) -> bool:
 
 def test_attributes_are_read_and_written_in_one_module() -> None:
     found = {path.relative_to(SEARCH).as_posix() for path in SEARCH.rglob("*.py") if touches(path)}
-    assert found - {PASSES_THEM_ON} == {HOME} | OWED
+    assert found == {HOME, PASSES_THEM_ON}
 
 
 @pytest.fixture
