@@ -11,7 +11,7 @@ OTHERS = {
     "commands/steps/confirm.py": {"_console", "_plain"},  # of Progress, a class of this package
     "engine/processes/forkserver.py": {"_exit"},  # of os, and documented
     "models/registry.py": {"_replace"},  # of a named tuple, and documented
-    "doctor/learning.py": {"_DropoutNd"},  # of torch, as the next three
+    "doctor/case.py": {"_DropoutNd"},  # of torch, as the next three
     "train/dropout.py": {"_DropoutNd"},
     "train/freeze.py": {"_DropoutNd"},
     "train/frozen/prefix.py": {"_DropoutNd"},
