@@ -79,7 +79,7 @@ def _row(view: StudyView, first: StudyView | None) -> dict[str, Any]:
     counts = Counter(trial.state for trial in view.trials)
     best = view.best
     images, right = (None, None) if best is None else (images_of(best), right_of(best))
-    is_accuracy = images is not None and right is not None and view.metric == "val_acc"
+    is_accuracy = images is not None and right is not None and view.by_accuracy
     low, high = wilson(right or 0, images or 1) if is_accuracy else (None, None)
     seconds, machine = _to_near(view, first)
     return {
@@ -104,7 +104,7 @@ def _to_near(view: StudyView, first: StudyView | None) -> tuple[float | None, fl
     """Time and machine seconds until a trial of `view` was near the best of all; None if none was."""
     if first is None or goal(view) != goal(first):
         return None, None
-    far = NEAR if first.metric == "val_acc" else NEAR * abs(value(first))
+    far = NEAR if first.by_accuracy else NEAR * abs(value(first))
     found = (point for point in curve(view) if abs(point[2] - value(first)) <= far + 1e-12)
     seconds, machine, _ = next(found, (None, None, None))
     return seconds, machine
@@ -121,7 +121,7 @@ def _test(first: StudyView | None, view: StudyView) -> dict[str, Any]:
     if goal(view) != goal(first):
         return found | {"note": "not tested: another metric"}
     found |= {"against": first.name, "difference": value(view) - value(first)}
-    if view.metric != "val_acc":
+    if not view.by_accuracy:
         return found | {"note": "not tested: only accuracies are"}
     if config_of(view.best).get("dataset") != config_of(first.best).get("dataset"):
         return found | {"note": "not tested: another data set"}

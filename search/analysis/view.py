@@ -14,6 +14,7 @@ from search.analysis import confirmation, importance, ties
 from search.analysis.cost import Cost, cost
 from search.analysis.importance import Effect
 from search.analysis.ties import Ties
+from search.config import is_validation_accuracy
 from search.predictions import Predictions
 from search.study import attributes, test_split
 from search.study.attributes import StudyRecord, TrialRecord
@@ -48,6 +49,11 @@ class StudyView:
     def metric(self) -> str:
         """The name of the first objective, by which the trials are ranked if it is the only one."""
         return self.metrics[0]
+
+    @property
+    def by_accuracy(self) -> bool:
+        """Whether one objective ranks the trials, and it is the share of the validation images named right."""
+        return not self.several and is_validation_accuracy(self.metric)
 
     @property
     def sign(self) -> int:
@@ -94,7 +100,7 @@ class StudyView:
     @cached_property
     def ties(self) -> Ties:
         """Each trial against the first; no tests unless the ranking is by the validation accuracy."""
-        return Ties() if self.several or self.metric != "val_acc" else ties.find(self.name, self.ranked)
+        return ties.find(self.name, self.ranked) if self.by_accuracy else Ties()
 
     @cached_property
     def effects(self) -> dict[str, Effect]:

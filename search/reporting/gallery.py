@@ -38,7 +38,7 @@ def write(view: StudyView, folder: Path) -> tuple[str, list[Path]]:
     shutil.rmtree(folder, ignore_errors=True)
     first = view.best_predictions
     if first is None or view.best is None:
-        known = view.metric == "val_acc" and view.best is not None
+        known = view.by_accuracy and view.best is not None
         return "No gallery of mistakes: the best trial's predictions are not in the run folder." if known else "", []
     images = cache.kept(first.images)
     if images is None or not np.array_equal(images.labels, first.labels):

@@ -80,7 +80,7 @@ def _best(view: StudyView) -> str:
         return none if view.ranked else f"No trial completed, so there is no best {view.metric}."
     value, ran_on = value_of(view.best) or 0.0, TrialRecord(view.best).ran_on
     where = f", on {ran_on['device']} ({ran_on['device_name']}) in {ran_on['precision']}" if ran_on else ""
-    images = images_of(view.best) if view.metric == "val_acc" else None
+    images = images_of(view.best) if view.by_accuracy else None
     sure = accuracy(value, images).partition(" (")[2].rstrip(")")
     sure = f" (95% interval {sure}, {images} images)" if sure else ""
     return f"Best {view.metric}: **{value:.4f}**{sure}, trial {view.best.number}{where}, measured at its last epoch."

@@ -14,7 +14,7 @@ from search.study.attributes import TrialRecord, value_of
 
 def section(view: StudyView) -> Section | None:
     own = next((trial for trial in view.done if TrialRecord(trial).baseline is None), None)
-    if view.metric != "val_acc" or own is None:
+    if not view.by_accuracy or own is None:
         return None
     here = next((trial for trial in view.done if TrialRecord(trial).baseline is not None), None)
     paired = _paired(view, own, here) if here else ""
