@@ -1,6 +1,12 @@
 """What the user can mend: one clear line and an exit status, never a traceback."""
 
+import os
 from difflib import get_close_matches
+
+COMMAND_LINE = "SEARCH_COMMAND_LINE"
+"""The command sets this variable, which its processes inherit: messages then spell options as it does."""
+_FLAGS = {"source": "from", "folder": "in"}
+"""Options whose name in Python is another, for `from` and `in` are Python's own words."""
 
 
 class SearchError(Exception):
@@ -27,6 +33,29 @@ class NothingCompleted(SearchError):
     """A run ended without one completed trial."""
 
     exit_status = 1
+
+
+def flag(name: str) -> str:
+    """How the command line spells the option of that name."""
+    return "--" + _FLAGS.get(name, name).replace("_", "-")
+
+
+def option(name: str, value: object = None) -> str:
+    """An option as the caller wrote it: ``--run-dir X`` on the command line, ``run_dir=X`` in Python.
+
+    `value`: None for the option alone; of ``set``, a text such as lr=0.1.
+    """
+    if on_command_line():
+        return flag(name) if value is None else f"{flag(name)} {value}"
+    if name == "set" and value is not None:
+        setting, _, text = str(value).partition("=")
+        return f"set={ {setting: text} }"
+    return f"{name}={'' if value is None else value}"
+
+
+def on_command_line() -> bool:
+    """Whether the command started this process, itself or through another."""
+    return COMMAND_LINE in os.environ
 
 
 def nearest(name: str, names: set[str]) -> str:

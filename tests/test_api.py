@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from typer.main import get_command
 
 import search
 from search.api import run as run_
-from search.cli.options import app
+from search.cli import app
 
 pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads")
 Write = Callable[[str, str], Path]
@@ -48,7 +47,7 @@ def test_the_examples_of_the_page_run_as_a_script(tmp_path: Path) -> None:
     assert (done.returncode, said) == (0, [])
     lines = done.stdout.splitlines()
     assert lines[-1] in PAGE
-    assert lines[-1] == "--set lrr=0.1: unknown setting 'lrr'; did you mean 'lr'?"
+    assert lines[-1] == "set={'lrr': '0.1'}: unknown setting 'lrr'; did you mean 'lr'?"
     assert sum(line.startswith("[3/3] trial ") for line in lines) == 1
     assert sum(line.startswith("[4/4] trial ") for line in lines) == 1
     assert re.match(r"0 COMPLETE 0\.\d+ 0\.\d+$", lines[-4]), lines[-4]
@@ -68,7 +67,7 @@ def test_a_run_returns_the_study_and_goes_on(write: Write, capsys: pytest.Captur
     assert search.load_study("own").best_value == study.best_value
     assert search.report(study) == search.report("own") == Path("reports/own.md")
     assert search.export(study, trial=1) == Path("reports/own.trial-1.yaml")
-    assert "to go on, change --patience in: the same call" in capsys.readouterr().out
+    assert "to go on, change patience= in: the same call" in capsys.readouterr().out
 
 
 def test_a_run_in_a_thread_needs_no_signals(write: Write) -> None:
@@ -84,12 +83,12 @@ def test_what_is_wrong_is_a_search_error(write: Write) -> None:
     anything: Any = space.suggest
     calls: list[tuple[Callable[[], Any], str]] = [
         (lambda: search.run("none.py"), "none.py: no such space file"),
-        (lambda: search.run(space), r"a SearchSpace has no file to name its study after: search.run\(space, name="),
+        (lambda: search.run(space), r"a SearchSpace has no file to name its study after: give it a name="),
         (lambda: search.run(anything, name="s"), r"not a method; space\(trial\) and a train\(\) of your own"),
         (lambda: search.run(search.SearchSpace(lrr=0.1), name="s"), "space: unknown setting 'lrr'; did you mean 'lr'"),
-        (lambda: search.run(space, name="s", timeout="soon"), "timeout soon: write a time such as"),
+        (lambda: search.run(space, name="s", timeout="soon"), "timeout=soon: write a time such as"),
         (lambda: search.run(space, name="s", trials=0), "trials=0: it must be a whole number"),
-        (lambda: search.run(space, name="s", set={"subset": -1}), "--set subset=-1: subset=-1"),
+        (lambda: search.run(space, name="s", set={"subset": -1}), r"set=\{'subset': '-1'\}: subset=-1"),
         (lambda: search.run(space, name="s", address="ray://head:10001"), "go there and say auto"),
         (lambda: search.load_study("s"), "no storage sqlite:///studies.db"),
         (lambda: search.confirm(optuna.create_study()), "no storage that other processes can open"),
@@ -127,22 +126,23 @@ def test_an_interrupted_run_is_a_keyboard_interrupt_and_the_same_call_goes_on(wr
 
 
 @pytest.mark.parametrize("verb", ["run", "confirm", "check", "export", "report"])
-def test_the_words_and_defaults_are_the_commands(verb: str) -> None:
-    """Of every parameter that both have; what only the command has is about printing and short forms."""
-    mine = inspect.signature(getattr(import_module("search.api"), verb)).parameters
+def test_a_function_has_the_options_of_its_command(verb: str) -> None:
+    """With the same defaults; what only the command has is about printing."""
+    mine = inspect.signature(getattr(search, verb)).parameters
     its = {param.name: param for param in get_command(app).commands[verb].params}  # type: ignore[attr-defined] # of many: a group
-    renamed = {"set": "set_", "source": "from_", "budget": "budget_"}
     for name, parameter in list(mine.items())[1:]:
-        param = its.pop(renamed.get(name, name))
-        default = param.default
-        if callable(default):
-            default = default()
-        theirs = None if default in ([], ()) else str(default) if isinstance(default, Path) else default
-        if (verb, name) in {("confirm", "storage"), ("report", "columns"), ("run", "notify")}:
-            continue  # of the study's object; a sequence here, a word there
-        assert parameter.default == theirs, name
-    left = set(its) - {"space", "study", "epochs", "subset", "json", "csv", "format", "onnx", "data_root"}
-    assert left <= {"storage_file"}, left
+        assert parameter.kind == inspect.Parameter.KEYWORD_ONLY
+        theirs = its.pop(name).default
+        assert (parameter.default or None) == (theirs or None), name
+    assert set(its) <= {"space", "study", "storage_file", "json", "csv", "format", "onnx", "data_root"}
+
+
+def test_help_shows_every_option_with_its_type_default_and_text() -> None:
+    signature, text = str(inspect.signature(search.run)), inspect.getdoc(search.run) or ""
+    assert "timeout: str | None = None" in signature
+    assert "max_failures: int = 10" in signature
+    assert text.startswith("Run the search that a space file describes")
+    assert "timeout: Stop after so long: 90s, 30m, 2h." in text
 
 
 def test_the_verbs_can_be_called_whatever_was_imported_before(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,9 +7,8 @@ import io
 import os
 import sys
 
-from search.cli import jobs, studies, training, watch  # noqa: F401 - which add their verbs to the app
-from search.cli.options import app, call
-from search.errors import SearchError, StorageFailed, visible
+from search.cli.verbs import app, call
+from search.errors import COMMAND_LINE, SearchError, StorageFailed, visible
 
 __all__ = ["app", "main"]
 
@@ -19,8 +18,11 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a path may have bytes that are no text
             stream.reconfigure(errors="backslashreplace")
+    os.environ[COMMAND_LINE] = "1"
     try:
-        sys.exit(call())
+        status = call()
+        sys.stdout.flush()
+        sys.exit(status)
     except SearchError as error:
         print(f"search: {visible(str(error))}", file=sys.stderr)
         sys.exit(error.exit_status)
@@ -33,3 +35,5 @@ def main() -> None:
     except OSError as error:  # a disk that is full, a folder that is not ours
         print(f"search: {visible(str(error))}", file=sys.stderr)
         sys.exit(2 if error.errno == errno.ENAMETOOLONG else StorageFailed.exit_status)
+    finally:
+        del os.environ[COMMAND_LINE]  # in the process of a test or a notebook more may come

@@ -1,73 +1,118 @@
-"""Times, sizes and budgets as people write them, and what the verbs take where nobody says otherwise."""
+"""Times, sizes, budgets and folders as people write them, and what they mean.
+
+Each function takes what was written and the option's name, for the SearchError that it raises.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from search.errors import SearchError
+from search.errors import SearchError, option
 
 if TYPE_CHECKING:
+    from search.files.locations import Where
     from search.study.stopping import Budget
 
-STORAGE = "sqlite:///studies.db"
-DATA_ROOT, REPORTS, RUN_DIR = "data", "reports", "runs"
-CACHE_SIZE = "20G"
-MAX_FAILURES = 10
-TOP, SEEDS = 3, 3
 
-
-def seconds(text: str | None, option: str) -> float | None:
+def seconds(text: str | None, name: str) -> float | None:
     if text is None:
         return None
     match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*([smh]?)", text.strip(), re.ASCII)
     if not match or float(match[1]) == 0:
-        raise SearchError(f"{option} {text}: write a time such as 90s, 30m or 2h")
+        raise SearchError(f"{option(name, text)}: write a time such as 90s, 30m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def budget(text: str | None) -> Budget | None:
+def budget(text: str | None, name: str) -> Budget | None:
     if text is None:
         return None
     from search.study.stopping import Budget
 
     match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*(gpu|cpu)([hm])", text.strip().lower(), re.ASCII)
     if not match or float(match[1]) == 0:
-        raise SearchError(f"--budget {text}: write a time of devices such as 4gpuh, 90gpum or 16cpuh")
+        raise SearchError(f"{option(name, text)}: write a time of devices such as 4gpuh, 90gpum or 16cpuh")
     return Budget(float(match[1]) / {"h": 1, "m": 60}[match[3]], "gpu" if match[2] == "gpu" else "cpu")
 
 
-def finite(value: float | None, option: str) -> float | None:
+def finite(value: float | None, name: str) -> float | None:
     if value is not None and not math.isfinite(value):
-        raise SearchError(f"{option} {value}: write a number such as 0.95")
+        raise SearchError(f"{option(name, value)}: write a number such as 0.95")
     return value
 
 
-def gpus(text: str | None) -> float | Literal["auto"] | None:
-    if text is None:
+def gpus(word: float | str | None, name: str) -> float | Literal["auto"] | None:
+    if word is None:
         return None
-    if text.strip() == "auto":
+    text = str(word).strip()
+    if text == "auto":
         return "auto"
-    if not re.fullmatch(r"\d{1,5}(\.\d*)?|\.\d+", text.strip(), re.ASCII):
-        raise SearchError(f"--gpus-per-trial {text}: write a number such as 1 or 0.25, or auto")
+    if not re.fullmatch(r"\d{1,5}(\.\d*)?|\.\d+", text, re.ASCII):
+        raise SearchError(f"{option(name, word)}: write a number such as 1 or 0.25, or auto")
     return float(text)
 
 
-def bytes(text: str) -> int:
+def bytes(text: str, name: str) -> int:
     match = re.fullmatch(r"(\d{1,20}(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper(), re.ASCII)
     if not match:
-        raise SearchError(f"--cache-size {text}: write a size such as 500M or 20G")
+        raise SearchError(f"{option(name, text)}: write a size such as 500M or 20G")
     return int(float(match[1]) * 1024 ** " KMGT".index(match[2] or " "))
 
 
-def cluster(address: str | None) -> str | None:
-    """The address of a Ray cluster. Raises SearchError."""
+def cluster(address: str | None, name: str) -> str | None:
+    """The address of a Ray cluster."""
     if address is None or address == "auto" or re.fullmatch(r"[\w.-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}", address):
         return address
     if address.startswith("ray://"):
         raise SearchError(
-            f"--address {address}: Ray Tune's driver runs on a node of its cluster: go there and say auto, or "
+            f"{option(name, address)}: Ray Tune's driver runs on a node of its cluster: go there and say auto, or "
             "from here `search submit SPACE --address http://HEAD:8265`"
         )
-    raise SearchError(f"--address {address}: write it as auto or HOST:PORT, which `ray start --head` prints")
+    raise SearchError(f"{option(name, address)}: write it as auto or HOST:PORT, which `ray start --head` prints")
+
+
+def settings(fixed: Mapping[str, Any] | Sequence[str], name: str) -> Sequence[str]:
+    """Settings to fix, each as NAME=VALUE."""
+    return [f"{key}={value}" for key, value in fixed.items()] if isinstance(fixed, Mapping) else list(fixed)
+
+
+def path(word: str | Path, name: str) -> Path:
+    return Path(word)
+
+
+def data_root(word: str | Path, name: str) -> Path:
+    """The folder with the data sets, absolute; it need not be there, for some come with a library."""
+    folder = Path(word)
+    if folder.exists() and not folder.is_dir():
+        raise SearchError(f"{option(name, folder)}: that is a file; name the folder that holds the data sets")
+    return folder.resolve()
+
+
+def run_dir(word: str | Path, name: str) -> Where:
+    """A folder, as a path, or the URL of one in an object store."""
+    text = str(word)
+    scheme, separator, rest = text.partition("://")
+    if re.match(r"[a-z][a-z0-9+.-]+:/(?!/)", text):  # a Path has made one slash of two
+        raise SearchError(f"{option(name, text)}: a URL is text with two slashes, such as s3://bucket/folder")
+    if not separator or scheme in ("file", "local"):
+        return Path(rest if separator else word)
+    login, at, _ = rest.partition("/")[0].rpartition("@")
+    if ":" in login or "?" in rest:
+        shown = f"{scheme}://{login.partition(':')[0]}{':***@' if at else ''}..."
+        raise SearchError(f"{option(name, shown)}: no password and no ? in it; the environment has what is secret")
+    if ":" in scheme or scheme == "memory" or not rest.strip("/"):
+        raise SearchError(f"{option(name, text)}: name a folder of an object store, such as s3://bucket/folder")
+    return text.rstrip("/")
+
+
+def written(file: Path, name: str) -> Path:
+    """`file`, which can be written."""
+    from search.files.locations import written_to
+
+    if file.is_dir():
+        raise SearchError(f"{option(name, file)}: that is a folder; name the file to write")
+    written_to(file.parent, name)
+    return file

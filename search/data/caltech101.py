@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from search.data.base import Item, Split, fingerprint_of, read_files, stratified
-from search.errors import SearchError
+from search.errors import SearchError, option
 
 _ARCHIVE = "101_ObjectCategories.tar.gz"
 _FOLDER = "101_ObjectCategories"
@@ -46,7 +46,7 @@ class Caltech101:
         if not found:
             raise SearchError(
                 f"no Caltech-101 in {home}: put {_ARCHIVE} there (doi 10.22002/D1.20086), or the zip around it, or the "
-                "extracted folder; or name the folder above with --data-root"
+                f"extracted folder; or name the folder above with {option('data_root')}"
             )
         self.source = found[0]
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from search.data.base import Item, Split, fingerprint_of, stratified
-from search.errors import SearchError
+from search.errors import SearchError, option
 
 
 def missing(kind: str, home: Path, root: Path, archive: str) -> SearchError:
@@ -19,7 +19,7 @@ def missing(kind: str, home: Path, root: Path, archive: str) -> SearchError:
     line = f"from torchvision.datasets import {kind}; {kind}({str(root)!r}, download=True)"
     return SearchError(
         f'no {kind} in {home}: python -c "{line}" puts it there (offline: put {archive} first, and the same '
-        "line unpacks it); or name the folder above with --data-root"
+        f"line unpacks it); or name the folder above with {option('data_root')}"
     )
 
 

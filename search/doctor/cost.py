@@ -19,6 +19,7 @@ from search.config import TrainConfig
 from search.data.augment import make_augment
 from search.doctor.case import Case, Finding
 from search.entry_points import COST_PROGRAM
+from search.errors import option
 from search.train.batches import EVAL_BATCH, Data, load_splits
 from search.train.device import resolve_runtime
 from search.train.learner import Learner
@@ -86,9 +87,11 @@ def memory(config: TrainConfig, measured: dict[str, Any], cores: int) -> Finding
         return Finding("FAIL", "memory", seen, "a smaller batch_size, or a device with more memory")
     if measured["device"] == "cpu" and fit < cores:
         more = -(-cores // fit)
-        return Finding("warn", "memory", seen, f"{cores} cores would run {cores} at a time: --cpus-per-trial {more}")
+        remedy = f"{cores} cores would run {cores} at a time: {option('cpus_per_trial', more)}"
+        return Finding("warn", "memory", seen, remedy)
     if measured["device"] == "cuda" and fit > 1:
-        seen += f" (--gpus-per-trial {1 / fit:.2g} runs them side by side)"
+        share = option("gpus_per_trial", f"{1 / fit:.2g}")
+        seen += f" ({share} runs them side by side)"
     return Finding("ok", "memory", seen)
 
 

@@ -13,7 +13,7 @@ from torch.profiler import ProfilerActivity, profile
 from search.config import CACHE_SIZE, TrainConfig, make_config
 from search.doctor.cost import GIB, full_batches, now, peak
 from search.engine.failures import reason
-from search.errors import SearchError
+from search.errors import SearchError, option
 from search.space.file import SpaceFile, load_space
 from search.space.points import Point, at, neighbours
 from search.space.space import SearchSpace
@@ -102,10 +102,10 @@ def choose(
         device = resolve_runtime("fp32").device
         measured = measure(points(load_space(path, overrides)), data_root, device, cache_size, progress)
     except Exception as error:  # most of all, no memory for even one
-        return 1, f"--gpus-per-trial auto: one trial a GPU, for the measurement failed: {reason(error)}"
+        return 1, f"{option('gpus_per_trial', 'auto')}: one trial a GPU, for the measurement failed: {reason(error)}"
     count = trials_a_gpu(measured, cpus_a_gpu, cpus)
     enough = ", ".join(f"{what} for {n}" for what, n in limits(measured, cpus_a_gpu, cpus).items())
-    return count, f"--gpus-per-trial auto: {count} on a GPU, which has {enough}: {measured}"
+    return count, f"{option('gpus_per_trial', 'auto')}: {count} on a GPU, which has {enough}: {measured}"
 
 
 def points(space: SpaceFile) -> list[TrainConfig]:

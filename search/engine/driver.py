@@ -23,6 +23,7 @@ from search.engine.messages import Ended, Failed, Lost, Message, Report, Silent
 from search.engine.retention import Retention
 from search.engine.rules import Rules, Run
 from search.engine.trial import ActiveTrial
+from search.errors import option
 from search.space.file import SpaceFile
 from search.study.attributes import BY_HAND, TrialRecord
 from search.study.pruner import audited
@@ -151,7 +152,7 @@ class Driver:
             case Lost():
                 self._lost(job)
             case Silent(seconds=seconds):
-                self.fail(job, f"timeout: no epoch within {seconds:g} s (--trial-timeout)")
+                self.fail(job, f"timeout: no epoch within {seconds:g} s ({option('trial_timeout')})")
             case Failed(reason=reason) if not self._tried_alone(job, reason):
                 self.fail(job, reason)
         return False
@@ -221,7 +222,9 @@ class Driver:
         self._end(job, TrialState.FAIL, reason)
         self._failed_in_row += kind(reason) != "diverged"
         if 0 < self.rules.max_failures <= self._failed_in_row:
-            raise RunAborted(f"{self._failed_in_row} trials in a row failed (--max-failures), the last: {reason}")
+            raise RunAborted(
+                f"{self._failed_in_row} trials in a row failed ({option('max_failures')}), the last: {reason}"
+            )
 
     def orphaned(self) -> None:
         """The engine broke down, and all that ran with it."""

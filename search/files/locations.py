@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from pkgutil import resolve_name
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, Any, BinaryIO, Protocol
 
-from search.errors import SearchError, first_line
+from search.errors import SearchError, first_line, option
 from search.files.atomic import write_whole
 
 Where = Path | str
@@ -179,27 +178,10 @@ def under(where: Where, *names: str) -> Where:
     return where.joinpath(*names) if isinstance(where, Path) else "/".join([where, *names])
 
 
-def run_dir(word: str | Path) -> Where:
-    """The run dir that the user's word means. Raises SearchError for what can be none."""
-    text = str(word)
-    scheme, separator, rest = text.partition("://")
-    if re.match(r"[a-z][a-z0-9+.-]+:/(?!/)", text):  # a Path has made one slash of two
-        raise SearchError(f"--run-dir {text}: a URL is text with two slashes, such as s3://bucket/folder")
-    if not separator or scheme in ("file", "local"):
-        return Path(rest if separator else word)
-    login, at, _ = rest.partition("/")[0].rpartition("@")
-    if ":" in login or "?" in rest:
-        shown = f"{scheme}://{login.partition(':')[0]}{':***@' if at else ''}..."
-        raise SearchError(f"--run-dir {shown}: no password and no ? in it; the environment has what is secret")
-    if ":" in scheme or scheme == "memory" or not rest.strip("/"):
-        raise SearchError(f"--run-dir {text}: name a folder of an object store, such as s3://bucket/folder")
-    return text.rstrip("/")
-
-
 def check(where: Where) -> None:
     """Raise SearchError unless files can be written at `where`, listed, read and deleted. Nothing is left there."""
     if isinstance(where, Path):
-        written_to(where, "--run-dir")
+        written_to(where, "run_dir")
         return
     name, content = f".probe/{uuid.uuid4().hex}", uuid.uuid4().bytes
 
@@ -215,9 +197,9 @@ def check(where: Where) -> None:
         finally:
             there.delete(name)
     except OSError as error:
-        raise SearchError(f"--run-dir {error}") from None
+        raise SearchError(f"{option('run_dir', error)}") from None
     if not found:
-        raise SearchError(f"--run-dir {where}: what is written there is not found again")
+        raise SearchError(f"{option('run_dir', where)}: what is written there is not found again")
 
 
 def checked_before(where: Where, function: str, *args: Any) -> Any:
@@ -226,11 +208,11 @@ def checked_before(where: Where, function: str, *args: Any) -> Any:
     return resolve_name(function)(*args)
 
 
-def written_to(folder: Path, option: str) -> Path:
-    """`folder`, into which files can be written, or which can be made; an `option` names it. Raises SearchError."""
+def written_to(folder: Path, name: str) -> Path:
+    """`folder`, into which files can be written, or which can be made; `name` is its option's. Raises SearchError."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise SearchError(f"{option} {folder}: {there} is no folder that can be written to")
+        raise SearchError(f"{option(name, folder)}: {there} is no folder that can be written to")
     return folder
 
 

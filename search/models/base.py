@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from search.errors import SearchError
+from search.errors import SearchError, option
 from search.models.weights import load
 
 
@@ -65,7 +65,9 @@ class Family(ABC):
 
     def weights_file(self, model: str) -> Path:
         """The file of the published weights, downloaded if missing. Raises SearchError if there is none."""
-        raise SearchError(f"weights='DEFAULT': {model!r} has no pretrained weights; --set weights=scratch goes without")
+        raise SearchError(
+            f"weights='DEFAULT': {model!r} has no pretrained weights; {option('set', 'weights=scratch')} goes without"
+        )
 
     def rename(self, tensor: str) -> str:
         """The name in the model for the name `tensor` in a weights file."""

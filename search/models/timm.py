@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from search.errors import SearchError, first_line
+from search.errors import SearchError, first_line, option
 from search.models.base import Family, ImageSpec, Task, extra
 
 TIMM = "timm/"
@@ -45,7 +45,7 @@ class Timm(Family):
         except Exception as error:  # huggingface_hub raises a dozen kinds
             raise SearchError(
                 f"the weights of {model} cannot be had ({first_line(error)}); name a file with "
-                'weights="path/to/file.safetensors", or go without: --set weights=scratch'
+                f'weights="path/to/file.safetensors", or go without: {option("set", "weights=scratch")}'
             ) from None
 
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from search.errors import SearchError
+from search.errors import SearchError, option
 
 
 def given_file(weights: str) -> Path:
@@ -36,7 +36,7 @@ def downloaded(model: str, url: str) -> Path:
             raise SearchError(
                 f"the ImageNet weights of {model} cannot be downloaded ({getattr(error, 'reason', error)}); "
                 f'put {file.name} into {file.parent}, or name a file with weights="path/to/file.pth", '
-                "or go without: --set weights=scratch"
+                f"or go without: {option('set', 'weights=scratch')}"
             ) from None
         finally:
             socket.setdefaulttimeout(before)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from search.errors import SearchError
+from search.errors import SearchError, option
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -73,12 +73,12 @@ def read_secret(file: Path | None, variable: str | None) -> Secret | None:
     """
     if file is None and not variable:
         return None
-    place = "--auth" if file is not None else "SEARCH_AUTH"
+    place = option("auth") if file is not None else "SEARCH_AUTH"
     try:
         text = file.read_text(encoding="utf-8") if file is not None else variable or ""
     except (OSError, UnicodeDecodeError):
         hint = "write a token, or user:password, into a file, and name the file"
-        raise SearchError(f"--auth: there is no such file that can be read; {hint}") from None
+        raise SearchError(f"{option('auth')}: there is no such file that can be read; {hint}") from None
     user, colon, word = text.strip().partition(":")
     user, word = (user, word) if colon else ("", user)
     if len(word) < _SHORTEST or (colon and not user) or len(text.split()) != 1:
@@ -99,7 +99,7 @@ def guard(app: WSGIApplication, hosts: Collection[str], secret: Secret | None = 
         host = environ.get("HTTP_HOST", "")
         if not _known(host, hosts):
             return _refuse(
-                start_response, HTTPStatus.FORBIDDEN, "this server is not known by that name: --allowed-host"
+                start_response, HTTPStatus.FORBIDDEN, f"this server is not known by that name: {option('allowed_host')}"
             )
         if secret is not None and not secret.admits(environ.get("HTTP_AUTHORIZATION", "")):
             ask = ("WWW-Authenticate", 'Basic realm="search", charset="UTF-8"')

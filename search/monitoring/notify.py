@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 
-from search.errors import SearchError
+from search.errors import SearchError, option
 
 
 def hidden(url: str) -> str:
@@ -26,7 +26,7 @@ class Notices:
         try:
             from apprise import Apprise, AppriseAsset
         except ImportError:
-            raise SearchError("--notify needs the extra: pip install -e '.[notify]'") from None
+            raise SearchError(f"{option('notify')} needs the extra: pip install -e '.[notify]'") from None
         logger = logging.getLogger("apprise")  # it would print addresses, with what is secret in them
         logger.addHandler(logging.NullHandler())
         logger.propagate = False
@@ -36,7 +36,7 @@ class Notices:
                 known = service.add(url)
             if not known:
                 where = "its documentation has one for each service"
-                raise SearchError(f"--notify {hidden(url)}: apprise cannot read this address; {where}")
+                raise SearchError(f"{option('notify', hidden(url))}: apprise cannot read this address; {where}")
             self._services.append((url, service))
 
     def send(self, title: str, text: str, failed: bool = False) -> list[str]:

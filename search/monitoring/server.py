@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.engine.processes.scratch import handled
-from search.errors import SearchError
+from search.errors import SearchError, option
 from search.monitoring import dashboard, guard
 from search.study.storage.internals import study_id
 from search.study.storage.open import open_storage
@@ -118,13 +118,13 @@ def _resolve(host: str) -> list[Any]:
     try:
         return socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise SearchError(f"--host {host}: {getattr(error, 'strerror', None) or 'no such host'}") from None
+        raise SearchError(f"{option('host', host)}: {getattr(error, 'strerror', None) or 'no such host'}") from None
 
 
 def _names(words: Watching) -> set[str]:
     for name in words.allowed_hosts:
         if not re.fullmatch(r"[\w.-]+", name):
-            raise SearchError(f"--allowed-host {name}: write a name alone, such as dashboard.example.org")
+            raise SearchError(f"{option('allowed_host', name)}: write a name alone, such as dashboard.example.org")
     own = {socket.gethostname()} if not is_loopback(words.host) else set()
     return {name.lower().rstrip(".") for name in ("localhost", words.host, *own, *words.allowed_hosts)}
 
@@ -133,8 +133,8 @@ def _bind(words: Watching) -> socket.socket:
     """A listening socket: at the port that was asked for, else at PORT or the next free one."""
     if words.secret is None and not is_loopback(words.host):
         raise SearchError(
-            f"--host {words.host} opens the dashboard, and whatever it may change, to a network: it needs a secret, "
-            "--auth FILE or SEARCH_AUTH"
+            f"{option('host', words.host)} opens the dashboard, and whatever it may change, to a network: "
+            f"it needs a secret, {option('auth', 'FILE')} or SEARCH_AUTH"
         )
     family, kind, _, _, (address, *_) = _resolve(words.host)[0]
     ports = [words.port] if words.port is not None else range(PORT, PORT + _TRIES)
@@ -148,8 +148,8 @@ def _bind(words: Watching) -> socket.socket:
             problem = error.strerror
         else:
             return listening
-    taken = f"--port {ports[0]}" if len(ports) == 1 else f"ports {ports[0]} to {ports[-1]}"
-    raise SearchError(f"{taken} on {words.host}: {problem}; --port names another, 0 takes any that is free")
+    taken = option("port", ports[0]) if len(ports) == 1 else f"ports {ports[0]} to {ports[-1]}"
+    raise SearchError(f"{taken} on {words.host}: {problem}; {option('port')} names another, 0 takes any that is free")
 
 
 def _application(storage: BaseStorage, words: Watching) -> WSGIApplication:

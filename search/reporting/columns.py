@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from search.analysis.cost import gpu_hours, machine_seconds, seconds_an_epoch, taken
 from search.analysis.statistics import wilson
 from search.config import is_train_config
-from search.errors import SearchError, nearest
+from search.errors import SearchError, nearest, option
 from search.format import duration, format_number
 
 Config = Mapping[str, Any]
@@ -128,7 +128,7 @@ def column_names(words: str) -> list[str]:
     names = [word.strip() for word in words.split(",") if word.strip()]
     for name in names:
         if name not in COLUMNS and name != ALL:
-            raise SearchError(f"--columns {name}: no such column{nearest(name, {*COLUMNS, ALL})}")
+            raise SearchError(f"{option('columns', name)}: no such column{nearest(name, {*COLUMNS, ALL})}")
     return list(COLUMNS) if ALL in names else list(dict.fromkeys(names))
 
 

@@ -21,7 +21,7 @@ from optuna.samplers import BaseSampler, PartialFixedSampler
 from optuna.trial import BaseTrial
 
 from search.config import SCHEDULE_NEEDS, Epoch, TrainConfig, check_value, missing_settings, unfit
-from search.errors import SearchError, first_line, nearest
+from search.errors import SearchError, first_line, nearest, option
 from search.space.baselines import Baseline, read_baselines
 from search.space.space import Choice, Float, Int, SearchSpace, parse_value
 
@@ -115,11 +115,11 @@ def load_space(source: str | Path | SearchSpace, overrides: Sequence[str] = ()) 
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals or not name:
-            raise SearchError(f"--set {override}: write it as name=value")
+            raise SearchError(f"{option('set', override)}: write it as name=value")
         if isinstance(space, SearchSpace):
             space = space.fix(name, text, free=train is not None)
             if train is None:
-                _check_settings(f"--set {override}", space)
+                _check_settings(option("set", override), space)
         else:
             fixed[name] = parse_value(name, text)
     if overrides and isinstance(space, SearchSpace) and train is None:
@@ -166,16 +166,16 @@ def _check_sound(path: Path | str, space: SearchSpace) -> None:
         place = _place(path, str(name))
         _check_word(place, "the name", name)
         options = setting.options if isinstance(setting, Choice) else {"": setting}
-        for label, option in options.items():
+        for label, part in options.items():
             _check_word(place, f"{name}: the label", label or "none")
             if isinstance(setting, (Float, Int)):
                 ends = [setting.low, setting.high, setting.step or 0, setting.high - setting.low]
                 if not all(abs(end) <= (_EXACT if isinstance(setting, Int) else sys.float_info.max) for end in ends):
                     raise SearchError(f"{place}: {name}: a range has two ends, and integers at most 2**53: {setting}")
-            elif _has_range(option, inside=isinstance(option, dict) and isinstance(setting, Choice)):
-                raise SearchError(f"{place}: {name}: {option!r}: only a Float, an Int or a Choice by itself varies")
-            elif (setting is option or not isinstance(option, dict)) and (why := unfit(option)):
-                raise SearchError(f"{place}: {name}={option!r}: {why}; name it by a text, and make it in train()")
+            elif _has_range(part, inside=isinstance(part, dict) and isinstance(setting, Choice)):
+                raise SearchError(f"{place}: {name}: {part!r}: only a Float, an Int or a Choice by itself varies")
+            elif (setting is part or not isinstance(part, dict)) and (why := unfit(part)):
+                raise SearchError(f"{place}: {name}={part!r}: {why}; name it by a text, and make it in train()")
 
 
 def _check_word(place: str, what: str, word: Any) -> None:

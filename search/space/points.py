@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from search.errors import SearchError, first_line, nearest
+from search.errors import SearchError, first_line, nearest, option
 from search.space.file import SpaceFile
 from search.space.space import SearchSpace
 
@@ -86,7 +86,7 @@ def check_fixed(space: SpaceFile) -> None:
     names = {name for point in points for name in {*point.settings, *point.distributions}}
     for name, value in space.fixed.items():
         if name not in names:
-            raise SearchError(f"--set {name}={value}: unknown setting {name!r}{nearest(name, names)}")
+            raise SearchError(f"{option('set', f'{name}={value}')}: unknown setting {name!r}{nearest(name, names)}")
 
 
 def at(space: SpaceFile, chosen: Mapping[str, Any]) -> Point:
@@ -109,15 +109,15 @@ def neighbours(space: SpaceFile, base: Point) -> Iterator[tuple[str, Any, Point 
             if name in seen:
                 continue
             seen.add(name)
-            for option in _options(distribution):
-                if option == here.params[name]:
+            for other in _options(distribution):
+                if other == here.params[name]:
                     continue
                 try:
-                    point = at(space, {**here.chosen, name: option})
+                    point = at(space, {**here.chosen, name: other})
                 except SearchError as error:
-                    yield name, option, error
+                    yield name, other, error
                     continue
-                yield name, option, point
+                yield name, other, point
                 waiting.append(point)
 
 

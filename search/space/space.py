@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.trial import BaseTrial, FixedTrial, create_trial
 
 from search.config import TrainConfig, check_value
-from search.errors import SearchError, nearest
+from search.errors import SearchError, nearest, option
 
 Float = FloatDistribution
 Int = IntDistribution
@@ -166,7 +166,7 @@ class SearchSpace:
         if not found:
             names = {known for known, _ in self.walk()} | (set() if free else set(TrainConfig.model_fields))
             if free or name not in names:
-                raise SearchError(f"--set {name}={text}: unknown setting {name!r}{nearest(name, names)}")
+                raise SearchError(f"{option('set', f'{name}={text}')}: unknown setting {name!r}{nearest(name, names)}")
             settings[name] = parse_value(name, text)
         return SearchSpace(**settings)
 
@@ -236,7 +236,7 @@ def _fix(settings: Settings, name: str, text: str) -> tuple[dict[str, Any], bool
 
 def _option(name: str, choice: Choice, text: str) -> Any:
     if text not in choice.options:
-        raise SearchError(f"--set {name}={text}: {name} is one of {', '.join(choice.options)}")
+        raise SearchError(f"{option('set', f'{name}={text}')}: {name} is one of {', '.join(choice.options)}")
     return choice.options[text]
 
 

@@ -11,7 +11,7 @@ from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial
 
 from search.config import is_train_config, make_config
-from search.errors import SearchError
+from search.errors import SearchError, option
 from search.space.file import SpaceFile
 from search.space.space import Choice, SearchSpace, contains
 from search.study.attributes import StudyRecord, TrialRecord, config_of, ranked
@@ -61,10 +61,12 @@ def best_points(url: str, source: str, name: str, space: SpaceFile) -> Points:
     completed, or if none of it fits.
     """
     if source == name:
-        raise SearchError(f"--from {source}: that is this study itself; give the new one a --name of its own")
+        raise SearchError(
+            f"{option('source', source)}: that is this study itself; give the new one a {option('name')} of its own"
+        )
     done = ranked(load_study(url, source))
     if not done:
-        raise SearchError(f"--from {source}: no trial of it completed, so that it has no best to start from")
+        raise SearchError(f"{option('source', source)}: no trial of it completed, so that it has no best to start from")
     points = Points(source)
     for trial in done:
         replay = _Replay(_known(space, trial))
@@ -80,7 +82,7 @@ def best_points(url: str, source: str, name: str, space: SpaceFile) -> Points:
             break
     if not points.found:
         raise SearchError(
-            f"--from {source}: none of its {len(done)} completed trials is a point of this space: "
+            f"{option('source', source)}: none of its {len(done)} completed trials is a point of this space: "
             f"left out are {points.reasons()}"
         )
     return points

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from search.errors import option
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -22,7 +24,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Reached:
-    """A limit that is reached: its option, what happened, and whether those that run go back in the queue for it."""
+    """A limit that is reached: its option, what happened, and whether running trials go back in the queue for it."""
 
     option: str
     why: str
@@ -70,18 +72,18 @@ class Stopping:
     def reached(self) -> Reached | None:
         """The limit that is reached, if one is."""
         if self.until is not None and self.best and self._reaches(self.best[0], self.until):
-            why = f"--until {self.until:g} is reached: trial {self.best[1]} has {self.best[0]:.4g}"
-            return Reached("--until", why, at_once=True)
+            until = option("until", f"{self.until:g}")
+            why = f"{until} is reached: trial {self.best[1]} has {self.best[0]:.4g}"
+            return Reached("until", why, at_once=True)
         if self.budget is not None and self.hours >= self.budget.hours:
             spent = f"{self.hours:.3g} {self.budget.device.upper()}-hours"
-            return Reached("--budget", f"--budget {self.budget} is spent: {spent}", at_once=True)
+            return Reached("budget", f"{option('budget', self.budget)} is spent: {spent}", at_once=True)
         if time.monotonic() > self.deadline:
-            return Reached("--timeout", "the time is over", at_once=True)
+            return Reached("timeout", "the time is over", at_once=True)
         if self.patience is not None and self.best and self.since >= self.patience:
-            why = (
-                f"--patience {self.patience}: of the last {self.since} trials none was better than trial {self.best[1]}"
-            )
-            return Reached("--patience", why, at_once=False)
+            none = f"of the last {self.since} trials none was better than trial {self.best[1]}"
+            why = f"{option('patience', self.patience)}: {none}"
+            return Reached("patience", why, at_once=False)
         return None
 
     def _reaches(self, value: float, goal: float) -> bool:

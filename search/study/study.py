@@ -11,7 +11,7 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from search.errors import SearchError, nearest
+from search.errors import SearchError, nearest, option
 from search.space.file import SpaceFile
 from search.space.space import SearchSpace
 from search.study.attributes import StudyRecord
@@ -27,7 +27,9 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 def check_name(name: str) -> None:
     """Raise SearchError for a study name that cannot be a file name."""
     if not re.fullmatch(r"\w[\w .+-]{0,99}", name):
-        raise SearchError(f"study name {name!r}: letters, digits, spaces and . _ + - only, at most 100 (--name)")
+        raise SearchError(
+            f"study name {name!r}: letters, digits, spaces and . _ + - only, at most 100 ({option('name')})"
+        )
 
 
 def load_study(url: str, name: str) -> Study:
@@ -66,16 +68,22 @@ def open_study(url: str, name: str, space: SpaceFile) -> Study:
     described, record = space.describe(), StudyRecord(study)
     known = record.space
     if known is None and study.get_trials(deepcopy=False):
-        raise SearchError(f"the study {name!r} was not made by `search run`; give this one a --name of its own")
+        raise SearchError(
+            f"the study {name!r} was not made by `search run`; give this one a {option('name')} of its own"
+        )
     if known is None:
         record.space, record.metric, record.own_train = described, space.metric, space.train is not None
         internals.set_system_attr(study, "study:metric_names", [space.metric])  # for the dashboard
     elif known != described:
-        raise SearchError(f"the study {name!r} has another space: {_difference(known, described)}; use --name")
+        raise SearchError(
+            f"the study {name!r} has another space: {_difference(known, described)}; use {option('name')}"
+        )
     elif record.metric != space.metric:
-        raise SearchError(f"the study {name!r} has another metric, {record.metric}; use --name")
+        raise SearchError(f"the study {name!r} has another metric, {record.metric}; use {option('name')}")
     if study.direction.name.lower() != space.direction:
-        raise SearchError(f"the study {name!r} is to {study.direction.name.lower()} its {space.metric}; use --name")
+        raise SearchError(
+            f"the study {name!r} is to {study.direction.name.lower()} its {space.metric}; use {option('name')}"
+        )
     return study
 
 

@@ -15,10 +15,11 @@ from conftest import Cli
 from optuna.trial import TrialState, create_trial
 from typer.main import get_command
 
-from search.cli import options as cli_words
+from search.cli import app
+from search.commands.steps.launch import same_command
 from search.study.storage import open as storages
 
-VERBS: dict[str, Any] = get_command(cli_words.app).commands  # type: ignore[attr-defined] # of many: a group
+VERBS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined] # of many: a group
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_the_storage_may_come_from_the_environment(cli: Any, monkeypatch: pytest
 def test_the_command_to_type_again_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["run", "my space.py", "--set", "frozen='a','b'"]
     monkeypatch.setattr(sys, "argv", ["/some/where/search", *words])
-    assert shlex.split(cli_words.same_command()) == ["search", *words]
+    assert shlex.split(same_command()) == ["search", *words]
 
 
 def test_help_waits_for_nothing_heavy() -> None:

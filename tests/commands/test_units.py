@@ -10,18 +10,18 @@ from search.study.stopping import Budget
 
 @pytest.mark.parametrize(("text", "seconds"), [(None, None), ("90", 90), ("90s", 90), ("1.5 m", 90), ("2h", 7200)])
 def test_seconds(text: str | None, seconds: float | None) -> None:
-    assert units.seconds(text, "--timeout") == seconds
+    assert units.seconds(text, "timeout") == seconds
 
 
 @pytest.mark.parametrize(
     ("text", "expected"), [("0", 0), ("1000", 1000), ("500M", 500 * 2**20), ("1.5 GB", 3 * 2**29), ("2t", 2**41)]
 )
 def test_sizes(text: str, expected: int) -> None:
-    assert units.bytes(text) == expected
+    assert units.bytes(text, "cache_size") == expected
 
 
 @pytest.mark.parametrize(
     ("text", "budget"), [(None, None), ("4gpuh", Budget(4, "gpu")), ("90 CPUm", Budget(1.5, "cpu"))]
 )
 def test_budgets(text: str | None, budget: Budget | None) -> None:
-    assert units.budget(text) == budget
+    assert units.budget(text, "budget") == budget

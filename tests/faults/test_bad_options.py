@@ -14,12 +14,12 @@ from optuna.trial import create_trial
 from refusals import GOOD, refused
 from typer.main import get_command
 
-from search.cli import options as cli_words
+from search.cli import app
 from search.study.storage import open as storages
 
 pytestmark = pytest.mark.usefixtures("sys_path")
 
-VERBS: dict[str, Any] = get_command(cli_words.app).commands  # type: ignore[attr-defined] # of many: a group
+VERBS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined] # of many: a group
 
 WORDS: dict[str, list[str]] = {
     "run": ["s.py", "--engine", "inline", "--trials", "1"],

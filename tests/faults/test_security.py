@@ -26,8 +26,8 @@ from conftest import REPO, Cli
 from PIL import Image
 
 from search import predictions
-from search.cli.options import same_command
 from search.commands.steps.export import _Loader, read_best
+from search.commands.steps.launch import same_command
 from search.data.cache import load
 from search.data.caltech101 import Caltech101
 from search.engine.processes import forkserver

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from s3 import Store
 from s3fs import S3FileSystem
 
+from search.commands import units
 from search.errors import SearchError
 from search.files import locations
 from search.files.locations import Where
@@ -103,22 +104,22 @@ def test_a_place_that_will_do_is_left_as_it_was(where: Where) -> None:
 @pytest.mark.parametrize(
     ("word", "says"),
     [
-        ("gs://b/x", "--run-dir gs://b/x: Python's package gcsfs is missing; pip install gcsfs"),
-        ("nosuch://b/x", "--run-dir nosuch://b/x: Protocol not known: nosuch"),
-        ("s3://none/x", "--run-dir s3://none/x: The specified bucket does not exist"),
-        ("s3://", "--run-dir s3://: name a folder of an object store"),
-        ("memory://x", "--run-dir memory://x: name a folder of an object store"),
+        ("gs://b/x", "run_dir=gs://b/x: Python's package gcsfs is missing; pip install gcsfs"),
+        ("nosuch://b/x", "run_dir=nosuch://b/x: Protocol not known: nosuch"),
+        ("s3://none/x", "run_dir=s3://none/x: The specified bucket does not exist"),
+        ("s3://", "run_dir=s3://: name a folder of an object store"),
+        ("memory://x", "run_dir=memory://x: name a folder of an object store"),
         ("simplecache::s3://b/x", "name a folder of an object store"),
-        ("s3:/b/x", "--run-dir s3:/b/x: a URL is text with two slashes"),
-        (Path("s3://b/x"), "--run-dir s3:/b/x: a URL is text with two slashes"),
-        ("s3://me:sesame@b/x", r"--run-dir s3://me:\*\*\*@\.\.\.: no password and no \? in it; the environment has"),
-        ("s3://b/x?key=sesame", r"--run-dir s3://\.\.\.: no password and no \? in it"),
-        ("sftp://me:sesame@b/x?y", r"--run-dir sftp://me:\*\*\*@\.\.\.: no password"),
+        ("s3:/b/x", "run_dir=s3:/b/x: a URL is text with two slashes"),
+        (Path("s3://b/x"), "run_dir=s3:/b/x: a URL is text with two slashes"),
+        ("s3://me:sesame@b/x", r"run_dir=s3://me:\*\*\*@\.\.\.: no password and no \? in it; the environment has"),
+        ("s3://b/x?key=sesame", r"run_dir=s3://\.\.\.: no password and no \? in it"),
+        ("sftp://me:sesame@b/x?y", r"run_dir=sftp://me:\*\*\*@\.\.\.: no password"),
     ],
 )
 def test_what_will_not_do_is_refused_before_anything_is_made(bucket: str, word: str | Path, says: str) -> None:
     with pytest.raises(SearchError, match=f"^.*{says}") as refused:
-        locations.check(locations.run_dir(word))
+        locations.check(units.run_dir(word, "run_dir"))
     assert "sesame" not in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not list(Path().iterdir())
@@ -127,14 +128,14 @@ def test_what_will_not_do_is_refused_before_anything_is_made(bucket: str, word: 
 def test_a_store_that_is_away_is_named(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     S3FileSystem.clear_instance_cache()
-    with pytest.raises(SearchError, match=f"--run-dir {bucket}/x: Could not connect to the endpoint URL"):
+    with pytest.raises(SearchError, match=f"run_dir={bucket}/x: Could not connect to the endpoint URL"):
         locations.check(f"{bucket}/x")
 
 
 def test_a_folder_may_be_written_as_a_url() -> None:
-    assert locations.run_dir("file:///shared/x") == Path("/shared/x")
-    assert locations.run_dir("x/y") == locations.run_dir(Path("x/y")) == Path("x/y")
-    assert locations.run_dir("s3://b/x/") == "s3://b/x"
+    assert units.run_dir("file:///shared/x", "run_dir") == Path("/shared/x")
+    assert units.run_dir("x/y", "run_dir") == units.run_dir(Path("x/y"), "run_dir") == Path("x/y")
+    assert units.run_dir("s3://b/x/", "run_dir") == "s3://b/x"
 
 
 SPACE = """

@@ -24,7 +24,7 @@ HOMES = {
     },
     "pandas": {"reporting/table.py"},
     "yaml": {"commands/steps/export.py"},
-    "typer": {f"cli/{name}.py" for name in ("jobs", "options", "studies", "training", "watch")},
+    "typer": {"cli/verbs.py"},
 }
 ORDER = {name: place for place, group in enumerate(LAYERS.split("|")) for name in group.split()}
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from live import Run, until
 
-from search.cli.options import same_command
+from search.commands.steps.launch import same_command
 from search.errors import SearchError
 from search.monitoring.notify import Notices, hidden
 

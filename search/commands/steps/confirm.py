@@ -17,12 +17,13 @@ from rich.console import Console
 from search import entry_points
 from search.analysis import confirmation
 from search.analysis.view import StudyView
-from search.commands.steps.launch import LaunchOptions, drive, engine_of, interruptible, preload, workplace_of
+from search.commands.confirm import ConfirmOptions
+from search.commands.steps.launch import drive, engine_of, interruptible, preload, same, workplace_of
 from search.config import is_train_config, make_config
 from search.engine.driver import Driver
 from search.engine.rules import Rules, Run
 from search.engine.trial import ActiveTrial
-from search.errors import NothingCompleted, SearchError
+from search.errors import NothingCompleted, SearchError, option
 from search.files import locations
 from search.monitoring.progress import Progress
 from search.reporting import page
@@ -35,15 +36,6 @@ from search.study.storage import open as storages
 
 _SHARED = ("dataset", "subset", "batch_size", "precision")
 """What a hand-tuned row does not say and takes from the search, where all of that has one value."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options(LaunchOptions):
-    """The words of `search confirm`."""
-
-    study: str
-    top: int
-    seeds: int
 
 
 @dataclass(frozen=True)
@@ -73,20 +65,23 @@ class _Queue(SpaceFile):
         return {"confirms": self.confirms}
 
 
-def confirm(options: Options) -> Study:
+def confirm_study(options: ConfirmOptions) -> Study:
     """Train what is missing of the confirmation of a study, and write the study's report; returns the study.
 
     Raises SearchError for a study that cannot be confirmed, Interrupted.
     """
+    locations.written_to(options.reports, "reports")
     locations.check(options.run_dir)
     console = Console()
-    again = f"; to go on: {options.again}"
-    with storages.storage_errors(options.storage, again), interruptible(again, console) as signalled:
-        original = studies.load_study(options.storage, options.study)
+    again = f"; to go on: {same()}"
+    with storages.storage_errors(options.url, again), interruptible(again, console) as signalled:
+        original = studies.load_study(options.url, options.name)
         found = candidates(original, options.top)
         made = confirmation.of(original)
         if made is not None and _settled(made) and not missing(made, found, options.seeds):
-            console.print("all of that is confirmed already; --seeds or --top asks for more", highlight=False)
+            console.print(
+                f"all of that is confirmed already; {option('seeds')} or {option('top')} asks for more", highlight=False
+            )
         else:
             _train(original, found, options, console, signalled)
         _finish(original, options)
@@ -153,27 +148,30 @@ def _settled(made: Study) -> bool:
     return all(trial.state.is_finished() for trial in made.get_trials(deepcopy=False))
 
 
-def _train(original: Study, found: list[Candidate], options: Options, console: Console, signalled: list[int]) -> None:
+def _train(
+    original: Study, found: list[Candidate], options: ConfirmOptions, console: Console, signalled: list[int]
+) -> None:
     """Train what is missing."""
     space = _Queue(
-        Path(options.study),
-        options.study,
+        Path(options.name),
+        options.name,
         lambda trial: {},  # `suggest` takes what is queued
         metric=metric_of(original),
         direction="maximize" if original.direction == StudyDirection.MAXIMIZE else "minimize",
         sampler=RandomSampler(),
         pruner=NopPruner(),
-        confirms=options.study,
+        confirms=options.name,
     )
-    wanted = {name: value for name, value in (("cpus", options.cpus), ("gpus", options.gpus)) if value is not None}
+    asked = (("cpus", options.cpus_per_trial), ("gpus", options.gpus_per_trial))
+    wanted = {name: value for name, value in asked if value is not None}
     check = (entry_points.CHECK_CONFIGS, [candidate.config for candidate in found], options.data_root)
     modules = preload({candidate.config["model"] for candidate in found})
     with engine_of(options, wanted, workplace_of(options, test=True), check, modules, console) as (engine, wrong):
         found = _that_can_be(found, wrong, console)
-        made = studies.open_study(options.storage, confirmation.name_of(options.study), space)
+        made = studies.open_study(options.url, confirmation.name_of(options.name), space)
         with lease(made) as ours:
             studies.requeue(made)
-            StudyRecord(made).confirms = options.study
+            StudyRecord(made).confirms = options.name
             for candidate, seed in missing(made, found, options.seeds):
                 record = TrialRecord()
                 record.of, record.config = candidate.of, candidate.config | {"seed": seed}
@@ -185,7 +183,7 @@ def _train(original: Study, found: list[Candidate], options: Options, console: C
             rules = Rules(trials=total, keeps=False, run_dir=options.run_dir)
             driver = Driver(made, space, rules, [progress], Run(ours=ours, signalled=signalled))
             progress.attach(driver)
-            drive(driver, progress, engine, options, console, signalled)
+            drive(driver, progress, engine, console, signalled)
 
 
 def _that_can_be(found: list[Candidate], wrong: Sequence[str], console: Console) -> list[Candidate]:
@@ -219,14 +217,12 @@ class _Progress(Progress):
         )  # fmt: skip
 
 
-def _finish(original: Study, options: Options) -> None:
+def _finish(original: Study, options: ConfirmOptions) -> None:
     """Write the study's report; print what was confirmed."""
     view = StudyView(original)
     report = page.write(view, options.reports)
     if not any(row.val for row in view.confirmed):
-        raise NothingCompleted(
-            f"no seed completed; search report {confirmation.name_of(options.study)} has the reasons"
-        )
+        raise NothingCompleted(f"no seed completed; search report {confirmation.name_of(options.name)} has the reasons")
     print(f"\n{table(view)}\n")
     text = verdict(view)
     print(f"{text}\n\n" if text else "", end="")

@@ -19,7 +19,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.config import FIRST_FIELDS, TrainConfig, is_train_config, make_config
-from search.errors import SearchError, nearest
+from search.errors import SearchError, nearest, option
 from search.files.atomic import file_name, write_text
 from search.study.attributes import TrialRecord, config_of, metric_of, ranked
 
@@ -148,7 +148,7 @@ def pick(study: Study, number: int | None) -> FrozenTrial:
     if number is None and len(study.directions) > 1:
         raise SearchError(
             f"the study {study.study_name!r} has {len(study.directions)} objectives and no best trial; "
-            "--trial N names one"
+            f"{option('trial', 'N')} names one"
         )
     if number is None:
         best = ranked(study)[:1]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from pkgutil import resolve_name
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress as Bar
@@ -21,11 +24,10 @@ from search.engine.driver import Driver
 from search.engine.failures import RunAborted
 from search.engine.processes import forkserver
 from search.engine.processes.scratch import handled, unheard
-from search.engine.retention import RUNS
 from search.engine.worker import WorkerConfig
 from search.entry_points import CHECK_RUN_DIR_FIRST, PRELOAD, PRELOAD_TORCHVISION
-from search.errors import Interrupted, NothingCompleted, SearchError
-from search.files.locations import Where
+from search.errors import Interrupted, NothingCompleted, SearchError, on_command_line, option
+from search.monitoring.notify import hidden
 from search.monitoring.progress import Progress
 from search.study import study as studies
 from search.study.attributes import StudyRecord
@@ -33,39 +35,23 @@ from search.study.storage import open as storages
 from search.study.storage import retry
 
 if TYPE_CHECKING:
+    from search.commands.options import LaunchOptions
     from search.engine.ray.nodes import Nodes
 
 _SMALL_MODELS = ({"cnn"}, {"mlp"}, {"cnn", "mlp"})
 """What a space may search without torchvision, whose import takes longer than a short search of these."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LaunchOptions:
-    """The words of a verb that trains many trials: with what, and where to."""
-
-    gpus: float | Literal["auto"] | None
-    cpus: float | None
-    engine: str
-    storage: str
-    data_root: Path
-    reports: Path
-    verbose: bool
-    again: str
-    cache_size: int
-    address: str | None = None
-    run_dir: Where = RUNS
-
-
-def drive(
-    driver: Driver, progress: Progress, engine: Engine, options: LaunchOptions, console: Console, signalled: list[int]
-) -> None:
+def drive(driver: Driver, progress: Progress, engine: Engine, console: Console, signalled: list[int]) -> None:
     """Run the trials. Raises Interrupted, after which all that ran is in the queue again."""
     record = StudyRecord(driver.study)
     if record.ended:
         record.ended = None
     if driver.finished:
-        if not _ended(driver, options, console):
-            console.print(f"{driver.counts.total()} trials are done already; --trials asks for more", highlight=False)
+        if not _ended(driver, console):
+            console.print(
+                f"{driver.counts.total()} trials are done already; {option('trials')} asks for more", highlight=False
+            )
         return
     try:
         console.print(engine.note, highlight=False)
@@ -80,13 +66,13 @@ def drive(
             studies.requeue(driver.study)
         number = (signalled or [signal.SIGINT])[0]
         word = "interrupted" if number == signal.SIGINT else "terminated"
-        _say_end(word, driver, f"to go on: {options.again}", console)
+        _say_end(word, driver, f"to go on: {same()}", console)
         raise Interrupted(number) from None
     except (EngineFailed, RunAborted):
         driver.run.ours()
         studies.requeue(driver.study)
         raise
-    _ended(driver, options, console)
+    _ended(driver, console)
 
 
 def _train(driver: Driver, engine: Engine) -> None:
@@ -103,14 +89,14 @@ def _train(driver: Driver, engine: Engine) -> None:
     driver.retention.settle()
 
 
-def _ended(driver: Driver, options: LaunchOptions, console: Console) -> bool:
+def _ended(driver: Driver, console: Console) -> bool:
     """Whether a limit ended the run before its study had all trials; then the user and the study are told which."""
     reached = driver.stopping.reached()
     if reached is None or driver.counts.total() >= driver.trials:
         return False
     StudyRecord(driver.study).ended = reached.why
-    change = "" if reached.option == "--timeout" else f", change {reached.option} in"
-    _say_end(reached.why, driver, f"to go on{change}: {options.again}", console)
+    change = "" if reached.option == "timeout" else f", change {option(reached.option)} in"
+    _say_end(reached.why, driver, f"to go on{change}: {same()}", console)
     return True
 
 
@@ -141,12 +127,14 @@ def engine_of(
     `space`: the space file, if there is one, which travels to the nodes of a cluster.
     """
     if options.engine == "inline" and options.address is not None:
-        raise SearchError("--address is of a Ray cluster, which --engine inline does not use")
+        inline = option("engine", "inline")
+        raise SearchError(f"{option('address')} is of a Ray cluster, which {inline} does not use")
     if options.engine == "inline":
         from search.engine.inline import Inline
 
         if workplace.patience is not None:
-            raise SearchError("--trial-timeout ends a worker's process, and --engine inline has none")
+            inline = option("engine", "inline")
+            raise SearchError(f"{option('trial_timeout')} ends a worker's process, and {inline} has none")
         said = check and wait(partial(resolve_name(check[0]), *check[1:]), console, "decoding ")
         yield Inline.here(workplace), said
         return
@@ -219,3 +207,21 @@ def interruptible(hint: str, console: Console) -> Iterator[list[int]]:
     except KeyboardInterrupt:
         console.print(f"interrupted{hint}", markup=False, soft_wrap=True)
         raise Interrupted((signalled or [signal.SIGINT])[0]) from None
+
+
+def same() -> str:
+    """What the user types or calls to go on."""
+    return same_command() if on_command_line() else "the same call"
+
+
+def same_command() -> str:
+    """The command line that runs now, to be typed again, but for passwords and addresses of notifications."""
+    words = ["search"]
+    for before, word in pairwise(sys.argv):
+        name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        if "--notify" in (before, name):
+            word = f"{name}{equals}{hidden(value)}" if equals or before == "--notify" else word
+        elif "://" in value:
+            word = f"{name}{equals}{storages.redact(value)}"
+        words.append(word)
+    return shlex.join(words)

@@ -6,7 +6,7 @@ import math
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,15 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from search import entry_points
-from search.commands.steps.launch import LaunchOptions, drive, engine_of, interruptible, preload, wait, workplace_of
+from search.commands.run import RunOptions
+from search.commands.steps.launch import drive, engine_of, interruptible, preload, same, wait, workplace_of
 from search.engine.base import Engine
 from search.engine.callbacks import Callback
 from search.engine.driver import Driver
 from search.engine.processes import forkserver
 from search.engine.retention import weights_of
 from search.engine.rules import Rules, Run
-from search.errors import Interrupted, NothingCompleted, SearchError, first_line
+from search.errors import Interrupted, NothingCompleted, SearchError, first_line, option
 from search.files import locations
 from search.files.atomic import file_name
 from search.format import duration
@@ -41,38 +42,19 @@ from search.study import study as studies
 from search.study.attributes import StudyRecord, TrialRecord, epoch_of, metric_of, ranked
 from search.study.lease import lease
 from search.study.pruner import may_stop
-from search.study.stopping import Budget, Stopping
+from search.study.stopping import Stopping
 from search.study.storage import open as storages
 
 if TYPE_CHECKING:
     from search.engine.ray.tune import Tune
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options(LaunchOptions):
-    """The words of `search run`."""
-
-    space: Path | SearchSpace
-    overrides: Sequence[str]
-    trials: int | None
-    name: str | None
-    source: str | None
-    timeout: float | None
-    budget: Budget | None
-    until: float | None
-    patience: int | None
-    notify: Sequence[str]
-    trial_timeout: float | None
-    max_failures: int
-    audit: float
-    sealed: bool
-
-
-def run_search(options: Options) -> Study:
+def run_search(options: RunOptions) -> Study:
     """Run a search from its words to its report. Raises SearchError for what is wrong, Interrupted."""
     start = time.monotonic()
     console = Console()
-    space = load_space(options.space, options.overrides)
+    locations.written_to(options.reports, "reports")
+    space = load_space(options.where, options.overrides)
     if space.train is not None:  # else the training side checks more
         check_fixed(space)
     stopping = _stopping(space, options, start)
@@ -83,7 +65,7 @@ def run_search(options: Options) -> Study:
     locations.check(options.run_dir)
     notices = Notices(options.notify)
     points = queue.best_points(options.storage, options.source, name, space) if options.source is not None else None
-    again, told = f"; to go on: {options.again}", RunNotification(notices, name, start, console)
+    again, told = f"; to go on: {same()}", RunNotification(notices, name, start, console)
     with told, storages.storage_errors(options.storage, again), interruptible(again, console) as signalled:
         with _engine(space, wanted, options, console) as engine:
             _check_budget(stopping, engine)
@@ -105,7 +87,7 @@ def run_search(options: Options) -> Study:
                 run = Run(say=progress.say, ours=ours, signalled=signalled)
                 driver = Driver(study, space, rules, callbacks, run)
                 progress.attach(driver)
-                drive(driver, progress, engine, options, console, signalled)
+                drive(driver, progress, engine, console, signalled)
                 if not options.sealed:
                     _look(driver, engine, console)
         told.report = _finish(study, options, board)
@@ -152,20 +134,21 @@ class RunNotification:
         yield f"took {duration(time.monotonic() - self.start)}"
 
 
-def _stopping(space: SpaceFile, options: Options, start: float) -> Stopping:
+def _stopping(space: SpaceFile, options: RunOptions, start: float) -> Stopping:
     """What may end the run, which began at `start`, before all trials. Raises SearchError for what never can."""
     deadline = start + options.timeout if options.timeout else math.inf
     maximize = space.direction == "maximize"
     if space.metric == "val_acc" and maximize and options.until is not None and options.until > 1:
-        raise SearchError(f"--until {options.until:g}: val_acc is a fraction, at most 1; write 95% as 0.95")
+        said = option("until", f"{options.until:g}")
+        raise SearchError(f"{said}: val_acc is a fraction, at most 1; write 95% as 0.95")
     return Stopping(deadline, options.budget, options.until, options.patience, maximize)
 
 
 def _check_budget(stopping: Stopping, engine: Engine) -> None:
     """Raise SearchError if the trials would never spend the budget."""
     if stopping.budget is not None and stopping.budget.device == "gpu" and engine.workplace.device != "cuda":
-        other = f"--budget {stopping.budget.hours:g}cpuh"
-        raise SearchError(f"--budget {stopping.budget}: the trials take no GPU here; {other} counts CPU time")
+        other = option("budget", f"{stopping.budget.hours:g}cpuh")
+        raise SearchError(f"{option('budget', stopping.budget)}: the trials take no GPU here; {other} counts CPU time")
 
 
 def _fill_queue(study: Study, space: SpaceFile, points: queue.Points | None, console: Console) -> None:
@@ -179,12 +162,13 @@ def _fill_queue(study: Study, space: SpaceFile, points: queue.Points | None, con
     queue.queue_baselines(study, space)
 
 
-def _note_audit(study: Study, space: SpaceFile, options: Options, console: Console) -> None:
+def _note_audit(study: Study, space: SpaceFile, options: RunOptions, console: Console) -> None:
     """Say so where nothing will be pruned, and so nothing audited."""
     epochs = space.space.settings.get("epochs") if isinstance(space.space, SearchSpace) else None
     if options.audit and not may_stop(study.pruner, epochs if isinstance(epochs, int) else None):
+        audit = option("audit", f"{options.audit:g}")
         console.print(
-            f"--audit {options.audit:g}: the study's pruner never stops a trial, so there is nothing to audit",
+            f"{audit}: the study's pruner never stops a trial, so there is nothing to audit",
             highlight=False,
             soft_wrap=True,
         )
@@ -216,25 +200,28 @@ def _look(driver: Driver, engine: Engine, console: Console) -> None:
     console.print(f"{where}: {said}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _wanted(space: SpaceFile, options: Options) -> dict[str, Any]:
+def _wanted(space: SpaceFile, options: RunOptions) -> dict[str, Any]:
     """The CPUs and GPUs of a trial, as far as somebody says; the command's words go before the file's."""
-    said = (("cpus", options.cpus), ("gpus", options.gpus))
-    wanted = {**space.resources, **{name: value for name, value in said if value is not None}}
+    asked = (("cpus", options.cpus_per_trial), ("gpus", options.gpus_per_trial))
+    wanted = {**space.resources, **{name: value for name, value in asked if value is not None}}
     if options.address is not None and wanted.get("gpus") == "auto":
-        raise SearchError("--gpus-per-trial auto measures a GPU of this machine; with --address, say a number")
+        said = f"measures a GPU of this machine; with {option('address')}, say a number"
+        raise SearchError(f"{option('gpus_per_trial', 'auto')} {said}")
     if space.train and wanted.get("gpus") == "auto":
         raise SearchError(
-            "--gpus-per-trial auto measures the built-in training; with a train() of your own, say a number"
+            f"{option('gpus_per_trial', 'auto')} measures the built-in training; "
+            "with a train() of your own, say a number"
         )
     return wanted
 
 
 @contextmanager
-def _engine(space: SpaceFile, wanted: dict[str, Any], options: Options, console: Console) -> Iterator[Engine]:
+def _engine(space: SpaceFile, wanted: dict[str, Any], options: RunOptions, console: Console) -> Iterator[Engine]:
     """What runs the trials, once the space is checked and its images are decoded."""
     own_train = str(space.path.resolve()) if space.train else None
     workplace = workplace_of(options, own_train=own_train, patience=options.trial_timeout)
-    source = options.space if isinstance(options.space, SearchSpace) else str(space.path)
+    given = options.where
+    source = given if isinstance(given, SearchSpace) else str(space.path)
     what = (source, list(options.overrides), options.data_root)
     known = space.space.combinations(("model",)) if isinstance(space.space, SearchSpace) else ()
     modules = () if own_train else preload({settings["model"] for settings in known})
@@ -251,7 +238,7 @@ def _engine(space: SpaceFile, wanted: dict[str, Any], options: Options, console:
 def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: Console) -> Tune:
     """The engine with as many trials on a GPU as a measurement says, once its images are decoded."""
     if not engine.resources.gpus:
-        console.print("--gpus-per-trial auto: no GPU here to share", highlight=False)
+        console.print(f"{option('gpus_per_trial', 'auto')}: no GPU here to share", highlight=False)
         return engine
     place = (engine.workplace.cache_size, engine.cpus_a_gpu, cpus or 1.0)
     measuring = forkserver.Call(engine.nursery.address, entry_points.CHOOSE_GPU_SHARE, *what, *place)
@@ -260,7 +247,7 @@ def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: C
     return engine.shared(cpus, trials)
 
 
-def _finish(study: Study, options: Options, board: TensorBoard) -> Path:
+def _finish(study: Study, options: RunOptions, board: TensorBoard) -> Path:
     """Write report and best config; print the table; returns the report's path."""
     from search.analysis.view import StudyView
     from search.commands.steps.export import write_best
@@ -281,7 +268,7 @@ def _finish(study: Study, options: Options, board: TensorBoard) -> Path:
     print(f"report       {report.path}\nbest config  {best}")
     if not own:
         print(f"train it     search train {best}")
-    print(f"watch it     {shlex.join(['search', 'dashboard', study.study_name, *_said_of_storage(options.again)])}")
+    print(f"watch it     {shlex.join(['search', 'dashboard', study.study_name, *_said_of_storage(same())])}")
     return report.path
 
 

@@ -26,6 +26,7 @@ from typing import Any
 
 from search.engine.processes.scratch import scratch, sweep, uninterrupted
 from search.entry_points import ANSWER_CALL, FORK_SERVER_PROGRAM
+from search.errors import option
 
 # glibc: large tensors in huge pages. Page faults were a tenth of an AlexNet step's CPU time.
 _ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -117,7 +118,7 @@ class _Server(threading.Thread):
                 dead.stdin.close()
 
     def _give_up(self, why: str) -> None:
-        self._nursery.gone = f"the server that forks training processes {why}; --verbose shows what it says"
+        self._nursery.gone = f"the server that forks training processes {why}; {option('verbose')} shows what it says"
         self._listening.close()  # who comes now is told
 
     def _has_forked(self) -> bool:

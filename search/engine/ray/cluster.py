@@ -16,7 +16,7 @@ import ray
 from search.engine.base import EngineFailed
 from search.engine.processes.scratch import held_back, sweep, uninterrupted
 from search.engine.ray import auth, patches
-from search.errors import SearchError
+from search.errors import SearchError, option
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def joined(address: str, travels: Mapping[str, Any], verbose: bool) -> Iterator[
             with held_back(), patches.sigterm_left_alone():
                 ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=dict(travels))
         except Exception as error:
-            raise SearchError(f"--address {address}: {auth.why_not(error, _ELSEWHERE)}") from error
+            raise SearchError(f"{option('address', address)}: {auth.why_not(error, _ELSEWHERE)}") from error
         for name in ("ray", "ray.tune"):
             logging.getLogger(name).setLevel(level)
         yield
@@ -188,7 +188,7 @@ def plan(cpus: float | None = None, gpus: float | None = None) -> tuple[Resource
         where = "this machine has" if len(has) == 1 else "the nodes of the cluster have"
         raise SearchError(
             f"a trial asks for {cpus:g} CPUs and {gpus:g} GPUs, and {where} {', '.join(has)}: "
-            "--cpus-per-trial, --gpus-per-trial"
+            f"{option('cpus_per_trial')}, {option('gpus_per_trial')}"
         )
     threads = min(int(node.get("CPU", 0.0) // places) for node, places in used)
     return trial, sum(places for _, places in used), max(1, threads)

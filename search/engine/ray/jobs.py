@@ -17,7 +17,7 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from search.engine.processes.scratch import scratch
 from search.engine.ray import auth, cluster, nodes
-from search.errors import SearchError
+from search.errors import SearchError, option
 
 _STOPS = {"RAY_JOB_STOP_WAIT_TIME_S": "60"}
 """Seconds that a stopped run has to put its trials back in the queue; Ray's default is 3."""
@@ -39,7 +39,7 @@ class Jobs:
             self._client = JobSubmissionClient(address)
         except Exception as error:  # of many kinds
             raise SearchError(
-                f"--address {address}: {auth.why_not(error, 'does the head of a cluster take jobs there?')}"
+                f"{option('address', address)}: {auth.why_not(error, 'does the head of a cluster take jobs there?')}"
             ) from None
 
     def submit(self, space: Path, folder: str, words: Sequence[str], environment: dict[str, str]) -> str:

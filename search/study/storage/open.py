@@ -21,7 +21,7 @@ from optuna.study import Study
 from sqlalchemy import URL, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
 
-from search.errors import SearchError, StorageFailed
+from search.errors import SearchError, StorageFailed, option
 from search.files.mounts import network_type
 from search.study.storage import internals, retry
 from search.study.storage.rdb import Storage
@@ -96,7 +96,7 @@ def _check_sqlite(url: str, parsed: URL, must_exist: bool) -> None:
         raise SearchError(f"storage {redact(url)}: a study needs a file, such as sqlite:///studies.db")
     file = _sqlite_file(parsed)
     if must_exist and not file.is_file():
-        raise SearchError(f"no storage {redact(url)}; --storage or SEARCH_STORAGE names another")
+        raise SearchError(f"no storage {redact(url)}; {option('storage')} or SEARCH_STORAGE names another")
     if not file.parent.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
         raise SearchError(f"storage {redact(url)}: {file.parent} is no folder that can be written to")
     if file.is_dir():

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from search.config import CACHE_SIZE
 from search.data.cache import cache_root
+from search.errors import option
 
 CHUNK = 512
 """Images that one process computes at a time; workers that want the same activations share out the chunks."""
@@ -92,7 +93,9 @@ def _reserve(home: Path, shape: Sequence[int], like: Tensor, budget: int) -> Non
                 shutil.rmtree(folder)
                 del kept[folder]
         if sum(kept.values()) + size > budget:
-            raise NoRoom(f"{_gb(size)} of activations, of at most {_gb(budget)} kept; --cache-size allows more")
+            raise NoRoom(
+                f"{_gb(size)} of activations, of at most {_gb(budget)} kept; {option('cache_size')} allows more"
+            )
         if size > shutil.disk_usage(root).free:
             raise NoRoom(f"{_gb(size)} of activations do not fit on the disk of {root}")
         home.mkdir(exist_ok=True)

@@ -20,7 +20,7 @@ from search.monitoring.server import Server, Watching
 from search.study.storage import open as storages
 
 
-def up(storage: str, words: Watching, jobs_port: int, say: Callable[[str], None], verbose: bool = False) -> None:
+def serve(storage: str, words: Watching, jobs_port: int, say: Callable[[str], None], verbose: bool = False) -> None:
     """Serve until Ctrl-C or SIGTERM; then end the runs that were submitted, as `search stop` does, and all the rest.
 
     `storage`: made if it is not there, and what submitted runs use unless they name another. `say`: called with what

@@ -1,0 +1,155 @@
+"""The command line, made from the options that each verb declares in search/commands."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import search
+from search.commands import COMMANDS
+from search.commands.options import Declared, Options, declared
+from search.errors import Interrupted, SearchError, first_line, flag, option
+
+app = typer.Typer(
+    help="Hyperparameter search for people who fine-tune image classifiers.\n\n"
+    "Write a space file, run it, read the ranked table, train the best config again:\n\n"
+    "  search run spaces/digits.py\n\n  search train reports/digits.best.yaml\n\n"
+    "Exit status: 0 done; 1 the run failed; 2 the words or the space file are wrong; 3 the storage or the disk; "
+    "130 interrupted, 143 terminated: the same command goes on.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_FROM_FILE = "search.study.storage.open"
+
+
+def _read_url(context: typer.Context, file: Path | None) -> Path | None:
+    """Keep the URL in `file` for `_chosen_url`, which comes later. Raises SearchError."""
+    if file is None:
+        return None
+    try:
+        lines = file.read_text(encoding="utf-8").split()
+    except (OSError, ValueError) as error:
+        raise SearchError(f"{option('storage_file', file)}: cannot be read: {first_line(error)}") from None
+    if len(lines) != 1:
+        raise SearchError(f"{option('storage_file', file)}: it shall hold one storage URL and nothing else")
+    context.meta[_FROM_FILE] = lines[0]
+    return file
+
+
+def _chosen_url(context: typer.Context, url: str) -> str:
+    """The storage's URL: that of --storage-file, if it is given. Raises SearchError if both are."""
+    found = context.meta.get(_FROM_FILE)
+    if found is None:
+        return url
+    source = context.get_parameter_source("storage")
+    if source is not None and source.name == "COMMANDLINE":
+        raise SearchError(f"{option('storage')} and {option('storage_file')}: say one of them")
+    return str(found)
+
+
+_STORAGE_FILE = Annotated[
+    Path | None,
+    typer.Option(
+        flag("storage_file"),
+        help="A file that holds the storage's URL, to keep its password out of history and process list.",
+        is_eager=True,  # before --storage, which it replaces
+        callback=_read_url,
+    ),
+]
+
+
+def _options_of(verb: Callable[..., Any]) -> type[Options]:
+    """The class of a verb's options."""
+    found: type[Options] = inspect.get_annotations(verb)["options"]
+    return found
+
+
+def _parameter(described: Declared) -> inspect.Parameter:
+    """An option or argument as typer reads it from a signature."""
+    name, told, default = described.field.name, described.help, described.field.default
+    more: dict[str, Any] = {"help": told.text, "metavar": told.metavar, "envvar": told.envvar}
+    more |= {"min": told.min, "max": told.max}
+    if described.field.kw_only:
+        words = (flag(name), *([told.short] if told.short else []))
+        made = typer.Option(*words, callback=_chosen_url if name == "storage" else None, **more)
+    else:
+        made = typer.Argument(**more)
+    if default is MISSING:
+        default = inspect.Parameter.empty
+    elif default == ():
+        default = None
+    kind: Any = described.word | None if default is None else described.word
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, made])
+
+
+def _signature(options: type[Options]) -> inspect.Signature:
+    parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
+    for described in declared(options):
+        if described.help.rest:
+            continue
+        parameters.append(_parameter(described))
+        if described.field.name == "storage":
+            file = inspect.Parameter("storage_file", inspect.Parameter.KEYWORD_ONLY, default=None)
+            parameters.append(file.replace(annotation=_STORAGE_FILE))
+    return inspect.Signature(parameters)
+
+
+def _add(verb: Callable[..., Any]) -> None:
+    """Add a verb to the command. What it returns is no matter, but for False: exit status 1."""
+    options = _options_of(verb)
+    rest = [described.field.name for described in declared(options) if described.help.rest]
+
+    def call(context: typer.Context, **words: Any) -> None:
+        words.pop("storage_file", None)  # `storage` has its URL
+        given = {name: word for name, word in words.items() if word is not None and word != []}
+        try:
+            done = verb(options(**given, **dict.fromkeys(rest, context.args)))
+        except Interrupted as stop:  # typer would take a run that ended in good order for one that crashed
+            raise typer.Exit(stop.exit_status) from None
+        raise typer.Exit(1 if done is False else 0)
+
+    signature = _signature(options)
+    call.__signature__ = signature  # type: ignore[attr-defined] # which typer reads
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in signature.parameters.values()}
+    extra = {"allow_extra_args": True, "ignore_unknown_options": True} if rest else {}
+    app.command(verb.__name__.rstrip("_"), help=inspect.getdoc(verb), context_settings=extra)(call)
+
+
+for _verb in COMMANDS:
+    _add(_verb)
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"search {search.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_say_version)
+    ] = False,
+) -> None: ...
+
+
+def call() -> int:
+    """Run the command that was typed; its exit status. Raises SearchError, also for words that it does not know."""
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        said, verb = error.format_message().rstrip(), getattr(error, "ctx", None)
+        if "\n" in said:  # nothing was typed, and this is the help
+            typer.echo(said, err=True)
+            return 2
+        more = f"; `{verb.command_path} --help` says what there is" if verb is not None else ""
+        said = said.rstrip(".").replace(": Input should", ": it should")  # pydantic's words
+        raise SearchError(f"{said[:1].lower()}{said[1:]}{more}") from None

@@ -1,0 +1,21 @@
+"""`search check`: its options; search/doctor does it."""
+
+from dataclasses import dataclass
+
+from search.commands import units
+from search.commands.options import DataRoot, Parsed, SpaceOptions
+
+
+@dataclass(kw_only=True)
+class CheckOptions(SpaceOptions):
+    data_root: DataRoot = Parsed(units.data_root, "data")
+
+
+def check(options: CheckOptions) -> bool:
+    """Look at a space before it costs hours: images, labels, learning rates, memory; exit status 1 if a check fails.
+
+    Pictures go to runs/STUDY/check. The test split is not read.
+    """
+    from search.doctor.doctor import check_space
+
+    return check_space(options.where, options.overrides, options.name, options.data_root) == 0

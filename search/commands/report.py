@@ -1,0 +1,133 @@
+"""The verbs that read studies and print a table, or data: report, status, compare."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+from search.commands import units
+from search.commands.options import Help, Options, Parsed, Reports, StorageOptions, StudyOptions
+from search.errors import SearchError, option
+
+if TYPE_CHECKING:
+    from search.reporting.page import Report
+
+
+@dataclass(kw_only=True)
+class DataFormat(Options):
+    """Of a verb that prints its table as data, too."""
+
+    json: Annotated[bool, Help("Print it as JSON.")] = False
+    csv: Annotated[bool, Help("Print its rows as CSV.")] = False
+
+    @property
+    def as_data(self) -> bool:
+        """Whether the table is to be printed as data. Raises SearchError for two formats."""
+        if self.json and self.csv:
+            raise SearchError(f"{option('json')} and {option('csv')}: one of them at a time")
+        return self.json or self.csv
+
+
+@dataclass(kw_only=True)
+class ReportOptions(StudyOptions):
+    columns: Annotated[
+        Parsed[str | Sequence[str], str],
+        Help(
+            "More columns: epoch-time, machine-time, gpu-hours, memory, parameters, trainable, mb, latency; "
+            "cost for all of them.",
+            metavar="NAME,...",
+            word=str,
+        ),
+    ] = Parsed(lambda words, name: words if isinstance(words, str) else ",".join(words), ())
+    reports: Reports = Parsed(units.path, "reports")
+
+
+@dataclass(kw_only=True)
+class PrintedReportOptions(ReportOptions, DataFormat):
+    pass
+
+
+def report(options: PrintedReportOptions) -> None:
+    """Write a study's report, reports/STUDY.md, and print its table; or print it as data, and write nothing."""
+    from search.analysis.view import StudyView
+    from search.reporting import data
+    from search.study.storage.open import storage_errors
+
+    if options.as_data:
+        with storage_errors(options.storage):
+            content = data.report(StudyView(options.load()))
+        print(data.to_csv(content["rows"]) if options.csv else data.to_json(content), end="" if options.csv else "\n")
+        return
+    written = write_report(options)
+    print(f"{written.table}\n\nwrote {written.path}")
+
+
+def write_report(options: ReportOptions) -> "Report":
+    """Write a study's report."""
+    from search.analysis.view import StudyView
+    from search.files.locations import written_to
+    from search.monitoring.dashboard import publish
+    from search.reporting import columns, page
+    from search.study.storage.open import storage_errors
+
+    extra = columns.column_names(options.columns)
+    written_to(options.reports, "reports")
+    with storage_errors(options.storage):
+        view = StudyView(options.load())
+        written = page.write(view, options.reports, extra)
+        publish(view, written)
+    return written
+
+
+@dataclass(kw_only=True)
+class StatusOptions(StorageOptions, DataFormat):
+    study: Annotated[str | None, Help("One study's name. [default: all of the storage]", metavar="[STUDY]")] = field(
+        default=None, kw_only=False
+    )
+
+
+def status(options: StatusOptions) -> None:
+    """List the studies of a storage: trials by state, the best, and who runs it now."""
+    from search.reporting import data
+    from search.study.storage.open import open_storage, storage_errors
+    from search.study.study import load_study
+
+    as_data = options.as_data
+    with storage_errors(options.storage):
+        rows = data.status(open_storage(options.storage), options.study)
+        if options.study is not None and not rows:
+            load_study(options.storage, options.study)  # which says what there is
+    if as_data:
+        print(data.to_csv(rows) if options.csv else data.to_json(rows), end="" if options.csv else "\n")
+        return
+    from search.reporting.table import listing
+
+    print(listing(rows) if rows else "No study yet.")
+
+
+@dataclass(kw_only=True)
+class CompareOptions(StorageOptions, DataFormat):
+    studies: Annotated[
+        Sequence[str], Help("The studies' names, two or more.", metavar="STUDY STUDY...", word=list[str])
+    ] = field(kw_only=False)
+    reports: Reports = Parsed(units.path, "reports")
+
+
+def compare(options: CompareOptions) -> None:
+    """Set studies side by side in reports/A-vs-B.md and print the table; or print it as data, and write nothing."""
+    from search.analysis import comparison
+    from search.files.locations import written_to
+    from search.reporting import compare, data
+    from search.study.storage.open import storage_errors
+    from search.study.study import load_study
+
+    as_data = options.as_data
+    if not as_data:
+        written_to(options.reports, "reports")
+    with storage_errors(options.storage):
+        found = comparison.views([load_study(options.storage, name) for name in options.studies])
+        if as_data:
+            rows = comparison.rows(found)
+            print(data.to_csv(rows) if options.csv else data.to_json(rows), end="" if options.csv else "\n")
+            return
+        path, table = compare.write(found, options.reports)
+        print(f"{table}\n\nwrote {path}")

@@ -1,0 +1,31 @@
+"""`search train`: its options; commands/steps/train.py does it."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from search.commands import units
+from search.commands.options import STORAGE, CacheSize, DataRoot, Help, Parsed, StorageOptions
+
+
+@dataclass(kw_only=True)
+class TrainOptions(StorageOptions):
+    best: Annotated[Path, Help("A config that `search run` or `search export` wrote.", metavar="BEST.yaml")] = field(
+        kw_only=False
+    )
+    data_root: DataRoot = Parsed(units.data_root, "data")
+    cache_size: CacheSize = Parsed(units.bytes, "20G")
+    verify: Annotated[bool, Help("Only say whether the number comes out again; exit status 1 if it does not.")] = False
+
+
+def train(options: TrainOptions) -> bool:
+    """Train a best config again from nothing; print validation and, once, test accuracy; write the model beside it."""
+    from search.commands.steps.train import retrain
+    from search.study.storage.open import check_storage
+
+    if options.storage != STORAGE:  # which need not be there
+        check_storage(options.storage)
+    return retrain(
+        options.best, options.storage, options.data_root, options.cache_size, partial(print, flush=True), options.verify
+    )
