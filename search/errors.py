@@ -58,6 +58,11 @@ def on_command_line() -> bool:
     return COMMAND_LINE in os.environ
 
 
+def spelling() -> dict[str, str]:
+    """The environment with which a process on another machine spells options as this one does."""
+    return {COMMAND_LINE: "1"} if on_command_line() else {}
+
+
 def nearest(name: str, names: set[str]) -> str:
     """What to say after an unknown name: the nearest known one, or the list."""
     close = get_close_matches(name, sorted(names), n=1)

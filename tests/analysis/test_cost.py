@@ -47,9 +47,9 @@ def test_a_loader_slower_than_the_training_is_named(load: float, status: str) ->
     ("peak", "device", "status", "words"),
     [
         (1, "cpu", "ok", "8 fit on this machine"),
-        (5, "cpu", "warn", "--cpus-per-trial 4"),
+        (5, "cpu", "warn", "cpus_per_trial=4"),
         (9, "cpu", "FAIL", "a smaller batch_size"),
-        (3, "cuda", "ok", "2 fit on the GPU (--gpus-per-trial 0.5 runs them side by side)"),
+        (3, "cuda", "ok", "2 fit on the GPU (gpus_per_trial=0.5 runs them side by side)"),
     ],
 )
 def test_how_many_fit(peak: int, device: str, status: str, words: str) -> None:

@@ -292,7 +292,7 @@ def test_the_trials_that_share_a_gpu_are_counted_beside_the_run(
         engine = tune.Tune(forks, WorkerConfig("data", "auto", 1), Resources(0, 0), 0).placed(None, None)
         shared = run._sharing(engine, (str(path), [], tmp_path), None, Console(width=1000))
     found = re.match(
-        r"--gpus-per-trial auto: (\d+) on a GPU, which has memory for \d+, CPUs for 16", capsys.readouterr().out
+        r"gpus_per_trial=auto: (\d+) on a GPU, which has memory for \d+, CPUs for 16", capsys.readouterr().out
     )
     assert found is not None
     assert shared.slots == int(found[1])

@@ -123,7 +123,7 @@ def test_without_data_the_error_says_what_to_put_where(tmp_path: Path) -> None:
     root = tmp_path / "data"
     with pytest.raises(SearchError) as error:
         open_source("caltech101", root)
-    for part in (str(root / "caltech101"), ARCHIVE, "10.22002/D1.20086", "--data-root"):
+    for part in (str(root / "caltech101"), ARCHIVE, "10.22002/D1.20086", "data_root="):
         assert part in str(error.value)
     assert not root.exists()
 

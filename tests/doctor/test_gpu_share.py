@@ -123,7 +123,7 @@ def test_the_choice_comes_with_its_reasons(write: Write, monkeypatch: pytest.Mon
     path = str(write("space.py", SPACE))
     assert choose(path, [], Path(), 0, 16, 1, lambda *words: None) == (
         5,
-        "--gpus-per-trial auto: 5 on a GPU, which has memory for 8, CPUs for 16, idle time for 5: a step of 32 images "
+        "gpus_per_trial=auto: 5 on a GPU, which has memory for 8, CPUs for 16, idle time for 5: a step of 32 images "
         "takes 10 ms, the GPU computes for 2 ms of it; a trial holds 9 of 80 GiB",
     )
 
@@ -132,7 +132,7 @@ def test_what_cannot_be_measured_has_a_gpu_alone(write: Write) -> None:
     path = str(write("space.py", SPACE.replace('"digits"', '"caltech101"')))
     count, why = choose(path, [], Path("nowhere"), 0, 16, 1, lambda *words: None)
     assert count == 1
-    assert why.startswith("--gpus-per-trial auto: one trial a GPU, for the measurement failed: ")
+    assert why.startswith("gpus_per_trial=auto: one trial a GPU, for the measurement failed: ")
     assert "nowhere" in why
 
 

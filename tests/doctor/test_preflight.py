@@ -101,7 +101,7 @@ def test_a_function_is_checked_at_a_point_with_what_set_fixed(write: Write) -> N
     path = write("s.py", text)
     preflight(load_space(path, ["part=layer2"]), Path("data"))  # a dimension of some points only
     preflight(load_space(path, ["epochs=2"]), Path("data"))
-    with pytest.raises(SearchError, match=r"--set parts=layer2: unknown setting 'parts'; did you mean 'part'\?"):
+    with pytest.raises(SearchError, match=r"set=\{'parts': 'layer2'\}: unknown setting 'parts'; did you mean 'part'\?"):
         preflight(load_space(path, ["parts=layer2"]), Path("data"))
 
 

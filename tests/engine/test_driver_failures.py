@@ -23,7 +23,7 @@ from search.engine.messages import Ended, Failed, Lost, Message, Report, Silent
         ([Report(0, {"acc": 1.0, "seconds": 0.1}, 0, last=False)], "'score' is missing from what train() yields: acc"),
         ([epoch("high")], "'score' is missing"),
         ([Failed(0, "user_code: space.py:3: no")], "user_code: space.py:3: no"),
-        ([Silent(0, 90.0)], "timeout: no epoch within 90 s (--trial-timeout)"),
+        ([Silent(0, 90.0)], "timeout: no epoch within 90 s (trial_timeout=)"),
         ([Ended(0)], "train() yielded nothing"),
     ],
 )

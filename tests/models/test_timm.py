@@ -41,5 +41,5 @@ def test_timm_reads_a_file_and_offline_says_so(tmp_path: Path, offline: Path, mo
     net = models.build("timm/resnet18", 7, weights=save_weights(source, tmp_path / "w.safetensors"))
     assert torch.equal(net.state_dict()["conv1.weight"], source.state_dict()["conv1.weight"])
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    with pytest.raises(SearchError, match=r"the weights of timm/resnet18 cannot be had .*--set weights=scratch"):
+    with pytest.raises(SearchError, match=r"the weights of timm/resnet18 cannot be had .*set=\{'weights': 'scratch'\}"):
         models.build("timm/resnet18", 7, weights="DEFAULT")

@@ -103,7 +103,7 @@ def test_offline_the_error_says_which_file_to_put_where(offline: Path) -> None:
     assert said.startswith("the ImageNet weights of squeezenet1_0 cannot be downloaded (")
     assert f"put squeezenet1_0-b66bff10.pth into {offline}, or " in said
     assert 'weights="path/to/file.pth"' in said
-    assert said.endswith("--set weights=scratch")
+    assert said.endswith("set={'weights': 'scratch'}")
     assert not list(offline.glob("*"))  # no half of a file that a second run would take for the whole
 
 

@@ -272,11 +272,11 @@ def test_where_a_secret_comes_from(tmp_path: Path) -> None:
 def test_no_secret(tmp_path: Path, text: str) -> None:
     file = tmp_path / "secret"
     file.write_text(text)
-    with pytest.raises(SearchError, match=r"^--auth: one line is wanted, a token or user:password"):
+    with pytest.raises(SearchError, match=r"^auth=: one line is wanted, a token or user:password"):
         guard.read_secret(file, None)
 
 
 def test_a_secret_given_in_place_of_its_file_is_not_repeated() -> None:
-    with pytest.raises(SearchError, match="--auth: there is no such file") as error:
+    with pytest.raises(SearchError, match="auth=: there is no such file") as error:
         guard.read_secret(Path(TOKEN), None)
     assert TOKEN not in str(error.value)

@@ -137,6 +137,6 @@ def test_no_part_of_an_address_but_its_service_is_shown(monkeypatch: pytest.Monk
 
 
 def test_an_address_that_apprise_does_not_know_is_an_error_before_anything_runs() -> None:
-    with pytest.raises(SearchError, match=r"^--notify nonsense://\.\.\.: apprise cannot read this address"):
+    with pytest.raises(SearchError, match=r"^notify=nonsense://\.\.\.: apprise cannot read this address"):
         Notices(["nonsense://t0ken"])
     assert Notices().send("title", "text") == []

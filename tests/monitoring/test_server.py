@@ -111,7 +111,7 @@ def test_loopback(host: str, loopback: bool) -> None:
 
 
 def test_no_such_host() -> None:
-    with pytest.raises(SearchError, match=r"^--host no\.such\.host\.invalid: "):
+    with pytest.raises(SearchError, match=r"^host=no\.such\.host\.invalid: "):
         is_loopback("no.such.host.invalid")
 
 

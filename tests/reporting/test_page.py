@@ -87,7 +87,7 @@ def test_columns_of_what_each_trial_took() -> None:
         ["", "0.0 s", "", "", "", "", "", ""],
     ]
     assert column_names(" latency,epoch-time , latency") == ["latency", "epoch-time"]
-    with pytest.raises(SearchError, match=r"--columns latncy: no such column; did you mean 'latency'\?"):
+    with pytest.raises(SearchError, match=r"columns=latncy: no such column; did you mean 'latency'\?"):
         column_names("mb,latncy")
 
 
@@ -202,7 +202,7 @@ def test_two_objectives_have_a_front() -> None:
     text = render(load_study(URL, "made"))
     assert "The study has 2 objectives: accuracy (maximize), seconds (minimize)." in text
     assert [line[2] for line in text.splitlines() if line.startswith("| ")] == ["T", "0", "1"]
-    with pytest.raises(SearchError, match="has 2 objectives and no best trial; --trial N names one"):
+    with pytest.raises(SearchError, match="has 2 objectives and no best trial; trial=N names one"):
         write_best(study, Path())
     assert "value: [" in write_best(study, Path(), 1).read_text() or "- 0.8" in Path("made.trial-1.yaml").read_text()
 

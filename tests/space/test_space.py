@@ -170,8 +170,8 @@ def test_a_setting_that_the_space_leaves_at_its_default_can_be_fixed() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("lrr", "1", "--set lrr=1: unknown setting 'lrr'; did you mean 'lr'?"),
-        ("recipe", "linear", "--set recipe=linear: recipe is one of plain, step, cosine"),
+        ("lrr", "1", "set={'lrr': '1'}: unknown setting 'lrr'; did you mean 'lr'?"),
+        ("recipe", "linear", "set={'recipe': 'linear'}: recipe is one of plain, step, cosine"),
     ],
 )
 def test_fixing_what_is_not_there(name: str, text: str, message: str) -> None:

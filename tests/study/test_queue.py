@@ -135,10 +135,10 @@ def test_a_define_by_run_space_takes_what_it_asks_for_by_name() -> None:
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("narrow", r"--from narrow: that is this study itself; give the new one a --name of its own"),
+        ("narrow", r"source=narrow: that is this study itself; give the new one a name= of its own"),
         ("braod", r"no study 'braod' in sqlite:///studies.db; did you mean 'broad'\?"),
-        ("empty", r"--from empty: no trial of it completed, so that it has no best to start from"),
-        ("broad", r"--from broad: none of its 2 completed trials is a point of this space: left out are "
+        ("empty", r"source=empty: no trial of it completed, so that it has no best to start from"),
+        ("broad", r"source=broad: none of its 2 completed trials is a point of this space: left out are "
                   r"2 for y, which it has not"),
     ],
 )  # fmt: skip

@@ -53,7 +53,7 @@ def told(stopping: Stopping, ends: list[End]) -> str | None:
 def test_until_is_reached_exactly_when_one_completed_so_well(ends: list[End], maximize: bool, goal: float) -> None:
     values = [end.value for end in ends if end.value is not None]
     there = any(value >= goal if maximize else value <= goal for value in values)
-    assert told(Stopping(until=goal, maximize=maximize), ends) == ("--until" if there else None)
+    assert told(Stopping(until=goal, maximize=maximize), ends) == ("until" if there else None)
 
 
 @given(ENDS, st.booleans(), st.integers(1, 8))
@@ -63,7 +63,7 @@ def test_patience_counts_those_that_ended_since_the_first_of_the_best(
     values = [end.value for end in ends]
     done = [value for value in values if value is not None]
     since = len(ends) - 1 - values.index(max(done) if maximize else min(done)) if done else 0
-    assert told(Stopping(patience=patience, maximize=maximize), ends) == ("--patience" if since >= patience else None)
+    assert told(Stopping(patience=patience, maximize=maximize), ends) == ("patience" if since >= patience else None)
 
 
 @given(ENDS, st.floats(0.001, 50))
@@ -76,7 +76,7 @@ def test_a_budget_is_what_all_trials_took_together(ends: list[End], hours: float
         option = told(stopping, ends)
         assert stopping.hours == pytest.approx(spent, abs=1e-9)
         if abs(spent - hours) > 1e-6:
-            assert option == ("--budget" if spent > hours else None)
+            assert option == ("budget" if spent > hours else None)
 
 
 def test_only_patience_lets_go_on_what_runs_and_time_goes_before_it() -> None:
@@ -87,7 +87,7 @@ def test_only_patience_lets_go_on_what_runs_and_time_goes_before_it() -> None:
     assert reached is not None
     assert (reached.at_once, reached.why) == (
         False,
-        "--patience 1: of the last 1 trials none was better than trial 3",
+        "patience=1: of the last 1 trials none was better than trial 3",
     )
     stopping.deadline = time.monotonic() - 1
     reached = stopping.reached()
@@ -96,11 +96,11 @@ def test_only_patience_lets_go_on_what_runs_and_time_goes_before_it() -> None:
     stopping.spend(4, 4000, {"gpus": 0, "cpus": 1})
     reached = stopping.reached()
     assert reached is not None
-    assert (reached.at_once, reached.why) == (True, "--budget 1cpuh is spent: 1.11 CPU-hours")
+    assert (reached.at_once, reached.why) == (True, "budget=1cpuh is spent: 1.11 CPU-hours")
     stopping.ended(5, 0.95)
     reached = stopping.reached()
     assert reached is not None
-    assert (reached.at_once, reached.why) == (True, "--until 0.9 is reached: trial 5 has 0.95")
+    assert (reached.at_once, reached.why) == (True, "until=0.9 is reached: trial 5 has 0.95")
 
 
 def finish(driver: Driver, score: float) -> None:

@@ -61,13 +61,13 @@ def test_only_running_trials_are_put_back() -> None:
 def test_a_study_belongs_to_its_space() -> None:
     studies.open_study(URL, "s", space_file())
     studies.open_study(URL, "s", space_file())
-    with pytest.raises(SearchError, match=r"another space: x is FloatDistribution.* there and 0\.5 here; use --name"):
+    with pytest.raises(SearchError, match=r"another space: x is FloatDistribution.* there and 0\.5 here; use name="):
         studies.open_study(URL, "s", space_file(space=SearchSpace(x=0.5, epochs=4)))
     with pytest.raises(SearchError, match="another space: y is not set there and 1 here"):
         studies.open_study(URL, "s", space_file(space=SearchSpace(x=Float(0, 1), epochs=4, y=1)))
-    with pytest.raises(SearchError, match=r"another metric, val_acc.*--name"):
+    with pytest.raises(SearchError, match=r"another metric, val_acc.*name="):
         studies.open_study(URL, "s", space_file(metric="loss"))
-    with pytest.raises(SearchError, match=r"is to maximize its val_acc; use --name"):
+    with pytest.raises(SearchError, match=r"is to maximize its val_acc; use name="):
         studies.open_study(URL, "s", space_file(direction="minimize"))
     assert studies.open_study(URL, "other", space_file(metric="loss")).study_name == "other"
 
@@ -75,14 +75,14 @@ def test_a_study_belongs_to_its_space() -> None:
 def test_a_plain_optuna_study_is_refused() -> None:
     study = optuna.create_study(storage=connect(URL), study_name="plain")
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
-    with pytest.raises(SearchError, match=r"'plain' was not made by `search run`.*--name"):
+    with pytest.raises(SearchError, match=r"'plain' was not made by `search run`.*name="):
         studies.open_study(URL, "plain", space_file())
     assert studies.load_study(URL, "plain").user_attrs == {}
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "a\nb", "x" * 101])
 def test_a_name_that_could_be_no_files_is_refused(name: str) -> None:
-    with pytest.raises(SearchError, match="--name"):
+    with pytest.raises(SearchError, match="name="):
         studies.open_study(URL, name, space_file())
     assert not Path("studies.db").exists()
 

@@ -212,7 +212,7 @@ def test_where_it_cannot_be_it_says_so(changed: dict[str, Any], why: str) -> Non
 def test_too_little_room_says_so() -> None:
     made = config(frozen=("0",))
     numbers_, said = run(made, cache_size=1000)
-    assert "of activations, of at most 1e-06 GB kept; --cache-size allows more" in said[0]
+    assert "of activations, of at most 1e-06 GB kept; cache_size= allows more" in said[0]
     assert numbers_ == run(made, cache_size=0)[0]
 
 

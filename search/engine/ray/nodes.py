@@ -18,7 +18,7 @@ import search
 from search.engine.failures import RunAborted
 from search.engine.processes.forkserver import Call, Died, ForkServer, opened
 from search.engine.ray.cluster import Resources, fits, joined
-from search.errors import SearchError, first_line
+from search.errors import SearchError, first_line, spelling
 
 MOST = 100 * 2**20
 """Bytes of the space file's folder, which travels to every node."""
@@ -168,7 +168,7 @@ def borrowed(address: str, folder: Path, space: Path | None, verbose: bool) -> I
     `folder`: a scratch folder, where both are gathered. Raises SearchError for an address where there is none, or if
     that folder is too large to travel.
     """
-    with joined(address, {**gathered(folder, space), "env_vars": _ENVIRONMENT}, verbose):
+    with joined(address, {**gathered(folder, space), "env_vars": _ENVIRONMENT | spelling()}, verbose):
         yield
 
 
