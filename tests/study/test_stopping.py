@@ -92,7 +92,7 @@ def test_only_patience_lets_go_on_what_runs_and_time_goes_before_it() -> None:
     stopping.deadline = time.monotonic() - 1
     reached = stopping.reached()
     assert reached is not None
-    assert (reached.at_once, reached.option, reached.why) == (True, "--timeout", "the time is over")
+    assert (reached.at_once, reached.option, reached.why) == (True, "timeout", "the time is over")
     stopping.spend(4, 4000, {"gpus": 0, "cpus": 1})
     reached = stopping.reached()
     assert reached is not None

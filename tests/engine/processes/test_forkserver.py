@@ -131,7 +131,7 @@ def test_a_server_that_dies_again_and_again_is_given_up(tmp_path: Path, monkeypa
         assert len((tmp_path / "starts").read_text()) == DEATHS
         assert nursery.gone == (
             "the server that forks training processes died 4 times in a row (status 7), and forked none in between; "
-            "--verbose shows what it says"
+            "verbose= shows what it says"
         )
         with pytest.raises(Died, match="server"):
             fork(nursery.address, HERE + "echo", "")
