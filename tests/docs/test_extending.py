@@ -1,0 +1,98 @@
+"""The recipes of docs/extending.md, followed in a copy of search/: each new thing works."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import REPO
+from pages import PAGES, blocks
+
+SPACE = """
+from search import Float, SearchSpace
+space = SearchSpace(model="linear", dataset="stripes", epochs=4, schedule="linear", lr=Float(0.01, 0.1))
+metric, trials = "val_sure", 2
+"""
+
+
+class House:
+    """A copy of search/ with all recipes followed, and a folder to run it in."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        shutil.copytree(REPO / "search", root / "search", ignore=shutil.ignore_patterns("__pycache__"))
+        for block in blocks(PAGES["docs/extending.md"], "python"):
+            first, _, code = block.partition("\n")
+            path, _, where = first.removeprefix("# ").partition(", ")
+            self._follow(root / path, where, code)
+        (root / "space.py").write_text(SPACE, encoding="utf-8")
+
+    def _follow(self, file: Path, where: str, code: str) -> None:
+        """Do what the first line of a block asks for; where it cannot be done, the page is wrong."""
+        if not where:
+            assert not file.exists(), file
+            file.write_text(code, encoding="utf-8")
+            return
+        text = file.read_text(encoding="utf-8")
+        if where.startswith("above "):
+            pattern, code = rf"^(?={where.removeprefix('above ')}\b)", f"{code}\n\n"
+        elif where.startswith("in "):
+            pattern = rf"^class {where.removeprefix('in ')}\(.*\n(?:.*\n)*?(?=    \w+: )"
+        else:
+            pattern = rf"^ *{where}: .*?(?:= [\[({{]|Literal\[)"
+            *imports, code = code.strip().splitlines()
+            lines = "".join(line + "\n" for line in imports if line)
+            text = re.sub(r"^(?=from search)", lines, text, count=1, flags=re.MULTILINE)
+        found = list(re.finditer(pattern, text, re.MULTILINE))
+        assert len(found) == 1, (file, where)
+        end = found[0].end()
+        file.write_text(text[:end] + code + text[end:], encoding="utf-8")
+
+    def run(self, *words: str) -> str:
+        """What `search` of the copy prints."""
+        done = subprocess.run(
+            [sys.executable, "-c", "from search.cli import main; main()", *words],
+            cwd=self.root,
+            env=os.environ | {"PYTHONPATH": str(self.root), "XDG_CACHE_HOME": str(self.root / "cache")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+    made = House(tmp_path_factory.mktemp("house"))
+    made.run("run", "space.py", "--engine", "inline")
+    return made
+
+
+def data(house: House) -> dict[str, object]:
+    said: dict[str, object] = json.loads(house.run("report", "space", "--json"))
+    return said
+
+
+def test_the_model_data_set_and_schedule_train(house: House) -> None:
+    best = (house.root / "reports" / "space.best.yaml").read_text(encoding="utf-8")
+    assert {"model: linear", "dataset: stripes", "schedule: linear"} <= {line.strip() for line in best.splitlines()}
+    lines = house.run("train", "reports/space.best.yaml").splitlines()
+    rates = [float(found[1]) for line in lines if (found := re.search(r"^epoch .* lr ([\d.e-]+) ", line))]
+    assert rates == pytest.approx([rates[0] * left / 4 for left in (4, 3, 2, 1)], rel=0.01)
+
+
+def test_the_metric_is_searched_for(house: House) -> None:
+    assert "Best val_sure: **0." in (house.root / "reports" / "space.md").read_text(encoding="utf-8")
+
+
+def test_the_section_is_on_the_page_and_in_the_data(house: House) -> None:
+    slowest = data(house)["slowest"]
+    assert slowest in (0, 1)
+    assert f"The slowest trial is {slowest}." in (house.root / "reports" / "space.md").read_text(encoding="utf-8")
