@@ -120,7 +120,7 @@ def test_every_command_has_its_line() -> None:
         assert command.callback is not None
         name = command.name or command.callback.__name__
         assert re.search(rf"^\| `search {name}[ `]", PAGES["docs/reference/cli.md"], re.MULTILINE)
-        assert command.callback.__doc__
+        assert command.help
 
 
 @pytest.mark.parametrize("page", PAGES)
