@@ -72,3 +72,9 @@ def test_an_interrupted_trial_of_it_goes_on(cli: Cli) -> None:
     done = cli("run", "fixture.py", "--name", "stopped", "--trials", 1, "--set", "epochs=12", "--engine", "inline")
     assert done.status == 0, done.err
     assert "[1/1] trial 0 completed: " in done.out
+
+
+def test_the_page_of_its_seeds_has_no_pictures(cli: Cli) -> None:
+    assert cli("report", "fixture.confirm").status == 0
+    assert "![" not in Path("reports/fixture.confirm.md").read_text()
+    assert not Path("reports/fixture.confirm_files").exists()

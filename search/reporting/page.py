@@ -35,11 +35,14 @@ def write(view: StudyView, folder: Path, extra: Sequence[str] = ()) -> Report:
     from search.reporting.plots import registry  # late: matplotlib takes a second to import
 
     name, ranking = file_name(view.name), ranked_table(view, extra)
-    plots, files = registry.write(view, folder / f"{name}_files")
-    mistakes, sheets = gallery.write(view, folder / f"{name}_gallery")
     head, titled = _parts(view, ranking)
-    write_text(folder / f"{name}.md", _joined([*head, *titled, *plots, mistakes]))
-    return Report(folder / f"{name}.md", tuple(head), ranking, (*files, *sheets))
+    files: list[Path] = []
+    if view.confirms is None:  # seeds have no curves to compare
+        plots, files = registry.write(view, folder / f"{name}_files")
+        mistakes, sheets = gallery.write(view, folder / f"{name}_gallery")
+        titled, files = [*titled, *plots, mistakes], [*files, *sheets]
+    write_text(folder / f"{name}.md", _joined([*head, *titled]))
+    return Report(folder / f"{name}.md", tuple(head), ranking, tuple(files))
 
 
 def render(view: StudyView) -> str:
