@@ -96,3 +96,8 @@ def test_the_section_is_on_the_page_and_in_the_data(house: House) -> None:
     slowest = data(house)["slowest"]
     assert slowest in (0, 1)
     assert f"The slowest trial is {slowest}." in (house.root / "reports" / "space.md").read_text(encoding="utf-8")
+
+
+def test_the_verb_is_a_command_with_its_option(house: House) -> None:
+    assert "value" in house.run("--help")
+    assert re.fullmatch(r"0\.\d\d\n", house.run("value", "space", "--digits", "2"))
