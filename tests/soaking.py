@@ -179,7 +179,7 @@ def wait_for(run: Run, seconds: float) -> bool:
 
 
 def trainers(run: Run) -> list[int]:
-    """The training processes: children of the nursery's server."""
+    """The training processes: children of the fork server."""
     alive = run.alive()
     forks = {pid for pid, line in alive.items() if "search.engine.processes.forkserver" in line}
     return sorted(pid for pid in forks if _parent(pid) in forks)

@@ -78,8 +78,8 @@ class Retention:
         live = tuple(self._live)  # first: who ends then may lead by now
         return {*live, *([self.leader[1]] if self.leader else [])}
 
-    def settle(self, seconds: float = 30.0) -> None:
-        """Wait until what trials left is swept up, but no longer."""
+    def wait_for_sweep(self, seconds: float = 30.0) -> None:
+        """Wait until the last sweep is done, at most so many seconds."""
         if self._sweeping is not None:
             wait([self._sweeping], seconds)
 

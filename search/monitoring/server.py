@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.engine.processes.scratch import handled
+from search.engine.processes.signals import handled
 from search.errors import SearchError, option
 from search.monitoring import dashboard, guard
 from search.study.storage.internals import study_id

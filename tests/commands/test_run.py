@@ -288,7 +288,7 @@ def test_the_trials_that_share_a_gpu_are_counted_beside_the_run(
     there = {"CPU": 16.0, "GPU": 1.0}
     monkeypatch.setattr("ray.cluster_resources", lambda: there)
     monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": there}])
-    with forkserver.opened(("search.doctor.gpu_share",)) as forks:
+    with forkserver.run_fork_server(("search.doctor.gpu_share",)) as forks:
         engine = tune.Tune(forks, WorkerConfig("data", "auto", 1), Resources(0, 0), 0).placed(None, None)
         shared = run._sharing(engine, (str(path), [], tmp_path), None, Console(width=1000))
     found = re.match(

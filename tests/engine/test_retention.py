@@ -85,7 +85,7 @@ def test_nobody_waits_for_a_buckets_sweeping_which_spares_what_runs_by_then(buck
     retention.sweep({3})
     live[2] = object()
     slow.set()
-    retention.settle(60)
+    retention.wait_for_sweep(60)
     assert locations.place(f"{bucket}/runs/s/weights").names() == ["1.safetensors", "2.safetensors"]
     assert locations.place(f"{bucket}/runs/s/checkpoints").names() == ["2"]
 

@@ -18,7 +18,7 @@ from search.engine.processes.forkserver import DEATHS
 def test_ctrl_c_while_ray_starts_is_one_line_and_leaves_nothing(folder: Callable[[str], Path]) -> None:
     run = Run(folder(SLOW))
     try:
-        temp = until(run.temp, "the nursery")
+        temp = until(run.temp, "the fork server")
         os.killpg(run.process.pid, signal.SIGINT)
         assert run.process.wait(WAIT) == 130, run.output
         until(lambda: not run.alive(), "the end of every process")

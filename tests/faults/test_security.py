@@ -229,7 +229,7 @@ def test_what_a_run_keeps_in_tmp_is_its_owners_alone() -> None:
     os.umask(before := os.umask(0))
     try:
         os.umask(0)
-        with forkserver.opened() as forks:
+        with forkserver.run_fork_server() as forks:
             mode = stat.S_IMODE(forks.folder.stat().st_mode)
             assert mode == 0o700
             assert forks.folder.stat().st_uid == os.getuid()

@@ -23,7 +23,7 @@ from search.engine.base import Engine, EngineFailed, LimitReached
 from search.engine.driver import Driver
 from search.engine.failures import RunAborted
 from search.engine.processes import forkserver
-from search.engine.processes.scratch import handled, unheard
+from search.engine.processes.signals import handled, unheard
 from search.engine.worker import WorkerConfig
 from search.entry_points import CHECK_RUN_DIR_FIRST, PRELOAD, PRELOAD_TORCHVISION
 from search.errors import Interrupted, NothingCompleted, SearchError, on_command_line, option
@@ -86,7 +86,7 @@ def _train(driver: Driver, engine: Engine) -> None:
             driver.catch_up()
         raise
     driver.catch_up()
-    driver.retention.settle()
+    driver.retention.wait_for_sweep()
 
 
 def _ended(driver: Driver, console: Console) -> bool:
@@ -138,9 +138,9 @@ def engine_of(
         said = check and wait(partial(resolve_name(check[0]), *check[1:]), console, "decoding ")
         yield Inline.here(workplace), said
         return
-    with forkserver.opened(modules, options.verbose) as forks:
+    with forkserver.run_fork_server(modules, options.verbose) as forks:
         checking = forkserver.Call(forks.address, *check) if check else None
-        from search.engine.ray import tune  # late: it takes a second, which the nursery needs for torch
+        from search.engine.ray import tune  # late: it takes a second, which the fork server needs for torch
 
         cpus, gpus = wanted.get("cpus"), wanted.get("gpus")
         gpus = None if gpus == "auto" else gpus

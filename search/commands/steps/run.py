@@ -241,7 +241,7 @@ def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: C
         console.print(f"{option('gpus_per_trial', 'auto')}: no GPU here to share", highlight=False)
         return engine
     place = (engine.workplace.cache_size, engine.cpus_a_gpu, cpus or 1.0)
-    measuring = forkserver.Call(engine.nursery.address, entry_points.CHOOSE_GPU_SHARE, *what, *place)
+    measuring = forkserver.Call(engine.fork_server.address, entry_points.CHOOSE_GPU_SHARE, *what, *place)
     trials, why = wait(measuring.result, console)
     console.print(why, markup=False, highlight=False, soft_wrap=True)
     return engine.shared(cpus, trials)

@@ -11,7 +11,7 @@ from shlex import quote
 from search.engine.base import EngineFailed
 from search.engine.processes import forkserver
 from search.engine.processes.environment import environment
-from search.engine.processes.scratch import handled, unheard
+from search.engine.processes.signals import handled, unheard
 from search.engine.ray import cluster, watchdog
 from search.engine.ray.cluster import Head
 from search.engine.ray.jobs import Jobs
@@ -32,7 +32,7 @@ def serve(storage: str, words: Watching, jobs_port: int, say: Callable[[str], No
         server = Server(opened, words)
         try:
             with (
-                forkserver.opened(verbose=verbose) as home,
+                forkserver.run_fork_server(verbose=verbose) as home,
                 cluster.head(home.folder, jobs_port, verbose) as head,
                 watchdog.watched() as dead,
             ):

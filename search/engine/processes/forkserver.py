@@ -1,8 +1,8 @@
 """Processes for training, forked from a server that has imported what they need.
 
-A process that imports torch spends three seconds of CPU time on it; a forked one has it at once. And what trains is no
-process of Ray's: it can run out of memory or hang without taking Ray along. multiprocessing's own fork server hands its
-children only to the process that started it, and here Ray's workers ask for them.
+A process that imports torch spends three seconds of CPU time on it. A forked process has torch at once. Training does
+not run in Ray's processes: it can run out of memory or hang, and Ray survives. multiprocessing's own fork server serves
+only the process that started it, but here Ray's workers ask for processes, too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from pkgutil import resolve_name
 from select import POLLRDHUP, poll
 from typing import Any
 
-from search.engine.processes.scratch import scratch, sweep, uninterrupted
+from search.engine.processes.scratch import scratch, sweep
+from search.engine.processes.signals import uninterrupted
 from search.entry_points import ANSWER_CALL, FORK_SERVER_PROGRAM
 from search.errors import option
 
@@ -34,28 +35,28 @@ _ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 @dataclass
 class ForkServer:
-    """A fork server: its folder, which Ray's sockets may share, and the address where it listens."""
+    """The folder of a fork server, which Ray's sockets may share, and the address where the server listens."""
 
     folder: Path
     address: str
     gone: str = ""
-    """Why it is given up, once it has died DEATHS times in a row without having forked anything in between."""
+    """Why the server is given up, once it has died DEATHS times in a row and forked nothing in between."""
 
 
 DEATHS = 4
-"""As often as Ray itself is let die in one run."""
+"""The first start and three restarts, as many as Ray gets in one run."""
 
 
 @contextmanager
-def opened(preload: Sequence[str] = (), verbose: bool = False) -> Iterator[ForkServer]:
-    """A fork server of our own that first imports the modules `preload`, with a scratch folder.
+def run_fork_server(preload: Sequence[str] = (), verbose: bool = False) -> Iterator[ForkServer]:
+    """Run a fork server with a scratch folder. The server first imports the modules `preload`.
 
-    Who comes while it is dead is served by the next one: it is started anew, and what it had forked lives on. When
-    this process is killed, the server ends whatever works in the folder, and removes it.
+    A server that dies is started again. Its forked processes live on, and clients that connect meanwhile wait for the
+    next server. When this process is killed, the server kills the processes that use the folder, and removes it.
     """
     with scratch() as (folder, held), socket.socket(socket.AF_UNIX) as listening:
-        nursery = ForkServer(folder, str(folder / "nursery"))
-        listening.bind(nursery.address)  # before the server runs, so that nobody comes too early
+        server = ForkServer(folder, str(folder / "fork-server"))
+        listening.bind(server.address)  # before the server runs, so that no client comes too early
         listening.listen(128)
         served, serves = os.pipe()
         for end in (served, serves):
@@ -72,25 +73,25 @@ def opened(preload: Sequence[str] = (), verbose: bool = False) -> Iterator[ForkS
                 env={**_ENVIRONMENT, **os.environ},
             )
 
-        server = _Server(nursery, start, served, listening)
+        process = _Process(server, start, served, listening)
         try:
-            yield nursery
+            yield server
         finally:
             with uninterrupted():
-                server.end()
+                process.end()
                 os.close(served)
                 os.close(serves)
 
 
-class _Server(threading.Thread):
-    """A server, and another in its place whenever it dies."""
+class _Process(threading.Thread):
+    """The process of a fork server, started again whenever it dies."""
 
     def __init__(
-        self, nursery: ForkServer, start: Callable[[], subprocess.Popen[bytes]], served: int, listening: socket.socket
+        self, server: ForkServer, start: Callable[[], subprocess.Popen[bytes]], served: int, listening: socket.socket
     ) -> None:
-        """`served`: what the server writes to for each process that it forks."""
-        super().__init__(name="nursery", daemon=True)
-        self._nursery, self._restart, self._served, self._listening = nursery, start, served, listening
+        """`served`: the read end of a pipe to which the server writes a byte for each process that it forks."""
+        super().__init__(name="fork server", daemon=True)
+        self._server, self._restart, self._served, self._listening = server, start, served, listening
         self._over = False
         self._lock = threading.Lock()
         self._process = start()
@@ -118,11 +119,11 @@ class _Server(threading.Thread):
                 dead.stdin.close()
 
     def _give_up(self, why: str) -> None:
-        self._nursery.gone = f"the server that forks training processes {why}; {option('verbose')} shows what it says"
-        self._listening.close()  # who comes now is told
+        self._server.gone = f"the server that forks training processes {why}; {option('verbose')} shows what it says"
+        self._listening.close()  # clients that connect now get an error
 
     def _has_forked(self) -> bool:
-        """Since it was last asked."""
+        """Whether the server has forked a process since the last call."""
         with suppress(BlockingIOError):
             return bool(os.read(self._served, 2**16))
         return False
@@ -131,18 +132,18 @@ class _Server(threading.Thread):
         """End the server."""
         with self._lock:
             self._over = True
-        self._process.communicate(b"done")  # the end of its stdin ends it
+        self._process.communicate(b"done")  # the server ends when its stdin ends
         self.join()
 
 
 class Died(RuntimeError):
-    """A process of the nursery, or the nursery itself, was killed."""
+    """A forked process, or the fork server itself, was killed."""
 
 
 def fork(address: str, function: str, *args: Any) -> Connection:
     """Call ``function(connection, *args)`` in a new process, and return the other end of its connection.
 
-    `function` is named as module:function, since only the new process need import it. The process ends with the
+    `function` is a name such as module:function, since only the new process imports it. The process ends with the
     function, or at once when this end is closed. Raises Died.
     """
     try:
@@ -154,13 +155,13 @@ def fork(address: str, function: str, *args: Any) -> Connection:
 
 
 class Call:
-    """``function(*args, progress)`` at work in a process of its own."""
+    """A call of ``function(*args, progress)`` that runs in a process of its own."""
 
     def __init__(self, address: str, function: str, *args: Any) -> None:
         self._connection = fork(address, ANSWER_CALL, function, args)
 
     def result(self, progress: Callable[..., None]) -> Any:
-        """Wait for what the function returns, and hand on its progress. Raises what it raised, or Died."""
+        """Return what the function returns, and pass its progress on. Raises what the function raised, or Died."""
         with self._connection:
             while True:
                 try:
@@ -183,15 +184,15 @@ def _answer(connection: Connection, function: str, args: tuple[Any, ...]) -> Non
 
 
 def _serve(listening: socket.socket, serves: int, modules: list[str]) -> None:
-    """Fork a process for whoever connects, and write a byte to `serves`, until whoever started this one is gone.
+    """Fork a process for each client, and write a byte to `serves`, until the process that started this one is gone.
 
-    The first of the `modules` is imported before anybody is served, the others in between.
+    The first of the `modules` is imported before any client is served, the others between clients.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
     gc.disable()  # it takes a sixth of an import's time, and a collection in a child would copy every page
     ready: list[Any] = []
-    while 0 not in ready:  # stdin has something to say, or an end, when the driver ends
+    while 0 not in ready:  # stdin is readable when the driver ends
         if listening in ready:
             accepted, _ = listening.accept()
             if os.fork() == 0:
@@ -199,7 +200,7 @@ def _serve(listening: socket.socket, serves: int, modules: list[str]) -> None:
                 os.close(serves)
                 _child(Connection(accepted.detach()))
             accepted.close()
-            with suppress(BlockingIOError):  # enough is there
+            with suppress(BlockingIOError):  # the pipe is full of bytes that nobody has read yet
                 os.write(serves, b".")
         elif modules:
             importlib.import_module(modules.pop(0))
@@ -213,7 +214,7 @@ def _child(connection: Connection) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     threading.Thread(target=_end_with, args=(connection.fileno(),), daemon=True).start()
     if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()  # else every child draws the same
+        sys.modules["numpy"].random.seed()  # otherwise every child draws the same numbers
     try:
         function, args = connection.recv()
         resolve_name(function)(connection, *args)
@@ -227,7 +228,7 @@ def _child(connection: Connection) -> None:
 
 
 def _end_with(descriptor: int) -> None:
-    """End the process when the other end of its connection is gone, whatever it is busy with."""
+    """End this process as soon as the other end of its connection is gone, whatever the process is doing."""
     watched = poll()
     watched.register(descriptor, POLLRDHUP)
     watched.poll()
@@ -236,5 +237,5 @@ def _end_with(descriptor: int) -> None:
 
 if __name__ == "__main__":
     _serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), sys.argv[4:])
-    if not sys.stdin.read():  # the driver was killed, and cannot sweep up
+    if not sys.stdin.read():  # the driver was killed, and cannot remove the folder
         sweep(Path(sys.argv[3]))

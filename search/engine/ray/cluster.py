@@ -14,7 +14,8 @@ from typing import Any
 import ray
 
 from search.engine.base import EngineFailed
-from search.engine.processes.scratch import held_back, sweep, uninterrupted
+from search.engine.processes.scratch import sweep
+from search.engine.processes.signals import held_back, uninterrupted
 from search.engine.ray import auth, patches
 from search.errors import SearchError, option
 

@@ -1,4 +1,4 @@
-"""The nodes of a Ray that others started: each trains in processes of a nursery of its own."""
+"""The nodes of a Ray that others started. Each node trains in processes of its own fork server."""
 
 from __future__ import annotations
 
@@ -16,57 +16,57 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import search
 from search.engine.failures import RunAborted
-from search.engine.processes.forkserver import Call, Died, ForkServer, opened
+from search.engine.processes.forkserver import Call, Died, ForkServer, run_fork_server
 from search.engine.ray.cluster import Resources, fits, joined
 from search.errors import SearchError, first_line, spelling
 
 MOST = 100 * 2**20
-"""Bytes of the space file's folder, which travels to every node."""
+"""The largest size, in bytes, of the space file's folder, which is copied to every node."""
 _STAYS = (".*", "__pycache__", "*.pyc", "studies.db*", "runs", "reports", "data", "node_modules")
-"""What of that folder is no node's business."""
+"""The files of that folder that no node needs."""
 _ENVIRONMENT = {"RAY_CHDIR_TO_TRIAL_DIR": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_AIR_NEW_OUTPUT": "0"}
 
 
 class Keeper:
-    """Holds a node's nursery open. Ray ends it with the run's driver, and what the nursery forked ends with it."""
+    """Keeps a node's fork server running. Ray ends it with the run's driver, and the forked processes end with it."""
 
     def __init__(self, preload: Sequence[str], check: tuple[Any, ...] | None, verbose: bool) -> None:
         self._stack, self._check, self._wrong = ExitStack(), check, ""
-        self._nursery: ForkServer = self._stack.enter_context(opened(preload, verbose))
+        self._fork_server: ForkServer = self._stack.enter_context(run_fork_server(preload, verbose))
 
     def ready(self) -> tuple[str, str]:
-        """Where the nursery listens, and what is wrong here, once this node is checked and its images are decoded."""
+        """The fork server's address, and what is wrong on this node, after its check and the decoding of its images."""
         if self._check is not None:
             try:
-                Call(self._nursery.address, *self._check).result(lambda *progress: None)
+                Call(self._fork_server.address, *self._check).result(lambda *progress: None)
             except (SearchError, Died) as error:
                 self._wrong = first_line(error)
             self._check = None
-        return self._nursery.address, self._wrong
+        return self._fork_server.address, self._wrong
 
 
 def address_here(patience: float = 300.0) -> str:
-    """Where the nursery of this node listens, once it is ready; for a worker. Raises RuntimeError."""
+    """The address of this node's fork server, once that is ready. For workers. Raises RuntimeError."""
     name, deadline = _name(ray.get_runtime_context().get_node_id()), time.monotonic() + patience
     while time.monotonic() < deadline:
         try:
             answer: Any = ray.get_actor(name).ready.remote()
-        except ValueError:  # the driver has yet to see this node
+        except ValueError:  # the driver has not seen this node yet
             time.sleep(0.1)
             continue
         address, wrong = ray.get(answer, timeout=patience)
         if wrong:
             raise RuntimeError(wrong)
         return str(address)
-    raise RuntimeError("no nursery came to this node")
+    raise RuntimeError("no fork server came to this node")
 
 
 def _name(node: str) -> str:
-    return f"nursery of {node}"
+    return f"fork server of {node}"
 
 
 def call_here(function: str, args: tuple[Any, ...]) -> Any:
-    """What a function of the training side returns in a process of this node; for a worker."""
+    """Call a function of the training side in a process of this node, and return its result. For workers."""
     return Call(address_here(), function, *args).result(lambda *progress: None)
 
 
@@ -74,7 +74,7 @@ def call_here(function: str, args: tuple[Any, ...]) -> Any:
 class Nodes:
     """The nodes on which trials run, as the driver sees them.
 
-    `check`: a function of the training side with its arguments, which each node goes through before its first trial.
+    `check`: a function of the training side with its arguments. Each node runs it before its first trial.
     """
 
     preload: Sequence[str]
@@ -82,15 +82,15 @@ class Nodes:
     verbose: bool = False
     resources: Resources = field(default_factory=lambda: Resources(0, 0))
     load: Callable[[], tuple[int, int]] = lambda: (0, 0)
-    """How many trials run, and how many have yet to start."""
+    """How many trials run, and how many have not started yet."""
     _keepers: dict[str, tuple[str, Any, Any]] = field(default_factory=dict)
-    """Of each node in use: its address, its Keeper, and what that answers, until it has."""
+    """For each node in use: its address, its Keeper, and the Keeper's answer to `ready` until that has arrived."""
     _wishes: list[Any] = field(default_factory=list)
     _slots: int = 0
     _seen: float = -1.0
 
     def slots(self) -> int:
-        """How many trials run at a time, now. Looks once a second; raises RunAborted for a node that cannot train."""
+        """How many trials fit at a time now, updated once a second. Raises RunAborted for a node that cannot train."""
         if time.monotonic() < self._seen + 1.0:
             return self._slots
         self._seen, self._slots, alive = time.monotonic(), 0, set()
@@ -102,15 +102,15 @@ class Nodes:
                 if node["NodeID"] not in self._keepers:
                     self._keepers[node["NodeID"]] = self._keep(node["NodeID"], node["NodeManagerAddress"])
         self._keepers = {node: kept for node, kept in self._keepers.items() if node in alive}
-        self.settle(0)
+        self.wait_for_checks(0)
         running, left = self.load()
         self._wish(min(left, self._slots) if running >= self._slots else 0)
         return self._slots
 
     def _wish(self, trials: int) -> None:
-        """Have Ray know that so many further trials would run if there were room: some clusters grow by that.
+        """Tell Ray that so many further trials would run if there were room. Some clusters grow on demand.
 
-        It is told by tasks that wait for the room of a trial, do nothing, and are gone when the run is.
+        Each wish is a task that waits for the room of a trial and does nothing. It ends with the run.
         """
         self._wishes = ray.wait(self._wishes, num_returns=len(self._wishes), timeout=0)[1] if self._wishes else []
         while len(self._wishes) > trials:
@@ -119,7 +119,7 @@ class Nodes:
             self._wishes.append(self._task(_nothing).remote())
 
     def _task(self, function: Callable[..., Any]) -> Any:
-        """What Ray runs once, on a node that has the room of a trial."""
+        """`function` as a task that Ray runs once, on a node with room for a trial."""
         need = {"num_cpus": self.resources.cpus, "num_gpus": self.resources.gpus, "max_retries": 0}
         return ray.remote(function).options(**need)
 
@@ -132,8 +132,8 @@ class Nodes:
         keeper = options.remote(self.preload, self.check, self.verbose)
         return where, keeper, keeper.ready.remote()
 
-    def settle(self, patience: float | None = None) -> None:
-        """Wait so many seconds, or for ever, for each check. Raises RunAborted, naming the node that failed."""
+    def wait_for_checks(self, patience: float | None = None) -> None:
+        """Wait `patience` seconds for each check (None: no limit). Raises RunAborted that names a failed node."""
         for node, (where, keeper, answer) in self._keepers.items():
             if answer is None:
                 continue
@@ -150,7 +150,7 @@ class Nodes:
             self._keepers[node] = where, keeper, None
 
     def call(self, function: str, args: tuple[Any, ...]) -> Any:
-        """What the training side's `function` returns on a node with room for a trial. Raises what it raised."""
+        """Call `function` of the training side on a node with room for a trial. Raises what the function raised."""
         try:
             return ray.get(self._task(call_here).remote(function, args))
         except RayError as error:
@@ -163,17 +163,17 @@ def _nothing() -> None: ...
 
 @contextmanager
 def borrowed(address: str, folder: Path, space: Path | None, verbose: bool) -> Iterator[None]:
-    """Connect to the Ray at `address`, and take this package and the folder of the `space` file along to its nodes.
+    """Connect to the Ray at `address`, and copy this package and the folder of the `space` file to its nodes.
 
-    `folder`: a scratch folder, where both are gathered. Raises SearchError for an address where there is none, or if
-    that folder is too large to travel.
+    `folder`: a scratch folder, where both are gathered. Raises SearchError if no Ray is at the address, or the space
+    file's folder is too large.
     """
     with joined(address, {**gathered(folder, space), "env_vars": _ENVIRONMENT | spelling()}, verbose):
         yield
 
 
 def gathered(folder: Path, space: Path | None) -> dict[str, Any]:
-    """A runtime_env with this package and what lies beside the space file, both copied into `folder`."""
+    """A runtime_env with this package and the space file's folder, both copied into `folder`."""
     code, ours = folder / "code", Path(search.__file__).parent
     shutil.copytree(ours, code / "package" / ours.name, ignore=shutil.ignore_patterns("__pycache__"))
     travels: dict[str, Any] = {"py_modules": [str(code / "package" / ours.name)]}
@@ -183,7 +183,7 @@ def gathered(folder: Path, space: Path | None) -> dict[str, Any]:
 
 
 def _gather(source: Path, target: Path) -> Path:
-    """Copy what a space file may need of its folder."""
+    """Copy the files that a space file may need from its folder."""
     ignore = shutil.ignore_patterns(*_STAYS)
     left = MOST
 

@@ -29,8 +29,8 @@ class WarmWorker(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if self._connection is None:
-            nursery = new_config["nursery"] or nodes.address_here()
-            self._connection = fork(nursery, TRAIN, new_config["workplace"], _placed())
+            fork_server = new_config["fork_server"] or nodes.address_here()
+            self._connection = fork(fork_server, TRAIN, new_config["workplace"], _placed())
         elif self._asked:
             self._answer(self._connection)  # of a trial that nobody waits for
         # It begins at once: until Tune asks for its first epoch, other trials may keep Tune busy.

@@ -32,7 +32,7 @@ from search.engine.driver import Driver
 from search.engine.failures import RunAborted
 from search.engine.messages import Lost, Silent
 from search.engine.processes.forkserver import Call, ForkServer
-from search.engine.ray.silence import Silence
+from search.engine.ray.stall import Stall
 from search.engine.ray.trainable import WarmWorker
 from search.engine.trial import ActiveTrial
 from search.engine.worker import WorkerConfig
@@ -40,20 +40,20 @@ from search.engine.worker import WorkerConfig
 
 @contextmanager
 def started(
-    nursery: ForkServer, workplace: WorkerConfig, cpus: float | None, gpus: float | None, verbose: bool = False
+    fork_server: ForkServer, workplace: WorkerConfig, cpus: float | None, gpus: float | None, verbose: bool = False
 ) -> Iterator[Tune]:
-    """A Ray of our own on this machine, with its files beside the nursery's.
+    """A Ray of our own on this machine, with its files beside the fork server's.
 
     `cpus` and `gpus` are a trial's, None for their defaults. Raises SearchError if not even one fits, EngineFailed.
     """
-    with cluster.running(nursery.folder, verbose):
-        yield Tune(nursery, workplace, Resources(0, 0), 0, verbose).placed(cpus, gpus)
+    with cluster.running(fork_server.folder, verbose):
+        yield Tune(fork_server, workplace, Resources(0, 0), 0, verbose).placed(cpus, gpus)
 
 
 @contextmanager
 def joined(
     address: str,
-    nursery: ForkServer,
+    fork_server: ForkServer,
     workplace: WorkerConfig,
     cpus: float | None,
     gpus: float | None,
@@ -65,11 +65,11 @@ def joined(
     `space`: the file whose folder travels to them. Raises SearchError if not even one trial fits on one of them, or one
     of them lacks what it needs.
     """
-    with nodes.borrowed(address, nursery.folder, space, there.verbose):
-        engine = Tune(nursery, workplace, Resources(0, 0), 0, there.verbose, there).placed(cpus, gpus)
+    with nodes.borrowed(address, fork_server.folder, space, there.verbose):
+        engine = Tune(fork_server, workplace, Resources(0, 0), 0, there.verbose, there).placed(cpus, gpus)
         there.resources = engine.resources
         there.slots()
-        there.settle()
+        there.wait_for_checks()
         yield engine
 
 
@@ -140,14 +140,14 @@ class _Reports(_NotSaved, FIFOScheduler):
     """Reports each epoch to the driver, which decides whether the trial goes on."""
 
     def __init__(
-        self, driver: Driver, jobs: dict[str, ActiveTrial], patience: float | None, nursery: ForkServer | None
+        self, driver: Driver, jobs: dict[str, ActiveTrial], patience: float | None, fork_server: ForkServer | None
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # ray has no types
-        self._driver, self._jobs, self._nursery = driver, jobs, nursery
-        self._patience, self._silence = math.inf if patience is None else patience, Silence(patience)
+        self._driver, self._jobs, self._fork_server = driver, jobs, fork_server
+        self._patience, self._stall = math.inf if patience is None else patience, Stall(patience)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        self._silence.heard(trial.trial_id)
+        self._stall.heard(trial.trial_id)
         with _ours():
             goes_on = self._driver.receive(self._jobs[trial.trial_id], result["message"])
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
@@ -156,17 +156,17 @@ class _Reports(_NotSaved, FIFOScheduler):
         """Fail the trials of silent workers, and kill these: a stopped process never ends by itself."""
         at_work = {trial.trial_id: trial.temporary_state.ray_actor for trial in trials}
         at_work = {name: actor for name, actor in at_work.items() if actor is not None and name in self._jobs}
-        for name in self._silence.overdue(at_work):
+        for name in self._stall.overdue(at_work):
             job = self._jobs[name]
             with _ours():
                 self._driver.receive(job, Silent(job.attempt, self._patience))
-            self._silence.heard(name)
+            self._stall.heard(name)
             ray.kill(at_work[name])
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        if self._nursery is not None and self._nursery.gone:
+        if self._fork_server is not None and self._fork_server.gone:
             with _ours():
-                raise RunAborted(self._nursery.gone)
+                raise RunAborted(self._fork_server.gone)
         self._give_up(tune_controller.get_live_trials())
         # FIFO's own looks at every trial that ever ran.
         return next((trial for trial in tune_controller.get_live_trials() if trial.status == trial.PENDING), None)
@@ -174,9 +174,9 @@ class _Reports(_NotSaved, FIFOScheduler):
 
 @dataclass(frozen=True)
 class Tune:
-    """Ray Tune as an engine: `slots` trials at a time, in processes of the `nursery`."""
+    """Ray Tune as an engine: `slots` trials at a time, in processes of the `fork_server`."""
 
-    nursery: ForkServer
+    fork_server: ForkServer
     workplace: WorkerConfig
     resources: Resources
     slots: int
@@ -216,7 +216,7 @@ class Tune:
         """
         if self.nodes is not None:
             return self.nodes.call(function, args)
-        return Call(self.nursery.address, function, *args).result(lambda *progress: None)
+        return Call(self.fork_server.address, function, *args).result(lambda *progress: None)
 
     def run(self, driver: Driver) -> None:
         """Run the driver's trials to their ends, with a new Ray where one breaks down.
@@ -227,7 +227,7 @@ class Tune:
         while True:
             try:
                 if in_row:
-                    cluster.restart(self.nursery.folder, self.verbose)
+                    cluster.restart(self.fork_server.folder, self.verbose)
                 return self._fit(driver)
             except EngineFailed as error:
                 if self.nodes is not None:  # it is not ours to start anew
@@ -244,24 +244,24 @@ class Tune:
     def _fit(self, driver: Driver) -> None:
         """Run the driver's trials in the Ray that is there. Raises EngineFailed if it broke down."""
         jobs: dict[str, ActiveTrial] = {}
-        there, slots = self.nursery.address, lambda: self.slots
+        there, slots = self.fork_server.address, lambda: self.slots
         if self.nodes is not None:
             there, slots = "", self.nodes.slots
             self.nodes.load = lambda: (len(jobs), driver.left)
-        place = {"workplace": self.workplace, "nursery": there}
+        place = {"workplace": self.workplace, "fork_server": there}
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)  # else one worker starts after another
         trainable = tune.with_resources(WarmWorker, {"cpu": self.resources.cpus, "gpu": self.resources.gpus})
         tuner = tune.Tuner(
             trainable,
             tune_config=TuneConfig(
                 search_alg=_Asks(driver, place, jobs, slots),
-                scheduler=_Reports(driver, jobs, self.workplace.patience, None if self.nodes else self.nursery),
+                scheduler=_Reports(driver, jobs, self.workplace.patience, None if self.nodes else self.fork_server),
                 num_samples=-1,
                 reuse_actors=True,
             ),
             run_config=RunConfig(
                 name="tune",
-                storage_path=str(self.nursery.folder),
+                storage_path=str(self.fork_server.folder),
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from select import POLLIN, poll
 from typing import Any
 
-from search.engine.processes.scratch import handled
+from search.engine.processes.signals import handled
 from search.engine.ray.patches import servers
 
 

@@ -1,4 +1,4 @@
-"""The nursery: real processes, forked, fed, killed."""
+"""The fork server: real processes, forked, fed, killed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from search.engine.processes.forkserver import DEATHS, Call, Died, ForkServer, fork, opened
+from search.engine.processes.forkserver import DEATHS, Call, Died, ForkServer, fork, run_fork_server
 from search.errors import SearchError
 
 HERE = f"{Path(__file__).stem}:"
@@ -22,10 +22,10 @@ FOUND = os.pathsep.join([str(Path(__file__).parent), *sys.path])
 
 
 @pytest.fixture
-def nursery(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServer]:
+def fork_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServer]:
     monkeypatch.setenv("PYTHONPATH", FOUND)
-    with opened(("json", "numpy")) as opened_nursery:
-        yield opened_nursery
+    with run_fork_server(("json", "numpy")) as server:
+        yield server
 
 
 def alive(pid: int) -> bool:
@@ -66,8 +66,8 @@ def fail(kind: str, progress: Callable[[int], None]) -> None:
     raise ValueError("odd")
 
 
-def test_children_are_forked_from_what_is_imported_and_draw_differently(nursery: ForkServer) -> None:
-    first, second = (fork(nursery.address, HERE + "echo", "hi ") for _ in range(2))
+def test_children_are_forked_from_what_is_imported_and_draw_differently(fork_server: ForkServer) -> None:
+    first, second = (fork(fork_server.address, HERE + "echo", "hi ") for _ in range(2))
     seen = [child.recv() for child in (first, second)]
     assert len({pid for pid, _, _, _ in seen}) == 2
     assert len({parent for _, parent, _, _ in seen}) == 1
@@ -78,17 +78,17 @@ def test_children_are_forked_from_what_is_imported_and_draw_differently(nursery:
     assert (first.recv(), second.recv()) == ("hi me", "hi you")
 
 
-def test_a_child_ends_with_its_connection_whatever_it_does(nursery: ForkServer) -> None:
-    child = fork(nursery.address, HERE + "sleep_long")
+def test_a_child_ends_with_its_connection_whatever_it_does(fork_server: ForkServer) -> None:
+    child = fork(fork_server.address, HERE + "sleep_long")
     pid = child.recv()
     assert alive(pid)
     child.close()
     assert until(lambda: not alive(pid))
 
 
-def test_a_call_returns_with_its_progress(nursery: ForkServer) -> None:
+def test_a_call_returns_with_its_progress(fork_server: ForkServer) -> None:
     seen: list[int] = []
-    assert Call(nursery.address, HERE + "count", 3).result(seen.append) == "done"
+    assert Call(fork_server.address, HERE + "count", 3).result(seen.append) == "done"
     assert seen == [0, 1, 2]
 
 
@@ -96,79 +96,79 @@ def test_a_call_returns_with_its_progress(nursery: ForkServer) -> None:
     ("kind", "error", "words"),
     [("search", SearchError, "no such file"), ("other", ValueError, "odd"), ("dies", Died, "want of memory")],
 )
-def test_a_call_raises_what_went_wrong(nursery: ForkServer, kind: str, error: type[Exception], words: str) -> None:
+def test_a_call_raises_what_went_wrong(fork_server: ForkServer, kind: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
-        Call(nursery.address, HERE + "fail", kind).result(print)
+        Call(fork_server.address, HERE + "fail", kind).result(print)
 
 
-def test_a_killed_child_is_an_end_of_file_and_the_next_one_works(nursery: ForkServer) -> None:
-    child = fork(nursery.address, HERE + "sleep_long")
+def test_a_killed_child_is_an_end_of_file_and_the_next_one_works(fork_server: ForkServer) -> None:
+    child = fork(fork_server.address, HERE + "sleep_long")
     os.kill(child.recv(), signal.SIGKILL)
     with pytest.raises(EOFError):
         child.recv()
-    assert Call(nursery.address, HERE + "count", 1).result(print) == "done"
+    assert Call(fork_server.address, HERE + "count", 1).result(print) == "done"
 
 
-def test_a_killed_server_is_replaced_and_what_it_forked_lives_on(nursery: ForkServer) -> None:
+def test_a_killed_server_is_replaced_and_what_it_forked_lives_on(fork_server: ForkServer) -> None:
     servers, children = [], []
     for _ in range(DEATHS + 1):
-        children.append(fork(nursery.address, HERE + "echo", "hi "))
+        children.append(fork(fork_server.address, HERE + "echo", "hi "))
         servers.append(children[-1].recv()[1])
         os.kill(servers[-1], signal.SIGKILL)
     assert len(set(servers)) == DEATHS + 1  # in a row, but each had forked something
     for child in children:
         child.send("you")
         assert child.recv() == "hi you"
-    assert Call(nursery.address, HERE + "count", 1).result(print) == "done"
-    assert nursery.gone == ""
+    assert Call(fork_server.address, HERE + "count", 1).result(print) == "done"
+    assert fork_server.gone == ""
 
 
 def test_a_server_that_dies_again_and_again_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "deadly.py").write_text("import os\nopen('starts', 'a').write('.')\nos._exit(7)\n")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), FOUND]))
-    with opened(("deadly",)) as nursery:
-        assert until(lambda: bool(nursery.gone))
+    with run_fork_server(("deadly",)) as fork_server:
+        assert until(lambda: bool(fork_server.gone))
         assert len((tmp_path / "starts").read_text()) == DEATHS
-        assert nursery.gone == (
+        assert fork_server.gone == (
             "the server that forks training processes died 4 times in a row (status 7), and forked none in between; "
             "verbose= shows what it says"
         )
         with pytest.raises(Died, match="server"):
-            fork(nursery.address, HERE + "echo", "")
+            fork(fork_server.address, HERE + "echo", "")
 
 
 def test_a_server_that_cannot_be_started_again_is_given_up(
-    nursery: ForkServer, monkeypatch: pytest.MonkeyPatch
+    fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    child = fork(nursery.address, HERE + "echo", "")
+    child = fork(fork_server.address, HERE + "echo", "")
     _, server, *_ = child.recv()
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     os.kill(server, signal.SIGKILL)
-    assert until(lambda: bool(nursery.gone))
-    assert "died (signal 9) and cannot be started again: [Errno 2] No such file" in nursery.gone
+    assert until(lambda: bool(fork_server.gone))
+    assert "died (signal 9) and cannot be started again: [Errno 2] No such file" in fork_server.gone
     child.send("you")
     assert child.recv() == "you"
 
 
 def test_folder_server_and_children_are_gone_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", FOUND)
-    with opened() as nursery:
-        assert oct(nursery.folder.stat().st_mode)[-3:] == "700"
-        child = fork(nursery.address, HERE + "echo", "")
+    with run_fork_server() as fork_server:
+        assert oct(fork_server.folder.stat().st_mode)[-3:] == "700"
+        child = fork(fork_server.address, HERE + "echo", "")
         pid, server, *_ = child.recv()
     child.close()
     assert until(lambda: not alive(server) and not alive(pid))
-    assert not nursery.folder.exists()
+    assert not fork_server.folder.exists()
 
 
 def test_a_killed_driver_leaves_no_process(tmp_path: Path) -> None:
     script = f"""
 import sys, time
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from search.engine.processes.forkserver import fork, opened
-with opened() as nursery:
-    child = fork(nursery.address, "{HERE}echo", "")
-    print(*child.recv()[:2], nursery.folder, flush=True)
+from search.engine.processes.forkserver import fork, run_fork_server
+with run_fork_server() as fork_server:
+    child = fork(fork_server.address, "{HERE}echo", "")
+    print(*child.recv()[:2], fork_server.folder, flush=True)
     time.sleep(1000)
 """
     environment = {**os.environ, "PYTHONPATH": FOUND}

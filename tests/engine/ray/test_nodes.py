@@ -106,7 +106,7 @@ def gated(folder: Callable[[str], Path]) -> Path:
     return path
 
 
-def nurseries(grown: Grown) -> list[Path]:
+def fork_servers(grown: Grown) -> list[Path]:
     """The processes on the cluster's nodes that others are forked from."""
     key = f"RAY_AUTH_TOKEN_PATH={grown.token}".encode()
 
@@ -128,7 +128,7 @@ def test_a_run_trains_on_both_nodes_and_leaves_nothing_there(
     run = grown.run(path, "--trials", "2")
     try:
         until(lambda: len(set(trained(run).values())) == 2, "epochs of two nodes")
-        assert len(nurseries(grown)) >= 2
+        assert len(fork_servers(grown)) >= 2
         (path / "go").touch()
         assert run.process.wait(WAIT) == 0, run.output
         assert "no GPU, 2 nodes of a cluster, 2 trials side by side" in run.output
@@ -136,7 +136,7 @@ def test_a_run_trains_on_both_nodes_and_leaves_nothing_there(
     finally:
         print(run.output)
         run.end()
-    until(lambda: not nurseries(grown), "the end of the nurseries")
+    until(lambda: not fork_servers(grown), "the end of the fork servers")
     script = path / "script.py"
     script.write_text(SCRIPT.format(address=grown.ray.address, run_dir=bucket))
     called = grown.run(path, program=[sys.executable, str(script)])

@@ -1,0 +1,64 @@
+"""Signals of this process for a while: handled, ignored, or held back."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+
+@contextmanager
+def handled(handler: Any, *numbers: int) -> Iterator[None]:
+    """Give the signals `numbers` to `handler`, and afterwards back to their owners. In a thread, change nothing."""
+    if threading.current_thread() is not threading.main_thread():  # Python lets only the main thread set handlers
+        yield
+        return
+    before = [signal.signal(number, handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, owner in zip(numbers, before, strict=True):
+            signal.signal(number, owner)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Ctrl-C prints no traceback when it arrives in code that cannot raise, or when SQLAlchemy drops a connection.
+
+    The exception is lost there, so the handler of the signal must keep a note of it.
+    """
+    before, pool = sys.unraisablehook, logging.getLogger("sqlalchemy.pool")
+    level = pool.level
+
+    def hook(found: sys.UnraisableHookArgs) -> None:
+        if not issubclass(found.exc_type, KeyboardInterrupt):
+            before(found)
+
+    sys.unraisablehook = hook
+    pool.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        pool.setLevel(level)
+
+
+def uninterrupted() -> AbstractContextManager[None]:
+    """Ignore Ctrl-C: a second one would leave processes or folders behind."""
+    return handled(signal.SIG_IGN, signal.SIGINT)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Delay Ctrl-C and SIGTERM until the end: an exception while Ray starts would leave its processes, or crash."""
+    arrived: list[int] = []
+    try:
+        with handled(lambda number, _: arrived.append(number), signal.SIGINT, signal.SIGTERM):
+            yield
+    finally:
+        if arrived:
+            signal.raise_signal(arrived[0])

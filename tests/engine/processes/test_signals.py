@@ -1,0 +1,59 @@
+"""Signals: held back until the end, and silent in code that cannot raise."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import weakref
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import create_engine
+
+from search.engine.processes.signals import held_back, unheard
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as in a terminal; in the background of a shell it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_signals_held_back_arrive_at_the_end() -> None:
+    seen = []
+
+    def interrupted() -> None:
+        with held_back():
+            signal.raise_signal(signal.SIGINT)
+            seen.append("went on")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert seen == ["went on"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+class Interrupted(sqlite3.Connection):
+    def close(self) -> None:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_amid_what_cannot_raise_prints_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def callback(_: object) -> None:
+        seen.append("callback")
+        raise KeyboardInterrupt
+
+    seen: list[str] = []
+    engine = create_engine("sqlite://", connect_args={"factory": Interrupted})
+    with unheard():
+        gone = {0}
+        watched = weakref.ref(gone, callback)
+        del gone  # pytest would make a failure of what is printed
+        assert watched() is None
+        with pytest.raises(KeyboardInterrupt):
+            engine.raw_connection().invalidate()
+    assert seen == ["callback"]
+    assert caplog.records == []
