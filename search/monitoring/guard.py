@@ -1,25 +1,26 @@
-"""What stands in front of a web page that has no guard of its own: small WSGI wrappers.
+"""WSGI wrappers that protect a web page without protection of its own.
 
-optuna-dashboard answers whoever reaches its port, takes writes from any page that a browser has open, and shows
-uploaded HTML as a page of its own, whose scripts then act in its name. `guard` ends that. Sources: RFC 9110 and 7617
-(401, Basic), RFC 6750 (Bearer), Fetch's Sec-Fetch-Site and Origin as Go's net/http.CrossOriginProtection judges them.
+optuna-dashboard answers everyone who reaches its port. It accepts writes from any page that is open in a browser. It
+shows uploaded HTML as a page of its own, whose scripts act in its name. `guard` prevents all three. Sources: RFC 9110
+and 7617 (401, Basic), RFC 6750 (Bearer), Fetch's Sec-Fetch-Site and Origin as in Go's net/http.CrossOriginProtection.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
 import ipaddress
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from werkzeug.datastructures import Authorization, Headers
+from werkzeug.wrappers import Response
 
 from search.errors import SearchError, option
 
@@ -30,11 +31,11 @@ _READS = ("GET", "HEAD", "OPTIONS")
 _SHORTEST = 8
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "SAMEORIGIN",  # nobody lays a page of theirs over the dashboard's buttons
+    "X-Frame-Options": "SAMEORIGIN",  # no other site shows the dashboard in a frame
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-"""For what brings no policy of its own: opened as a page it runs no script, and reaches nothing."""
+"""The policy of answers without a policy of their own. Opened as a page, they run no script and load nothing."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,19 +46,17 @@ class Secret:
     word: str
 
     def admits(self, header: str) -> bool:
-        """Whether an Authorization header carries it: Basic with any user's name, or Bearer, for a token.
+        """Whether an Authorization header carries the secret. A token may come as Bearer, or as Basic with any name.
 
-        Compared in constant time, as digests, so that not even the length shows.
+        The comparison takes constant time. It compares digests, so that it does not reveal the length either.
         """
         scheme, _, given = header.partition(" ")
         if scheme.lower() == "bearer" and self.user is None:
-            return _same(given.strip(), self.word)
-        if scheme.lower() != "basic":
+            return _same(given.strip(), self.word)  # werkzeug takes a token with = in it for a list of parameters
+        basic = Authorization.from_header(header) if scheme.lower() == "basic" else None
+        if basic is None:
             return False
-        try:
-            name, _, word = base64.b64decode(given.strip(), validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return False
+        name, word = basic.parameters["username"] or "", basic.parameters["password"] or ""
         right_name = _same(name, self.user or name)
         return _same(word, self.word) and right_name
 
@@ -67,9 +66,9 @@ def _same(given: str, expected: str) -> bool:
 
 
 def read_secret(file: Path | None, variable: str | None) -> Secret | None:
-    """The secret in `file` (--auth), or the one that the environment's SEARCH_AUTH is; None without either.
+    """The secret in `file` (--auth) or in `variable`, the value of SEARCH_AUTH. None without either.
 
-    Raises SearchError, which never repeats what was given: it may be the secret itself.
+    Raises SearchError. The message never repeats the given text, which may be the secret itself.
     """
     if file is None and not variable:
         return None
@@ -89,51 +88,39 @@ def read_secret(file: Path | None, variable: str | None) -> Secret | None:
 
 
 def guard(app: WSGIApplication, hosts: Collection[str], secret: Secret | None = None) -> WSGIApplication:
-    """`app` for those who ask it under one of the names `hosts`, with the `secret`, and write from its own pages only.
+    """`app`, for requests to one of the names `hosts`, with the `secret`, and without writes from other sites' pages.
 
-    A name is needed against DNS rebinding: a page of any site may have its name lead here, and then counts as ours. An
-    IP address in its place cannot be such a name. What `app` sends opens as no page unless it has a policy for that.
+    The check of the name stops DNS rebinding: a site's own name may lead to this server, and its pages then count as
+    ours. An IP address is no such name, and is accepted. Answers without a policy of their own get _SANDBOX.
     """
 
     def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        host = environ.get("HTTP_HOST", "")
+        host, answer = environ.get("HTTP_HOST", ""), app
         if not _known(host, hosts):
-            return _refuse(
-                start_response, HTTPStatus.FORBIDDEN, f"this server is not known by that name: {option('allowed_host')}"
-            )
-        if secret is not None and not secret.admits(environ.get("HTTP_AUTHORIZATION", "")):
-            ask = ("WWW-Authenticate", 'Basic realm="search", charset="UTF-8"')
-            return _refuse(start_response, HTTPStatus.UNAUTHORIZED, "a token, or a user and password, is needed", ask)
-        if _writes(environ) and not _own_page(environ, host):
-            return _refuse(start_response, HTTPStatus.FORBIDDEN, "a page of another site must not write here")
-        return app(environ, _hardened(environ["PATH_INFO"], start_response))
+            answer = _refusal(HTTPStatus.FORBIDDEN, f"this server is not known by that name: {option('allowed_host')}")
+        elif secret is not None and not secret.admits(environ.get("HTTP_AUTHORIZATION", "")):
+            ask = {"WWW-Authenticate": 'Basic realm="search", charset="UTF-8"'}
+            answer = _refusal(HTTPStatus.UNAUTHORIZED, "a token, or a user and password, is needed", ask)
+        elif _writes(environ) and not _own_page(environ, host):
+            answer = _refusal(HTTPStatus.FORBIDDEN, "a page of another site must not write here")
+        return answer(environ, _hardened(environ["PATH_INFO"], start_response))
 
     return guarded
 
 
 def read_only(app: WSGIApplication) -> WSGIApplication:
-    """`app` for those who only look: every method that may write is refused."""
+    """`app` without every method that may write."""
+
+    refusal = _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "this dashboard is read-only", {"Allow": ", ".join(_READS)})
 
     def reading(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if _writes(environ):
-            allow = ("Allow", ", ".join(_READS))
-            return _refuse(start_response, HTTPStatus.METHOD_NOT_ALLOWED, "this dashboard is read-only", allow)
-        return app(environ, start_response)
+        return (refusal if _writes(environ) else app)(environ, start_response)
 
     return reading
 
 
-def mounted(app: WSGIApplication, prefix: str, other: WSGIApplication) -> WSGIApplication:
-    """`app`, and `other`, which knows its own prefix, at `prefix` and below."""
-
-    def chosen(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
-        return (other if path == prefix or path.startswith(f"{prefix}/") else app)(environ, start_response)
-
-    return chosen
-
-
 def _known(host: str, hosts: Collection[str]) -> bool:
+    """Whether a Host header holds an address or a known name. werkzeug's check accepts no addresses and no _."""
     found = re.fullmatch(r"(?:\[([\da-f:.]+)\]|([\w.-]+))(?::\d+)?", host.lower())
     name = ((found[1] or found[2]) if found else "").rstrip(".")
     try:
@@ -147,7 +134,7 @@ def _writes(environ: WSGIEnvironment) -> bool:
 
 
 def _own_page(environ: WSGIEnvironment, host: str) -> bool:
-    """Whether a request comes from the server's own page, or from no page: a browser says so, and nobody else need."""
+    """Whether a request comes from the server's own page, or from no page. Only browsers have to say which."""
     site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
     if site is not None:
         return site in ("same-origin", "none")
@@ -155,25 +142,20 @@ def _own_page(environ: WSGIEnvironment, host: str) -> bool:
 
 
 def _hardened(path: str, start_response: StartResponse) -> StartResponse:
-    """`start_response` with _HEADERS and a policy; a file of a user's is sent as an attachment."""
+    """`start_response` with _HEADERS and a policy. An uploaded file is sent as an attachment."""
 
     def start(status: str, headers: list[tuple[str, str]], error: Any = None) -> Any:
-        ours, uploaded = {**_HEADERS}, path.lstrip("/").startswith("artifacts/")
-        if uploaded or not any(name.lower() == "content-security-policy" for name, _ in headers):
-            ours["Content-Security-Policy"] = _SANDBOX
-        if uploaded:
-            ours["Content-Disposition"] = "attachment"
-        replaced = {"access-control-allow-origin", *map(str.lower, ours)}
-        kept = [(name, value) for name, value in headers if name.lower() not in replaced]
-        return start_response(status, [*kept, *ours.items()], error)
+        sent = Headers(headers)
+        sent.remove("Access-Control-Allow-Origin")
+        sent.update(_HEADERS)
+        sent.setdefault("Content-Security-Policy", _SANDBOX)
+        if path.lstrip("/").startswith("artifacts/"):
+            sent.update({"Content-Security-Policy": _SANDBOX, "Content-Disposition": "attachment"})
+        return start_response(status, sent.to_wsgi_list(), error)
 
     return start
 
 
-def _refuse(
-    start_response: StartResponse, status: HTTPStatus, reason: str, *headers: tuple[str, str]
-) -> Iterable[bytes]:
-    body = json.dumps({"reason": reason}).encode()  # as the dashboard's page shows it
-    about = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *_HEADERS.items(), *headers]
-    start_response(f"{status.value} {status.phrase}", about)
-    return [body]
+def _refusal(status: HTTPStatus, reason: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer with the reason, which the dashboard's page shows."""
+    return Response(json.dumps({"reason": reason}), status, headers, mimetype="application/json")

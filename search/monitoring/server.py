@@ -163,7 +163,9 @@ def _application(storage: BaseStorage, words: Watching) -> WSGIApplication:
         dashboard.ARTIFACTS.mkdir(parents=True, exist_ok=True)  # for what is uploaded
     if not words.tensorboard:
         return shown
-    return guard.mounted(shown, _TENSORBOARD, _tensorboard(Path("runs")))  # whose POSTs are questions, too
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+    return DispatcherMiddleware(shown, {_TENSORBOARD: _tensorboard(Path("runs"))})  # TensorBoard reads by POST, too
 
 
 def _tensorboard(folder: Path) -> WSGIApplication:
@@ -183,7 +185,7 @@ def _tensorboard(folder: Path) -> WSGIApplication:
             return ""
 
     board = program.TensorBoard(default.get_static_plugins(), server_class=Kept)
-    board.configure(logdir=str(folder), path_prefix=_TENSORBOARD)
+    board.configure(logdir=str(folder))
     with contextlib.redirect_stderr(io.StringIO()):  # a notice on how it reads files
         board.launch()
     return made[0]

@@ -238,6 +238,11 @@ def test_basic(secret: guard.Secret, given: str, admitted: bool) -> None:
     assert secret.admits(f"Basic {base64.b64encode(given.encode()).decode()}") is admitted
 
 
+def test_a_token_may_hold_equals_signs() -> None:
+    assert guard.Secret(None, "a=b,c==").admits("bearer a=b,c==")
+    assert not guard.Secret(None, "a=b,c==").admits("Bearer a=b,c")
+
+
 def test_a_password_is_no_token() -> None:
     assert not guard.Secret("me", TOKEN).admits(f"Bearer {TOKEN}")
 
