@@ -1,4 +1,4 @@
-"""What the user can mend: one clear line and an exit status, never a traceback."""
+"""Errors that a user can mend. Each is one clear line and an exit status, never a traceback."""
 
 import os
 from difflib import get_close_matches
@@ -10,19 +10,19 @@ _FLAGS = {"source": "from", "folder": "in"}
 
 
 class SearchError(Exception):
-    """Wrong words, a wrong file, missing data: the message names the place and the remedy."""
+    """A wrong option, a wrong file or missing data. The message names the place and the remedy."""
 
     exit_status = 2
 
 
 class StorageFailed(SearchError):
-    """The storage or the disk gave up in the middle of a run."""
+    """The storage or the disk failed in the middle of a run."""
 
     exit_status = 3
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal ended a run in good order; its trials wait in the queue, and the user was told."""
+    """A signal ended a run in good order. Its trials wait in the queue, and the user has read so."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")
@@ -64,19 +64,19 @@ def spelling() -> dict[str, str]:
 
 
 def nearest(name: str, names: set[str]) -> str:
-    """What to say after an unknown name: the nearest known one, or the list."""
+    """The end of a message about an unknown name: the nearest known name, or all of them."""
     close = get_close_matches(name, sorted(names), n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(names))}"
 
 
 def first_line(error: BaseException) -> str:
-    """What `error` says, on one line."""
+    """The first line of the text of `error`."""
     try:
         return (str(error).strip() or "no message").splitlines()[0]
-    except Exception:  # of a class of the user's own
+    except Exception:  # a class of the user's code may raise here
         return "no message"
 
 
 def visible(text: str) -> str:
-    """`text` on one line, with what a terminal would obey or not show as Python writes it: a name may hold anything."""
+    """`text` on one line, with control and invisible characters escaped as Python writes them."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, under names that lead nowhere else."""
+"""Files that appear whole or not at all, under safe names."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from zlib import crc32
 
 
 def file_name(study_name: str) -> str:
-    """A study's name as part of a file's: whatever could lead elsewhere becomes a dash."""
+    """A study's name as part of a file name. Characters that could lead to another folder become dashes."""
     safe = "".join(c if c.isalnum() or c in " ._+-" else "-" for c in study_name).strip(". ")
     return safe.encode()[:180].decode(errors="ignore") or "study"  # file systems count bytes, up to 255 with the rest
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `path`, which then takes its place: no reader and no crash meets half of it.
+    """Let `write` fill a file beside `path`, which then replaces `path`. Nobody ever reads half a file.
 
-    What a killed process of this machine has left of such a file goes.
+    Such files beside `path` that killed processes of this machine have left are deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     here = f".{path.name}.{crc32(socket.gethostname().encode()):08x}-"
@@ -35,7 +35,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process of that number runs on this machine."""
+    """Whether a process with that number runs on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Where weights and checkpoints go: a folder, or a URL such as s3://bucket/folder, which fsspec reaches."""
+"""Folders for weights and checkpoints: a path, or a URL such as s3://bucket/folder, which fsspec reaches."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from search.errors import SearchError, first_line, option
 from search.files.atomic import write_whole
 
 Where = Path | str
-"""A path of a file system, or, as text, a URL."""
+"""A path of a file system, or a URL as text."""
 Content = io.BufferedReader | io.BytesIO
 
 
 class Place(Protocol):
-    """A folder whose files appear whole or not at all. What it cannot do raises OSError."""
+    """A folder whose files appear whole or not at all. Every failure is an OSError."""
 
     def names(self) -> list[str]:
-        """Of the files and folders in it, sorted; none where it is not there."""
+        """The sorted names of the files and folders in it. Empty if the folder does not exist."""
 
     def open(self, name: str) -> Content: ...
 
     def write(self, fill: Callable[[BinaryIO], str]) -> None:
-        """Keep what `fill` writes, under the name that it returns."""
+        """Keep the content that `fill` writes, under the name that `fill` returns."""
 
     def delete(self, *names: str) -> None:
-        """Delete the files, as far as they are there."""
+        """Delete those of the files that exist."""
 
     def delete_folder(self, name: str) -> None:
-        """Delete a folder in it, with all that it holds, if it is there."""
+        """Delete a folder in it with its content, if it exists."""
 
 
 def place(where: Where) -> Place:
-    """The folder at `where`; nothing is made there before something is written. Raises OSError."""
+    """The folder at `where`. The first write makes it. Raises OSError."""
     return Folder(where) if isinstance(where, Path) else Bucket(where)
 
 
 def expected(where: Where, size: int) -> float:
-    """Seconds that a first write of so many bytes is taken to last; what the next last is known by then."""
+    """The estimated seconds of a first write of `size` bytes. Later estimates use measured times."""
     return 0.01 + size / 200e6 if isinstance(where, Path) else 0.2 + size / 50e6
 
 
 class Folder:
-    """A folder of a file system: what it holds is on the disk when `write` returns."""
+    """A folder of a file system. A file is on the disk when `write` returns."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -86,9 +86,9 @@ class Folder:
 
 
 class Bucket:
-    """A folder of an object store: what is put there is there whole, as soon as that is done.
+    """A folder of an object store. A file is complete in the store when `write` returns.
 
-    Whatever the store's library raises comes as an OSError.
+    Every exception of the store's library becomes an OSError.
     """
 
     def __init__(self, url: str) -> None:
@@ -126,18 +126,18 @@ class Bucket:
             self._files.rm(f"{self._root}/{name}", recursive=True)
 
     def put(self, file: Path, name: str) -> None:
-        """Keep the content of a file of this machine."""
+        """Copy a file of this machine into the store."""
         with _told(self._url):
             self._files.put_file(str(file), f"{self._root}/{name}")
 
     def get(self, name: str, file: Path) -> None:
-        """Write what is kept into a file of this machine."""
+        """Copy a file of the store to this machine."""
         with _told(self._url):
             self._files.get_file(f"{self._root}/{name}", str(file))
 
 
 def write(where: Where, fill: Callable[[Path], object]) -> None:
-    """Let `fill` write a file, which then is at `where`, whole. Raises OSError, and what `fill` raises."""
+    """Let `fill` write a file, and put it whole at `where`. Raises OSError, and what `fill` raises."""
     if isinstance(where, Path):
         write_whole(where, fill)
         return
@@ -146,13 +146,13 @@ def write(where: Where, fill: Callable[[Path], object]) -> None:
         with TemporaryDirectory(prefix="search-") as home:
             fill(Path(home, name))
             file = stack.enter_context(Path(home, name).open("rb"))
-        # No folder holds it any more, so a process that is killed amid the upload leaves nothing.
+        # The file is in no folder any more, so a process that is killed during the upload leaves nothing.
         Bucket(folder).put(_name_of(file), name)
 
 
 @contextmanager
 def fetched(where: Where) -> Iterator[Path]:
-    """The file at `where`, on this machine. Raises OSError."""
+    """A copy on this machine of the file at `where`, or the file itself if it is here. Raises OSError."""
     if isinstance(where, Path):
         yield where
         return
@@ -163,7 +163,7 @@ def fetched(where: Where) -> Iterator[Path]:
 
 
 def is_file(where: Where) -> bool:
-    """Whether there is a file, as far as can be known."""
+    """Whether the file exists. False if the store does not answer."""
     if isinstance(where, Path):
         return where.is_file()
     folder, _, name = where.rpartition("/")
@@ -174,12 +174,12 @@ def is_file(where: Where) -> bool:
 
 
 def under(where: Where, *names: str) -> Where:
-    """The path or URL of what lies below `where`."""
+    """The path or URL of `names` below `where`."""
     return where.joinpath(*names) if isinstance(where, Path) else "/".join([where, *names])
 
 
 def check(where: Where) -> None:
-    """Raise SearchError unless files can be written at `where`, listed, read and deleted. Nothing is left there."""
+    """Raise SearchError unless files can be written, listed, read and deleted at `where`. No file stays there."""
     if isinstance(where, Path):
         written_to(where, "run_dir")
         return
@@ -199,17 +199,17 @@ def check(where: Where) -> None:
     except OSError as error:
         raise SearchError(f"{option('run_dir', error)}") from None
     if not found:
-        raise SearchError(f"{option('run_dir', where)}: what is written there is not found again")
+        raise SearchError(f"{option('run_dir', where)}: a file that was written there cannot be read again")
 
 
 def checked_before(where: Where, function: str, *args: Any) -> Any:
-    """What `function`, named as module:function, returns for `args`, once `where` is checked from this machine."""
+    """Check `where` from this machine, then call `function` (a name such as module:function) with `args`."""
     check(where)
     return resolve_name(function)(*args)
 
 
 def written_to(folder: Path, name: str) -> Path:
-    """`folder`, into which files can be written, or which can be made; `name` is its option's. Raises SearchError."""
+    """`folder`, if it is writable or can be made. `name`: its option, for the message. Raises SearchError."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise SearchError(f"{option(name, folder)}: {there} is no folder that can be written to")
@@ -217,8 +217,8 @@ def written_to(folder: Path, name: str) -> Path:
 
 
 def _opened(url: str) -> tuple[Any, str]:
-    """fsspec's file system for the URL, and the URL's path in it. Raises OSError for a package that is missing."""
-    from fsspec.core import url_to_fs  # late: nobody with a folder waits for it
+    """fsspec's file system for the URL, and the URL's path in it. Raises OSError if a package is missing."""
+    from fsspec.core import url_to_fs  # late: a plain folder does not need it
 
     try:
         files, root = url_to_fs(url)
@@ -230,7 +230,7 @@ def _opened(url: str) -> tuple[Any, str]:
 
 @contextmanager
 def _told(url: str) -> Iterator[None]:
-    """Raise an OSError that names the URL for whatever goes wrong."""
+    """Turn every exception into an OSError that names the URL."""
     try:
         yield
     except Exception as error:
@@ -238,12 +238,12 @@ def _told(url: str) -> Iterator[None]:
 
 
 def _name_of(file: IO[bytes]) -> Path:
-    """A path that opens a file which this process has open, though no folder holds it."""
+    """A path to a file that this process has open, even if the file is in no folder any more."""
     return Path(f"/proc/self/fd/{file.fileno()}")
 
 
 def _sync(folder: Path) -> None:
-    """Have the folder's names on the disk."""
+    """Write the folder's list of names to the disk."""
     with suppress(OSError):  # not every file system can
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Which paths lie on another machine, where looking at a file costs a round trip."""
+"""Which paths lie on another machine. Every access to a file there costs a round trip."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from pathlib import Path
 
 _MOUNTS = Path("/proc/self/mounts")
-"""Linux's table of what is mounted; elsewhere there is none, and every path counts as local."""
+"""Linux's table of mounted file systems. Other systems have none, and every path counts as local."""
 
 _LAID_OVER = r"(?!(fuse-overlayfs|mergerfs|gocryptfs|encfs|bindfs)$)"
 _NETWORK = re.compile(rf"(nfs\d?|cifs|smb\w*|9p|afs|beegfs\w*|ceph|glusterfs|gpfs|lustre|fuse\.{_LAID_OVER}.+)")
 
 
 def network_type(path: Path) -> str | None:
-    """The type of the network file system, such as nfs4, that `path` lies on or would be made on; None: it is local.
+    """The type of the network file system, such as nfs4, on which `path` is or would be made. None: it is local.
 
-    FUSE's types (sshfs, s3fs, rclone and so on) count as network, but for those that lay one local folder over another.
+    FUSE's types (sshfs, s3fs, rclone and so on) count as network, except those that show a local folder elsewhere.
     """
     try:
         lines = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()

@@ -1,4 +1,4 @@
-"""Where trials run by Ray Tune. Whatever is imported from here, Ray's environment is set before Ray is imported."""
+"""Trials through Ray Tune. This package sets Ray's environment before it imports Ray."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from search.entry_points import RAY_PRELOAD
 
-# Ray reads these when it is imported, or its processes do.
+# Ray reads these when it is imported, or its processes read them.
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
@@ -33,7 +33,7 @@ os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name n
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """Without the garbage collector, which takes a sixth of Ray's import, and without its dependencies' warnings."""
+    """Import without the garbage collector, which takes a sixth of Ray's import, and without warnings."""
     gc.disable()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""The token that Ray asks of whoever talks to it. Who has it may run code there."""
+"""The token that every client of Ray must send. Its owner may run code in the cluster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from search.engine.ray import patches
 
 
 def new_token(folder: Path) -> Path:
-    """Write a new token into a file in `folder` that only its owner can read; returns the file's path."""
+    """Write a new token into a file in `folder` that only its owner can read. Returns the file's path."""
     path = folder / "token"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secrets.token_hex(32))
@@ -24,7 +24,7 @@ def new_token(folder: Path) -> Path:
 def token_required(token: Path) -> Iterator[None]:
     """A Ray that is started or reached in the block uses the token in the file `token`.
 
-    By default, Ray keeps one token for all that it ever starts, in a file that everybody may read.
+    By default, Ray keeps one token for all clusters, in a file that everybody can read.
     """
     try:
         with environment(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token)):
@@ -36,13 +36,13 @@ def token_required(token: Path) -> Iterator[None]:
 
 
 def send_token() -> None:
-    """Have Ray send the token that its environment names, unless RAY_AUTH_MODE says that there is none."""
+    """Make Ray send the token that its environment names, unless RAY_AUTH_MODE says that there is none."""
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     patches.read_token_again()
 
 
 def why_not(error: Exception, otherwise: str) -> str:
-    """One line for an `error` of Ray: why a cluster was not reached, and the remedy.
+    """One line for an `error` of Ray: the reason why a cluster was not reached, and the remedy.
 
     `otherwise`: the remedy where the token is not the reason.
     """

@@ -1,4 +1,4 @@
-"""Ray itself: its environment, its start and its end, and what of the machine a trial gets."""
+"""The start and the end of Ray, and the part of the machine that each trial gets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from search.errors import SearchError, option
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial takes: CPUs (whole, or a fraction) and GPUs (a fraction shares one)."""
+    """The share of one trial: CPUs (whole or a fraction) and GPUs (a fraction shares one)."""
 
     cpus: float
     gpus: float
@@ -46,10 +46,10 @@ class Head:
 
 @contextmanager
 def head(folder: Path, port: int = 8265, verbose: bool = False) -> Iterator[Head]:
-    """Start a Ray as `running` does, which also takes jobs at `port` of loopback. It leaves nothing behind.
+    """Start a Ray as `running` does that also takes jobs at `port` of loopback. It leaves nothing behind.
 
     `folder`: private and with a short name, as scratch() makes it. Raises SearchError if the port is taken or the Jobs
-    API is not installed, EngineFailed.
+    API is not installed. Raises EngineFailed if Ray does not start.
     """
     check_jobs_api()
     with socket.socket() as probe:
@@ -89,9 +89,9 @@ _ELSEWHERE = (
 
 @contextmanager
 def joined(address: str, travels: Mapping[str, Any], verbose: bool) -> Iterator[None]:
-    """Use the Ray at `address`, which others start and end. `travels`: a runtime_env for its workers.
+    """Use the Ray at `address`, which others start and end. `travels`: the runtime_env of its workers.
 
-    Sends the cluster's token, unless RAY_AUTH_MODE says that there is none. Raises SearchError.
+    The cluster's token is sent, unless RAY_AUTH_MODE says that there is none. Raises SearchError.
     """
     auth.send_token()
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"  # a job's may name the same things
@@ -123,7 +123,7 @@ def _clear(folder: Path) -> None:
 
 
 def _start(folder: Path, verbose: bool, port: int | None = None) -> Any:
-    """Try twice: Ray chooses ports before it listens there, and others may be faster. Returns what ray.init does."""
+    """Start Ray, with a second try: another program may take a port that Ray has chosen. Returns ray.init's result."""
     try:
         return _init(folder, verbose, port)
     except EngineFailed:
@@ -147,7 +147,7 @@ def _init(folder: Path, verbose: bool, port: int | None) -> Any:
                 _temp_dir=_temp(folder),
                 **(alone if port is None else jobs),
             )
-    except Exception as error:  # of many kinds, from a full disk to a port that is taken
+    except Exception as error:  # of many classes, from a full disk to a port in use
         raise EngineFailed(f"Ray did not start: {str(error).strip().splitlines()[-1]}") from error
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(level)
@@ -160,7 +160,7 @@ def _temp(folder: Path) -> str:
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """Send stderr nowhere. Ray's compiled code says there that it was asked to say nothing."""
+    """Discard stderr. Ray's compiled code writes there that its log level is low."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -172,7 +172,7 @@ def _hushed() -> Iterator[None]:
 
 
 def plan(cpus: float | None = None, gpus: float | None = None) -> tuple[Resources, int, int]:
-    """What one trial takes, how many run at a time, and the CPU threads of each.
+    """The share of one trial, the number of trials at a time, and the CPU threads of each.
 
     By default a trial takes one GPU and its share of its node's CPUs. Without a GPU it takes one CPU, whatever `gpus`
     says. Raises SearchError if not even one fits.
@@ -196,11 +196,11 @@ def plan(cpus: float | None = None, gpus: float | None = None) -> tuple[Resource
 
 
 def fits(node: Mapping[str, float], trial: Resources) -> int:
-    """How many trials a node with such resources has room for."""
+    """How many trials fit on a node with such resources."""
     asked = [(node.get("CPU", 0.0), trial.cpus), (node.get("GPU", 0.0), trial.gpus)]
     return min((_fits(has, wants) for has, wants in asked if wants), default=0)
 
 
 def _fits(has: float, wants: float) -> int:
-    """How many trials fit that each want so much of a resource. No trial has parts of two GPUs."""
+    """How many trials fit into `has` units if each takes `wants`. No trial gets parts of two GPUs."""
     return int(has) * int(1 // wants) if wants < 1 else int(has // wants)

@@ -1,4 +1,4 @@
-"""Runs that a cluster's head does for somebody elsewhere, through Ray's Jobs API."""
+"""Runs that a user elsewhere submits to a cluster's head, through Ray's Jobs API."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from search.engine.ray import auth, cluster, nodes
 from search.errors import SearchError, option
 
 _STOPS = {"RAY_JOB_STOP_WAIT_TIME_S": "60"}
-"""Seconds that a stopped run has to put its trials back in the queue; Ray's default is 3."""
+"""Seconds in which a stopped run puts its trials back in the queue. Ray's default is 3."""
 _STARTS = 60.0
-"""Seconds that a head has to start its Jobs API."""
+"""Seconds in which a head starts its Jobs API."""
 _SEARCH = "\"$python\" -c 'from search.cli import main; main()'"
 
 
 class Jobs:
-    """The jobs of the cluster whose head serves them at `address`, such as http://head:8265."""
+    """The jobs of a cluster. The head serves them at `address`, such as http://head:8265."""
 
     def __init__(self, address: str) -> None:
-        """Raises SearchError if nobody serves jobs there, or the cluster's token is needed."""
+        """Raises SearchError if no head takes jobs there, or it needs the cluster's token."""
         cluster.check_jobs_api()
         auth.send_token()
         for name in ("ray", "ray.dashboard.modules.dashboard_sdk"):
@@ -43,9 +43,9 @@ class Jobs:
             ) from None
 
     def submit(self, space: Path, folder: str, words: Sequence[str], environment: dict[str, str]) -> str:
-        """Have the head run `search run SPACE WORDS` in its `folder`. Returns the job's name.
+        """Make the head run `search run SPACE WORDS` in its `folder`. Returns the job's name.
 
-        The folder of the space file and this package travel there. Raises SearchError.
+        The folder of the space file and this package are copied there. Raises SearchError.
         """
         python, there = shlex.quote(sys.executable), shlex.quote(folder)
         steps = [
@@ -59,7 +59,7 @@ class Jobs:
             return str(self._asked(self._submit_soon, entrypoint=entry, runtime_env=travels))
 
     def _submit_soon(self, **job: Any) -> str:
-        """Submit, and try again for a while: a head that has just started has no agent yet. Returns the job's name."""
+        """Submit, with repeated tries: a head has no agent right after its start. Returns the job's name."""
         deadline = time.monotonic() + _STARTS
         while True:
             try:
@@ -70,7 +70,7 @@ class Jobs:
                 time.sleep(1)
 
     def logs(self, job: str, say: Callable[[str], None], follow: bool) -> bool:
-        """Say what the job has printed and, if `follow`, will print. Returns False if it failed. Raises SearchError."""
+        """Say the job's output so far, with `follow` until its end. Returns False if it failed. Raises SearchError."""
         said = 0
         while True:
             status = self._asked(self._client.get_job_status, job)
@@ -80,7 +80,7 @@ class Jobs:
             said = self._tail(job, say, said)
 
     def _tail(self, job: str, say: Callable[[str], None], said: int) -> int:
-        """Say what the job prints after the first `said` characters, while connected. Returns the new count."""
+        """Say the output after the first `said` characters while the connection lasts. Returns the new count."""
 
         async def tail() -> None:
             nonlocal said
@@ -91,14 +91,14 @@ class Jobs:
                     said = passed + len(text)
                 passed += len(text)
 
-        # The caller asks next whether the head is there. The warning is about how Ray calls aiohttp.
+        # The caller checks next whether the head answers. The warning is about Ray's use of aiohttp.
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning), suppress(RuntimeError, OSError):
             asyncio.run(tail())
         time.sleep(0.2)
         return said
 
     def stop(self, job: str) -> bool:
-        """End the job as Ctrl-C would. Returns whether it still ran. Raises SearchError."""
+        """End the job as Ctrl-C would. Returns whether it was still running. Raises SearchError."""
         return bool(self._asked(self._client.stop_job, job))
 
     def running(self) -> list[str]:
@@ -107,7 +107,7 @@ class Jobs:
         return [job.submission_id for job in jobs if job.submission_id and not job.status.is_terminal()]
 
     def end(self, jobs: Sequence[str]) -> None:
-        """Stop the jobs, and wait until they have ended or their time to stop is over."""
+        """Stop the jobs. Wait until they have ended, at most for the time that each has to stop."""
         for job in jobs:
             self.stop(job)
         deadline = time.monotonic() + float(_STOPS["RAY_JOB_STOP_WAIT_TIME_S"])

@@ -1,6 +1,6 @@
 """Every private name of Ray that this package uses, and every change it makes to Ray. Written for Ray 2.60.
 
-An upgrade of Ray begins here: what is missing there raises AttributeError or ImportError in the tests of this folder.
+An upgrade of Ray begins here. A missing name raises AttributeError or ImportError in the tests of this folder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-d
 
 @contextmanager
 def replaced(target: Any, **attributes: Any) -> Iterator[None]:
-    """`target` with other attributes, which are as before afterwards."""
+    """Give `target` other attributes, and restore them afterwards."""
     before = {name: getattr(target, name) for name in attributes}
     for name, value in attributes.items():
         setattr(target, name, value)
@@ -29,7 +29,7 @@ def replaced(target: Any, **attributes: Any) -> Iterator[None]:
 
 
 def sigterm_left_alone() -> AbstractContextManager[None]:
-    """Ray takes no SIGTERM: search handles it."""
+    """Keep Ray from handling SIGTERM. search handles it."""
     return replaced(utils, set_sigterm_handler=lambda handler: None)
 
 
@@ -38,8 +38,8 @@ def private_ray(jobs: bool, logs: bool) -> Iterator[None]:
     """A Ray that is started in the block listens on loopback, takes no signals, and starts few processes.
 
     Without `jobs`, it has no dashboard and no autoscaler, without `logs` no log monitor. They serve a cluster of many
-    users; for one run they are three processes that cost two seconds before the first trial. A Ray that has no such
-    methods starts them.
+    users. For one run they are three processes that cost two seconds before the first trial. If Ray has renamed the
+    methods below, it starts them.
     """
     unwanted = [*([] if jobs else ["start_api_server", "start_monitor"]), *([] if logs else ["start_log_monitor"])]
     with ExitStack() as stack:
@@ -57,7 +57,7 @@ def private_ray(jobs: bool, logs: bool) -> Iterator[None]:
 
 
 class _OwnGroup(services.ConsolePopen):
-    """A process of Ray in a group of its own: Ctrl-C in the terminal is for search, and would end what serves jobs."""
+    """A process of Ray in its own group. Ctrl-C in the terminal is for search, and would end the Jobs API."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, process_group=0, **more)
@@ -68,17 +68,17 @@ def _start_nothing(node: Node, **options: Any) -> None:
 
 
 def missing_for_jobs() -> str:
-    """What is not installed of the packages that Ray's Jobs API needs; empty if nothing."""
+    """The missing packages of Ray's Jobs API. Empty if none is missing."""
     return str(utils.get_dashboard_dependency_error() or "")
 
 
 def write_address(address: str, temp: str) -> None:
-    """Write where Ray listens into its folder, as `ray start` does. Without that, a job uses any Ray of the machine."""
+    """Write Ray's address into its folder, as `ray start` does. Without it, a job uses any Ray of the machine."""
     utils.write_ray_address(address, temp)
 
 
 def servers() -> dict[int, str]:
-    """The process numbers of Ray's servers that this process has started, and what they are."""
+    """The process numbers and the kinds of Ray's servers that this process has started."""
     node = worker._global_node
     started: dict[str, Any] = node.all_processes if node is not None else {}
     words = {"raylet": "raylet", "gcs_server": "control store"}
@@ -86,6 +86,6 @@ def servers() -> dict[int, str]:
 
 
 def read_token_again() -> None:
-    """Have Ray read its token from the environment again, which it does once a process."""
+    """Make Ray read its token from the environment again. Ray reads it once a process."""
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()

@@ -1,4 +1,4 @@
-"""Ray's side of a training process: the actor that stands for it on its node, as Ray's workers import it."""
+"""Ray's side of a training process: the actor that represents it on its node. Ray's workers import this module."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from search.entry_points import TRAIN
 
 
 class WarmWorker(tune.Trainable):
-    """Stands in Ray for a training process, kept from trial to trial, and hands its messages on."""
+    """Represents a training process in Ray and passes its messages on. The process serves one trial after another."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self._connection: Connection | None = None
@@ -32,8 +32,8 @@ class WarmWorker(tune.Trainable):
             fork_server = new_config["fork_server"] or nodes.address_here()
             self._connection = fork(fork_server, TRAIN, new_config["workplace"], _placed())
         elif self._asked:
-            self._answer(self._connection)  # of a trial that nobody waits for
-        # It begins at once: until Tune asks for its first epoch, other trials may keep Tune busy.
+            self._answer(self._connection)  # of a trial whose result is not needed any more
+        # The trial begins at once: other trials may keep Tune busy before it asks for the first epoch.
         order: Order = new_config["order"]
         self._connection.send(order)
         self._attempt = order.attempt
@@ -52,13 +52,13 @@ class WarmWorker(tune.Trainable):
             pid, self._connection, self._pid = self._pid, None, None  # the next trial gets a new process
             if self._patience is None or not isinstance(error, TimeoutError):
                 return {"message": Lost(self._attempt)}
-            if pid:  # it may hang or be stopped, and never see that nobody listens
+            if pid:  # it may hang or be stopped, and never see the closed connection
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             return {"message": Silent(self._attempt, self._patience)}
 
     def _answer(self, connection: Connection) -> Message:
-        """The worker's next message; its first is its process's number. Raises EOFError or OSError if none comes."""
+        """The process's next message. The first one is its number. Raises EOFError or OSError if none comes."""
         if self._pid is None:
             self._pid = self._received(connection)
         message: Message = self._received(connection)
@@ -71,6 +71,6 @@ class WarmWorker(tune.Trainable):
 
 
 def _placed() -> dict[str, str]:
-    """What Ray gave this worker: its GPUs and its threads."""
+    """The GPUs and the threads that Ray has given this worker."""
     names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
     return {name: os.environ[name] for name in names if name in os.environ}

@@ -1,4 +1,4 @@
-"""Ray's own servers on this machine: their death is noticed at once, so that others can be started."""
+"""A watch on Ray's own servers on this machine. A dead server is noticed at once and can be replaced."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from search.engine.ray.patches import servers
 
 @contextmanager
 def watched() -> Iterator[list[str]]:
-    """Raise KeyboardInterrupt in this thread, the main one, as soon as a server dies; the list then says which.
+    """Raise KeyboardInterrupt in this thread, the main one, as soon as a server dies. The list then names the server.
 
-    Ray waits a minute for its control store and then ends the whole process, and whoever asks that store for anything
-    meanwhile waits, too. KeyboardInterrupt is all that Ray's compiled code lets through. Where this process has started
-    no servers, because it uses another's, nothing is watched.
+    Ray waits a minute for its control store, and then ends the whole process. Every call to that store waits as long.
+    Ray's compiled code lets only KeyboardInterrupt through. If this process has started no servers, because it uses
+    another's, none are watched.
     """
     mine = servers()
     found: list[str] = []
@@ -51,7 +51,7 @@ def watched() -> Iterator[list[str]]:
                 for descriptor in ready:
                     found.append(names[descriptor])
                     watched.unregister(descriptor)
-                signal.pthread_kill(main, signal.SIGUSR2)  # each second again, should Ray have swallowed it
+                signal.pthread_kill(main, signal.SIGUSR2)  # again each second, in case Ray has swallowed it
 
     with handled(interrupt, signal.SIGUSR2):
         watcher = threading.Thread(target=watch, name="ray's servers", daemon=True)
