@@ -27,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_FROM_FILE = "search.study.storage.open"
+_FROM_FILE = "storage_file"
 
 
 def _read_url(context: typer.Context, file: Path | None) -> Path | None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import math
-import shlex
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,6 @@ from typing import Any
 import optuna
 import pytest
 import yaml
-from conftest import Cli
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.study import Study
@@ -22,8 +18,6 @@ from optuna.trial import TrialState, create_trial
 from search.commands.steps.export import read_best, write_best
 from search.config import TrainConfig
 from search.errors import SearchError
-from search.study.storage.open import connect
-from search.study.study import load_study
 
 CONFIG: dict[str, Any] = TrainConfig(
     model="alexnet", dataset="caltech101", epochs=3, lr=1e-3, weight_decay=1e-5, step_size=5, gamma=0.1, seed=3
@@ -239,72 +233,3 @@ SETTINGS: dict[str, Any] = {
     "x": -1e-05, "name": "it's a \"b\"", "off": -math.inf, "many": ["features", "layer4.0"], "sure": True,
     "not_so": False, "nothing": None, "whole": -3, "dash": "-v",
 }  # fmt: skip
-
-
-@pytest.mark.parametrize("config", [CONFIG, SETTINGS], ids=["built in", "of one's own"])
-def test_the_printed_dict_is_the_config(cli: Cli, config: dict[str, Any]) -> None:
-    stored(config)
-    status, out, err = cli("export", "made", "--format", "dict")
-    assert (status, err) == (0, "")
-    assert eval(out) == config | ({"precision": "fp32"} if "precision" in config else {})  # noqa: S307 - what was printed
-    assert not Path("reports").exists()
-
-
-def test_the_printed_call_queues_the_same_trial(cli: Cli, write: Callable[[str, str], Path]) -> None:
-    write(
-        "own.py",
-        """
-        from search import Choice, Float, Int, SearchSpace
-
-        space = SearchSpace(lr=Float(1e-9, 1, log=True), size=Choice(small=(1, 2), big=dict(depth=Int(1, 99))))
-        metric = "score"
-
-
-        def train(config):
-            yield {"score": config["lr"]}
-        """,
-    )
-    assert cli("run", "own.py", "--engine", "inline", "--trials", 4).status == 0
-    for number in range(4):
-        study = optuna.create_study()
-        exec(cli("export", "own", "--format", "enqueue", "--trial", number).out, {"study": study})  # noqa: S102
-        trial, first = study.ask(), load_study("sqlite:///studies.db", "own").trials[number]
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of a value that is out of range
-            asked = {name: trial._suggest(name, distribution) for name, distribution in first.distributions.items()}
-        assert asked == first.params
-        assert asked
-
-
-@pytest.mark.parametrize("config", [CONFIG | {"frozen": ["a", "b"], "nesterov": True}, SETTINGS])
-def test_the_printed_flags_are_what_argparse_reads(cli: Cli, config: dict[str, Any]) -> None:
-    stored(config)
-    words = shlex.split(cli("export", "made", "--format", "argparse").out)
-    parser = argparse.ArgumentParser()
-    for name, value in config.items():
-        if isinstance(value, bool):
-            parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction)
-        elif isinstance(value, list):
-            parser.add_argument(f"--{name}", nargs="*", type=type(value[0]) if value else str)
-        else:
-            parser.add_argument(f"--{name}", type=str if value is None else type(value))
-    read = vars(parser.parse_args(words))
-    assert read == config | ({"precision": "fp32"} if "precision" in config else {})
-    assert "None" not in words
-
-
-def test_a_trial_without_parameters_and_one_that_is_not_there(cli: Cli) -> None:
-    stored({})
-    assert cli("export", "made", "--format", "dict").out == "{}\n"
-    assert cli("export", "made", "--format", "enqueue").out == "study.enqueue_trial({})\n"
-    assert cli("export", "made", "--format", "argparse").out == "\n"
-    status, out, err = cli("export", "made", "--format", "dict", "--trial", 5)
-    assert (status, out) == (2, "")
-    assert "has no trial 5" in err
-
-
-def stored(config: dict[str, Any]) -> None:
-    """A study in the default storage with one trial of this config."""
-    made = optuna.create_study(storage=connect("sqlite:///studies.db"), study_name="made", direction="maximize")
-    attrs = {"config": config, "ran_on": RAN_ON}
-    made.add_trial(create_trial(value=0.5, user_attrs=attrs))

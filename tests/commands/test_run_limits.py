@@ -1,0 +1,96 @@
+"""What ends a run early, and an audit of the pruner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands.test_run import CORES, HEAD, PLAIN, RUN, SLOW, Write, trials
+from optuna.trial import TrialState
+
+from search.study import study as studies
+
+pytestmark = pytest.mark.usefixtures("sys_path")
+
+
+def test_the_time_is_over_and_the_same_command_goes_on(cli: Any, write: Write) -> None:
+    write("space.py", HEAD + SLOW)
+    status, out, err = cli(*RUN, "--set", "kind=odd", "--timeout", "3s")
+    assert (status, err) == (1, "search: no trial completed; reports/space.md has the reasons\n")
+    how = "to go on: search run space.py --engine inline --set kind=odd --timeout 3s\n"
+    assert f"the time is over; 0 of 2 trials are done; {how}" in out
+    (first,) = trials()
+    assert first.state == TrialState.WAITING
+    assert len(first.intermediate_values) >= 1
+    Path("hurry").touch()
+    assert cli(*RUN, "--set", "kind=odd").status == 0
+    done = trials()
+    assert [trial.state for trial in done] == [TrialState.COMPLETE] * 2
+    assert done[0].params == first.params
+    assert done[0].user_attrs["config"]["kind"] == "odd"
+
+
+LEVELS = """
+metric, trials, levels = "score", 12, [0.25, 0.5, 0.25, 0.25, 0.75]
+def space(trial):
+    return {"x": trial.suggest_float("x", 0, 1), "score": levels[trial.number], "epochs": 1}
+def train(config):
+    yield {"score": config["score"], "seconds": 900.0}
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "done", "why"),
+    [
+        (["--until", 0.5], 2, "--until 0.5 is reached: trial 1 has 0.5"),
+        (["--patience", 2], 4, "--patience 2: of the last 2 trials none was better than trial 1"),
+        (["--budget", f"{CORES * 45}cpum"], 3, f"--budget {CORES * 0.75:g}cpuh is spent: {CORES * 0.75:g} CPU-hours"),
+    ],
+)
+def test_a_limit_ends_the_run_in_good_order_and_the_next_run_may_have_more(
+    cli: Any, write: Write, words: list[Any], done: int, why: str
+) -> None:
+    write("space.py", LEVELS)
+    status, out, err = cli(*RUN, *words)
+    assert (status, err) == (0, "")
+    again = f"to go on, change {words[0]} in: search run space.py --engine inline {words[0]} {words[1]}\n"
+    assert f"{why}; {done} of 12 trials are done; {again}" in out
+    assert "best config  reports/space.best.yaml" in out
+    assert f"The last run ended early: {why}." in Path("reports/space.md").read_text()
+    assert studies.load_study("sqlite:///studies.db", "space").user_attrs["ended"] == why
+    status, out, _ = cli(*RUN, *words)  # nothing more to do
+    assert (status, out.partition("\n")[0].partition(";")[0]) == (0, why)
+    assert len(trials()) == done
+    assert cli(*RUN, "--trials", 5).status == 0
+    assert len(trials()) == 5
+    assert "ended early" not in Path("reports/space.md").read_text()
+
+
+AUDITED = """
+from search import ASHA
+pruner = ASHA(1, 2)
+trials = 6
+def train(config):
+    for epoch in range(3):
+        yield {"score": config["x"]}
+"""
+
+
+def test_an_audit_lets_those_to_be_pruned_finish_and_the_report_judges_the_pruner(cli: Any, write: Write) -> None:
+    write("space.py", HEAD + AUDITED)
+    status, out, err = cli(*RUN, "--audit", 1)
+    assert (status, err) == (0, "")
+    assert "pruned" not in out.partition("| Rank")[0]
+    audited = [trial for trial in trials() if "audited" in trial.user_attrs]
+    assert audited
+    assert all(len(trial.intermediate_values) == 3 for trial in audited)
+    assert f"Audit of the pruner: {len(audited)} trials" in Path("reports/space.md").read_text()
+
+
+def test_an_audit_of_a_pruner_that_never_fires_is_said_to_be_none(cli: Any, write: Write) -> None:
+    write("space.py", HEAD + PLAIN)
+    status, out, _ = cli(*RUN, "--audit", 0.5)
+    assert status == 0
+    assert "--audit 0.5: the study's pruner never stops a trial, so there is nothing to audit\n" in out
+    assert cli(*RUN, "--audit", 2).status == 2
