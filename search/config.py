@@ -200,7 +200,7 @@ def unfit(value: Any) -> str:
         json.dumps(value, default=repr)
         pickle.dumps(value)
         text = repr(value)
-    except Exception as error:  # of any kind, from a class of the user's own
+    except Exception as error:  # of any kind, from a class in the space file
         return f"cannot be handed to another process ({type(error).__name__}: {first_line(error)})"
     return "has no text that is the same in every run" if re.search(r" at 0x[0-9a-f]+>", text) else ""
 

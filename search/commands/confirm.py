@@ -22,7 +22,8 @@ class ConfirmOptions(StudyOptions, LaunchOptions):
 def confirm(options: ConfirmOptions) -> "Study":
     """Train the best trials and the best hand-tuned row again with new seeds, to tell luck from merit.
 
-    The seeds are a study of their own, STUDY.confirm; each looks at the test split once. The same command goes on.
+    The seeds are a study of their own, STUDY.confirm. Each is evaluated once on the test split. The same command
+    goes on.
     """
     from search.commands.steps.confirm import confirm_study
 

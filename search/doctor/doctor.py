@@ -83,7 +83,8 @@ def check_space(path: Path | SearchSpace, overrides: Sequence[str], name: str | 
         line = Text.assemble((f"{finding.status:<4}", _COLOURS[finding.status]), words)
         console.print(line, soft_wrap=True, highlight=False)
     total, seconds = counts.total(), time.monotonic() - start
-    ends = f"{counts['ok']} ok, {counts['warn']} to be looked at, {counts['FAIL']} failed"
+    warnings = "1 warning" if counts["warn"] == 1 else f"{counts['warn']} warnings"
+    ends = f"{counts['ok']} ok, {warnings}, {counts['FAIL']} failed"
     console.print(f"{total} checks in {seconds:.0f} s: {ends}", highlight=False)
     return 1 if counts["FAIL"] else 0
 

@@ -42,5 +42,5 @@ def check(case: Case) -> Finding:
         return Finding("warn", "images", seen, "look at them, and at how the files are read")
     side = f"{data.side} x {data.side} px"
     return Finding(
-        "ok", "images", f"{len(images)} training images of {side} with their labels, to be looked at: {path}"
+        "ok", "images", f"{len(images)} training images of {side} with their labels, for you to look at: {path}"
     )

@@ -81,7 +81,7 @@ def results(
     val_images: int | None = None,
     test_images: int | None = None,
 ) -> dict[str, str]:
-    """Column to text for what the last epoch measured, and for the test split if it was looked at.
+    """Column to text for what the last epoch measured, and for the test split if it was evaluated.
 
     `val_images`, `test_images`: how many each accuracy is a share of, where that is known.
     """

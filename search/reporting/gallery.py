@@ -1,4 +1,4 @@
-"""The images that the best trials get wrong, to be looked at: label errors are among them.
+"""The images that the best trials get wrong, for you to look at: label errors are among them.
 
 They show the data set, which may not be for others: the folder keeps itself out of git.
 """

@@ -246,7 +246,7 @@ def _takes_none(name: str) -> bool:
         check_value(name, None)
     except SearchError:
         return name in ("frozen", "hidden")
-    except KeyError:  # a name of the user's own
+    except KeyError:  # a name that the user chose
         return True
     return True
 

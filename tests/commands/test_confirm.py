@@ -115,9 +115,11 @@ def test_sealed_leaves_it_and_lost_weights_are_said(cli: Cli, write: Write) -> N
     weights = Path("runs/space/weights/0.safetensors")
     content = weights.read_bytes()
     weights.unlink()
-    assert "trial 0: its weights are not here, so the test split was not looked at; `search train`" in cli(*run).out
+    assert (
+        "trial 0: its weights are not here, so it is not evaluated on the test split; `search train`" in cli(*run).out
+    )
     weights.write_bytes(content[:200])
-    assert "trial 0: the test split could not be looked at: " in cli(*run).out
+    assert "trial 0: the test split could not be evaluated: " in cli(*run).out
     weights.write_bytes(content)
     assert "trial 0: test accuracy 0." in cli(*run).out
 

@@ -1,4 +1,4 @@
-"""Food-101 in its publisher's layout, against torchvision; folders of one's own."""
+"""Food-101 in its publisher's layout, against torchvision; the user's folders."""
 
 from __future__ import annotations
 

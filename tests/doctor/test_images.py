@@ -31,7 +31,7 @@ def case(dataset: str, augment: str = "none") -> Case:
 def test_a_grid_of_pictures_is_written(augment: str) -> None:
     found = check(case("digits", augment))
     assert found.status == "ok"
-    assert found.seen == "24 training images of 8 x 8 px with their labels, to be looked at: pictures/images.png"
+    assert found.seen == "24 training images of 8 x 8 px with their labels, for you to look at: pictures/images.png"
     picture = np.asarray(Image.open("pictures/images.png").convert("L"))
     assert picture.shape == (720, 960)
     assert 0.2 < (picture < 60).mean() < 0.8  # the digits' black ground, and white about it

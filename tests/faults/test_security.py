@@ -61,7 +61,7 @@ def calls(path: Path) -> Iterator[tuple[ast.Call, str]]:
 
 
 FORBIDDEN = r"(pickle|cPickle|dill|cloudpickle|marshal|shelve|joblib)\.(loads?|open)|eval|exec|os\.(system|popen)"
-RUNS_CODE = {"space/file.py": "a space file", "models/custom.py": "a model function of the user's own"}
+RUNS_CODE = {"space/file.py": "a space file", "models/custom.py": "the user's model function"}
 """Which modules run Python that the user names, and what that is."""
 
 

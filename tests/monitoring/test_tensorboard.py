@@ -107,7 +107,7 @@ def test_predictions_are_kept_at_the_last_epoch() -> None:
     assert not Path("runs").exists()
     last = Report(0, {"score": 0.5, "seconds": 1.0}, 0, last=True, val_images=4, predictions=PACKED)
     driver.receive(first, last)
-    driver.receive(second, Report(0, {"score": 0.5, "seconds": 1.0}, 0, last=True))  # a train() of the user's own
+    driver.receive(second, Report(0, {"score": 0.5, "seconds": 1.0}, 0, last=True))  # a train() in the space file
     assert [trial.user_attrs.get("val_images") for trial in driver.study.get_trials()] == [4, None]
     assert predictions.place("s", 0).read_bytes() == PACKED
     assert not predictions.place("s", 1).exists()

@@ -169,7 +169,7 @@ def read_best(path: Path) -> Best:
     try:
         if path.stat().st_size > _LARGEST:
             raise SearchError(f"{path}: no best-config YAML: it has more than {_LARGEST} bytes")
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader of our own
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - our SafeLoader
     except (OSError, UnicodeDecodeError) as error:
         raise SearchError(f"{path}: cannot be read: {error}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:

@@ -89,7 +89,7 @@ def run_search(options: RunOptions) -> Study:
                 progress.attach(driver)
                 drive(driver, progress, engine, console, signalled)
                 if not options.sealed:
-                    _look(driver, engine, console)
+                    _evaluate_winner(driver, engine, console)
         told.report = _finish(study, options, board)
         return study
 
@@ -174,8 +174,8 @@ def _note_audit(study: Study, space: SpaceFile, options: RunOptions, console: Co
         )
 
 
-def _look(driver: Driver, engine: Engine, console: Console) -> None:
-    """Look at the test split with the weights of the winner, once; of a train() of the user's own there are none."""
+def _evaluate_winner(driver: Driver, engine: Engine, console: Console) -> None:
+    """Evaluate the winner once on the test split; a train() in the space file leaves no weights for it."""
     study = driver.study
     if (
         driver.retention.leader is None
@@ -187,16 +187,16 @@ def _look(driver: Driver, engine: Engine, console: Console) -> None:
     path = weights_of(study.study_name, winner.number, driver.retention.run_dir)
     place, where = engine.workplace, f"trial {winner.number}"
     if not locations.is_file(path):
-        said = "its weights are not here, so the test split was not looked at; `search train` does it"
+        said = "its weights are not here, so it is not evaluated on the test split; `search train` does it"
     else:
         what = (path, TrialRecord(winner).config, Path(place.data_root), place.device, place.cache_size)
         try:
             test_acc, images = engine.call(entry_points.EVALUATE_TEST, *what)
         except (SearchError, RuntimeError, MemoryError) as error:  # the search has its result
-            said = f"the test split could not be looked at: {first_line(error)}"
+            said = f"the test split could not be evaluated: {first_line(error)}"
         else:
             test_split.record(study, winner.number, test_acc, images, epoch_of(winner).get("val_acc"))
-            said = f"test accuracy {accuracy(test_acc, images)}, looked at once, with its weights of the last epoch"
+            said = f"test accuracy {accuracy(test_acc, images)}, evaluated once with its weights of the last epoch"
     console.print(f"{where}: {said}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -31,10 +31,10 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
     Trains on the device and with the threads that the YAML records, so that on the same machine the trial's
     number comes out again. Writes the model as safetensors beside `path`. If the study is in `storage`, keeps
     the test accuracy there and writes its report anew. With `verify`, says instead whether the number is reproduced,
-    and returns that; then it neither looks at the test split nor writes anything.
+    and returns that; then it neither evaluates the test split nor writes anything.
     """
     best = read_best(path)
-    if verify and (best.value is None or best.metric not in Epoch.model_fields):  # of a study of the user's own
+    if verify and (best.value is None or best.metric not in Epoch.model_fields):  # a study with its own train()
         raise SearchError(f"{path}: there is no value of {best.metric} that training again could reproduce")
     device, threads = best.ran_on.get("device", "auto"), best.ran_on.get("threads")
     if device == "cuda" and not cuda.is_available():

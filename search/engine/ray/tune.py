@@ -42,7 +42,7 @@ from search.engine.worker import WorkerConfig
 def started(
     fork_server: ForkServer, workplace: WorkerConfig, cpus: float | None, gpus: float | None, verbose: bool = False
 ) -> Iterator[Tune]:
-    """A Ray of our own on this machine, with its files beside the fork server's.
+    """A private Ray on this machine, with its files beside the fork server's.
 
     `cpus` and `gpus` are a trial's, None for their defaults. Raises SearchError if not even one fits, EngineFailed.
     """

@@ -129,7 +129,7 @@ def absolute(url: str) -> str:
 def _is_sqlite(file: Path) -> bool:
     """Whether SQLite takes the file; an empty one, too.
 
-    Only SQLite may open it: to close a descriptor of one's own would drop the locks of this process's connections.
+    Only SQLite may open it: closing another descriptor would drop the locks of this process's connections.
     """
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         try:
