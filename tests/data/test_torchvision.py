@@ -136,7 +136,7 @@ def test_a_model_with_a_size_of_its_own_sees_them_in_it(
 def test_what_is_not_there_is_not_downloaded(name: str, says: list[str]) -> None:
     with pytest.raises(SearchError) as error:
         open_source(name, Path("data"))
-    for part in [*says, "--data-root"]:
+    for part in [*says, "data_root="]:
         assert part in str(error.value)
     assert not Path("data").exists()
 

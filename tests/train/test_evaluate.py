@@ -16,7 +16,7 @@ from search.train.evaluate import METRICS, evaluate
 
 
 def test_an_epoch_has_a_field_for_every_metric() -> None:
-    assert set(METRICS) == {name for name in Epoch.model_fields if name.startswith("val_")}
+    assert set(METRICS) == {name for name in Epoch.model_fields if name.startswith("val_")} - {"val_images"}
 
 
 def test_every_image_is_evaluated_once() -> None:

@@ -40,7 +40,7 @@ def test_a_trial_that_fits_on_no_node_is_refused(monkeypatch: pytest.MonkeyPatch
     there = [{"Alive": True, "Resources": {"CPU": cpus}} for cpus in (2, 4)]
     monkeypatch.setattr("ray.nodes", lambda: there)
     with pytest.raises(
-        SearchError, match="6 CPUs and 0 GPUs, and the nodes of the cluster have 2 and 0, 4 and 0: --cpus"
+        SearchError, match="6 CPUs and 0 GPUs, and the nodes of the cluster have 2 and 0, 4 and 0: cpus_per_trial="
     ):
         cluster.plan(6)
 

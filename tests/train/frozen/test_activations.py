@@ -148,7 +148,7 @@ def test_what_is_being_computed_is_not_dropped(home: Path) -> None:
 def test_too_large_for_the_budget_or_the_disk(home: Path) -> None:
     with pytest.raises(NoRoom, match=r"8e\+06 GB of activations do not fit on the disk of"):
         load("k", 10**15, torch.ones(1, 2), values, 10**18)
-    with pytest.raises(NoRoom, match=r"0.008 GB of activations, of at most 0.004 GB kept; --cache-size"):
+    with pytest.raises(NoRoom, match=r"0.008 GB of activations, of at most 0.004 GB kept; cache_size="):
         load("k", 10**6, torch.ones(1, 2), values, 4 * 10**6)
     assert not (home / "k").exists()
 
