@@ -79,8 +79,11 @@ def test_a_start_that_fails_is_tried_once_more_and_leaves_nothing(failures: int,
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True, env=bare) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == said
-        servers = [line for line in session(process.pid).values() if line.split(" ")[0].endswith("raylet")]
-        assert len(servers) == (failures == 1)
+
+        def servers() -> int:
+            return sum(line.split(" ")[0].endswith("raylet") for line in session(process.pid).values())
+
+        until(lambda: servers() == (failures == 1), "the end of the server whose start failed")
         # Ray reads whether it may listen beyond loopback when it is imported, here before search.
         heard = listening(set(session(process.pid)))
         assert len(heard) >= 3 * (failures == 1)
