@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from search.space.space import SearchSpace
 
 STORAGE = "sqlite:///studies.db"
+CACHE_SIZE = "20G"
+"""As people write `search.config.CACHE_SIZE`."""
 
 Word = TypeVar("Word")
 Value = TypeVar("Value")
@@ -232,5 +234,5 @@ class LaunchOptions(StorageOptions):
             word=str,
         ),
     ] = Parsed(units.run_dir, "runs")
-    cache_size: CacheSize = Parsed(units.bytes, "20G")
+    cache_size: CacheSize = Parsed(units.bytes, CACHE_SIZE)
     verbose: Verbose = False

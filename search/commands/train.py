@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from search.commands import units
-from search.commands.options import STORAGE, CacheSize, DataRoot, Help, Parsed, StorageOptions
+from search.commands.options import CACHE_SIZE, STORAGE, CacheSize, DataRoot, Help, Parsed, StorageOptions
 
 
 @dataclass(kw_only=True)
@@ -15,7 +15,7 @@ class TrainOptions(StorageOptions):
         kw_only=False
     )
     data_root: DataRoot = Parsed(units.data_root, "data")
-    cache_size: CacheSize = Parsed(units.bytes, "20G")
+    cache_size: CacheSize = Parsed(units.bytes, CACHE_SIZE)
     verify: Annotated[bool, Help("Only say whether the number comes out again; exit status 1 if it does not.")] = False
 
 

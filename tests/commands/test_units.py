@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from search.commands import units
+from search import config
+from search.commands import options, units
 from search.study.stopping import Budget
 
 
@@ -25,3 +26,7 @@ def test_sizes(text: str, expected: int) -> None:
 )
 def test_budgets(text: str | None, budget: Budget | None) -> None:
     assert units.budget(text, "budget") == budget
+
+
+def test_the_cache_size_that_people_read_is_the_trainers() -> None:
+    assert units.bytes(options.CACHE_SIZE, "cache_size") == config.CACHE_SIZE

@@ -35,11 +35,13 @@ os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name n
 def quick_imports() -> Iterator[None]:
     """Import without the garbage collector, which takes a sixth of Ray's import, and without warnings."""
     gc.disable()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-    gc.enable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        gc.enable()
 
 
 with quick_imports():
-    import ray as _ray  # noqa: F401
+    import ray as _ray  # noqa: F401 - the first import, for every module of this folder
