@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from search.files.atomic import file_name, write_text
 from search.format import duration, format_number
 from search.reporting import table
 from search.reporting.columns import escape_cell, image
+from search.reporting.page import VERSUS
 
 TOP = 5
 """Rows of each study's own table."""
@@ -72,7 +74,8 @@ def write(of: Sequence[StudyView], folder: Path) -> tuple[Path, str]:
 
     found = comparison.rows(of)
     names = [view.name for view in of]
-    name = file_name("-vs-".join(names))
+    plain = all(file_name(name) == name and VERSUS not in name for name in names)
+    name = file_name(VERSUS.join(names), None if plain else json.dumps(names))
     ranking = overall(found)
     parts = [f"# {escape_cell(' against '.join(names))}", ranking, _method(found)]
     picture = best_over_time.draw(of, folder / f"{name}_files")

@@ -15,6 +15,9 @@ from search.reporting.sections import confirmation
 from search.reporting.sections.registry import sections
 from search.study.attributes import TrialRecord, value_of
 
+VERSUS = "-vs-"
+"""Between the names of studies in the name of their comparison's page. No study's own page has such a name alone."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -34,7 +37,7 @@ def write(view: StudyView, folder: Path, extra: Sequence[str] = ()) -> Report:
     from search.reporting import gallery
     from search.reporting.plots import registry  # late: matplotlib takes a second to import
 
-    name, ranking = file_name(view.name), ranked_table(view, extra)
+    name, ranking = file_name(view.name, view.name if VERSUS in view.name else None), ranked_table(view, extra)
     head, titled = _parts(view, ranking)
     files: list[Path] = []
     if view.confirms is None:  # seeds have no curves to compare
