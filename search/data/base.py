@@ -11,10 +11,14 @@ from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from PIL import Image, UnidentifiedImageError
 
+from search.data.folders.listing import File
 from search.errors import SearchError
 from search.files.mounts import network_type
 
 Split = Literal["train", "val", "test"]
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Of ImageNet's training images, RGB, in [0, 1], as torchvision's weights have them."""
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Item(NamedTuple):
@@ -33,6 +37,9 @@ class Source(Protocol):
     """Pillow's name for the channels of such an image: L or RGB."""
     mean: ClassVar[tuple[float, ...]]
     std: ClassVar[tuple[float, ...]]
+
+    def files(self) -> list[File]:
+        """The files that images and splits come from; what a fingerprint is of. Empty: they come with a package."""
 
     def fingerprint(self) -> str:
         """Changes when the images or the splits do."""
@@ -55,6 +62,15 @@ def stratified(labels: list[int], part: float | int, seed: int = 0) -> tuple[lis
     return sorted(first), sorted(second)
 
 
+def divided(items: list[Item], part: float, home: Path) -> tuple[list[Item], list[Item]]:
+    """`items` in two, `part` of them in the second, class by class, with a fixed seed; raises SearchError."""
+    try:
+        first, second = stratified([item.label for item in items], part)
+    except ValueError as error:
+        raise SearchError(f"{home}: too few images to split by class: {error}") from None
+    return [items[i] for i in first], [items[i] for i in second]
+
+
 _SAMPLE = 100
 """Files whose size and time are read where each read is a round trip to another machine."""
 
@@ -72,6 +88,11 @@ def fingerprint_of(folder: Path, paths: Iterable[Path]) -> str:
         seen = f" {stat.st_size} {stat.st_mtime_ns}" if stat else ""
         digest.update(os.fsencode(f"{path.relative_to(folder)}{seen}\n"))
     return digest.hexdigest()
+
+
+def files_below(folder: Path, paths: Iterable[Path]) -> list[File]:
+    """The `paths` below `folder` as files, in order of their names."""
+    return sorted(File(path.relative_to(folder).as_posix(), os.path.realpath(path)) for path in paths)
 
 
 def read_files(home: Path, names: set[str], named_by: str) -> Iterator[tuple[str, bytes]]:

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
-from search.data.base import Item, Split, fingerprint_of, read_files, stratified
+from search.data.base import Item, Split, files_below, fingerprint_of, read_files, stratified
+from search.data.folders.listing import File
 from search.errors import SearchError, option
 
 _ARCHIVE = "101_ObjectCategories.tar.gz"
@@ -49,6 +50,11 @@ class Caltech101:
                 f"extracted folder; or name the folder above with {option('data_root')}"
             )
         self.source = found[0]
+
+    def files(self) -> list[File]:
+        home = self.root / "caltech101"
+        archive = self.source.is_file()
+        return files_below(home, [*self._listings(), *([self.source] if archive else self.source.glob("*/*"))])
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256()

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from search.data.base import Item, Split, stratified
+from search.data.folders.listing import File
 
 
 class Digits:
@@ -22,6 +23,9 @@ class Digits:
 
     def __init__(self, root: Path) -> None:
         pass
+
+    def files(self) -> list[File]:
+        return []
 
     def fingerprint(self) -> str:
         return "scikit-learn"

@@ -8,7 +8,8 @@ from pathlib import Path
 from search.data.base import Source
 from search.data.caltech101 import Caltech101
 from search.data.digits import Digits
-from search.data.folders import Food101, ImageFolder
+from search.data.folders.imagefolder import ImageFolder
+from search.data.food101 import Food101
 from search.data.torchvision import CIFAR10, CIFAR100, FashionMNIST
 from search.errors import SearchError, nearest
 

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from search.data.base import Item, Split, fingerprint_of, stratified
+from search.data.base import Item, Split, files_below, fingerprint_of, stratified
+from search.data.folders.listing import File
 from search.errors import SearchError, option
 
 
@@ -59,8 +60,11 @@ class _Published:
                 raise self._missing() from None
             raise SearchError(f"{self.home}: the files are damaged: {error}; download them again") from None
 
+    def files(self) -> list[File]:
+        return files_below(self.home, (path for path in self.home.rglob("*") if path.is_file()))
+
     def fingerprint(self) -> str:
-        return fingerprint_of(self.home, (path for path in self.home.rglob("*") if path.is_file()))
+        return fingerprint_of(self.home, (self.home / file.name for file in self.files()))
 
     def splits(self) -> tuple[list[str], dict[Split, list[Item]]]:
         known, test = self._open(train=True), self._open(train=False)
