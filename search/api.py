@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from search.commands.check import CheckOptions
 from search.commands.check import check as check_space
-from search.commands.confirm import ConfirmOptions
 from search.commands.confirm import confirm as confirm_study
 from search.commands.export import ExportOptions, write_config
+from search.commands.launch_options import ConfirmOptions, RunOptions
 from search.commands.options import STORAGE, declared
 from search.commands.report import ReportOptions, write_report
-from search.commands.run import RunOptions
 from search.commands.run import run as run_space
 
 if TYPE_CHECKING:

@@ -1,22 +1,11 @@
-"""`search confirm`: its options; commands/steps/confirm.py does it."""
+"""`search confirm`: commands/steps/confirm.py does it."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from search.commands.options import Help, LaunchOptions, StudyOptions
+from search.commands.launch_options import ConfirmOptions
 
 if TYPE_CHECKING:
     from optuna.study import Study
-
-
-@dataclass(kw_only=True)
-class ConfirmOptions(StudyOptions, LaunchOptions):
-    top: Annotated[int, Help("How many of the best trials.", min=1)] = 3
-    seeds: Annotated[int, Help("New seeds of each, those of earlier calls included.", min=1, max=1000)] = 3
-    gpus_per_trial: Annotated[
-        float | None,
-        Help("GPUs of one trial; 0.25 lets four share one. [default: 1 if there is one]", min=0, max=99999),
-    ] = None
 
 
 def confirm(options: ConfirmOptions) -> "Study":

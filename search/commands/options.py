@@ -8,11 +8,10 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, overload
 
 from search.commands import units
 from search.errors import SearchError, option
-from search.files.locations import Where
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -203,36 +202,3 @@ class StudyOptions(StorageOptions):
         from search.study.study import load_study
 
         return load_study(self.storage, self.study) if isinstance(self.study, str) else self.study
-
-
-@dataclass(kw_only=True)
-class LaunchOptions(StorageOptions):
-    """Of a verb that trains many trials: with what, and where to."""
-
-    cpus_per_trial: Annotated[
-        float | None, Help("CPUs of one trial. [default: 1, or its GPU's share]", min=0, max=99999)
-    ] = None
-    engine: Annotated[
-        Literal["tune", "inline"],
-        Help("tune: Ray Tune, trials side by side; inline: one by one in this process."),
-    ] = "tune"
-    address: Annotated[
-        Parsed[str | None, str | None],
-        Help(
-            "Train on the nodes of a Ray cluster that is there, from one of them; `search submit` from elsewhere.",
-            metavar="auto|HOST:PORT",
-        ),
-    ] = Parsed(units.cluster, None)
-    data_root: DataRoot = Parsed(units.data_root, "data")
-    reports: Reports = Parsed(units.path, "reports")
-    run_dir: Annotated[
-        Parsed[str | Path, Where],
-        Help(
-            "The folder for weights and checkpoints, on a cluster one that all nodes share; or a URL such as "
-            "s3://bucket/folder.",
-            metavar="DIR|URL",
-            word=str,
-        ),
-    ] = Parsed(units.run_dir, "runs")
-    cache_size: CacheSize = Parsed(units.bytes, CACHE_SIZE)
-    verbose: Verbose = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,11 @@ def imports(name: str, inside: bool = True) -> set[str]:
     return found
 
 
+def module(name: str) -> str:
+    """The dotted name of a file: search.data.cache of data/cache.py, search.data of data/__init__.py."""
+    return f"search.{name.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__")
+
+
 def own_imports(name: str) -> set[str]:
     return {room(i.split(".")[1]) for i in imports(name) if i.startswith("search.")} - {room(name)}
 
@@ -65,6 +71,16 @@ def test_every_module_has_its_layer() -> None:
 def test_a_module_imports_only_from_its_left(name: str) -> None:
     wrong = {other for other in own_imports(name) if ORDER[other] >= ORDER[room(name)]}
     assert not wrong, f"search/{name} imports {wrong}, which stand in its own layer or to its right"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    known = {module(name) for name in modules()}
+    graph = {}
+    for name in modules():
+        named = {i if i in known else i.rpartition(".")[0] for i in imports(name)}
+        graph[module(name)] = named & known
+    assert len(graph) > 100
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the modules
 
 
 @pytest.mark.parametrize(("library", "homes"), HOMES.items())

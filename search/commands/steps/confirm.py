@@ -17,7 +17,7 @@ from rich.console import Console
 from search import entry_points
 from search.analysis import confirmation
 from search.analysis.view import StudyView
-from search.commands.confirm import ConfirmOptions
+from search.commands.launch_options import ConfirmOptions
 from search.commands.steps.launch import drive, engine_of, interruptible, preload, same, workplace_of
 from search.config import is_train_config, make_config
 from search.engine.driver import Driver

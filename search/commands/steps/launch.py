@@ -35,7 +35,7 @@ from search.study.storage import open as storages
 from search.study.storage import retry
 
 if TYPE_CHECKING:
-    from search.commands.options import LaunchOptions
+    from search.commands.launch_options import LaunchOptions
     from search.engine.ray.nodes import Nodes
 
 _SMALL_MODELS = ({"cnn"}, {"mlp"}, {"cnn", "mlp"})

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from search import entry_points
-from search.commands.run import RunOptions
+from search.commands.launch_options import RunOptions
 from search.commands.steps.launch import drive, engine_of, interruptible, preload, same, wait, workplace_of
 from search.engine.base import Engine
 from search.engine.callbacks import Callback

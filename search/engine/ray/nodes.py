@@ -14,7 +14,6 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-import search
 from search.engine.failures import RunAborted
 from search.engine.processes.forkserver import Call, Died, ForkServer, run_fork_server
 from search.engine.ray.cluster import Resources, fits, joined
@@ -174,7 +173,7 @@ def borrowed(address: str, folder: Path, space: Path | None, verbose: bool) -> I
 
 def gathered(folder: Path, space: Path | None) -> dict[str, Any]:
     """A runtime_env with this package and the space file's folder, both copied into `folder`."""
-    code, ours = folder / "code", Path(search.__file__).parent
+    code, ours = folder / "code", Path(__file__).parents[2]
     shutil.copytree(ours, code / "package" / ours.name, ignore=shutil.ignore_patterns("__pycache__"))
     travels: dict[str, Any] = {"py_modules": [str(code / "package" / ours.name)]}
     if space is not None:

@@ -1,0 +1,121 @@
+"""The options of the verbs that train many trials: run, confirm."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from search.commands import units
+from search.commands.options import (
+    CACHE_SIZE,
+    CacheSize,
+    DataRoot,
+    Help,
+    Parsed,
+    Reports,
+    SpaceOptions,
+    StorageOptions,
+    StudyOptions,
+    Verbose,
+)
+from search.files.locations import Where
+
+if TYPE_CHECKING:
+    from search.study.stopping import Budget
+
+
+@dataclass(kw_only=True)
+class LaunchOptions(StorageOptions):
+    """Of a verb that trains many trials: with what, and where to."""
+
+    cpus_per_trial: Annotated[
+        float | None, Help("CPUs of one trial. [default: 1, or its GPU's share]", min=0, max=99999)
+    ] = None
+    engine: Annotated[
+        Literal["tune", "inline"],
+        Help("tune: Ray Tune, trials side by side; inline: one by one in this process."),
+    ] = "tune"
+    address: Annotated[
+        Parsed[str | None, str | None],
+        Help(
+            "Train on the nodes of a Ray cluster that is there, from one of them; `search submit` from elsewhere.",
+            metavar="auto|HOST:PORT",
+        ),
+    ] = Parsed(units.cluster, None)
+    data_root: DataRoot = Parsed(units.data_root, "data")
+    reports: Reports = Parsed(units.path, "reports")
+    run_dir: Annotated[
+        Parsed[str | Path, Where],
+        Help(
+            "The folder for weights and checkpoints, on a cluster one that all nodes share; or a URL such as "
+            "s3://bucket/folder.",
+            metavar="DIR|URL",
+            word=str,
+        ),
+    ] = Parsed(units.run_dir, "runs")
+    cache_size: CacheSize = Parsed(units.bytes, CACHE_SIZE)
+    verbose: Verbose = False
+
+
+@dataclass(kw_only=True)
+class RunOptions(SpaceOptions, LaunchOptions):
+    trials: Annotated[int | None, Help("Trials the study shall have, earlier ones included.", min=1)] = None
+    source: Annotated[str | None, Help("Begin with the ten best configs of another study.", metavar="STUDY")] = None
+    timeout: Annotated[
+        Parsed[str | None, float | None], Help("Stop after so long: 90s, 30m, 2h. The same command goes on.")
+    ] = Parsed(units.seconds, None)
+    budget: Annotated[
+        Parsed[str | None, "Budget | None"],
+        Help(
+            "Stop when the study's trials, of earlier runs, too, have trained for so long: 4gpuh, 90gpum, 16cpuh.",
+            metavar="TIME",
+        ),
+    ] = Parsed(units.budget, None)
+    until: Annotated[
+        Parsed[float | None, float | None],
+        Help("Stop when a completed trial's metric is so good.", metavar="VALUE"),
+    ] = Parsed(units.finite, None)
+    patience: Annotated[
+        int | None,
+        Help("Ask for no more trials when so many have ended, failed ones not counted, since the best one.", min=1),
+    ] = None
+    notify: Annotated[
+        Sequence[str],
+        Help(
+            "Whom to tell when the run ends or fails: an address as apprise has it; several: again, or, in the "
+            "variable, by spaces.",
+            metavar="URL",
+            envvar="SEARCH_NOTIFY",
+            word=list[str],
+        ),
+    ] = ()
+    trial_timeout: Annotated[
+        Parsed[str | None, float | None],
+        Help("Fail a trial that reports no epoch for so long, and replace its worker."),
+    ] = Parsed(units.seconds, None)
+    max_failures: Annotated[
+        int, Help("Stop when so many trials in a row failed, not counting diverged ones; 0: never.", min=0)
+    ] = 10
+    gpus_per_trial: Annotated[
+        Parsed[float | str | None, float | Literal["auto"] | None],
+        Help(
+            "GPUs of one trial; 0.25 lets four share one; auto measures how many gain by it. "
+            "[default: 1 if there is one]",
+            metavar="NUMBER|auto",
+            word=str,
+        ),
+    ] = Parsed(units.gpus, None)
+    audit: Annotated[
+        float, Help("Share of the trials to be pruned that run to their end, to judge the pruner.", min=0, max=1)
+    ] = 0.0
+    sealed: Annotated[bool, Help("In the end, do not look at the test split with the winner's weights.")] = False
+
+
+@dataclass(kw_only=True)
+class ConfirmOptions(StudyOptions, LaunchOptions):
+    top: Annotated[int, Help("How many of the best trials.", min=1)] = 3
+    seeds: Annotated[int, Help("New seeds of each, those of earlier calls included.", min=1, max=1000)] = 3
+    gpus_per_trial: Annotated[
+        float | None,
+        Help("GPUs of one trial; 0.25 lets four share one. [default: 1 if there is one]", min=0, max=99999),
+    ] = None
