@@ -6,11 +6,12 @@ import json
 import pickle
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from search.entry_points import METRICS, SCHEDULES
 from search.errors import SearchError, first_line
 
 CACHE_SIZE = 20 * 2**30
@@ -18,6 +19,10 @@ CACHE_SIZE = 20 * 2**30
 MAX_EPOCHS = 2**31 - 1
 """What an epoch's number may be in every storage: PostgreSQL keeps it in 32 bits."""
 
+if TYPE_CHECKING:
+    ScheduleName = str
+else:
+    ScheduleName = Literal[tuple(SCHEDULES)]
 SCHEDULE_NEEDS = {"step": ("step_size", "gamma")}
 """The settings that a schedule needs and that have no default; a schedule without such settings has no entry."""
 
@@ -55,9 +60,7 @@ class TrainConfig(BaseModel):
         0.0, ge=0, description="L2 penalty, as sgd and adam add it to the gradient; of adamw decoupled from it"
     )
     decay_norms_and_biases: bool = Field(True, description="False: no weight decay on biases and norms")
-    schedule: Literal["step", "cosine", "one_cycle", "slanted_triangular", "constant"] = Field(
-        "step", description="of the learning rate: step, cosine, one_cycle, slanted_triangular or constant"
-    )
+    schedule: ScheduleName = Field("step", description=f"of the learning rate: {', '.join(SCHEDULES)}")
     step_size: int | None = Field(None, ge=1, description="epochs between two decays of the learning rate (step)")
     gamma: float | None = Field(None, gt=0, le=1, description="factor of the learning rate at each decay (step)")
     warmup_epochs: float = Field(
@@ -108,9 +111,10 @@ class TrainConfig(BaseModel):
 
 
 class Epoch(BaseModel):
-    """What one epoch measured."""
+    """What one epoch measured; a metric of `entry_points.METRICS` without a field here is an attribute, too."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, float]
 
     epoch: int = Field(description="counted from 1")
     train_loss: float = Field(description="mean loss of the epoch's training images as trained on, in nats")
@@ -137,6 +141,17 @@ class Epoch(BaseModel):
     footprint: dict[str, float | None] | None = Field(
         None, exclude=True, repr=False, description="of the first epoch: what the model takes (search.train.footprint)"
     )
+
+    @model_validator(mode="after")
+    def _is_measured(self) -> Epoch:
+        if unknown := (self.model_extra or {}).keys() - METRICS.keys():
+            raise ValueError(f"not measured: {', '.join(unknown)}")
+        return self
+
+    @classmethod
+    def measures(cls) -> set[str]:
+        """The names of what a trial records of an epoch, each of which a space may search for."""
+        return {name for name, field in cls.model_fields.items() if not field.exclude} | METRICS.keys()
 
 
 def is_validation_accuracy(metric: str) -> bool:

@@ -1,6 +1,7 @@
 """Names that stand in strings: what another process imports or calls by name, so that this one need not import it.
 
-A function is written as module:function. tests/test_entry_points.py resolves every name here.
+A function is written as module:function. tests/test_entry_points.py resolves every name here. The registries stand
+here whose names are checked where neither torch nor Ray is imported.
 """
 
 CHECK_SPACE = "search.doctor.preflight:ready"
@@ -10,6 +11,25 @@ CHOOSE_GPU_SHARE = "search.doctor.gpu_share:choose"
 EVALUATE_TEST = "search.train.evaluate:evaluate_kept"
 TRAIN = "search.engine.worker:serve"
 ANSWER_CALL = "search.engine.processes.forkserver:_answer"
+
+SCHEDULES = {
+    "step": "search.train.schedules:step",
+    "cosine": "search.train.schedules:cosine",
+    "one_cycle": "search.train.schedules:one_cycle",
+    "slanted_triangular": "search.train.schedules:slanted_triangular",
+    "constant": "search.train.schedules:constant",
+}
+"""Of the learning rate: schedule(optimizer, config, steps of the warm-up, steps of the whole training)."""
+METRICS = {
+    "val_loss": "search.train.evaluate:val_loss",
+    "val_acc": "search.train.evaluate:val_acc",
+}
+"""Of an epoch: metric(evaluation of the validation split), a float."""
+ENGINES = {
+    "tune": "search.engine.launch:with_ray",
+    "inline": "search.engine.inline:in_this_process",
+}
+"""Where trials run: engine(setup), a context manager that yields an Engine and what the setup's check returned."""
 
 COST_PROGRAM = "search.doctor.cost"
 FORK_SERVER_PROGRAM = "search.engine.processes.forkserver"

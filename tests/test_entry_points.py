@@ -16,7 +16,7 @@ NAMES = [
     name
     for constant, value in vars(entry_points).items()
     if constant.isupper()
-    for name in ([value] if isinstance(value, str) else value)
+    for name in ([value] if isinstance(value, str) else value.values() if isinstance(value, dict) else value)
 ]
 
 

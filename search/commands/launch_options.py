@@ -18,10 +18,15 @@ from search.commands.options import (
     StudyOptions,
     Verbose,
 )
+from search.entry_points import ENGINES
 from search.files.locations import Where
 
 if TYPE_CHECKING:
     from search.study.stopping import Budget
+
+    EngineName = str
+else:
+    EngineName = Literal[tuple(ENGINES)]
 
 
 @dataclass(kw_only=True)
@@ -32,7 +37,7 @@ class LaunchOptions(StorageOptions):
         float | None, Help("CPUs of one trial. [default: 1, or its GPU's share]", min=0, max=99999)
     ] = None
     engine: Annotated[
-        Literal["tune", "inline"],
+        EngineName,
         Help("tune: Ray Tune, trials side by side; inline: one by one in this process."),
     ] = "tune"
     address: Annotated[

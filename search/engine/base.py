@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from search.engine.driver import Driver
 from search.engine.worker import WorkerConfig
+from search.files.locations import Where
 
 
 class LimitReached(BaseException):
@@ -17,6 +21,30 @@ class LimitReached(BaseException):
 
 class EngineFailed(RuntimeError):
     """What runs the trials gave up as a whole; the study is unharmed, and the same command goes on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What an engine of `entry_points.ENGINES` is started with."""
+
+    workplace: WorkerConfig
+    """Where trials run, as far as the caller knows; the engine settles the device."""
+    cpus: float | None
+    """Of one trial. None: the engine's default."""
+    gpus: float | None
+    """Of one trial. None: the engine's default."""
+    check: tuple[Any, ...] | None
+    """A function of the training side, named as module:function, with its arguments. It runs before any trial."""
+    wait: Callable[[Callable[[Callable[..., None]], Any]], Any]
+    """Called with the check, which takes a function for its progress; returns what the check returns."""
+    modules: Sequence[str]
+    """What a training process needs of search.entry_points.PRELOAD."""
+    space: Path | None
+    """The space file, if there is one, which travels to the nodes of a cluster."""
+    run_dir: Where
+    address: str | None
+    """Of a Ray cluster that is there. None: trials run on this machine."""
+    verbose: bool
 
 
 class Engine(Protocol):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
-from search.engine.base import LimitReached
+from search.engine.base import LimitReached, Setup
 from search.engine.driver import Driver
 from search.engine.worker import Worker, WorkerConfig
+from search.errors import SearchError, option
 
 
 @dataclass(frozen=True)
@@ -49,3 +53,15 @@ class Inline:
     def call(self, function: str, *args: Any) -> Any:
         """Call the training side's `function`, named as module:function, with `args` and a progress that is ignored."""
         return resolve_name(function)(*args, None)
+
+
+@contextmanager
+def in_this_process(setup: Setup) -> Iterator[tuple[Inline, Any]]:
+    """This process as an engine, once the check has run in it. Raises SearchError for what needs other processes."""
+    inline, check = option("engine", "inline"), setup.check
+    if setup.address is not None:
+        raise SearchError(f"{option('address')} is of a Ray cluster, which {inline} does not use")
+    if setup.workplace.patience is not None:
+        raise SearchError(f"{option('trial_timeout')} ends a worker's process, and {inline} has none")
+    said = check and setup.wait(partial(resolve_name(check[0]), *check[1:]))
+    yield Inline.here(setup.workplace), said

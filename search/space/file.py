@@ -243,8 +243,8 @@ def _options(path: Path, found: dict[str, Any]) -> dict[str, Any]:
         raise SearchError(f"{path}: trials = {options['trials']}; it must be 1 or more")
     metric = options.get("metric", "val_acc")
     _check_word(str(path), "the metric", metric)
-    if found.get("train") is None and metric not in Epoch.model_fields:
-        raise SearchError(f"{path}: metric = {metric!r} is not measured{nearest(metric, set(Epoch.model_fields))}")
+    if found.get("train") is None and metric not in Epoch.measures():
+        raise SearchError(f"{path}: metric = {metric!r} is not measured{nearest(metric, Epoch.measures())}")
     options.setdefault("direction", "minimize" if metric.endswith("loss") else "maximize")
     if options["direction"] not in ("minimize", "maximize"):
         raise SearchError(f"{path}: direction = {options['direction']!r}; it must be 'minimize' or 'maximize'")

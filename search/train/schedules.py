@@ -1,8 +1,8 @@
-"""Schedules of the learning rate: a function each, and one line in `SCHEDULES`."""
+"""Schedules of the learning rate: a function each, and one line in `entry_points.SCHEDULES`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 from torch.optim import Optimizer
@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import (
 )
 
 from search.config import TrainConfig
+from search.entry_points import SCHEDULES
 
 CUT_FRAC, RATIO = 0.1, 32
 """Of the slanted triangle: the fraction of all steps in which the rate rises, and the top rate over the lowest."""
@@ -78,19 +79,6 @@ def _rise(optimizer: Optimizer, warm: int) -> LRScheduler:
     return LinearLR(optimizer, start_factor=1 / (warm + 1), total_iters=warm)
 
 
-SCHEDULES: dict[str, Callable[[Optimizer, TrainConfig, int, int], Schedulers]] = {
-    "step": step,
-    "cosine": cosine,
-    "one_cycle": one_cycle,
-    "slanted_triangular": slanted_triangular,
-    "constant": constant,
-}
-"""Name to schedule(optimizer, config, steps of the warm-up, steps of the whole training).
-
-`TrainConfig.schedule` lists the same names; `config.SCHEDULE_NEEDS` names the settings that one needs.
-"""
-
-
 class Schedule:
     """The learning rates of a training run.
 
@@ -102,8 +90,8 @@ class Schedule:
         """`steps`: optimizer steps in an epoch."""
         self._left = config.epochs * steps
         warm = min(round(config.warmup_epochs * steps), self._left - 1)
-        made = SCHEDULES[config.schedule](optimizer, config, warm, self._left)
-        self._between_steps, self._between_epochs = made
+        schedule = resolve_name(SCHEDULES[config.schedule])
+        self._between_steps, self._between_epochs = schedule(optimizer, config, warm, self._left)
 
     def after_step(self) -> None:
         """To be called after every optimizer step."""

@@ -7,16 +7,19 @@ import time
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
 
 import torch
 from torch import nn
 
 from search.config import CACHE_SIZE, Epoch, TrainConfig
+from search.entry_points import METRICS
 from search.files.locations import Where
 from search.train.batches import Batches, default_data_root, load_splits
 from search.train.checkpoints import Checkpoints, State
 from search.train.device import Runtime, resolve_runtime
-from search.train.evaluate import METRICS, evaluate, packed
+from search.train.evaluate import evaluate, packed
 from search.train.footprint import footprint, forget_peak
 from search.train.frozen.activations import NoRoom
 from search.train.frozen.prefix import NoPrefix
@@ -136,7 +139,7 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
     seen = evaluate(learner.judged, val, learner.runtime)
     if not math.isfinite(seen.loss):  # the last steps broke the weights
         raise Diverged(f"the validation loss is {seen.loss} after epoch {number}")
-    measured = {name: metric(seen) for name, metric in METRICS.items()}
+    measured: dict[str, Any] = {name: resolve_name(metric)(seen) for name, metric in METRICS.items()}
     learner.schedule.after_epoch()
     last = number == learner.config.epochs
     return Epoch(

@@ -40,15 +40,13 @@ class House:
             file.write_text(code, encoding="utf-8")
             return
         text = file.read_text(encoding="utf-8")
-        if where.startswith("above "):
-            pattern, code = rf"^(?={where.removeprefix('above ')}\b)", f"{code}\n\n"
-        elif where.startswith("in "):
-            pattern = rf"^class {where.removeprefix('in ')}\(.*\n(?:.*\n)*?(?=    \w+: )"
-        else:
-            pattern = rf"^ *{where}: .*?(?:= [\[({{]|Literal\[)"
-            *imports, code = code.strip().splitlines()
-            lines = "".join(line + "\n" for line in imports if line)
-            text = re.sub(r"^(?=from search)", lines, text, count=1, flags=re.MULTILINE)
+        if where == "below":
+            file.write_text(f"{text}\n\n{code}", encoding="utf-8")
+            return
+        *imports, code = code.strip().splitlines()
+        lines = "".join(line + "\n" for line in imports if line)
+        text = re.sub(r"^(?=from search)", lines, text, count=1, flags=re.MULTILINE)
+        pattern = rf"^{where}\b.*?= [\[({{]"
         found = list(re.finditer(pattern, text, re.MULTILINE))
         assert len(found) == 1, (file, where)
         end = found[0].end()
@@ -101,3 +99,12 @@ def test_the_section_is_on_the_page_and_in_the_data(house: House) -> None:
 def test_the_verb_is_a_command_with_its_option(house: House) -> None:
     assert "value" in house.run("--help")
     assert re.fullmatch(r"0\.\d\d\n", house.run("value", "space", "--digits", "2"))
+
+
+def test_each_recipe_is_one_piece_of_code_and_one_line() -> None:
+    page = PAGES["docs/extending.md"]
+    for title, *recipe in (part.split("```python\n") for part in page.split("\n## ")[1:]):
+        assert len(recipe) in (0, 2), title
+        if recipe:
+            lines = recipe[1].partition("```")[0].splitlines()
+            assert len([line for line in lines if not line.startswith(("#", "from "))]) == 1, title

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from search.config import TrainConfig
+from search.entry_points import SCHEDULES
 from search.models import build
 from search.train.freeze import freeze
 from search.train.optimizers import make_optimizer
-from search.train.schedules import SCHEDULES, Schedule
+from search.train.schedules import Schedule
 
 
 def config(**changed: Any) -> TrainConfig:

@@ -18,7 +18,7 @@ from search import entry_points
 from search.analysis import confirmation
 from search.analysis.view import StudyView
 from search.commands.launch_options import ConfirmOptions
-from search.commands.steps.launch import drive, engine_of, interruptible, preload, same, workplace_of
+from search.commands.steps.launch import drive, engine_of, interruptible, same, workplace_of
 from search.config import is_train_config, make_config
 from search.engine.driver import Driver
 from search.engine.rules import Rules, Run
@@ -165,8 +165,8 @@ def _train(
     asked = (("cpus", options.cpus_per_trial), ("gpus", options.gpus_per_trial))
     wanted = {name: value for name, value in asked if value is not None}
     check = (entry_points.CHECK_CONFIGS, [candidate.config for candidate in found], options.data_root)
-    modules = preload({candidate.config["model"] for candidate in found})
-    with engine_of(options, wanted, workplace_of(options, test=True), check, modules, console) as (engine, wrong):
+    models = {candidate.config["model"] for candidate in found}
+    with engine_of(options, wanted, workplace_of(options, test=True), check, models, console) as (engine, wrong):
         found = _that_can_be(found, wrong, console)
         made = studies.open_study(options.url, confirmation.name_of(options.name), space)
         with lease(made) as ours:

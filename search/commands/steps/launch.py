@@ -6,9 +6,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -19,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import Progress as Bar
 
-from search.engine.base import Engine, EngineFailed, LimitReached
+from search.engine.base import Engine, EngineFailed, LimitReached, Setup
 from search.engine.driver import Driver
 from search.engine.failures import RunAborted
 from search.engine.processes import forkserver
 from search.engine.processes.signals import handled, unheard
 from search.engine.worker import WorkerConfig
-from search.entry_points import CHECK_RUN_DIR_FIRST, PRELOAD, PRELOAD_TORCHVISION
-from search.errors import Interrupted, NothingCompleted, SearchError, on_command_line, option
+from search.entry_points import ENGINES, PRELOAD, PRELOAD_TORCHVISION
+from search.errors import Interrupted, NothingCompleted, on_command_line, option
 from search.monitoring.notify import hidden
 from search.monitoring.progress import Progress
 from search.study import study as studies
@@ -36,7 +35,6 @@ from search.study.storage import retry
 
 if TYPE_CHECKING:
     from search.commands.launch_options import LaunchOptions
-    from search.engine.ray.nodes import Nodes
 
 _SMALL_MODELS = ({"cnn"}, {"mlp"}, {"cnn", "mlp"})
 """What a space may search without torchvision, whose import takes longer than a short search of these."""
@@ -117,64 +115,29 @@ def engine_of(
     wanted: dict[str, Any],
     workplace: WorkerConfig,
     check: tuple[Any, ...] | None,
-    modules: Sequence[str],
+    models: set[str] | None,
     console: Console,
     space: Path | None = None,
 ) -> Iterator[tuple[Engine, Any]]:
     """What runs the trials, and what `check` says, a function of the training side with its arguments that goes first.
 
-    Ray starts while another process imports torch, or `modules`, and checks: each takes about two seconds of a core.
-    `space`: the space file, if there is one, which travels to the nodes of a cluster.
+    `models`: those that may be trained; none named: any; None: a train() of the space file.
     """
-    if options.engine == "inline" and options.address is not None:
-        inline = option("engine", "inline")
-        raise SearchError(f"{option('address')} is of a Ray cluster, which {inline} does not use")
-    if options.engine == "inline":
-        from search.engine.inline import Inline
-
-        if workplace.patience is not None:
-            inline = option("engine", "inline")
-            raise SearchError(f"{option('trial_timeout')} ends a worker's process, and {inline} has none")
-        said = check and wait(partial(resolve_name(check[0]), *check[1:]), console, "decoding ")
-        yield Inline.here(workplace), said
-        return
-    with forkserver.run_fork_server(modules, options.verbose) as forks:
-        checking = forkserver.Call(forks.address, *check) if check else None
-        from search.engine.ray import tune  # late: it takes a second, which the fork server needs for torch
-
-        cpus, gpus = wanted.get("cpus"), wanted.get("gpus")
-        gpus = None if gpus == "auto" else gpus
-        if options.address is None:
-            running = tune.started(forks, workplace, cpus, gpus, options.verbose)
-        else:
-            there = _on_nodes(modules, check, space, options)
-            running = tune.joined(options.address, forks, _as_seen_there(workplace), cpus, gpus, there, space)
-        with running as engine:
-            storages.warm_up()
-            yield engine, checking and wait(checking.result, console, "decoding ")
-
-
-def _as_seen_there(workplace: WorkerConfig) -> WorkerConfig:
-    """The workplace of a node, where the space file lies in the working directory."""
-    own = workplace.own_train
-    return replace(workplace, own_train=Path(own).name) if own else workplace
-
-
-def _on_nodes(
-    modules: Sequence[str], check: tuple[Any, ...] | None, space: Path | None, options: LaunchOptions
-) -> Nodes:
-    """The nodes of a cluster, each of which goes through `check`, with the space file where it lies there."""
-    from search.engine.ray.nodes import Nodes  # late: of Ray
-
-    there = check and tuple(space.name if space is not None and part == str(space) else part for part in check)
-    if there and isinstance(options.run_dir, str):
-        there = (CHECK_RUN_DIR_FIRST, options.run_dir, *there)
-    return Nodes(modules, there, options.verbose)
-
-
-def preload(models: set[str]) -> Sequence[str]:
-    """The modules that a process which trains one of `models` needs; none named: any."""
-    return PRELOAD if models in _SMALL_MODELS else (PRELOAD_TORCHVISION, *PRELOAD)
+    gpus = wanted.get("gpus")
+    setup = Setup(
+        workplace=workplace,
+        cpus=wanted.get("cpus"),
+        gpus=None if gpus == "auto" else gpus,
+        check=check,
+        wait=partial(wait, console=console, verb="decoding "),
+        modules=() if models is None else PRELOAD if models in _SMALL_MODELS else (PRELOAD_TORCHVISION, *PRELOAD),
+        space=space,
+        run_dir=options.run_dir,
+        address=options.address,
+        verbose=options.verbose,
+    )
+    with resolve_name(ENGINES[options.engine])(setup) as engine:
+        yield engine
 
 
 def wait(work: Callable[[Callable[..., None]], Any], console: Console, verb: str = "") -> Any:

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from search import entry_points
 from search.commands.launch_options import RunOptions
-from search.commands.steps.launch import drive, engine_of, interruptible, preload, same, wait, workplace_of
+from search.commands.steps.launch import drive, engine_of, interruptible, same, wait, workplace_of
 from search.engine.base import Engine
 from search.engine.callbacks import Callback
 from search.engine.driver import Driver
@@ -224,10 +224,10 @@ def _engine(space: SpaceFile, wanted: dict[str, Any], options: RunOptions, conso
     source = given if isinstance(given, SearchSpace) else str(space.path)
     what = (source, list(options.overrides), options.data_root)
     known = space.space.combinations(("model",)) if isinstance(space.space, SearchSpace) else ()
-    modules = () if own_train else preload({settings["model"] for settings in known})
+    models = None if own_train else {settings["model"] for settings in known}
     check = None if own_train else (entry_points.CHECK_SPACE, *what)
     travels = None if isinstance(source, SearchSpace) else space.path
-    with engine_of(options, wanted, workplace, check, modules, console, travels) as (engine, note):
+    with engine_of(options, wanted, workplace, check, models, console, travels) as (engine, note):
         if note:
             console.print(note, markup=False, highlight=False, soft_wrap=True)
         if wanted.get("gpus") == "auto" and options.engine != "inline":

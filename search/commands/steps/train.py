@@ -34,7 +34,7 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
     and returns that; then it neither evaluates the test split nor writes anything.
     """
     best = read_best(path)
-    if verify and (best.value is None or best.metric not in Epoch.model_fields):  # a study with its own train()
+    if verify and (best.value is None or best.metric not in Epoch.measures()):  # a study with its own train()
         raise SearchError(f"{path}: there is no value of {best.metric} that training again could reproduce")
     device, threads = best.ran_on.get("device", "auto"), best.ran_on.get("threads")
     if device == "cuda" and not cuda.is_available():
