@@ -16,6 +16,9 @@ from torch import Tensor
 from torch.distributions import Beta
 from torch.nn import functional as F
 
+from search.data.frames import centre as first
+from search.models.images import Size
+
 
 @contextmanager
 def drawing_from(generator: torch.Generator) -> Iterator[None]:
@@ -47,8 +50,8 @@ class Augment:
             policy = v2.RandAugment if kind == "randaugment" else v2.TrivialAugmentWide
             self._policy = policy(interpolation=v2.InterpolationMode.BILINEAR)
 
-    def __call__(self, pixels: Tensor, crop: int) -> Tensor:
-        """Images (B, S, S, C), uint8, as squares (B, crop, crop, C), uint8."""
+    def __call__(self, pixels: Tensor, crop: Size) -> Tensor:
+        """Images (B, H, W, C), uint8, cut to the height and width `crop`."""
         if self._kind == "flip":
             mirrored = send(self.draw(len(pixels), 2).bool(), pixels.device).view(-1, 1, 1, 1)
             return torch.where(mirrored, mirror(pixels, crop), centre(pixels, crop))
@@ -73,7 +76,7 @@ def exact_views(augment: str) -> int | None:
     return {"none": 1, "flip": 2}.get(augment)
 
 
-def fixed_view(augment: str, seed: int, view: int, first: int) -> Callable[[Tensor, int], Tensor] | None:
+def fixed_view(augment: str, seed: int, view: int, first: int) -> Callable[[Tensor, Size], Tensor] | None:
     """What makes the view of that number of the images from `first` on; None: the centre square as it is."""
     if exact_views(augment) is not None:
         return mirror if view else None
@@ -81,32 +84,37 @@ def fixed_view(augment: str, seed: int, view: int, first: int) -> Callable[[Tens
     return Augment(augment, torch.Generator().manual_seed(int(noise) >> 1))
 
 
-def centre(pixels: Tensor, crop: int) -> Tensor:
-    """The centre square (B, crop, crop, C) of each image (B, S, S, C)."""
-    first = (pixels.shape[1] - crop) // 2
-    return pixels[:, first : first + crop, first : first + crop]
+def centre(pixels: Any, crop: Size) -> Any:
+    """The centre (B, *crop, C) of each image (B, H, W, C), a tensor or an array."""
+    top, left = (first(*sides) for sides in zip(pixels.shape[1:3], crop, strict=True))
+    return pixels[:, top : top + crop[0], left : left + crop[1]]
 
 
-def mirror(pixels: Tensor, crop: int) -> Tensor:
-    """The centre square of each image, mirrored left to right."""
-    return centre(pixels, crop).flip(2)
+def mirror(pixels: Tensor, crop: Size) -> Tensor:
+    """The centre of each image, mirrored left to right."""
+    mirrored: Tensor = centre(pixels, crop).flip(2)
+    return mirrored
 
 
-def crop_flip(pixels: Tensor, crop: int) -> Tensor:
-    """A random square of `crop` pixels from each image (B, S, S, C), every second one mirrored.
+def crop_flip(pixels: Tensor, crop: Size) -> Tensor:
+    """A random part of the size `crop` from each image (B, H, W, C), every second one mirrored.
 
     Images that leave no margin are first padded by an eighth with black, as CIFAR's 32 pixels by 4 (He et al. 2016,
     arXiv 1512.03385, section 4.2).
     """
-    if pixels.shape[1] == crop:
-        pad = max(crop // 8, 1)
-        pixels = F.pad(pixels, (0, 0, pad, pad, pad, pad))
-    count, side = pixels.shape[:2]
-    first = torch.randint(side - crop + 1, (2, count, 1))
-    rows, columns = first + torch.arange(crop)  # (B, crop) each
+    if tuple(pixels.shape[1:3]) == crop:
+        high, wide = (max(side // 8, 1) for side in crop)
+        pixels = F.pad(pixels, (0, 0, wide, wide, high, high))
+    count, height, width = pixels.shape[:3]
+    rows, columns = _windows(count, height, crop[0]), _windows(count, width, crop[1])
     columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)
     image = torch.arange(count, device=pixels.device).view(-1, 1, 1)
     return pixels[image, send(rows[:, :, None], pixels.device), send(columns[:, None, :], pixels.device)]
+
+
+def _windows(count: int, pixels: int, crop: int) -> Tensor:
+    """Of each of `count` images `crop` neighbouring pixels of a side of `pixels`: (count, crop)."""
+    return torch.randint(pixels - crop + 1, (count, 1)) + torch.arange(crop)
 
 
 class Mix:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -18,9 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from search.data.base import Item, Source, Split, decode
+from search.data.frames import frame
 from search.errors import SearchError
 
-_VERSION = 1  # of the arrays' making: raise it when their content changes for the same source
+if TYPE_CHECKING:
+    from search.models.images import ImageSpec
+
+_VERSION = 2  # of the arrays' making: raise it when their content changes for the same source
 
 
 class Images(NamedTuple):
@@ -41,19 +45,32 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "search"
 
 
+def _spec(source: Source, spec: ImageSpec | int | None) -> ImageSpec:
+    from search.data.inputs import own_images  # late: it imports torch, which a report must not
+    from search.models.images import ImageSpec
+
+    if isinstance(spec, ImageSpec):
+        return spec
+    own = own_images(source)
+    return own if spec is None else ImageSpec((spec, spec), (spec, spec), own.mean, own.std)
+
+
 Progress = Callable[[int, int], None]
 """Called with how many images are done, of how many."""
 
 
-def load(source: Source, size: int | None, splits: Sequence[Split], progress: Progress | None = None) -> list[Images]:
+def load(
+    source: Source, spec: ImageSpec | int | None, splits: Sequence[Split], progress: Progress | None = None
+) -> list[Images]:
     """The asked splits of `source`; decodes what no earlier call has.
 
-    `size`: the short side is resized to it (bilinear, antialiased) and the centre square cut out, RGB.
-    None: the square of the source's native size, in its own channels. Only the asked splits are decoded, so
-    that a search never touches the test images. A lock lets one process decode while others wait, and an
-    array appears under its name only when it is whole. Raises SearchError naming a broken image.
+    `spec`: how a picture becomes a model's image; a number is a square of that side, RGB, and None the data set's own
+    images. Only the asked splits are decoded, so that a search never touches the test images. A lock lets one process
+    decode while others wait, and an array appears under its name only when it is whole. Raises SearchError naming a
+    broken image.
     """
-    key = hashlib.sha256(f"{_VERSION} {source.fingerprint()} {size}".encode()).hexdigest()[:16]
+    spec = _spec(source, spec)
+    key = hashlib.sha256(f"{_VERSION} {source.fingerprint()} {spec.pixels}".encode()).hexdigest()[:16]
     home = cache_root() / f"{type(source).__name__.lower()}-{key}"
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -61,7 +78,7 @@ def load(source: Source, size: int | None, splits: Sequence[Split], progress: Pr
             with FileLock(home / "lock"):
                 missing = [split for split in splits if not (home / split / "index.json").is_file()]
                 if missing:
-                    _build(source, size, home, missing, progress)
+                    _build(source, spec, home, missing, progress)
         return [_open(home / split) for split in splits]
     except OSError as error:
         raise SearchError(f"the image cache {home} cannot be used: {error}") from None
@@ -107,14 +124,14 @@ def _open(folder: Path) -> Images:
     return Images(pixels, np.load(folder / "labels.npy"), tuple(index["classes"]), tuple(index["names"]), key)
 
 
-def _build(source: Source, size: int | None, home: Path, splits: Sequence[Split], progress: Progress | None) -> None:
+def _build(source: Source, spec: ImageSpec, home: Path, splits: Sequence[Split], progress: Progress | None) -> None:
     """Decode `splits` into folders of their own, which take their names at the very end."""
     for stale in home.glob("*.part"):
         shutil.rmtree(stale)
     classes, listed = source.splits()
     parts = {split: home / f"{split}.part" for split in splits}
     try:
-        _decode(source, size, {split: listed[split] for split in splits}, parts, progress)
+        _decode(source, spec, {split: listed[split] for split in splits}, parts, progress)
         for split, part in parts.items():
             np.save(part / "labels.npy", np.array([item.label for item in listed[split]], dtype=np.int64))
             index = {"classes": classes, "names": [item.name for item in listed[split]]}
@@ -127,7 +144,7 @@ def _build(source: Source, size: int | None, home: Path, splits: Sequence[Split]
 
 def _decode(
     source: Source,
-    size: int | None,
+    spec: ImageSpec,
     items: dict[Split, list[Item]],
     parts: dict[Split, Path],
     progress: Progress | None,
@@ -137,7 +154,7 @@ def _decode(
 
     def work(name: str, data: bytes | Image.Image) -> tuple[str, NDArray[np.uint8]]:
         try:
-            return name, _square(decode(data), size or source.native, "RGB" if size else source.mode)
+            return name, pixels_of(decode(data), spec)
         except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and more for broken files
             raise SearchError(f"{source.locate(name)}: the image cannot be read: {error}") from None
 
@@ -179,13 +196,9 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return image.convert("RGBA") if "transparency" in image.info and image.mode == "P" else image
 
 
-def _square(image: Image.Image, side: int, mode: str) -> NDArray[np.uint8]:
-    image = _eight_bits(image).convert(mode)
+def pixels_of(image: Image.Image, spec: ImageSpec) -> NDArray[np.uint8]:
+    """A decoded picture as the cache keeps it: (H, W, C). Raises ValueError for one that is none to look at."""
+    image = _eight_bits(image).convert(spec.channels)
     if max(image.size) > _NARROWEST * min(image.size):  # resized by its short side, it would take gigabytes
         raise ValueError(f"{image.width} x {image.height} px; one side is more than {_NARROWEST} times the other")
-    if image.size != (side, side):
-        from torchvision.transforms.v2.functional import center_crop, resize  # late: it takes seconds to import
-
-        image = center_crop(resize(image, [side]), [side, side])
-    pixels = np.asarray(image, dtype=np.uint8)
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+    return frame(image, spec)

@@ -14,7 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from search.config import TrainConfig
 from search.data import cache
 from search.data.base import Source
-from search.models import image_spec
+from search.data.inputs import inputs
 from search.train.batches import Data, load_splits
 from search.train.device import Runtime
 from search.train.learner import Learner
@@ -52,8 +52,8 @@ class Case:
 
     def images(self) -> tuple[cache.Images, cache.Images]:
         """The same splits as decoded pictures, with their names."""
-        spec = image_spec(self.config.model, self.config.image_side)
-        train, val = cache.load(self.source, spec.resize if spec else None, ("train", "val"))
+        spec = inputs(self.config.model, self.source, self.config.image_side)
+        train, val = cache.load(self.source, spec, ("train", "val"))
         return cache.subset(train, self.config.subset), val
 
     def learner(self, **changed: Any) -> Learner:

@@ -15,11 +15,12 @@ from torch import nn
 
 from search.config import TrainConfig, make_config
 from search.data.base import Split
+from search.data.inputs import inputs
 from search.data.registry import open_source
 from search.doctor.case import Finding
 from search.doctor.preflight import skeleton
 from search.errors import SearchError, first_line
-from search.models import build, check_name, image_spec
+from search.models import build, check_name
 from search.space.file import SpaceFile
 from search.space.points import Point, at, draw, neighbours
 from search.train.dropout import set_dropout
@@ -73,9 +74,9 @@ class Builder:
     def _step(self, config: TrainConfig, classes: int, batch: int) -> str:
         """One forward pass in training mode of `batch` images, on the meta device if that can be."""
         source = open_source(config.dataset, self._root)
-        spec = image_spec(config.model, config.image_side)
-        channels, side = (3, spec.crop) if spec else (len(source.mode), source.native)
-        shape = (batch, channels, side, side)
+        spec = inputs(config.model, source, config.image_side)
+        channels = len(spec.channels)
+        shape = (batch, channels, *spec.crop)
         try:
             model = skeleton(config, source, classes)
             _prepare(model, config)
@@ -83,7 +84,7 @@ class Builder:
                 with suppress(Exception):  # it may be the meta device that cannot
                     _forward(model, shape, classes)
                     return ""
-                model = build(config.model, classes, channels, config.weights, side, config.hidden)
+                model = build(config.model, classes, channels, config.weights, spec.crop, config.hidden)
                 _prepare(model, config)
             _forward(model, shape, classes)
         except SearchError as error:

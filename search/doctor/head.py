@@ -45,7 +45,7 @@ def _frozen_random(case: Case, config: TrainConfig) -> str:
     def make(classes: int, seed: int, weights: str | None) -> dict[str, Tensor]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            net = build(config.model, classes, data.channels, weights, data.side, config.hidden)
+            net = build(config.model, classes, data.channels, weights, data.size, config.hidden)
         return {name: parameter.detach() for name, parameter in net.named_parameters()}
 
     count = len(data.classes)

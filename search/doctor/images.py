@@ -10,7 +10,6 @@ import torch
 from search.data.augment import make_augment
 from search.doctor.case import Case, Finding, spread
 from search.files.atomic import write_whole
-from search.models import image_spec
 
 COUNT = 24
 
@@ -24,8 +23,7 @@ def check(case: Case) -> Finding:
     noise = torch.Generator().manual_seed(case.config.seed)
     augment = make_augment(case.config.augment, noise)
     x, y = data.batch(torch.tensor(rows), torch.contiguous_format, augment)
-    spec = image_spec(case.config.model, case.config.image_side) or case.source
-    pixels = x.cpu() * torch.tensor(spec.std).view(-1, 1, 1) + torch.tensor(spec.mean).view(-1, 1, 1)
+    pixels = x.cpu() * torch.tensor(data.spec.std).view(-1, 1, 1) + torch.tensor(data.spec.mean).view(-1, 1, 1)
     images: Any = pixels.clamp(0, 1).permute(0, 2, 3, 1).numpy()
     figure = Figure(figsize=(12, 9), dpi=80, layout="constrained")
     axes: Any = figure.subplots(4, 6)
@@ -40,7 +38,7 @@ def check(case: Case) -> Finding:
     if flat:
         seen = f"{flat} of {len(images)} training images are of one colour: {path}"
         return Finding("warn", "images", seen, "look at them, and at how the files are read")
-    side = f"{data.side} x {data.side} px"
+    side = f"{data.size[0]} x {data.size[1]} px"
     return Finding(
         "ok", "images", f"{len(images)} training images of {side} with their labels, for you to look at: {path}"
     )

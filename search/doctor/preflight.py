@@ -15,10 +15,11 @@ from torch import nn
 from search.config import TrainConfig, make_config
 from search.data import cache
 from search.data.base import Source, Split
+from search.data.inputs import inputs
 from search.data.registry import open_source
 from search.errors import SearchError
 from search.files.mounts import network_type
-from search.models import build, check_name, image_spec
+from search.models import build, check_name
 from search.space.file import SpaceFile, load_space
 from search.space.points import check_fixed, draw
 from search.space.space import SearchSpace
@@ -109,9 +110,8 @@ def ready_to_confirm(
 
 def skeleton(config: TrainConfig, source: Source, classes: int = 10) -> nn.Module:
     """The model of `config`; without weights no value matters, and the meta device builds the largest in no time."""
-    native = image_spec(config.model, config.image_side) is None
-    channels, side = (len(source.mode) if native else 3), source.native  # L or RGB
-    make = partial(build, config.model, classes, channels, config.weights, side, config.hidden)
+    spec = inputs(config.model, source, config.image_side)
+    make = partial(build, config.model, classes, len(spec.channels), config.weights, spec.crop, config.hidden)
     if config.weights is None:
         with suppress(NotImplementedError), torch.device("meta"):  # RegNet reads the widths it computes: not on meta
             return make()
@@ -135,9 +135,8 @@ def _decode(
     progress: Callable[[str, int, int], None] | None,
 ) -> None:
     for model, dataset, side in {(config.model, config.dataset, config.image_side): None for config in configs}:
-        spec = image_spec(model, side)
         source = open_source(dataset, data_root)
         follow = partial(progress, dataset) if progress is not None else None
-        train, *_ = cache.load(source, spec.resize if spec else None, splits, follow)
+        train, *_ = cache.load(source, inputs(model, source, side), splits, follow)
         for subset in {c.subset for c in configs if c.dataset == dataset and c.subset is not None}:
             cache.check_subset(train, subset)

@@ -11,29 +11,16 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from search.errors import SearchError, option
+from search.models.images import ImageSpec, Size
 from search.models.weights import load
 
 
-class ImageSpec(NamedTuple):
-    """The images that a model's weights were made for.
-
-    `resize`: pixels of the short side; `crop`: pixels of the centre square cut from it;
-    `mean` and `std`: one value a channel, of pixels in [0, 1].
-    """
-
-    resize: int
-    crop: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
 class Task(NamedTuple):
-    """What a new model has to fit: the classes, the images as the data set has them, and the widths of mlp."""
+    """What a new model has to fit: the classes, the images, and the widths of mlp."""
 
     num_classes: int
     channels: int = 3
-    side: int = 64
-    """Pixels."""
+    size: Size = (64, 64)
     hidden: tuple[int, ...] = (512, 64, 512)
 
 

@@ -10,10 +10,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from search.errors import SearchError
-from search.models.base import PIP, Family, ImageSpec, Task, extra
+from search.models.base import PIP, Family, Task, extra
+from search.models.images import ImageSpec, square
 
 LITE = "efficientnet_lite0"
-LITE_SPEC = ImageSpec(256, 224, (127 / 255,) * 3, (128 / 255,) * 3)
+LITE_SPEC = ImageSpec(square(256), square(224), (127 / 255,) * 3, (128 / 255,) * 3)
 """As its publisher trained it: 224 of 256 px, (x - 127) / 128 (tensorflow/tpu, efficientnet_lite_builder.py)."""
 
 

@@ -29,4 +29,4 @@ class MLP(Family):
         return ("mlp",)
 
     def build(self, model: str, task: Task) -> nn.Module:
-        return mlp(task.num_classes, task.channels * task.side * task.side, task.hidden)
+        return mlp(task.num_classes, task.channels * task.size[0] * task.size[1], task.hidden)

@@ -8,9 +8,10 @@ from pathlib import Path
 from torch import nn
 
 from search.errors import SearchError, nearest
-from search.models.base import Family, ImageSpec, Task
+from search.models.base import Family, Task
 from search.models.custom import Custom
 from search.models.efficientnet_lite import EfficientNetLite
+from search.models.images import ImageSpec, Size, square
 from search.models.mlp import MLP
 from search.models.small import Small
 from search.models.timm import Timm
@@ -50,7 +51,7 @@ def image_spec(model: str, side: int | None = None) -> ImageSpec | None:
     if side is not None and not family.resizable(model):
         raise SearchError(f"image_side={side}: the size of the images of {model} is fixed; leave the setting out")
     spec = family.image_spec(model)
-    return spec if spec is None or side is None else spec._replace(resize=side, crop=side)
+    return spec if spec is None or side is None else spec.whole(side)
 
 
 def build(
@@ -58,15 +59,16 @@ def build(
     num_classes: int,
     channels: int = 3,
     weights: str | None = None,
-    side: int = 64,
+    side: int | Size = 64,
     hidden: Sequence[int] = (512, 64, 512),
 ) -> nn.Module:
     """Build `model` with a head for `num_classes`; its other layers from `weights`, if given.
 
-    `channels` and `side`, in pixels: of the images, for a model that takes the data set's own. `hidden`: mlp's widths.
+    `channels` and `side`, in pixels, or height and width: of the images. `hidden`: mlp's widths.
     Initial values come from torch's global generator. Raises SearchError for an unknown model or unusable weights.
     """
-    family, task = family_of(model), Task(num_classes, channels, side, tuple(hidden))
+    family = family_of(model)
+    task = Task(num_classes, channels, square(side) if isinstance(side, int) else side, tuple(hidden))
     family.check(model)
     if weights == "DEFAULT":
         return family.pretrained(model, task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from torch import nn
 
 from search.errors import SearchError, first_line, option
-from search.models.base import Family, ImageSpec, Task, extra
+from search.models.base import Family, Task, extra
+from search.models.images import ImageSpec
 
 TIMM = "timm/"
 """Before the name of a model of timm, such as timm/resnet18.a1_in1k."""
@@ -33,8 +35,9 @@ class Timm(Family):
 
     def image_spec(self, model: str) -> ImageSpec | None:
         cfg: Any = extra("timm", "timm").get_pretrained_cfg(model.removeprefix(TIMM))
-        size = cfg.input_size[-1]
-        return ImageSpec(int(size / cfg.crop_pct), size, tuple(cfg.mean), tuple(cfg.std))
+        _, height, width = cfg.input_size
+        resize = math.floor(height / cfg.crop_pct), math.floor(width / cfg.crop_pct)
+        return ImageSpec(resize, (height, width), tuple(cfg.mean), tuple(cfg.std), cfg.interpolation, cfg.crop_mode)
 
     def build(self, model: str, task: Task) -> nn.Module:
         return _create(model, task, pretrained=False)

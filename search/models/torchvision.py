@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from search.models.base import Family, ImageSpec, Task
+from search.models.base import Family, Task
+from search.models.images import ImageSpec, square
 from search.models.weights import downloaded
 
 # The names of DenseNet's published files, from before torch forbade dots in the names of modules.
@@ -25,7 +26,9 @@ class Torchvision(Family):
 
     def image_spec(self, model: str) -> ImageSpec | None:
         preset: Any = weights_of(model).transforms()
-        return ImageSpec(preset.resize_size[0], preset.crop_size[0], tuple(preset.mean), tuple(preset.std))
+        (resize,), (crop,) = preset.resize_size, preset.crop_size
+        mean, std = tuple(preset.mean), tuple(preset.std)
+        return ImageSpec(square(resize), square(crop), mean, std, preset.interpolation.value)
 
     def resizable(self, model: str) -> bool:
         return not model.startswith("vit_")  # their position embedding depends on the image size

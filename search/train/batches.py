@@ -15,10 +15,12 @@ from torch import Tensor
 
 from search.config import TrainConfig
 from search.data import cache
-from search.data.augment import Augment, exact_views, fixed_view, send
+from search.data.augment import Augment, centre, exact_views, fixed_view, send
 from search.data.base import Split
+from search.data.inputs import inputs
 from search.data.registry import open_source
-from search.models import check_name, image_spec
+from search.models import ImageSpec, check_name
+from search.models.images import Size
 from search.train.device import Runtime
 from search.train.frozen.activations import load as load_activations
 from search.train.frozen.prefix import Cut
@@ -51,26 +53,24 @@ class Data:
     On a GPU the whole split lies in its memory; on a CPU it stays in the memory-mapped file.
     """
 
-    def __init__(self, images: cache.Images, crop: int, mean: tuple[float, ...], std: tuple[float, ...], device: str):
-        self.device = device
-        self.key = f"{images.key} {crop} {mean} {std}"
+    def __init__(self, images: cache.Images, spec: ImageSpec, device: str) -> None:
+        """`spec`: what the images were decoded for."""
+        self.device, self.spec, self.size = device, spec, spec.crop
+        self.key = f"{images.key} {spec.crop} {spec.mean} {spec.std}"
         self.classes, self.images = images.classes, images.key
-        side = images.pixels.shape[1]
-        first = (side - crop) // 2
-        window = slice(first, first + crop)
         self._whole = images.pixels if device == "cpu" else torch.from_numpy(np.array(images.pixels)).to(device)
-        self._centre = self._whole[:, window, window]
+        self._centre = centre(self._whole, spec.crop)
         self.labels = torch.from_numpy(images.labels).to(device)
         self.channels = images.pixels.shape[3]
-        self.side = crop
-        self._scale = 1 / (255 * torch.tensor(std, device=device)).view(-1, 1, 1)
-        self._shift = -(torch.tensor(mean, device=device) / torch.tensor(std, device=device)).view(-1, 1, 1)
+        mean, std = torch.tensor(spec.mean, device=device), torch.tensor(spec.std, device=device)
+        self._scale = 1 / (255 * std).view(-1, 1, 1)
+        self._shift = -(mean / std).view(-1, 1, 1)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(
-        self, index: Tensor, memory_format: torch.memory_format, augment: Callable[[Tensor, int], Tensor] | None = None
+        self, index: Tensor, memory_format: torch.memory_format, augment: Callable[[Tensor, Size], Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
         """Images (B, C, H, W), float32, normalised, and labels (B,), for the indices (B,).
 
@@ -83,7 +83,7 @@ class Data:
         else:
             pixels = torch.from_numpy(source[index.numpy()])
         if augment is not None:
-            pixels = augment(pixels, self.side)
+            pixels = augment(pixels, self.size)
         x = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=memory_format)
         return x.mul_(self._scale).add_(self._shift), self.labels[index]
 
@@ -109,12 +109,11 @@ def load_data(
     """
     check_name(model)
     source = open_source(dataset, root)
-    spec = image_spec(model, side)
-    images = cache.load(source, spec.resize if spec else None, splits)
-    crop, mean, std = (spec.crop, spec.mean, spec.std) if spec else (source.native, source.mean, source.std)
+    spec = inputs(model, source, side)
+    images = cache.load(source, spec, splits)
     if "train" in splits:
         images[splits.index("train")] = cache.subset(images[splits.index("train")], subset)
-    return tuple(Data(split, crop, mean, std, device) for split in images)
+    return tuple(Data(split, spec, device) for split in images)
 
 
 def load_splits(config: TrainConfig, root: Path, device: str, *splits: Split) -> tuple[Data, ...]:

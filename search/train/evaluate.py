@@ -112,7 +112,7 @@ def evaluate_kept(
     config = TrainConfig(**settings)
     runtime = resolve_runtime(config.precision, device, cores())
     (test,) = load_splits(config, data_root, runtime.device, "test")
-    model = build(config.model, len(test.classes), test.channels, config.weights, test.side, config.hidden)
+    model = build(config.model, len(test.classes), test.channels, config.weights, test.size, config.hidden)
     freeze(model, config.frozen)
     set_dropout(model, config)
     load(model, config, path)

@@ -39,7 +39,7 @@ class Learner:
         self.data: Batches = data
         self._images, self.runtime = data, runtime
         torch.manual_seed(config.seed)
-        self.model = build(config.model, len(data.classes), data.channels, config.weights, data.side, config.hidden)
+        self.model = build(config.model, len(data.classes), data.channels, config.weights, data.size, config.hidden)
         freeze(self.model, config.frozen)
         set_dropout(self.model, config)
         toss_coins(self.model)

@@ -30,13 +30,14 @@ def test_by_seed_and_each_image_its_own(kind: str, side: int, crop: int, channel
     same = pictures(1, side, channels).expand(32, -1, -1, -1).contiguous()
     before = same.clone()
     one, two = Augment(kind, seeded(7)), Augment(kind, seeded(7))
-    first, second = one(same, crop), one(same, crop)
+    size = (crop, crop)
+    first, second = one(same, size), one(same, size)
     assert first.shape == (32, crop, crop, channels)
     assert first.dtype == torch.uint8
-    assert torch.equal(first, two(same, crop))
-    assert torch.equal(second, two(same, crop))
+    assert torch.equal(first, two(same, size))
+    assert torch.equal(second, two(same, size))
     assert not torch.equal(first, second)  # the seed's sequence goes on
-    assert not torch.equal(first, Augment(kind, seeded(8))(same, crop))
+    assert not torch.equal(first, Augment(kind, seeded(8))(same, size))
     assert len({image.numpy().tobytes() for image in first}) > 5  # of 32 equal images
     assert torch.equal(same, before)
 
@@ -45,7 +46,7 @@ def test_the_name_none_changes_nothing_and_others_draw_from_the_generator() -> N
     assert make_augment("none", seeded()) is None
     same, made = pictures(8, 20), make_augment("crop_flip", seeded(7))
     assert made is not None
-    assert torch.equal(made(same, 16), Augment("crop_flip", seeded(7))(same, 16))
+    assert torch.equal(made(same, (16, 16)), Augment("crop_flip", seeded(7))(same, (16, 16)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -53,7 +54,7 @@ def test_the_global_generator_is_left_alone(kind: str) -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    Augment(kind, seeded())(pictures(2, 10), 8)
+    Augment(kind, seeded())(pictures(2, 10), (8, 8))
     Mix(0.2, 1.0, 3, seeded())(torch.zeros(4, 3, 8, 8), torch.tensor([0, 1, 2, 0]))
     assert torch.equal(torch.rand(4), expected)
 
@@ -72,7 +73,7 @@ def test_a_generator_continues_where_it_was() -> None:
 def test_a_crop_is_a_window_of_its_image_perhaps_mirrored(seed: int, crop: int, margin: int) -> None:
     whole = pictures(5, crop + margin)
     with drawing_from(seeded(seed)):
-        cut = crop_flip(whole, crop)
+        cut = crop_flip(whole, (crop, crop))
     for image, window in zip(whole, cut, strict=True):
         windows = [
             image[top : top + crop, left : left + crop] for top in range(margin + 1) for left in range(margin + 1)
@@ -80,10 +81,21 @@ def test_a_crop_is_a_window_of_its_image_perhaps_mirrored(seed: int, crop: int, 
         assert any(torch.equal(window, w) or torch.equal(window, w.flip(1)) for w in windows)
 
 
+def test_images_that_are_not_square_stay_so() -> None:
+    whole = torch.arange(1, 49, dtype=torch.uint8).view(1, 6, 8, 1).expand(200, -1, -1, -1)
+    for kind in (*KINDS, "flip"):
+        assert Augment(kind, seeded())(whole, (5, 4)).shape == (200, 5, 4, 1)
+    cut = crop_flip(whole, (5, 4))
+    tops, lefts = (cut[:, 0].amin(dim=(1, 2)) - 1) // 8, cut[:, 0].amin(dim=(1, 2)) % 8
+    assert set(tops.tolist()) == {0, 1}
+    assert set(lefts.tolist()) == {1, 2, 3, 4, 5}
+    assert crop_flip(whole, (6, 8)).shape == (200, 6, 8, 1)  # padded first
+
+
 def test_crops_and_flips_are_evenly_spread() -> None:
     whole = torch.arange(9, dtype=torch.uint8).view(1, 3, 3, 1).expand(4000, -1, -1, -1)
     with drawing_from(seeded()):
-        cut = crop_flip(whole, 2)[..., 0].long()
+        cut = crop_flip(whole, (2, 2))[..., 0].long()
     flipped = cut[:, 0, 0] > cut[:, 0, 1]
     assert flipped.float().mean().item() == pytest.approx(0.5, abs=0.04)
     corner = cut[:, 0].min(dim=1).values
@@ -95,7 +107,7 @@ def test_images_without_a_margin_are_padded_with_black() -> None:
     """32 pixels by 4, as is usual for CIFAR: each crop is then one of 9 x 9 windows of the padded image."""
     whole = pictures(50, 32)
     with drawing_from(seeded()):
-        cut = crop_flip(whole, 32)
+        cut = crop_flip(whole, (32, 32))
     padded = torch.zeros(50, 40, 40, 3, dtype=torch.uint8)
     padded[:, 4:36, 4:36] = whole
     for image, window in zip(padded, cut, strict=True):

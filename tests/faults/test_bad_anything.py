@@ -21,9 +21,10 @@ from refusals import GOOD
 from search.commands.steps.export import read_best
 from search.config import TrainConfig, make_config
 from search.data.base import decode
-from search.data.cache import _square
+from search.data.cache import pixels_of
 from search.errors import SearchError, visible
 from search.files.atomic import file_name
+from search.models import ImageSpec
 from search.space.baseline_tables import import_table
 from search.space.baselines import read_baselines
 from search.space.file import load_space
@@ -175,7 +176,7 @@ PICTURES = [encoded(kind) for kind in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIF
 def test_any_picture(data: st.DataObject) -> None:
     content = data.draw(damaged(data.draw(st.sampled_from(PICTURES))) | st.binary(max_size=100))
     try:
-        pixels = _square(decode(content), 8, "RGB")
+        pixels = pixels_of(decode(content), ImageSpec((8, 8), (8, 8), (0.5,) * 3, (0.5,) * 3))
     except Exception:  # cache.load names the file, whatever Pillow raised
         return
     assert pixels.shape == (8, 8, 3)

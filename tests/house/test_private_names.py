@@ -10,7 +10,7 @@ HOMES = {"engine/ray/patches.py", "study/storage/internals.py"}
 OTHERS = {
     "commands/steps/confirm.py": {"_console", "_plain"},  # of Progress, a class of this package
     "engine/processes/forkserver.py": {"_exit"},  # of os, and documented
-    "models/registry.py": {"_replace"},  # of a named tuple, and documented
+    "models/images.py": {"_replace"},  # of a named tuple, and documented
     "doctor/case.py": {"_DropoutNd"},  # of torch, as the next three
     "train/dropout.py": {"_DropoutNd"},
     "train/freeze.py": {"_DropoutNd"},

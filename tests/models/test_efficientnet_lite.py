@@ -21,7 +21,7 @@ def test_efficientnet_lite0_is_the_published_network() -> None:
     assert {type(m).__name__ for m in net.modules() if "Swish" in type(m).__name__} == set()
     spec = models.image_spec("efficientnet_lite0")
     assert spec is not None
-    assert (spec.resize, spec.crop) == (256, 224)
+    assert (spec.resize, spec.crop) == ((256, 256), (224, 224))
     assert spec.mean == pytest.approx((127 / 255,) * 3)
     assert spec.std == pytest.approx((128 / 255,) * 3)
 
@@ -46,7 +46,7 @@ def test_efficientnet_lite0_knows_real_pictures(shared_data: Path) -> None:
     source, wanted = Caltech101(shared_data), {"dalmatian": 251, "accordion": 401, "grand_piano": 579}
     labels = {f"{name}/image_{i:04}.jpg": index for name, index in wanted.items() for i in range(1, 6)}
     pictures = {name: decode(data).convert("RGB") for name, data in source.read(set(labels))}
-    resize, crop = v2.Resize(spec.resize), v2.CenterCrop(spec.crop)
+    resize, crop = v2.Resize(spec.resize[0]), v2.CenterCrop(spec.crop)
     tensor = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(spec.mean, spec.std)])
     with torch.no_grad():
         found = net(torch.stack([tensor(crop(resize(pictures[name]))) for name in labels])).argmax(1)

@@ -27,7 +27,7 @@ def test_timm_says_what_its_models_want_and_gives_them_a_head() -> None:
     assert models.image_spec("timm/resnet18.tv_in1k") == models.image_spec("resnet18")
     spec = models.image_spec("timm/tf_efficientnet_lite0.in1k")
     assert spec is not None
-    assert (spec.resize, spec.crop, spec.mean) == (256, 224, (0.5, 0.5, 0.5))
+    assert (spec.resize, spec.crop, spec.mean) == ((256, 256), (224, 224), (0.5, 0.5, 0.5))
     assert models.build("timm/resnet18", 7).eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
     with pytest.raises(SearchError, match=r"unknown model 'timm/resnet81'; did you mean 'timm/resnet"):
         models.check_name("timm/resnet81")

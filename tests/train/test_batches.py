@@ -170,7 +170,7 @@ def test_a_side_of_ones_own_shows_the_whole_image() -> None:
 def test_the_splits_of_a_config_are_loaded_once() -> None:
     made = config(subset=100, image_side=48, model="resnet18")
     train_data, test_data = load_splits(made, Path("data"), "cpu", "train", "test")
-    assert (len(train_data), len(test_data), train_data.side) == (100, 450, 48)
+    assert (len(train_data), len(test_data), train_data.size) == (100, 450, (48, 48))
     again = load_splits(made.model_copy(update={"lr": 1.0}), Path("data"), "cpu", "train", "test")
     assert again[0] is train_data
 

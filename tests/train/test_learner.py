@@ -226,9 +226,9 @@ def test_validation_is_never_augmented(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_augmented_batches_come_from_the_whole_image() -> None:
     (data,) = load_data("cnn", "digits", Path("data"), "cpu", ("train",))
     index = torch.tensor([3, 1])
-    seen: list[tuple[Tensor, int]] = []
+    seen: list[tuple[Tensor, tuple[int, int]]] = []
 
-    def flip(pixels: Tensor, crop: int) -> Tensor:
+    def flip(pixels: Tensor, crop: tuple[int, int]) -> Tensor:
         seen.append((pixels, crop))
         return pixels.flip(2)
 
@@ -237,4 +237,4 @@ def test_augmented_batches_come_from_the_whole_image() -> None:
     plain, labels = data.batch(index, torch.contiguous_format)
     assert torch.equal(x, plain.flip(3))
     assert torch.equal(y, labels)
-    assert [(pixels.shape, pixels.dtype, crop) for pixels, crop in seen] == [((2, 8, 8, 1), torch.uint8, 8)]
+    assert [(pixels.shape, pixels.dtype, crop) for pixels, crop in seen] == [((2, 8, 8, 1), torch.uint8, (8, 8))]

@@ -15,6 +15,7 @@ from train.test_trainer import config
 from search.config import TrainConfig
 from search.data import cache
 from search.data.digits import Digits
+from search.models import ImageSpec
 from search.train import learner as learner_module
 from search.train.batches import Data
 from search.train.device import Runtime
@@ -66,7 +67,7 @@ def test_no_step_waits_for_its_device(monkeypatch: pytest.MonkeyPatch, changed: 
     monkeypatch.setattr(learner_module, "make_optimizer", plain)  # fused ones refuse this device
     made = config(**changed)
     (images,) = cache.load(Digits(Path()), None, ["train"])
-    train = Data(images, 8, (0.5,), (0.5,), "meta")
+    train = Data(images, ImageSpec((8, 8), (8, 8), (0.5,), (0.5,), channels="L"), "meta")
     one = Learner(made, train, Elsewhere("meta", "fp32", 1))
     one.begin(2)
     order = torch.arange(64, device="meta")

@@ -262,9 +262,9 @@ def test_batches_are_what_the_weights_were_trained_on() -> None:
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (301, 256, 3), dtype=np.uint8))
     spec = image_spec("alexnet")
     assert spec is not None
-    whole = np.asarray(v2.functional.center_crop(picture, [spec.resize, spec.resize]))[None]
+    whole = np.asarray(v2.functional.center_crop(picture, list(spec.resize)))[None]
     images = cache.Images(whole, np.array([3]), ("a", "b", "c", "d"), ("x",), "whole")
-    x, y = Data(images, spec.crop, spec.mean, spec.std, "cpu").batch(torch.tensor([0]), torch.contiguous_format)
+    x, y = Data(images, spec, "cpu").batch(torch.tensor([0]), torch.contiguous_format)
     assert torch.allclose(x[0], AlexNet_Weights.DEFAULT.transforms()(picture), atol=1e-5)
     assert y.tolist() == [3]
 

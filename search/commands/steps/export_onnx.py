@@ -15,10 +15,11 @@ from torch import nn
 
 from search.commands.steps.export import best_path, pick
 from search.config import TrainConfig, make_config
+from search.data.inputs import inputs
 from search.data.registry import open_source
 from search.errors import SearchError, first_line
 from search.files.atomic import write_whole
-from search.models import build, image_spec
+from search.models import build
 from search.models.base import extra
 from search.study.attributes import config_of
 
@@ -28,7 +29,7 @@ def write_onnx(study: Study, folder: Path, data_root: Path, path: Path, number: 
 
     Input ``images`` (N, C, H, W), float32, normalised as in training; output ``logits`` (N, classes), float32; N is
     free. The metadata has, as JSON, `classes` in the order of the logits, `mean` and `std` of each channel for values
-    in [0, 1], `resize`, the pixels of the short side before the centre is cut out (null: the data set's own images),
+    in [0, 1], `resize`, the pixels of the short side before the centre is cut out,
     and `config`. Raises SearchError if the model is not there, is of another config, or cannot be exported.
     """
     extra("onnxscript", "onnx")
@@ -40,19 +41,17 @@ def write_onnx(study: Study, folder: Path, data_root: Path, path: Path, number: 
         raise SearchError(f"{weights} is not of trial {trial.number}'s config; `search train {best}` writes it anew")
     source = open_source(config.dataset, data_root)
     classes, _ = source.splits()
-    spec = image_spec(config.model, config.image_side)
-    side, mean, std = (spec.crop, spec.mean, spec.std) if spec else (source.native, source.mean, source.std)
-    channels = 3 if spec else len(source.mode)
-    model = build(config.model, len(classes), channels, None, side, config.hidden)
+    spec = inputs(config.model, source, config.image_side)
+    model = build(config.model, len(classes), len(spec.channels), None, spec.crop, config.hidden)
     try:
         load_model(model, weights)
     except (RuntimeError, SafetensorError) as error:
         raise SearchError(
             f"{weights}: not the weights of {config.model} for {config.dataset}: {first_line(error)}"
         ) from None
-    about = {"classes": classes, "mean": mean, "std": std, "resize": spec.resize if spec else None}
+    about = {"classes": classes, "mean": spec.mean, "std": spec.std, "resize": spec.resize[0]}
     metadata = {name: json.dumps(value) for name, value in about.items()} | {"config": config.model_dump_json()}
-    _export(model, torch.zeros(2, channels, side, side), path, metadata)
+    _export(model, torch.zeros(2, len(spec.channels), *spec.crop), path, metadata)
     return weights
 
 

@@ -77,7 +77,7 @@ def test_it_answers_as_the_torch_model_does(cli: Cli, trained: str) -> None:
         np.testing.assert_allclose(part, expected[:count], rtol=1e-4, atol=1e-5)
     about = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
     assert about["classes"] == [str(digit) for digit in range(10)]
-    assert (about["config"]["model"], about["resize"]) == (trained, None)
+    assert (about["config"]["model"], about["resize"]) == (trained, 8)
     seen = (val._whole[:5] / 255 - np.array(about["mean"])) / np.array(about["std"])  # as the metadata say
     np.testing.assert_allclose(seen.transpose(0, 3, 1, 2), x[:5].numpy(), atol=1e-6)
 
