@@ -10,20 +10,20 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, PartialFixedSampler
 from optuna.trial import BaseTrial
 
-from search.config import SCHEDULE_NEEDS, Epoch, TrainConfig, check_value, missing_settings, unfit
+from search.config import Epoch, unfit
 from search.errors import SearchError, first_line, nearest, option
 from search.space.baselines import Baseline, read_baselines
-from search.space.space import Choice, Float, Int, SearchSpace, parse_value
+from search.space.checks import check_missing, check_settings, check_sound, check_word, place_of
+from search.space.direction import Direction, ask, direction_of
+from search.space.space import SearchSpace, parse_value
 
 Train = Callable[[dict[str, Any]], Iterator[dict[str, Any]]]
 
@@ -38,7 +38,7 @@ class SpaceFile:
     train: Train | None = None
     trials: int = 64
     metric: str = "val_acc"
-    direction: Literal["minimize", "maximize"] = "maximize"
+    direction: Direction = "maximize"
     sampler: BaseSampler | None = None
     pruner: BasePruner | None = None
     baselines: Sequence[Baseline] = ()
@@ -59,7 +59,7 @@ class SpaceFile:
         if not isinstance(settings, dict):
             raise SearchError(f"space(trial) returned a {type(settings).__name__}; it must be a dict of settings")
         for name in trial.params:
-            _check_word("space(trial)", "the name", name)
+            check_word("space(trial)", "the name", name)
         if why := unfit(settings):
             raise SearchError(f"space(trial) returned settings that cannot be used: the dict {why}")
         # The sampler keeps the fixed dimensions; what the function returns without asking the trial is fixed here.
@@ -106,12 +106,12 @@ def load_space(source: str | Path | SearchSpace, overrides: Sequence[str] = ()) 
     fixed: dict[str, Any] = {}
     if isinstance(space, SearchSpace):
         try:
-            _check_sound("space" if given else path, space)
+            check_sound("space" if given else path, space)
         except RecursionError:
             raise SearchError(f"{path}: the space contains itself") from None
         if train is None:
-            _check_settings("space" if given else path, space)
-            _check_missing(path, space)
+            check_settings("space" if given else path, space)
+            check_missing(path, space)
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals or not name:
@@ -119,11 +119,11 @@ def load_space(source: str | Path | SearchSpace, overrides: Sequence[str] = ()) 
         if isinstance(space, SearchSpace):
             space = space.fix(name, text, free=train is not None)
             if train is None:
-                _check_settings(option("set", override), space)
+                check_settings(option("set", override), space)
         else:
             fixed[name] = parse_value(name, text)
     if overrides and isinstance(space, SearchSpace) and train is None:
-        _check_missing(path, space)
+        check_missing(path, space)
     return SpaceFile(path, path.stem, space, train, fixed=fixed, **_options(path, found))
 
 
@@ -154,84 +154,6 @@ def _run(path: Path) -> dict[str, Any]:
         raise SearchError(f"{place}: {type(error).__name__}: {first_line(error)}") from None
 
 
-_WORD = 200
-"""Characters of a name or label, at most: storages keep 512, some of them in bytes."""
-_EXACT = 2**53
-"""The largest integer up to which a storage, which keeps parameters as floating-point numbers, has them all."""
-
-
-def _check_sound(path: Path | str, space: SearchSpace) -> None:
-    """Names that every storage takes, ranges with two ends, and values that other processes can have."""
-    for name, setting in space.walk():
-        place = _place(path, str(name))
-        _check_word(place, "the name", name)
-        options = setting.options if isinstance(setting, Choice) else {"": setting}
-        for label, part in options.items():
-            _check_word(place, f"{name}: the label", label or "none")
-            if isinstance(setting, (Float, Int)):
-                ends = [setting.low, setting.high, setting.step or 0, setting.high - setting.low]
-                if not all(abs(end) <= (_EXACT if isinstance(setting, Int) else sys.float_info.max) for end in ends):
-                    raise SearchError(f"{place}: {name}: a range has two ends, and integers at most 2**53: {setting}")
-            elif _has_range(part, inside=isinstance(part, dict) and isinstance(setting, Choice)):
-                raise SearchError(f"{place}: {name}: {part!r}: only a Float, an Int or a Choice by itself varies")
-            elif (setting is part or not isinstance(part, dict)) and (why := unfit(part)):
-                raise SearchError(f"{place}: {name}={part!r}: {why}; name it by a text, and make it in train()")
-
-
-def _check_word(place: str, what: str, word: Any) -> None:
-    if not (isinstance(word, str) and word.isprintable() and 0 < len(word) <= _WORD):
-        raise SearchError(
-            f"{place}: {what} {word!r:.50} must be text that can be printed, of at most {_WORD} characters"
-        )
-
-
-def _has_range(value: Any, inside: bool = False) -> bool:
-    """Whether something that varies lies in `value`; `inside`: of its own values, each may vary."""
-    if isinstance(value, (BaseDistribution, Choice)):
-        return True
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-    return any(False if inside and isinstance(part, (Float, Int, Choice)) else _has_range(part) for part in parts)
-
-
-def _check_settings(path: Path | str, space: SearchSpace) -> None:
-    """Every name is TrainConfig's, and every value is one that its field takes; `path`: whose they are."""
-    fields = TrainConfig.model_fields
-    for name, setting in space.walk():
-        branches_only = isinstance(setting, Choice) and all(isinstance(o, dict) for o in setting.options.values())
-        if name not in fields and not branches_only:
-            raise SearchError(f"{_place(path, name)}: unknown setting {name!r}{nearest(name, set(fields))}")
-        if isinstance(setting, Choice):
-            values = [o for o in setting.options.values() if not isinstance(o, dict)]
-        else:
-            values = [setting.low, setting.high] if isinstance(setting, (Float, Int)) else [setting]
-        for value in values:
-            try:
-                check_value(name, value)
-            except SearchError as error:
-                raise SearchError(f"{_place(path, name)}: {error}") from None
-
-
-def _check_missing(path: Path, space: SearchSpace) -> None:
-    """Every combination of options has all that it needs."""
-    fields, always = TrainConfig.model_fields, space.always()
-    missing = [name for name, field in fields.items() if field.is_required() and name not in always]
-    here = dict.fromkeys(always, True)
-    for settings in space.combinations(("schedule", *chain(*SCHEDULE_NEEDS.values()))):
-        missing += missing_settings(here | settings)
-    if missing:
-        raise SearchError(f"{path}: the setting {missing[0]!r} is missing ({fields[missing[0]].description})")
-
-
-def _place(path: Path | str, name: str) -> str:
-    """`path` with the line on which the setting `name` stands, where that can be told."""
-    if isinstance(path, str):
-        return path
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.keyword) and node.arg == name:
-            return f"{path}:{node.lineno}"
-    return str(path)
-
-
 def _options(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     """The optional names of a space file, checked."""
     kinds = {"trials": int, "metric": str, "direction": str, "sampler": BaseSampler, "pruner": BasePruner}
@@ -242,10 +164,11 @@ def _options(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     if options.get("trials", 1) < 1:
         raise SearchError(f"{path}: trials = {options['trials']}; it must be 1 or more")
     metric = options.get("metric", "val_acc")
-    _check_word(str(path), "the metric", metric)
+    check_word(str(path), "the metric", metric)
     if found.get("train") is None and metric not in Epoch.measures():
         raise SearchError(f"{path}: metric = {metric!r} is not measured{nearest(metric, Epoch.measures())}")
-    options.setdefault("direction", "minimize" if metric.endswith("loss") else "maximize")
+    if "direction" not in options:
+        options["direction"] = direction_of(metric) or ask(place_of(path, "metric"), metric)
     if options["direction"] not in ("minimize", "maximize"):
         raise SearchError(f"{path}: direction = {options['direction']!r}; it must be 'minimize' or 'maximize'")
     if "resources" in found:

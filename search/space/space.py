@@ -73,17 +73,26 @@ class SearchSpace:
         self._shared = {name for name, count in seen.items() if count > 1}
 
     def _walk(self, settings: Settings, branch: str = "") -> Iterator[tuple[str, Any, str]]:
-        """Every setting of every branch: its name, itself, the label of its branch."""
+        """Every setting of every branch: its name, itself, the labels that lead to its branch."""
         for name, setting in settings.items():
             yield name, setting, branch
             if isinstance(setting, Choice):
                 for label, option in setting.options.items():
                     if isinstance(option, dict):
-                        yield from self._walk(option, label)
+                        yield from self._walk(option, f"{branch}.{label}".lstrip("."))
 
     def walk(self) -> Iterator[tuple[str, Any]]:
         """Every setting of the space and of its branches."""
         return ((name, setting) for name, setting, _ in self._walk(self.settings))
+
+    def dimensions(self) -> Iterator[tuple[str, Any]]:
+        """Every setting that varies, under the name by which the sampler knows it."""
+        for name, setting, branch in self._walk(self.settings):
+            if _varies(setting):
+                yield self._dimension(name, branch), setting
+
+    def _dimension(self, name: str, branch: str) -> str:
+        return f"{branch}.{name}" if branch and name in self._shared else name
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """Ask `trial` for every setting that varies; return the settings with their values.
@@ -96,7 +105,7 @@ class SearchSpace:
     def _suggest(self, trial: BaseTrial, settings: Settings, branch: str) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for name, setting in settings.items():
-            dimension = f"{branch}.{name}" if branch and name in self._shared else name
+            dimension = self._dimension(name, branch)
             if isinstance(setting, Float):
                 values[name] = trial.suggest_float(
                     dimension, setting.low, setting.high, step=setting.step, log=setting.log
@@ -141,7 +150,7 @@ class SearchSpace:
         """Parameters that give what `wanted` says, as far as each option can be judged alone."""
         axes: list[list[dict[str, Any]]] = []
         for name, setting in settings.items():
-            dimension = f"{branch}.{name}" if branch and name in self._shared else name
+            dimension = self._dimension(name, branch)
             if isinstance(setting, BaseDistribution):
                 fits = isinstance(wanted.get(name), (int, float)) and contains(setting, wanted[name])
                 axes.append([{dimension: wanted[name]}] if fits else [])

@@ -82,7 +82,8 @@ def open_study(url: str, name: str, space: SpaceFile) -> Study:
         raise SearchError(f"the study {name!r} has another metric, {record.metric}; use {option('name')}")
     if study.direction.name.lower() != space.direction:
         raise SearchError(
-            f"the study {name!r} is to {study.direction.name.lower()} its {space.metric}; use {option('name')}"
+            f"the study {name!r} is to {study.direction.name.lower()} its {space.metric}; use {option('name')}, "
+            f'or go on with it by direction = "{study.direction.name.lower()}" in the space file'
         )
     return study
 

@@ -142,7 +142,7 @@ def test_a_run_goes_on_where_it_was_and_counts_what_is_done(cli: Any, write: Wri
     assert "search train" not in out  # it could not: the train() is the user's own
     status, out, _ = cli(*RUN)
     assert status == 0
-    assert out.startswith("2 trials are done already; --trials asks for more\n")
+    assert out.startswith("maximise score\n2 trials are done already; --trials asks for more\n")
     assert "[" not in out.partition("report ")[2]
     assert cli(*RUN, "--trials", 3).status == 0
     assert [trial.number for trial in trials()] == [0, 1, 2]
@@ -228,7 +228,7 @@ def test_sigterm_exits_143_and_says_how_to_go_on(write: Write) -> None:
 
 
 def test_the_trials_that_share_a_gpu_are_counted_beside_the_run(
-    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ray is told of a GPU; what measures, in a process of its own, finds the one that is here, or the CPU."""
     path = write("space.py", DIGITS)
@@ -237,10 +237,8 @@ def test_the_trials_that_share_a_gpu_are_counted_beside_the_run(
     monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": there}])
     with forkserver.run_fork_server(("search.doctor.gpu_share",)) as forks:
         engine = tune.Tune(forks, WorkerConfig("data", "auto", 1), Resources(0, 0), 0).placed(None, None)
-        shared = run._sharing(engine, (str(path), [], tmp_path), None, Console(width=1000))
-    found = re.match(
-        r"gpus_per_trial=auto: (\d+) on a GPU, which has memory for \d+, CPUs for 16", capsys.readouterr().out
-    )
+        shared, why = run._sharing(engine, (str(path), [], tmp_path), None, Console(width=1000))
+    found = re.match(r"gpus_per_trial=auto: (\d+) on a GPU, which has memory for \d+, CPUs for 16", why)
     assert found is not None
     assert shared.slots == int(found[1])
     assert shared.resources.gpus == pytest.approx(1 / shared.slots, abs=1e-4)

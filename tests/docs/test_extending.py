@@ -17,7 +17,7 @@ from pages import PAGES, blocks
 SPACE = """
 from search import Float, SearchSpace
 space = SearchSpace(model="linear", dataset="stripes", epochs=4, schedule="linear", lr=Float(0.01, 0.1))
-metric, trials = "val_sure", 2
+metric, direction, trials = "val_sure", "maximize", 2
 """
 
 

@@ -87,8 +87,8 @@ def test_an_image_in_both_splits_is_caught(cli: Any, write: Write) -> None:
 
 
 def test_a_train_of_its_own_has_its_choices_looked_at(cli: Any, write: Write) -> None:
-    text = "from search import Float, SearchSpace\nspace = SearchSpace(x=Float(0, 1))\nmetric = 'y'\n"
-    path = write("own.py", text + "def train(config):\n    yield {'y': 1}\n")
+    text = "from search import Float, SearchSpace\nspace = SearchSpace(x=Float(0, 1))\nmetric = 'score'\n"
+    path = write("own.py", text + "def train(config):\n    yield {'score': 1}\n")
     status, out, _ = cli("check", path)
     assert status == 0
     assert "only its choices, for it has its own train()" in out

@@ -86,7 +86,7 @@ def test_missing_data_say_what_to_put_where(write: Write, tmp_path: Path) -> Non
 
 
 def test_a_train_of_its_own_is_left_alone(write: Write) -> None:
-    own = "from search import SearchSpace\nspace = SearchSpace(model=3)\nmetric = 'x'\ndef train(config): yield"
+    own = "from search import SearchSpace\nspace = SearchSpace(model=3)\nmetric = 'score'\ndef train(config): yield"
     preflight(load_space(write("s.py", own)), Path("data"))
 
 

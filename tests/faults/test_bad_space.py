@@ -91,10 +91,31 @@ SPACES: dict[str, tuple[str, str, str]] = {
     "a list in itself": (X, "l)\nl.append(l)\nspace = SearchSpace(x=l", "s.py: the space contains itself"),
     "a choice in itself": (X, "c)\nc.options['d'] = dict(x=c)\nspace = SearchSpace(x=c", "RecursionError"),
     "a space in itself": ("epochs=3)", "y=c)\nc.options['d'] = dict(x=c)", "s.py: the space contains itself"),
-    "NUL in a name": ("epochs=3", "**{'a\\0b': 1}", rf"s.py: the name 'a\x00b' {NAMED}"),
-    "an empty name": ("epochs=3", "**{'': Int(0, 1)}", f"s.py: the name '' {NAMED}"),
+    "a name in a branch and beside it": (
+        X,
+        "Choice(a=dict(lr=Float(0, 1)), b=dict(m=0.9)),\n    lr=Float(1, 2)",
+        "s.py:2 and 3: lr is set twice, in x=a and in the space, so that one of them has no effect: give each a name",
+    ),
+    "a fixed name in a branch and beside it": (X, "Choice(a=dict(epochs=4), b={})", "epochs is set twice, in x=a and"),
+    "one name in two choices": (
+        X,
+        "Choice(big=dict(drop=Float(0, 0.1)), small={}),\n    z=Choice(large=dict(drop=Float(0.5, 1)), small={})",
+        "s.py:2 and 3: drop is set twice, in x=big and in z=large, so that one of them has no effect",
+    ),
+    "a name deep inside and beside it": (
+        X,
+        "Choice(a=dict(y=Choice(b={'z': 1}, c={}), z=2), d={})",
+        "s.py:2: z is set twice, in x=a, y=b and in x=a, so",
+    ),
+    "labels with dots that meet": (
+        X,
+        "Choice(**{'a.b': dict(q=Float(0, 1)), 'a': dict(y=Choice(b=dict(q=Float(2, 3)), c={}))})",
+        "s.py:2: two settings have the dimension 'a.b.q': write labels without dots",
+    ),
+    "NUL in a name": ("epochs=3", "**{'a\\0b': 1}", rf"s.py:2: the name 'a\x00b' {NAMED}"),
+    "an empty name": ("epochs=3", "**{'': Int(0, 1)}", f"s.py:2: the name '' {NAMED}"),
     "a name without end": ("epochs=3", "**{'a' * 600: Int(0, 1)}", NAMED),
-    "half a character": ("epochs=3", "**{'\\udcff': Int(0, 1)}", rf"s.py: the name '\udcff' {NAMED}"),
+    "half a character": ("epochs=3", "**{'\\udcff': Int(0, 1)}", rf"s.py:2: the name '\udcff' {NAMED}"),
     "NUL in a label": (X, "Choice(**{'a\\0': 1})", rf"s.py:2: x: the label 'a\x00' {NAMED}"),
     "a label of lines": (X, "Choice('a\\nb', 'c')", rf"s.py:2: x: the label 'a\nb' {NAMED}"),
     "a label without end": (X, "Choice('a' * 3000)", NAMED),
@@ -102,9 +123,9 @@ SPACES: dict[str, tuple[str, str, str]] = {
     "a metric of no text": (METRIC, "metric = 'a\\0'", rf"s.py: the metric 'a\x00' {NAMED}"),
     "an empty metric": (METRIC, "metric = ''", f"s.py: the metric '' {NAMED}"),
     "trials in parts": (METRIC, "metric, trials = 's', 1.5", "s.py: trials = 1.5; it must be of type int"),
-    "baselines of a number": (METRIC, "metric, baselines = 's', 3", "s.py: baselines = 3; it must be the"),
-    "baselines in a folder": (METRIC, "metric, baselines = 's', '.'", "the baselines cannot be read"),
-    "no CPUs at all": (METRIC, "metric, resources = 's', dict(cpus=float('nan'))", "s.py: resources = "),
+    "baselines of a number": (METRIC, "metric, baselines = 'score', 3", "s.py: baselines = 3; it must be the"),
+    "baselines in a folder": (METRIC, "metric, baselines = 'score', '.'", "the baselines cannot be read"),
+    "no CPUs at all": (METRIC, "metric, resources = 'score', dict(cpus=float('nan'))", "s.py: resources = "),
 }  # fmt: skip
 
 

@@ -54,7 +54,7 @@ WAITS = """
     from search import Float, SearchSpace
 
     space = SearchSpace(x=Float(0, 1))
-    metric, trials = "x", 4
+    metric, direction, trials = "x", "maximize", 4
 
     def train(config):
         time.sleep(1000)

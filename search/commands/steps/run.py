@@ -6,7 +6,7 @@ import math
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ from search.monitoring.notify import Notices
 from search.monitoring.progress import Progress
 from search.monitoring.tensorboard import KeepPredictions, Notes, TensorBoard
 from search.reporting.columns import accuracy
+from search.space.direction import verb
 from search.space.file import SpaceFile, load_space
 from search.space.points import check_fixed
 from search.space.space import SearchSpace
@@ -67,12 +68,12 @@ def run_search(options: RunOptions) -> Study:
     points = queue.best_points(options.storage, options.source, name, space) if options.source is not None else None
     again, told = f"; to go on: {same()}", RunNotification(notices, name, start, console)
     with told, storages.storage_errors(options.storage, again), interruptible(again, console) as signalled:
-        with _engine(space, wanted, options, console) as engine:
+        with _engine(space, wanted, options, console) as (engine, notes):
             _check_budget(stopping, engine)
             told.study = study = studies.open_study(options.storage, name, space)
             with lease(study) as ours:
                 studies.requeue(study)
-                _fill_queue(study, space, points, console)
+                _introduce(study, space, points, notes, console)
                 progress = Progress(console, name)
                 board = TensorBoard(Path("runs") / file_name(name) / "tensorboard", space.metric)
                 callbacks: list[Callback] = [progress, board, KeepPredictions(name), Notes(study)]
@@ -151,8 +152,12 @@ def _check_budget(stopping: Stopping, engine: Engine) -> None:
         raise SearchError(f"{option('budget', stopping.budget)}: the trials take no GPU here; {other} counts CPU time")
 
 
-def _fill_queue(study: Study, space: SpaceFile, points: queue.Points | None, console: Console) -> None:
-    """What runs before the sampler's own: interrupted trials, another study's best, hand-tuned rows."""
+def _introduce(
+    study: Study, space: SpaceFile, points: queue.Points | None, notes: Sequence[str], console: Console
+) -> None:
+    """Say what is searched for, and queue what runs before the sampler's own: another study's best, hand-tuned rows."""
+    for line in (f"{verb(space.direction)} {space.metric}", *notes):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
     back = sum(bool(trial.params) for trial in waiting)  # the others were queued and never asked
     if back:
@@ -216,8 +221,10 @@ def _wanted(space: SpaceFile, options: RunOptions) -> dict[str, Any]:
 
 
 @contextmanager
-def _engine(space: SpaceFile, wanted: dict[str, Any], options: RunOptions, console: Console) -> Iterator[Engine]:
-    """What runs the trials, once the space is checked and its images are decoded."""
+def _engine(
+    space: SpaceFile, wanted: dict[str, Any], options: RunOptions, console: Console
+) -> Iterator[tuple[Engine, list[str]]]:
+    """What runs the trials, and lines about it, once the space is checked and its images are decoded."""
     own_train = str(space.path.resolve()) if space.train else None
     workplace = workplace_of(options, own_train=own_train, patience=options.trial_timeout)
     given = options.where
@@ -228,23 +235,21 @@ def _engine(space: SpaceFile, wanted: dict[str, Any], options: RunOptions, conso
     check = None if own_train else (entry_points.CHECK_SPACE, *what)
     travels = None if isinstance(source, SearchSpace) else space.path
     with engine_of(options, wanted, workplace, check, models, console, travels) as (engine, note):
-        if note:
-            console.print(note, markup=False, highlight=False, soft_wrap=True)
+        notes = [note] if note else []
         if wanted.get("gpus") == "auto" and options.engine != "inline":
-            engine = _sharing(cast("Tune", engine), what, wanted.get("cpus"), console)
-        yield engine
+            engine, why = _sharing(cast("Tune", engine), what, wanted.get("cpus"), console)
+            notes.append(why)
+        yield engine, notes
 
 
-def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: Console) -> Tune:
-    """The engine with as many trials on a GPU as a measurement says, once its images are decoded."""
+def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: Console) -> tuple[Tune, str]:
+    """The engine with as many trials on a GPU as a measurement says, once its images are decoded; and why so many."""
     if not engine.resources.gpus:
-        console.print(f"{option('gpus_per_trial', 'auto')}: no GPU here to share", highlight=False)
-        return engine
+        return engine, f"{option('gpus_per_trial', 'auto')}: no GPU here to share"
     place = (engine.workplace.cache_size, engine.cpus_a_gpu, cpus or 1.0)
     measuring = forkserver.Call(engine.fork_server.address, entry_points.CHOOSE_GPU_SHARE, *what, *place)
     trials, why = wait(measuring.result, console)
-    console.print(why, markup=False, highlight=False, soft_wrap=True)
-    return engine.shared(cpus, trials)
+    return engine.shared(cpus, trials), why
 
 
 def _finish(study: Study, options: RunOptions, board: TensorBoard) -> Path:

@@ -75,7 +75,7 @@ JOB = """
     from search import Float, SearchSpace
 
     space = SearchSpace(x=Float(0, 1))
-    metric, trials = "x", 2
+    metric, direction, trials = "x", "maximize", 2
 
     def train(config):
         for _ in range(2):

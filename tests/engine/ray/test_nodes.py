@@ -27,7 +27,7 @@ GATED = """
     from search import Float, SearchSpace
 
     space = SearchSpace(x=Float(0, 1))
-    metric, trials = "x", 6
+    metric, direction, trials = "x", "maximize", 6
 
     def train(config):
         for epoch in range(3):
