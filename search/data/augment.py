@@ -130,18 +130,24 @@ class Mix:
 
     def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, C, H, W) mixed with others of the batch; for labels (B,) the probabilities (B, classes)."""
+        layout = _format(x)
         with drawing_from(self._generator):
             count = len(x)
             other = send(torch.randperm(count), x.device)
             cuts = torch.rand(count) < (0.5 if self.mixup and self.cutmix else float(self.cutmix > 0))
             kept = torch.where(cuts, _weights(self.cutmix, count), _weights(self.mixup, count))
-            box = _boxes(torch.where(cuts, kept, 1.0), x.shape[2], x.shape[3])
-            weight = torch.where(cuts[:, None, None], 1 - box.float(), kept[:, None, None])[:, None]
-        weight = send(weight, x.device)
-        mixed = weight * x + (1 - weight) * x[other]
-        share = weight.mean(dim=(2, 3))
+            rows, columns = _boxes(torch.where(cuts, kept, 1.0), x.shape[2], x.shape[3])
+        partners = x[other]
+        share = torch.where(cuts, 1 - rows.float().mean(1) * columns.float().mean(1), kept)[:, None]
+        if self.mixup:
+            weight = send(torch.where(cuts, 1.0, kept).view(-1, 1, 1, 1), x.device)
+            x = torch.lerp(partners, x, weight)
+        if self.cutmix:
+            inside = send(rows, x.device)[:, None, :, None] & send(columns, x.device)[:, None, None, :]
+            x = torch.where(inside, partners, x)
+        share = send(share, x.device)
         labels = F.one_hot(y, self.classes).to(x.dtype)
-        return mixed.to(memory_format=_format(x)), share * labels + (1 - share) * labels[other]
+        return x.to(memory_format=layout), share * labels + (1 - share) * labels[other]
 
 
 def _weights(alpha: float, count: int) -> Tensor:
@@ -152,15 +158,18 @@ def _weights(alpha: float, count: int) -> Tensor:
     return Beta(alpha_, alpha_).sample((count,)).float()
 
 
-def _boxes(kept: Tensor, height: int, width: int) -> Tensor:
-    """For each image a box of 1 - `kept` of its area about a random centre, cut off at the border: (B, H, W), bool."""
+def _boxes(kept: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """For each image a box of 1 - `kept` of its area about a random centre, cut off at the border.
+
+    Returns which rows (B, H) and which columns (B, W) it takes, bool.
+    """
     side = (1 - kept).sqrt()[:, None]
     inside = []
     for pixels in (height, width):
         centre, half = torch.randint(pixels, (len(kept), 1)), (side * pixels / 2).floor()
         place = torch.arange(pixels)
         inside.append((place >= centre - half) & (place < centre + half))
-    return inside[0][:, :, None] & inside[1][:, None, :]
+    return inside[0], inside[1]
 
 
 def _format(x: Tensor) -> torch.memory_format:

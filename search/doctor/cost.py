@@ -18,13 +18,14 @@ import torch
 from search.config import TrainConfig
 from search.data.augment import make_augment
 from search.doctor.case import Case, Finding
+from search.doctor.device_memory import GIB, held_here, peak, taken_by_others
+from search.engine.base import share as gpu_share
 from search.entry_points import COST_PROGRAM
 from search.errors import option
 from search.train.batches import EVAL_BATCH, Data, load_splits
 from search.train.device import resolve_runtime
 from search.train.learner import Learner
 
-GIB = 2**30
 SECONDS = 8.0
 """For the steps after the first."""
 PATIENCE = 90.0
@@ -37,7 +38,8 @@ def check(case: Case, batch_size: int) -> list[Finding]:
     In a fresh process, whose peak is a trial's and not the doctor's, and whose death by lack of memory is a finding.
     """
     config = case.config.model_copy(update={"batch_size": batch_size})
-    job = {"config": config.model_dump_json(), "root": str(case.root), "device": case.runtime.device}
+    job: dict[str, Any] = {"config": config.model_dump_json(), "root": str(case.root), "device": case.runtime.device}
+    job["parent"] = held_here(case.runtime.device)
     command = [sys.executable, "-m", COST_PROGRAM]
     try:
         done = subprocess.run(
@@ -90,13 +92,17 @@ def memory(config: TrainConfig, measured: dict[str, Any], cores: int) -> Finding
         remedy = f"{cores} cores would run {cores} at a time: {option('cpus_per_trial', more)}"
         return Finding("warn", "memory", seen, remedy)
     if measured["device"] == "cuda" and fit > 1:
-        share = option("gpus_per_trial", f"{1 / fit:.2g}")
+        share = option("gpus_per_trial", f"{gpu_share(fit):g}")
         seen += f" ({share} runs them side by side)"
     return Finding("ok", "memory", seen)
 
 
-def measure(config: TrainConfig, root: Path, device: str) -> dict[str, Any]:
-    """Train a few steps and evaluate one batch in this process; seconds, bytes and counts."""
+def measure(config: TrainConfig, root: Path, device: str, parent: int | None = None) -> dict[str, Any]:
+    """Train a few steps and evaluate one batch in this process; seconds, bytes and counts.
+
+    `parent`: bytes that the doctor holds on the GPU meanwhile, None for nothing.
+    """
+    taken = taken_by_others() if device == "cuda" else 0
     runtime = resolve_runtime(config.precision, device)
     train, val = load_splits(config, root, device, "train", "val")
     learner = Learner(config, train, runtime)
@@ -115,7 +121,7 @@ def measure(config: TrainConfig, root: Path, device: str) -> dict[str, Any]:
     learner.result.eval()
     with torch.no_grad(), runtime.autocast():
         learner.result(val.batch(torch.arange(min(EVAL_BATCH[runtime.device], len(val))), runtime.memory_format)[0])
-    held, free = peak(device)
+    held, free = peak(device, taken, parent)
     counts = {"images": len(batches[0]), "split": len(train), "device": device}
     return {"step": step, "load": load, "peak": held, "free": free, **counts}
 
@@ -143,39 +149,7 @@ def _loading(config: TrainConfig, data: Data, batches: list[torch.Tensor], learn
     return (now(data.device) - begin) / 3
 
 
-def peak(device: str) -> tuple[int, int]:
-    """The most bytes that this process held at a time, and those that trials like it can have now."""
-    if device == "cuda":
-        free, total = torch.cuda.mem_get_info()
-        reserved, most = torch.cuda.memory_reserved(), torch.cuda.max_memory_reserved()
-        context = total - free - reserved  # CUDA's own, and what other processes hold
-        return most + context, total
-    return _status("VmHWM"), available() + _status("VmRSS")
-
-
-def _status(name: str) -> int:
-    """A line of /proc/self/status, in bytes. getrusage would count what the parent held when it forked."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"/proc/self/status has no {name}")
-
-
-def available() -> int:
-    """Bytes that this machine, or the control group that we are in, can still give."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
-    free = int(lines["MemAvailable"].split()[0]) * 1024
-    try:
-        group = Path("/sys/fs/cgroup")
-        limit, used = (int((group / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
-        file = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
-        free = min(free, limit - used + int(file["inactive_file"]))
-    except (OSError, ValueError, KeyError):  # no limit ("max"), or no control groups
-        pass
-    return free
-
-
 if __name__ == "__main__":
     job = json.loads(sys.stdin.read())
     made = TrainConfig.model_validate_json(job["config"], strict=False)
-    print(json.dumps(measure(made, Path(job["root"]), job["device"])))
+    print(json.dumps(measure(made, Path(job["root"]), job["device"], job["parent"])))

@@ -11,7 +11,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from search.config import CACHE_SIZE, TrainConfig, make_config
-from search.doctor.cost import GIB, full_batches, now, peak
+from search.doctor.cost import full_batches, now
+from search.doctor.device_memory import GIB, peak, taken_by_others
 from search.engine.failures import reason
 from search.errors import SearchError, option
 from search.space.file import SpaceFile, load_space
@@ -48,8 +49,9 @@ SECONDS = 1.0
 class Measured:
     """What one trial takes of its device.
 
-    `peak`: the most bytes it held, CUDA's context included; `total`: the device's. `step`: seconds of a training step
-    of `images`; `busy`: those in which the device computed, or None where they could not be measured.
+    `peak`: the most bytes it held, CUDA's context included; `total`: those that other programs leave.
+    `step`: seconds of a training step of `images`; `busy`: those in which the device computed, or None where they could
+    not be measured.
     """
 
     peak: int
@@ -144,12 +146,13 @@ def measure(
     The times are of the config that leaves the device idle least. `progress` is called with what is done, how many
     configs are, and of how many.
     """
+    taken = taken_by_others() if device == "cuda" else 0
     seen = []
     for number, config in enumerate(configs):
         progress("measuring how many trials share a GPU", number, len(configs))
         seen.append(_step(config, root, device, cache_size))
     step, busy, images = max(seen, key=lambda found: (found[1] or found[0]) / found[0])
-    held, total = peak(device)
+    held, total = peak(device, taken)
     return Measured(held, total, step, busy, images)
 
 

@@ -11,6 +11,14 @@ from search.engine.driver import Driver
 from search.engine.worker import WorkerConfig
 from search.files.locations import Where
 
+UNITS = 10_000
+"""In such parts of a CPU or GPU Ray counts, and so do we: in floats, five trials of 0.2 do not fit into 1."""
+
+
+def share(trials: int) -> float:
+    """The largest share of a GPU, of four decimals, of which `trials` fit on one."""
+    return UNITS // trials / UNITS
+
 
 class LimitReached(BaseException):
     """A limit of the run is reached; what still runs goes back in the queue.

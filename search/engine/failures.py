@@ -11,6 +11,8 @@ from search.errors import SearchError, first_line
 CLASSES = ("oom", "diverged", "bad_data", "timeout", "node_lost", "stopped", "user_code")
 """The first words of a trial's stored `error`. `user_code`: what the space, its train() or its model raised."""
 
+_OOM = ("out of memory", "allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""Where CUDA's libraries run out of memory, torch raises a RuntimeError; only its allocator has a class of its own."""
 _OURS = Path(__file__).parents[1]
 _DATA = _OURS / "data"
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
@@ -34,7 +36,7 @@ def reason(error: BaseException) -> str:
     text = type(error).__name__ if text == "no message" else text
     if type(error).__name__ == "Diverged":
         return f"diverged: {text}"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in text:
+    if isinstance(error, MemoryError) or any(word in text for word in _OOM):
         return f"oom: {text}; a smaller batch_size may fit"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_INSTALLED)]
     if isinstance(error, SearchError):

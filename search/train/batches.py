@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,6 +28,11 @@ from search.train.frozen.prefix import Cut
 
 EVAL_BATCH = {"cpu": 128, "cuda": 512}
 """Images a step where no gradient is kept: enough for a GPU, and few enough for workers that share a memory."""
+
+MOST = 0.5
+"""Of a GPU's free memory: the model, its gradients and the other workers of the GPU need the rest."""
+SLICE = 256 * 2**20
+"""Bytes that are copied at a time, so that no second copy of the whole lies in the host's memory."""
 
 
 class Batches(Protocol):
@@ -50,7 +56,8 @@ class Batches(Protocol):
 class Data:
     """One split on its device: uint8 pixels, turned into normalised batches where they are.
 
-    On a GPU the whole split lies in its memory; on a CPU it stays in the memory-mapped file.
+    On a GPU the whole split lies in its memory, if it fits there. Else, and on a CPU, it stays in the memory-mapped
+    file.
     """
 
     def __init__(self, images: cache.Images, spec: ImageSpec, device: str) -> None:
@@ -58,7 +65,7 @@ class Data:
         self.device, self.spec, self.size = device, spec, spec.crop
         self.key = f"{images.key} {spec.crop} {spec.mean} {spec.std}"
         self.classes, self.images = images.classes, images.key
-        self._whole = images.pixels if device == "cpu" else torch.from_numpy(np.array(images.pixels)).to(device)
+        self._whole = images.pixels if device == "cpu" else placed(images.pixels, device, room(device))
         self._centre = centre(self._whole, spec.crop)
         self.labels = torch.from_numpy(images.labels).to(device)
         self.channels = images.pixels.shape[3]
@@ -81,11 +88,38 @@ class Data:
             index = send(index, self.device)
             pixels = source[index]
         else:
-            pixels = torch.from_numpy(source[index.numpy()])
+            pixels = send(torch.from_numpy(source[index.cpu().numpy()]), self.device)
+            index = send(index, self.device)
         if augment is not None:
             pixels = augment(pixels, self.size)
         x = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=memory_format)
         return x.mul_(self._scale).add_(self._shift), self.labels[index]
+
+
+def room(device: str) -> int:
+    """Bytes that one more split may take on a GPU, what earlier trials have freed included; elsewhere any number."""
+    if torch.device(device).type != "cuda":
+        return sys.maxsize
+    torch.cuda.empty_cache()
+    return int(torch.cuda.mem_get_info(device)[0] * MOST)
+
+
+def placed(values: np.ndarray[Any, Any] | Tensor, device: str, most: int) -> np.ndarray[Any, Any] | Tensor:
+    """`values` (N, ...) on `device`, copied slice by slice; as they are if they take more than `most` bytes.
+
+    What stays is a file that all workers of the host share. Each batch is then copied on its own.
+    """
+    size = values.nbytes
+    if size > most:
+        return values
+    shape = tuple(values.shape)
+    dtype = values.dtype if isinstance(values, Tensor) else torch.from_numpy(values[:0].copy()).dtype
+    whole = torch.empty(shape, dtype=dtype, device=device)
+    rows = max(1, SLICE * shape[0] // max(size, 1))
+    for first in range(0, shape[0], rows):
+        part = values[first : first + rows]
+        whole[first : first + rows].copy_(part if isinstance(part, Tensor) else torch.from_numpy(np.array(part)))
+    return whole
 
 
 def default_data_root() -> Path:
@@ -113,6 +147,8 @@ def load_data(
     images = cache.load(source, spec, splits)
     if "train" in splits:
         images[splits.index("train")] = cache.subset(images[splits.index("train")], subset)
+    if device != "cpu" and sum(split.pixels.nbytes for split in images) > room(device):
+        load_data.cache_clear()  # another data set's, or another image size's
     return tuple(Data(split, spec, device) for split in images)
 
 
@@ -128,6 +164,7 @@ class Activations:
         """`values`: (views x N, ...), all images in the first view, then all in the second."""
         self.labels, self.classes, self.images = data.labels, data.classes, data.images
         self._values, self._views, self._channels_last = values, views, channels_last
+        self._device = data.device
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -140,7 +177,7 @@ class Activations:
         labels = self.labels[index]
         if augment is not None:
             index = index + len(self) * send(augment.draw(len(index), self._views), index.device)
-        values = self._values[index]
+        values = send(self._values[index.to(self._values.device)], self._device)
         return (values.permute(0, 3, 1, 2) if self._channels_last else values), labels
 
 
@@ -172,7 +209,9 @@ def activations(
     drawn = (augment, views, seed if exact_views(augment) is None else 0)
     key = hashlib.sha256(f"{data.key} {drawn} {_made_by(cut, runtime)}".encode()).hexdigest()[:32]
     values = load_activations(key, views * len(data), like, compute, budget)
-    return Activations(values.to(runtime.device), data, views, like is not one)
+    if runtime.device != "cpu":
+        values = torch.as_tensor(placed(values, runtime.device, room(runtime.device)))
+    return Activations(values, data, views, like is not one)
 
 
 def _is_channels_last(values: Tensor) -> bool:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from ctypes import CDLL
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
+from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from search.errors import SearchError
+from search.errors import SearchError, first_line
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,11 @@ class Runtime:
         }
 
 
+def same_draws(device: torch.device) -> AbstractContextManager[None]:
+    """Within, what is drawn on the CPU and on `device` is not missed by what is drawn later. Touches no other GPU."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
 def cores() -> int:
     """The CPUs that this process may use."""
     return len(os.sched_getaffinity(0))
@@ -72,9 +81,21 @@ def resolve_runtime(precision: str, device: str = "auto", threads: int | None = 
     if threads is not None and threads != torch.get_num_threads():
         torch.set_num_threads(threads)
     _keep_memory()
+    if device == "cuda":
+        _prepare_gpu()
     torch.backends.cudnn.deterministic = True  # same config and seed, same numbers
     torch.backends.cudnn.benchmark = False
     return Runtime(device, precision, torch.get_num_threads())
+
+
+def _prepare_gpu() -> None:
+    """Set what cuBLAS and cuDNN read once: a workspace that repeats its sums, and fp32 products that are fp32.
+
+    cuDNN otherwise rounds the inputs of fp32 convolutions to TF32, which has 10 bits of mantissa.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 @lru_cache(maxsize=1)
@@ -93,3 +114,54 @@ def _has_bf16(device: str) -> bool:
         return torch.cuda.get_device_capability() >= (8, 0)
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+_ATTENTION = (
+    torch.nn.functional.scaled_dot_product_attention,
+    torch.nn.functional.multi_head_attention_forward,
+)
+
+
+class _Calls(TorchFunctionMode):
+    """Sees whether attention is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.attention = self.attention or func in _ATTENTION
+        return func(*args, **(kwargs or {}))
+
+
+def attends(model: nn.Module, image: Tensor) -> bool:
+    """Whether `model` computes attention for `image` (1, C, H, W). Leaves the model in `eval()`."""
+    model.eval()
+    with torch.no_grad(), same_draws(image.device), _Calls() as calls:
+        model(image)
+    return bool(calls.attention)
+
+
+def make_repeatable(model: nn.Module, runtime: Runtime, image: Tensor, say: Callable[[str], None] | None) -> None:
+    """Have torch take only repeatable forms of what `model` computes, if it has attention and they exist.
+
+    The backward passes of flash and cuDNN attention are repeatable only where torch is told to be strict. Strictness
+    makes other layers raise that repeat in practice, such as the adaptive pooling of AlexNet: without attention it is
+    off. `image`: (1, C, H, W). Leaves `model` in `eval()`, without gradients.
+    """
+    torch.use_deterministic_algorithms(False)
+    if not attends(model, image):
+        return
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it costs time, and nothing here reads such memory
+    try:
+        with same_draws(image.device), runtime.autocast():
+            model(image).float().sum().backward()
+    except RuntimeError as error:
+        if "deterministic" not in str(error):
+            raise
+        torch.use_deterministic_algorithms(False)
+        if say is not None:
+            say(f"two trainings with one seed may differ on this GPU: {first_line(error)}")
+    finally:
+        model.zero_grad(set_to_none=True)

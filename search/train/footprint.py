@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from search.config import TrainConfig
-from search.train.device import Runtime
+from search.train.device import Runtime, same_draws
 from search.train.freeze import within
 
 MOST_PASSES, SECONDS = 9, 0.1
@@ -44,8 +44,9 @@ def footprint(model: nn.Module, config: TrainConfig, runtime: Runtime, image: Te
 
 
 def forget_peak(runtime: Runtime) -> None:
-    """Start counting `peak_memory` anew."""
+    """Start counting `peak_memory` anew, and hand back what earlier trials have freed: others may share the GPU."""
     if runtime.device == "cuda":
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
 
@@ -57,7 +58,7 @@ def _latency(model: nn.Module, runtime: Runtime, image: Tensor) -> float | None:
     try:
         for value in frozen:  # autocast keeps its copies of such weights only, and casts the others in every pass
             value.requires_grad_(True)
-        with torch.no_grad(), torch.random.fork_rng(), runtime.autocast():
+        with torch.no_grad(), same_draws(image.device), runtime.autocast():
             model(image)  # casts the weights, and builds what is built once
             start = _now(runtime)
             while len(times) < 3 or (len(times) < MOST_PASSES and _now(runtime) - start < SECONDS):

@@ -18,7 +18,7 @@ from search.entry_points import METRICS
 from search.files.locations import Where
 from search.train.batches import Batches, default_data_root, load_splits
 from search.train.checkpoints import Checkpoints, State
-from search.train.device import Runtime, resolve_runtime
+from search.train.device import Runtime, make_repeatable, resolve_runtime
 from search.train.evaluate import evaluate, packed
 from search.train.footprint import footprint, forget_peak
 from search.train.frozen.activations import NoRoom
@@ -114,6 +114,8 @@ def new_learner(
     _spare.clear()
     train_data, val_data = load_splits(config, root, runtime.device, "train", "val")
     learner = Learner(config, train_data, runtime)
+    if runtime.device == "cuda":
+        make_repeatable(learner.model, runtime, learner.image(), say)
     if config.frozen and cache_size:
         try:
             return learner, learner.cache_prefix(val_data, cache_size)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from search.config import TrainConfig
 from search.doctor import gpu_share
-from search.doctor.cost import GIB
+from search.doctor.device_memory import GIB
 from search.doctor.gpu_share import FULL, SPARE, Measured, choose, measure, points, trials_a_gpu
 from search.errors import SearchError
 from search.space.file import load_space

@@ -13,7 +13,7 @@ from typing import Any
 
 import ray
 
-from search.engine.base import EngineFailed
+from search.engine.base import UNITS, EngineFailed
 from search.engine.processes.scratch import sweep
 from search.engine.processes.signals import held_back, uninterrupted
 from search.engine.ray import auth, patches
@@ -203,4 +203,5 @@ def fits(node: Mapping[str, float], trial: Resources) -> int:
 
 def _fits(has: float, wants: float) -> int:
     """How many trials fit into `has` units if each takes `wants`. No trial gets parts of two GPUs."""
-    return int(has) * int(1 // wants) if wants < 1 else int(has // wants)
+    wanted = max(1, round(wants * UNITS))
+    return int(has) * (UNITS // wanted) if wanted < UNITS else round(has * UNITS) // wanted

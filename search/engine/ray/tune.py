@@ -27,7 +27,7 @@ with quick_imports():
     from ray.tune.schedulers import FIFOScheduler, TrialScheduler
     from ray.tune.search import Searcher
 
-from search.engine.base import EngineFailed, LimitReached
+from search.engine.base import EngineFailed, LimitReached, share
 from search.engine.driver import Driver
 from search.engine.failures import RunAborted
 from search.engine.messages import Lost, Silent
@@ -200,8 +200,8 @@ class Tune:
         return replace(self, workplace=workplace, resources=resources, slots=slots)
 
     def shared(self, cpus: float | None, trials: int) -> Tune:
-        """This engine with so many trials on each GPU; Ray counts in ten-thousandths, and rounds."""
-        return self.placed(cpus, 10_000 // trials / 10_000)
+        """This engine with so many trials on each GPU."""
+        return self.placed(cpus, share(trials))
 
     @property
     def cpus_a_gpu(self) -> float:

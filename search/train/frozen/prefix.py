@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from search.train.device import same_draws
+
 
 class NoPrefix(Exception):
     """Why a model has no frozen prefix to compute once."""
@@ -163,7 +165,7 @@ def _tail(nodes: Sequence[fx.Node], count: int) -> fx.Graph:
 
 @torch.no_grad()
 def _run(model: nn.Module, x: Tensor) -> Any:
-    with torch.random.fork_rng():
+    with same_draws(x.device):
         return model(x)
 
 
