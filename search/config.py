@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import pickle
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from pydantic_core import PydanticCustomError
 
 from search.entry_points import METRICS, SCHEDULES
-from search.errors import SearchError, first_line
+from search.errors import SearchError
 
 CACHE_SIZE = 20 * 2**30
 """Bytes of disk that the activations of frozen layers may take, unless told otherwise."""
@@ -204,20 +201,6 @@ def check_value(name: str, value: Any) -> None:
         adapter.validate_python(value)
     except ValidationError as error:
         raise SearchError(explain(error, name)) from None
-
-
-def unfit(value: Any) -> str:
-    """Why a setting cannot have this value; empty if it can.
-
-    It goes to another process and into the record, and the record of a resumed run must have the same text.
-    """
-    try:
-        json.dumps(value, default=repr)
-        pickle.dumps(value)
-        text = repr(value)
-    except Exception as error:  # of any kind, from a class in the space file
-        return f"cannot be handed to another process ({type(error).__name__}: {first_line(error)})"
-    return "has no text that is the same in every run" if re.search(r" at 0x[0-9a-f]+>", text) else ""
 
 
 def explain(error: ValidationError, field: str = "") -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from search.engine.rules import Rules, Run
 from search.engine.trial import ActiveTrial
 from search.errors import option
 from search.space.file import SpaceFile
+from search.space.values import plain
 from search.study.attributes import BY_HAND, TrialRecord
 from search.study.pruner import audited
 from search.study.storage import internals, retry
@@ -119,7 +119,7 @@ class Driver:
                 continue
             job.keep, job.checkpoints = self.retention.keep(job.number), self.retention.checkpoints(job.number)
             if job.before.config is None:
-                job.record.config = json.loads(json.dumps(job.settings, default=repr))
+                job.record.config = plain(job.settings)
             return job
         return None
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
-from search.config import SCHEDULE_NEEDS, TrainConfig, check_value, missing_settings, unfit
+from search.config import SCHEDULE_NEEDS, TrainConfig, check_value, missing_settings
 from search.errors import SearchError, nearest
 from search.space.space import Choice, Float, Int, SearchSpace
+from search.space.values import unfit
 
 _WORD = 200
 """Characters of a name or label, at most: storages keep 512, some of them in bytes."""

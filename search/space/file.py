@@ -18,12 +18,14 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, PartialFixedSampler
 from optuna.trial import BaseTrial
 
-from search.config import Epoch, unfit
+from search.config import Epoch
 from search.errors import SearchError, first_line, nearest, option
 from search.space.baselines import Baseline, read_baselines
 from search.space.checks import check_missing, check_settings, check_sound, check_word, place_of
 from search.space.direction import Direction, ask, direction_of
 from search.space.space import SearchSpace, parse_value
+from search.space.values import text as text_of
+from search.space.values import unfit
 
 Train = Callable[[dict[str, Any]], Iterator[dict[str, Any]]]
 
@@ -61,7 +63,7 @@ class SpaceFile:
         for name in trial.params:
             check_word("space(trial)", "the name", name)
         if why := unfit(settings):
-            raise SearchError(f"space(trial) returned settings that cannot be used: the dict {why}")
+            raise SearchError(f"space(trial) returned settings that cannot be used: {why}")
         # The sampler keeps the fixed dimensions; what the function returns without asking the trial is fixed here.
         constants = {name for name in self.fixed if name in settings and name not in trial.params}
         return settings | {name: self.fixed[name] for name in constants}
@@ -74,8 +76,13 @@ class SpaceFile:
         body = [ast.unparse(node) for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "space"]
         return {
             "space()": "\n".join(body) or ast.unparse(tree),
-            **{name: repr(value) for name, value in self.fixed.items()},
+            **{name: text_of(value) for name, value in self.fixed.items()},
         }
+
+    def fits(self, described: dict[str, str]) -> bool:
+        """Whether a study whose space was `described` is one of this space."""
+        before = self.space.described_before() if isinstance(self.space, SearchSpace) else None
+        return described in (self.describe(), before)
 
     def keep_fixed(self, sampler: BaseSampler) -> BaseSampler:
         """`sampler`, but for the dimensions of a define-by-run space that ``--set`` fixed."""

@@ -14,12 +14,14 @@ from optuna.trial import BaseTrial, FixedTrial, create_trial
 
 from search.config import TrainConfig, check_value
 from search.errors import SearchError, nearest, option
+from search.space import values
+from search.space.values import Labelled, plain
 
 Float = FloatDistribution
 Int = IntDistribution
 
 
-class Choice:
+class Choice(Labelled):
     """One of several options, each under a label that the storage, the table and ``--set`` use.
 
     Options given by position are labelled by their text. An option that is a dict is a branch: its
@@ -45,7 +47,7 @@ class Choice:
             label
             for label, option in self.options.items()
             for fixed in [option if isinstance(option, dict) else {name: option}]
-            if all(_varies(value) or (key in settings and settings[key] == value) for key, value in fixed.items())
+            if all(_varies(value) or (key in settings and _same(settings[key], value)) for key, value in fixed.items())
         ]
 
     def __repr__(self) -> str:
@@ -181,7 +183,16 @@ class SearchSpace:
 
     def describe(self) -> dict[str, str]:
         """Each setting as text, to tell two spaces apart and to show one."""
+        return {name: values.text(setting) for name, setting in sorted(self.settings.items())}
+
+    def described_before(self) -> dict[str, str]:
+        """The texts by which a version before told spaces apart; they were not the same in every process."""
         return {name: repr(setting) for name, setting in sorted(self.settings.items())}
+
+
+def _same(kept: Any, value: Any) -> bool:
+    """Whether a setting that the record `kept` is this value."""
+    return bool(plain(kept) == plain(value))
 
 
 def _varies(setting: Any) -> bool:

@@ -74,7 +74,7 @@ def open_study(url: str, name: str, space: SpaceFile) -> Study:
     if known is None:
         record.space, record.metric, record.own_train = described, space.metric, space.train is not None
         internals.set_system_attr(study, "study:metric_names", [space.metric])  # for the dashboard
-    elif known != described:
+    elif not space.fits(known):
         raise SearchError(
             f"the study {name!r} has another space: {_difference(known, described)}; use {option('name')}"
         )
