@@ -45,6 +45,8 @@ class Setup:
     """A function of the training side, named as module:function, with its arguments. It runs before any trial."""
     wait: Callable[[Callable[[Callable[..., None]], Any]], Any]
     """Called with the check, which takes a function for its progress; returns what the check returns."""
+    say: Callable[[str], None]
+    """Called with one line for the user."""
     modules: Sequence[str]
     """What a training process needs of search.entry_points.PRELOAD."""
     space: Path | None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,9 +15,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.config import make_config
 from search.engine.callbacks import Callback, Callbacks
-from search.engine.failures import RunAborted, kind
+from search.engine.failures import RunAborted, blamed, kind
 from search.engine.failures import reason as why
-from search.engine.messages import Ended, Failed, Lost, Message, Report, Silent
+from search.engine.length import Lengths
+from search.engine.messages import Ended, Failed, Lost, Message, Pruned, Report, Silent
 from search.engine.retention import Retention
 from search.engine.rules import Rules, Run
 from search.engine.trial import ActiveTrial
@@ -27,7 +27,7 @@ from search.space.file import SpaceFile
 from search.space.values import plain
 from search.study.attributes import BY_HAND, TrialRecord
 from search.study.pruner import audited
-from search.study.storage import internals, retry
+from search.study.storage import internals
 from search.study.storage.rdb import record
 
 MAX_ATTEMPTS = 3
@@ -53,6 +53,7 @@ class Driver:
         self.stopping = rules.stopping
         self.callbacks = Callbacks(callbacks, self.run.say)
         self.retention = Retention(study, space.metric, space.train is None, rules.keeps, rules.run_dir)
+        self._lengths = Lengths(space.train is not None, self.run.say)
         self._failed_in_row = 0
         self._attempts = 0
         self._loner: int | None = None
@@ -100,7 +101,7 @@ class Driver:
         """The next trial to run: an interrupted one, a queued one, or the sampler's; None if no more are wanted."""
         self._heed_signals()
         while self._wants_more() and not (self._loner is not None and self.live):
-            with _blamed("sampler"):
+            with blamed("sampler"):
                 trial = self.study.ask()  # the loner, if there is one: a queue gives the lowest number first
             self._attempts += 1
             known = copy.deepcopy(internals.known(trial))  # as it stood before this attempt
@@ -148,7 +149,10 @@ class Driver:
             case Report():
                 return self._report(job, message)
             case Ended():
+                self._lengths.ended(job)
                 self._complete(job)
+            case Pruned(reason=reason):
+                self._prune(job, reason)
             case Lost():
                 self._lost(job)
             case Silent(seconds=seconds):
@@ -174,6 +178,8 @@ class Driver:
         if report.last:
             self._complete(job)
             return False
+        if self._lengths.reached(job):
+            return True
         # The last of the replayed is decided again: the crash may have come between its report and its decision.
         if report.step >= max(job.known.intermediate_values, default=0) and self._stopped(job):
             self._end(job, TrialState.PRUNED)
@@ -202,7 +208,7 @@ class Driver:
 
     def _stopped(self, job: ActiveTrial) -> bool:
         """Whether the pruner stops the trial here. A trial of the audit goes on, and the pruner is not asked again."""
-        with _blamed("pruner"):
+        with blamed("pruner"):
             if job.audited or not job.trial.should_prune():
                 return False
         job.audited = audited(self.study.study_name, job.number, self.rules.audit)
@@ -216,6 +222,11 @@ class Driver:
             return
         self._end(job, TrialState.COMPLETE)
 
+    def _prune(self, job: ActiveTrial, reason: str) -> None:
+        """The user's own code raised TrialPruned."""
+        job.record.pruned = reason
+        self._end(job, TrialState.PRUNED, reason)
+
     def fail(self, job: ActiveTrial, reason: str) -> None:
         """Mark the trial FAIL, with its reason, which begins with one of failures.CLASSES. Raises RunAborted."""
         job.record.error = reason
@@ -225,6 +236,11 @@ class Driver:
             raise RunAborted(
                 f"{self._failed_in_row} trials in a row failed ({option('max_failures')}), the last: {reason}"
             )
+
+    def closed(self, number: int, raised: str) -> None:
+        """The training of an ended trial is closed; `raised`: what its code raised meanwhile, or nothing."""
+        if raised:
+            self.run.say(f"trial {number}: closing its train(): {raised}")
 
     def orphaned(self) -> None:
         """The engine broke down, and all that ran with it."""
@@ -259,7 +275,7 @@ class Driver:
         value = float(job.last.epoch[self.space.metric]) if state == TrialState.COMPLETE else None
         if state != TrialState.FAIL and job.before.error:  # the driver died when it was about to fail
             job.record.error = None
-        with _blamed("sampler"):
+        with blamed("sampler"):
             told = self.study.tell(job.trial, value, state=state, skip_if_finished=True)
         if told.state != state:  # by hand, an instant ago, or as COMPLETE
             state, reason, value = told.state, BY_HAND, told.value
@@ -277,14 +293,3 @@ class Driver:
     def catch_up(self) -> None:
         """Tell the callbacks of trials that ended. Engines call it when no worker waits for the driver."""
         self.callbacks.catch_up()
-
-
-@contextmanager
-def _blamed(what: str) -> Iterator[None]:
-    """Raise RunAborted for what the space file's sampler or pruner raises: it would again, at every trial."""
-    try:
-        yield
-    except (*retry.ERRORS, OSError):
-        raise
-    except Exception as error:
-        raise RunAborted(f"the study's {what} failed: {why(error)}") from error

@@ -41,14 +41,18 @@ class Inline:
     def run(self, driver: Driver) -> None:
         """Run the driver's trials to their ends, one at a time."""
         worker = Worker(self.workplace)
-        while job := driver.next():
-            worker.start(job.order)
-            while driver.receive(job, worker.step()):
-                if driver.over:
-                    raise LimitReached
-            driver.catch_up()
-        if driver.over:  # between two trials
-            raise LimitReached
+        try:
+            while job := driver.next():
+                worker.start(job.order)
+                while driver.receive(job, worker.step()):
+                    if driver.over:
+                        raise LimitReached
+                driver.closed(job.number, worker.close())
+                driver.catch_up()
+            if driver.over:  # between two trials
+                raise LimitReached
+        finally:
+            worker.close()
 
     def call(self, function: str, *args: Any) -> Any:
         """Call the training side's `function`, named as module:function, with `args` and a progress that is ignored."""

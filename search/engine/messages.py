@@ -40,6 +40,22 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Drop:
+    """Nobody wants more of the trial: its training is to be closed, which answers Closed."""
+
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Closed:
+    """The training of a trial is closed."""
+
+    attempt: int
+    raised: str = ""
+    """What its code raised meanwhile."""
+
+
+@dataclass(frozen=True)
 class Report:
     """One epoch is trained."""
 
@@ -49,7 +65,7 @@ class Report:
     step: int
     """The epoch's number, from 1."""
     last: bool
-    """The trial has as many epochs as its settings ask for."""
+    """The built-in training has trained all its epochs. False of a train() of the space file."""
     notes: list[str] = field(default_factory=list)
     """Lines for the user."""
     rates: dict[str, float] = field(default_factory=dict)
@@ -71,6 +87,14 @@ class Ended:
     """The training ended by itself."""
 
     attempt: int
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The training raised optuna.TrialPruned, with this reason."""
+
+    attempt: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -96,4 +120,4 @@ class Silent:
     seconds: float
 
 
-Message = Report | Ended | Failed | Lost | Silent
+Message = Report | Ended | Pruned | Failed | Lost | Silent

@@ -13,9 +13,12 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optuna import TrialPruned
+
 from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.engine.failures import reason
-from search.engine.messages import Ended, Failed, Message, Order, Report
+from search.engine.messages import Closed, Drop, Ended, Failed, Message, Order, Pruned, Report
+from search.engine.processes.ending import END
 from search.errors import SearchError, first_line
 from search.space.file import Train, load_train
 
@@ -54,7 +57,8 @@ class Worker:
         self._epochs: Iterator[Report] = iter(())
 
     def start(self, order: Order) -> None:
-        """Begin a trial; the one before is dropped, wherever it was."""
+        """Begin a trial; the one before is closed, wherever it was."""
+        self.close()
         self._attempt = order.attempt
         self._epochs = self._train(order) if self._own is None else self._call(self._own, order)
 
@@ -63,12 +67,16 @@ class Worker:
         epochs = own(order.settings)
         if not isinstance(epochs, Iterable):
             raise SearchError(f"train() returned a {type(epochs).__name__}; it must yield a dict an epoch")
-        total, cost = order.settings.get("epochs"), self._shares(self.workplace.device)
-        for step, measured in enumerate(epochs, 1):
-            epoch = _measured(measured)
-            epoch.setdefault("seconds", time.perf_counter() - start)
-            yield Report(order.attempt, epoch, step, last=step == total, cost=cost if step == 1 else None)
-            start = time.perf_counter()
+        cost = self._shares(self.workplace.device)
+        try:
+            for step, measured in enumerate(epochs, 1):
+                epoch = _measured(measured)
+                epoch.setdefault("seconds", time.perf_counter() - start)
+                yield Report(order.attempt, epoch, step, last=False, cost=cost if step == 1 else None)
+                start = time.perf_counter()
+        finally:
+            if callable(close := getattr(epochs, "close", None)):  # of a generator
+                close()
 
     def _shares(self, device: object) -> dict[str, float]:
         """What a trial on `device` takes of GPUs and, in threads, of CPUs."""
@@ -120,16 +128,37 @@ class Worker:
             return next(self._epochs, Ended(self._attempt))
         except KeyboardInterrupt:
             raise
+        except TrialPruned as error:
+            return Pruned(self._attempt, first_line(error))
         except BaseException as error:  # a SystemExit in the user's code would end the run
-            self._epochs = iter(())
-            return Failed(self._attempt, reason(error))
+            return self.failed(error)
+
+    def failed(self, error: BaseException) -> Failed:
+        """The message that the trial's code raised `error`."""
+        self._epochs = iter(())
+        return Failed(self._attempt, reason(error))
+
+    def close(self) -> str:
+        """Close the trial's training, wherever it is; returns what its code raised meanwhile, or nothing."""
+        epochs, self._epochs = self._epochs, iter(())
+        try:
+            if callable(close := getattr(epochs, "close", None)):
+                close()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            again = isinstance(error, RuntimeError) and "ignored GeneratorExit" in str(error)
+            return "train() yielded again when it was closed" if again else reason(error)
+        return ""
 
 
 def serve(connection: Connection, workplace: WorkerConfig, environment: dict[str, str]) -> None:
     """Train for the process at the other end: send this process's number, then one message for each thing received.
 
-    An Order asks for the first message of a trial, None for its next.
+    An Order asks for the first message of a trial, None for its next, Drop for its end. Once the other end is gone,
+    the training is interrupted and closed, for which it has the workplace's patience.
     """
+    END.patience = workplace.patience
     connection.send(os.getpid())
     os.environ.update(environment)
     try:
@@ -138,11 +167,33 @@ def serve(connection: Connection, workplace: WorkerConfig, environment: dict[str
         order: Order = connection.recv()
         connection.send(Failed(order.attempt, reason(error)))
         return
-    while True:
-        asked: Order | None = connection.recv()
-        if asked is not None:
-            worker.start(asked)
-        connection.send(worker.step())
+    try:
+        while not END.gone:
+            connection.send(_answer(worker, connection))
+    except (EOFError, OSError):  # the other end is gone
+        pass
+    except KeyboardInterrupt:
+        if not END.gone:
+            raise
+    finally:
+        worker.close()
+
+
+def _answer(worker: Worker, connection: Connection) -> Message | Closed:
+    """What the worker answers to the next thing received. Raises EOFError, OSError, KeyboardInterrupt."""
+    with END.interruptible():
+        asked: Order | Drop | None = connection.recv()
+    if isinstance(asked, Drop):
+        return Closed(asked.attempt, worker.close())
+    if asked is not None:
+        worker.start(asked)
+    try:
+        with END.interruptible():
+            return worker.step()
+    except KeyboardInterrupt as error:
+        if END.gone:
+            raise
+        return worker.failed(error)  # the user's code raised it
 
 
 def _measured(epoch: Any) -> dict[str, Any]:

@@ -110,6 +110,8 @@ class TrialRecord(_Record):
     """The epoch at which the pruner would have stopped it. None: the pruner never would have, or did."""
     error = _Key(str)
     """Why it failed; begins with one of `search.engine.failures.CLASSES`."""
+    pruned = _Key(str)
+    """Why its own code pruned it, by TrialPruned. None: it did not."""
     attempts = _Key(int)
     """How often in a row its worker died without a new epoch."""
     alone = _Key(bool)

@@ -9,11 +9,24 @@ from typing import Any, get_args
 
 import pytest
 
-from search.engine.messages import Ended, Failed, Lost, Message, Order, Report, SaveWeights, Silent
+from search.engine.messages import (
+    Closed,
+    Drop,
+    Ended,
+    Failed,
+    Lost,
+    Message,
+    Order,
+    Pruned,
+    Report,
+    SaveWeights,
+    Silent,
+)
 
 REPORT = Report(3, {"val_acc": 0.5}, 1, last=True, val_images=1, test={"test_acc": 0.5, "images": 2})
 ALL = [
     *(REPORT, Ended(3), Failed(3, "user_code: no"), Lost(3), Silent(3, 9.0)),
+    *(Pruned(3, "no"), Drop(3), Closed(3, "no")),
     Order(3, {"lr": 0.1}, SaveWeights(Path("w"), "val_acc", maximize=True, best=None), "s3://bucket/checkpoints"),
 ]
 
@@ -27,7 +40,7 @@ def test_it_crosses_a_process_and_carries_its_attempt(message: Any) -> None:
 
 
 def test_every_message_is_tried_above() -> None:
-    assert {type(message) for message in ALL} == {*get_args(Message), Order}
+    assert {type(message) for message in ALL} == {*get_args(Message), Order, Drop, Closed}
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,18 @@ LAYERS = (
 HOMES = {
     "ray": {
         f"engine/ray/{name}.py"
-        for name in ("__init__", "auth", "cluster", "jobs", "nodes", "patches", "trainable", "tune")
+        for name in (
+            "__init__",
+            "adapters",
+            "auth",
+            "closing",
+            "cluster",
+            "jobs",
+            "nodes",
+            "patches",
+            "trainable",
+            "tune",
+        )
     },
     "pandas": {"reporting/table.py"},
     "yaml": {"commands/steps/export.py"},

@@ -130,6 +130,7 @@ def engine_of(
         gpus=None if gpus == "auto" else gpus,
         check=check,
         wait=partial(wait, console=console, verb="decoding "),
+        say=console.print,
         modules=() if models is None else PRELOAD if models in _SMALL_MODELS else (PRELOAD_TORCHVISION, *PRELOAD),
         space=space,
         run_dir=options.run_dir,

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import Client, Connection, wait
 from pathlib import Path
 from pkgutil import resolve_name
-from select import POLLRDHUP, poll
 from typing import Any
 
+from search.engine.processes.ending import END, leave
 from search.engine.processes.scratch import scratch, sweep
-from search.engine.processes.signals import uninterrupted
+from search.engine.processes.signals import handled, uninterrupted
 from search.entry_points import ANSWER_CALL, FORK_SERVER_PROGRAM
 from search.errors import option
 
@@ -48,11 +48,17 @@ DEATHS = 4
 
 
 @contextmanager
-def run_fork_server(preload: Sequence[str] = (), verbose: bool = False) -> Iterator[ForkServer]:
+def run_fork_server(
+    preload: Sequence[str] = (),
+    verbose: bool = False,
+    patience: float | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[ForkServer]:
     """Run a fork server with a scratch folder. The server first imports the modules `preload`.
 
     A server that dies is started again. Its forked processes live on, and clients that connect meanwhile wait for the
     next server. When this process is killed, the server kills the processes that use the folder, and removes it.
+    At the end, what runs gets `patience` seconds (None: no limit) to close what it opened. `say` tells the user.
     """
     with scratch() as (folder, held), socket.socket(socket.AF_UNIX) as listening:
         server = ForkServer(folder, str(folder / "fork-server"))
@@ -71,16 +77,21 @@ def run_fork_server(preload: Sequence[str] = (), verbose: bool = False) -> Itera
                 stderr=None if verbose else subprocess.DEVNULL,
                 pass_fds=fds,
                 env={**_ENVIRONMENT, **os.environ},
+                process_group=0,  # Ctrl-C is the driver's, which tells the training in order
             )
 
         process = _Process(server, start, served, listening)
         try:
             yield server
         finally:
+            process.end(patience, say)
             with uninterrupted():
-                process.end()
                 os.close(served)
                 os.close(serves)
+
+
+_SOON = 3.0
+"""Seconds that an end takes without a word."""
 
 
 class _Process(threading.Thread):
@@ -128,11 +139,25 @@ class _Process(threading.Thread):
             return bool(os.read(self._served, 2**16))
         return False
 
-    def end(self) -> None:
-        """End the server."""
+    def end(self, patience: float | None, say: Callable[[str], None]) -> None:
+        """End the server, which lets its processes end in order. Once that takes too long, or is interrupted: at once.
+
+        `patience`: seconds; None: no limit.
+        """
         with self._lock:
             self._over = True
-        self._process.communicate(b"done")  # the server ends when its stdin ends
+        with handled(lambda *_: self._process.terminate(), signal.SIGINT, signal.SIGTERM):
+            assert self._process.stdin is not None
+            with suppress(BrokenPipeError):  # it is dead
+                self._process.stdin.write(b"done")
+                self._process.stdin.close()  # the server ends when its stdin ends
+            self.join(_SOON if patience is None else min(patience, _SOON))
+            if self.is_alive():
+                say("waiting until the training has closed what it opened; Ctrl-C ends it at once")
+            self.join(None if patience is None else patience + _SOON)
+        self._process.terminate()
+        self.join(_SOON)
+        self._process.kill()
         self.join()
 
 
@@ -183,36 +208,72 @@ def _answer(connection: Connection, function: str, args: tuple[Any, ...]) -> Non
         connection.send(("raised", error))
 
 
-def _serve(listening: socket.socket, serves: int, modules: list[str]) -> None:
+def _serve(listening: socket.socket, serves: int, modules: list[str]) -> list[int]:
     """Fork a process for each client, and write a byte to `serves`, until the process that started this one is gone.
 
-    The first of the `modules` is imported before any client is served, the others between clients.
+    The first of the `modules` is imported before any client is served, the others between clients. Returns descriptors
+    of the forked processes that may still run.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
     gc.disable()  # it takes a sixth of an import's time, and a collection in a child would copy every page
     ready: list[Any] = []
+    children: list[int] = []
     while 0 not in ready:  # stdin is readable when the driver ends
         if listening in ready:
             accepted, _ = listening.accept()
-            if os.fork() == 0:
+            if (pid := os.fork()) == 0:
                 listening.close()
-                os.close(serves)
+                for descriptor in (serves, *children):
+                    os.close(descriptor)
                 _child(Connection(accepted.detach()))
             accepted.close()
+            children = [*_alive(children), *_descriptor(pid)]
             with suppress(BlockingIOError):  # the pipe is full of bytes that nobody has read yet
                 os.write(serves, b".")
         elif modules:
             importlib.import_module(modules.pop(0))
         ready = wait([listening, 0], 0 if modules else None)
+    return children
+
+
+def _descriptor(pid: int) -> list[int]:
+    with suppress(ProcessLookupError):  # it has ended
+        return [os.pidfd_open(pid)]
+    return []
+
+
+def _alive(children: Sequence[int]) -> list[int]:
+    """Those whose processes run; the others are closed."""
+    ended = wait(children, 0)
+    alive = [child for child in children if child not in ended]
+    for child in set(children).difference(alive):
+        os.close(child)
+    return alive
+
+
+def _end_in_order(children: Sequence[int]) -> None:
+    """Tell each forked process that nobody waits for it, and wait until all have ended; SIGTERM kills them."""
+
+    def send(number: int) -> None:
+        for child in children:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(child, number)
+
+    signal.signal(signal.SIGTERM, lambda *_: send(signal.SIGKILL))
+    send(signal.SIGINT)
+    while children:
+        wait(children)
+        children = _alive(children)
 
 
 def _child(connection: Connection) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     gc.freeze()
     gc.enable()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    threading.Thread(target=_end_with, args=(connection.fileno(),), daemon=True).start()
+    END.watch(connection.fileno())
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()  # otherwise every child draws the same numbers
     try:
@@ -223,19 +284,12 @@ def _child(connection: Connection) -> None:
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
-        sys.stdout.flush()
-        os._exit(0)
-
-
-def _end_with(descriptor: int) -> None:
-    """End this process as soon as the other end of its connection is gone, whatever the process is doing."""
-    watched = poll()
-    watched.register(descriptor, POLLRDHUP)
-    watched.poll()
-    os._exit(0)
+        leave()
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), sys.argv[4:])
-    if not sys.stdin.read():  # the driver was killed, and cannot remove the folder
+    left = _serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), sys.argv[4:])
+    if sys.stdin.read():
+        _end_in_order(left)
+    else:  # the driver was killed, and cannot remove the folder
         sweep(Path(sys.argv[3]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -10,19 +11,37 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+_owners: dict[int, Any] = {}
+"""The handlers that this process had before any of ours, by signal."""
+
 
 @contextmanager
 def handled(handler: Any, *numbers: int) -> Iterator[None]:
-    """Give the signals `numbers` to `handler`, and afterwards back to their owners. In a thread, change nothing."""
+    """Give the signals `numbers` to `handler`, and afterwards back to their owners. In a thread, change nothing.
+
+    A process that is forked meanwhile, such as a worker of a pool in the user's code, has the owners' handlers.
+    """
     if threading.current_thread() is not threading.main_thread():  # Python lets only the main thread set handlers
         yield
         return
     before = [signal.signal(number, handler) for number in numbers]
+    outermost = {number: owner for number, owner in zip(numbers, before, strict=True) if number not in _owners}
+    _owners.update(outermost)
     try:
         yield
     finally:
         for number, owner in zip(numbers, before, strict=True):
             signal.signal(number, owner)
+        for number in outermost:
+            del _owners[number]
+
+
+def _hand_back() -> None:
+    while _owners:
+        signal.signal(*_owners.popitem())
+
+
+os.register_at_fork(after_in_child=_hand_back)
 
 
 @contextmanager

@@ -29,9 +29,11 @@ _ENVIRONMENT = {"RAY_CHDIR_TO_TRIAL_DIR": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZE
 class Keeper:
     """Keeps a node's fork server running. Ray ends it with the run's driver, and the forked processes end with it."""
 
-    def __init__(self, preload: Sequence[str], check: tuple[Any, ...] | None, verbose: bool) -> None:
+    def __init__(
+        self, preload: Sequence[str], check: tuple[Any, ...] | None, verbose: bool, patience: float | None
+    ) -> None:
         self._stack, self._check, self._wrong = ExitStack(), check, ""
-        self._fork_server: ForkServer = self._stack.enter_context(run_fork_server(preload, verbose))
+        self._fork_server: ForkServer = self._stack.enter_context(run_fork_server(preload, verbose, patience))
 
     def ready(self) -> tuple[str, str]:
         """The fork server's address, and what is wrong on this node, after its check and the decoding of its images."""
@@ -42,6 +44,10 @@ class Keeper:
                 self._wrong = first_line(error)
             self._check = None
         return self._fork_server.address, self._wrong
+
+    def close(self) -> None:
+        """End the fork server, once the training has closed what it opened."""
+        self._stack.close()
 
 
 def address_here(patience: float = 300.0) -> str:
@@ -79,6 +85,8 @@ class Nodes:
     preload: Sequence[str]
     check: tuple[Any, ...] | None
     verbose: bool = False
+    patience: float | None = None
+    """Seconds that the training gets in the end to close what it opened. None: no limit."""
     resources: Resources = field(default_factory=lambda: Resources(0, 0))
     load: Callable[[], tuple[int, int]] = lambda: (0, 0)
     """How many trials run, and how many have not started yet."""
@@ -128,8 +136,13 @@ class Nodes:
     def _keep(self, node: str, where: str) -> tuple[str, Any, Any]:
         here = NodeAffinitySchedulingStrategy(node, soft=False)
         options: Any = ray.remote(Keeper).options(name=_name(node), num_cpus=0, scheduling_strategy=here)
-        keeper = options.remote(self.preload, self.check, self.verbose)
+        keeper = options.remote(self.preload, self.check, self.verbose, self.patience)
         return where, keeper, keeper.ready.remote()
+
+    def close(self) -> None:
+        """End the nodes' fork servers, once the training has closed what it opened. A node may be gone by then."""
+        ending = [keeper.close.remote() for _, keeper, _ in self._keepers.values()]
+        ray.wait(ending, num_returns=len(ending), timeout=self.patience) if ending else None
 
     def wait_for_checks(self, patience: float | None = None) -> None:
         """Wait `patience` seconds for each check (None: no limit). Raises RunAborted that names a failed node."""

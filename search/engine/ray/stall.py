@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection
 
 GRACE = 10.0
-"""Extra seconds. The worker itself waits for its training process, at most twice, before it reports."""
+"""Extra seconds. The worker itself waits for its training process, at most three times, before it reports."""
 
 
 class Stall:
@@ -19,7 +19,7 @@ class Stall:
 
     def __init__(self, patience: float | None) -> None:
         """`patience`: seconds without a message. None: no worker is ever given up."""
-        self._longest = math.inf if patience is None else 2 * patience + GRACE
+        self._longest = math.inf if patience is None else 3 * patience + GRACE
         self._heard: dict[str, float] = {}
 
     def heard(self, name: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ray import tune
 
-from search.engine.messages import Lost, Message, Order, Silent
+from search.engine.messages import Closed, Drop, Lost, Message, Order, Silent
 from search.engine.processes.forkserver import fork
 from search.engine.ray import nodes
 from search.entry_points import TRAIN
@@ -48,14 +48,36 @@ class WarmWorker(tune.Trainable):
             self._asked = False
             return {"message": self._answer(self._connection)}
         except (EOFError, OSError) as error:  # TimeoutError is one
-            self._connection.close()
-            pid, self._connection, self._pid = self._pid, None, None  # the next trial gets a new process
+            self._give_up(error)
             if self._patience is None or not isinstance(error, TimeoutError):
                 return {"message": Lost(self._attempt)}
-            if pid:  # it may hang or be stopped, and never see the closed connection
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
             return {"message": Silent(self._attempt, self._patience)}
+
+    def drop(self) -> str:
+        """Have the trial's training closed; returns what went wrong meanwhile, or nothing.
+
+        Tune knows nothing of this call, and its next one waits until this one has ended.
+        """
+        if self._connection is None:
+            return ""
+        try:
+            self._connection.send(Drop(self._attempt))
+            closed: Closed = self._received(self._connection)
+        except (EOFError, OSError) as error:
+            self._give_up(error)
+            if isinstance(error, TimeoutError):
+                return f"took longer than {self._patience:g} s, and its process was ended"
+            return "ended its process"
+        return closed.raised
+
+    def _give_up(self, error: Exception) -> None:
+        """The next trial gets a new process. This one may hang or be stopped, and never see the closed connection."""
+        assert self._connection is not None
+        self._connection.close()
+        pid, self._connection, self._pid = self._pid, None, None
+        if pid and isinstance(error, TimeoutError):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _answer(self, connection: Connection) -> Message:
         """The process's next message. The first one is its number. Raises EOFError or OSError if none comes."""

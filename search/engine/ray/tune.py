@@ -6,9 +6,8 @@ RUNNING trials behind. cluster.py starts Ray.
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,15 +23,12 @@ with quick_imports():
     from ray.tune import CheckpointConfig, RunConfig, TuneConfig
     from ray.tune.error import TuneError
     from ray.tune.execution import class_cache
-    from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-    from ray.tune.search import Searcher
 
-from search.engine.base import EngineFailed, LimitReached, share
+from search.engine.base import EngineFailed, share
 from search.engine.driver import Driver
-from search.engine.failures import RunAborted
-from search.engine.messages import Lost, Silent
 from search.engine.processes.forkserver import Call, ForkServer
-from search.engine.ray.stall import Stall
+from search.engine.ray.adapters import Asks, Broken, Reports
+from search.engine.ray.closing import Closing
 from search.engine.ray.trainable import WarmWorker
 from search.engine.trial import ActiveTrial
 from search.engine.worker import WorkerConfig
@@ -70,106 +66,14 @@ def joined(
         there.resources = engine.resources
         there.slots()
         there.wait_for_checks()
-        yield engine
+        try:
+            yield engine
+        finally:
+            there.close()
 
 
 RESTARTS = 3
 """So often in a row, with no trial ended in between, Ray is started anew in one run."""
-
-
-class _Broken(BaseException):
-    """Carries an error of the driver's out of Tune, which would turn an Exception into text."""
-
-    def __init__(self, cause: Exception) -> None:
-        self.cause = cause
-
-
-@contextmanager
-def _ours() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        raise _Broken(error) from error
-
-
-class _NotSaved:
-    """Tune pickles its searcher and scheduler into snapshots that nobody reads: these leave nothing there."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-
-class _Asks(_NotSaved, Searcher):
-    """Asks the driver for the next trial, and reports workers that died."""
-
-    def __init__(
-        self, driver: Driver, place: dict[str, Any], jobs: dict[str, ActiveTrial], slots: Callable[[], int]
-    ) -> None:
-        super().__init__(metric=None, mode=None)
-        self._driver, self._jobs, self._slots, self._place = driver, jobs, slots, place
-        self._just_asked = False
-
-    def suggest(self, trial_id: str) -> Any:
-        if self._driver.over:
-            raise LimitReached
-        # Ask late: the sampler then knows more, and the storage shows no waiting trial as RUNNING.
-        with _ours():
-            job = self._driver.next() if len(self._jobs) < self._slots() else None
-            if job is None and not self._just_asked:  # else Tune has yet to send it to a worker
-                self._driver.catch_up()
-        self._just_asked = job is not None
-        if job is None:
-            return Searcher.FINISHED if self._driver.finished else None
-        self._jobs[trial_id] = job
-        return {"order": job.order, **self._place}
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        job = self._jobs.pop(trial_id, None)
-        if error and job is not None:
-            with _ours():
-                self._driver.receive(job, Lost(job.attempt))
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the storage is the record."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing: Tune is never asked to restore."""
-
-
-class _Reports(_NotSaved, FIFOScheduler):
-    """Reports each epoch to the driver, which decides whether the trial goes on."""
-
-    def __init__(
-        self, driver: Driver, jobs: dict[str, ActiveTrial], patience: float | None, fork_server: ForkServer | None
-    ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # ray has no types
-        self._driver, self._jobs, self._fork_server = driver, jobs, fork_server
-        self._patience, self._stall = math.inf if patience is None else patience, Stall(patience)
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        self._stall.heard(trial.trial_id)
-        with _ours():
-            goes_on = self._driver.receive(self._jobs[trial.trial_id], result["message"])
-        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
-
-    def _give_up(self, trials: Collection[Any]) -> None:
-        """Fail the trials of silent workers, and kill these: a stopped process never ends by itself."""
-        at_work = {trial.trial_id: trial.temporary_state.ray_actor for trial in trials}
-        at_work = {name: actor for name, actor in at_work.items() if actor is not None and name in self._jobs}
-        for name in self._stall.overdue(at_work):
-            job = self._jobs[name]
-            with _ours():
-                self._driver.receive(job, Silent(job.attempt, self._patience))
-            self._stall.heard(name)
-            ray.kill(at_work[name])
-
-    def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        if self._fork_server is not None and self._fork_server.gone:
-            with _ours():
-                raise RunAborted(self._fork_server.gone)
-        self._give_up(tune_controller.get_live_trials())
-        # FIFO's own looks at every trial that ever ran.
-        return next((trial for trial in tune_controller.get_live_trials() if trial.status == trial.PENDING), None)
 
 
 @dataclass(frozen=True)
@@ -244,18 +148,18 @@ class Tune:
     def _fit(self, driver: Driver) -> None:
         """Run the driver's trials in the Ray that is there. Raises EngineFailed if it broke down."""
         jobs: dict[str, ActiveTrial] = {}
-        there, slots = self.fork_server.address, lambda: self.slots
+        forks, slots = None if self.nodes else self.fork_server, lambda: self.slots
         if self.nodes is not None:
-            there, slots = "", self.nodes.slots
-            self.nodes.load = lambda: (len(jobs), driver.left)
-        place = {"workplace": self.workplace, "fork_server": there}
+            slots, self.nodes.load = self.nodes.slots, lambda: (len(jobs), driver.left)
+        place = {"workplace": self.workplace, "fork_server": forks.address if forks else ""}
+        closing = Closing(self.workplace.own_train is not None, driver.closed)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)  # else one worker starts after another
         trainable = tune.with_resources(WarmWorker, {"cpu": self.resources.cpus, "gpu": self.resources.gpus})
         tuner = tune.Tuner(
             trainable,
             tune_config=TuneConfig(
-                search_alg=_Asks(driver, place, jobs, slots),
-                scheduler=_Reports(driver, jobs, self.workplace.patience, None if self.nodes else self.fork_server),
+                search_alg=Asks(driver, place, jobs, slots, closing),
+                scheduler=Reports(driver, jobs, self.workplace.patience, forks, closing),
                 num_samples=-1,
                 reuse_actors=True,
             ),
@@ -272,7 +176,7 @@ class Tune:
         try:
             with watchdog.watched() as dead:
                 tuner.fit()
-        except _Broken as broken:
+        except Broken as broken:
             raise broken.cause from broken.cause.__cause__  # not from Tune
         except KeyboardInterrupt:
             if not dead or driver.run.signalled:

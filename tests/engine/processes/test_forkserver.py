@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from search.engine.processes import forkserver
+from search.engine.processes.ending import END
 from search.engine.processes.forkserver import DEATHS, Call, Died, ForkServer, fork, run_fork_server
 from search.errors import SearchError
 
@@ -50,6 +53,17 @@ def echo(connection: Connection, prefix: str) -> None:
 def sleep_long(connection: Connection) -> None:
     connection.send(os.getpid())
     time.sleep(1000)
+
+
+def open_something(connection: Connection, patience: float | None, log: str) -> None:
+    END.patience = patience
+    connection.send(os.getpid())
+    atexit.register(Path(log).write_text, "left")
+    try:
+        with END.interruptible():
+            time.sleep(1000)
+    finally:
+        time.sleep(1000 if patience == 0.5 else 0.1)
 
 
 def count(to: int, progress: Callable[[int], None]) -> str:
@@ -159,6 +173,40 @@ def test_folder_server_and_children_are_gone_at_the_end(monkeypatch: pytest.Monk
     child.close()
     assert until(lambda: not alive(server) and not alive(pid))
     assert not fork_server.folder.exists()
+
+
+@pytest.mark.parametrize(("patience", "left"), [(None, True), (0.5, False), (0.0, False)])
+def test_a_child_gets_some_time_to_close_what_it_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float | None, left: bool
+) -> None:
+    """Its end may be that its connection is closed, or that the server ends; both give it the same time."""
+    monkeypatch.setenv("PYTHONPATH", FOUND)
+    with run_fork_server(patience=patience) as fork_server:
+        logs = [str(tmp_path / name) for name in ("closed", "open")]
+        first, second = (fork(fork_server.address, HERE + "open_something", patience, log) for log in logs)
+        pids = [first.recv(), second.recv()]
+        first.close()
+    assert until(lambda: not any(map(alive, pids)))
+    assert [Path(log).exists() for log in logs] == [left, left]
+    second.close()
+
+
+def test_a_second_ctrl_c_ends_what_is_still_being_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PYTHONPATH", FOUND)
+    monkeypatch.setattr(forkserver, "_SOON", 0.1)
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        signal.raise_signal(signal.SIGINT)
+
+    with run_fork_server(say=say) as fork_server:
+        child = fork(fork_server.address, HERE + "open_something", 1e4, str(tmp_path / "log"))
+        pid = child.recv()
+        os.kill(pid, signal.SIGSTOP)
+    assert said == ["waiting until the training has closed what it opened; Ctrl-C ends it at once"]
+    assert until(lambda: not alive(pid))
+    child.close()
 
 
 def test_a_killed_driver_leaves_no_process(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import weakref
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import create_engine
 
-from search.engine.processes.signals import held_back, unheard
+from search.engine.processes.signals import handled, held_back, unheard
 
 
 @pytest.fixture
@@ -57,3 +58,13 @@ def test_ctrl_c_amid_what_cannot_raise_prints_nothing(caplog: pytest.LogCaptureF
             engine.raw_connection().invalidate()
     assert seen == ["callback"]
     assert caplog.records == []
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_forked_process_has_the_handlers_of_before() -> None:
+    with handled(print, signal.SIGINT, signal.SIGUSR1), handled(signal.SIG_IGN, signal.SIGINT):
+        if (child := os.fork()) == 0:
+            right = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)]
+            os._exit(right != [signal.default_int_handler, signal.SIG_DFL])
+        assert os.waitpid(child, 0)[1] == 0
+        assert signal.getsignal(signal.SIGUSR1) is print

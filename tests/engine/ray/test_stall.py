@@ -17,7 +17,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_a_worker_that_is_silent_for_too_long_is_overdue(clock: list[float]) -> None:
     stall = Stall(5)
     assert stall.overdue(["a", "b"]) == []
-    clock[0] += 2 * 5 + GRACE
+    clock[0] += 3 * 5 + GRACE
     stall.heard("b")
     assert stall.overdue(["a", "b"]) == []
     clock[0] += 0.1

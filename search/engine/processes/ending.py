@@ -1,0 +1,86 @@
+"""The end of a forked process: what its code has opened is closed in order, within a time."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from select import POLLRDHUP, poll
+from types import FrameType
+
+
+class End:
+    """What a forked process does once nobody waits for it.
+
+    `patience`: seconds that its own code gets then. 0: it ends at once. None: as long as it takes.
+    """
+
+    def __init__(self) -> None:
+        self.patience: float | None = 0.0
+        self.gone = False
+        """Whether nobody waits any more."""
+        self._open = False
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt in the block, as Ctrl-C does in a script, once nobody waits for this process."""
+        self._open = True
+        try:
+            if self.gone:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._open = False
+
+    def watch(self, descriptor: int) -> None:
+        """Take note, in a thread, when the other end of a connection is gone. Call it in the main thread."""
+        signal.signal(signal.SIGINT, self._interrupt)
+        os.register_at_fork(after_in_child=self._hand_back)
+        threading.Thread(target=self._wait, args=(descriptor,), daemon=True).start()
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.patience == 0:
+            os._exit(0)
+        first, self.gone = not self.gone, True
+        if first and self._open:
+            self._open = False
+            raise KeyboardInterrupt
+
+    def _hand_back(self) -> None:
+        """In a process that this one forks: Ctrl-C does what it does in a script."""
+        if signal.getsignal(signal.SIGINT) == self._interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _wait(self, descriptor: int) -> None:
+        watched = poll()
+        watched.register(descriptor, POLLRDHUP)
+        watched.poll()
+        if self.patience == 0:
+            os._exit(0)  # whatever the process is doing
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        if self.patience is not None:
+            time.sleep(self.patience)
+            os._exit(0)
+
+
+END = End()
+"""Of this process, if it is a forked one."""
+
+
+def leave() -> None:
+    """End this process as the interpreter does: wait for its threads, call what `atexit` has registered.
+
+    Modules are not torn down, which takes longer, and may crash in compiled code.
+    """
+    for last in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
+        with suppress(BaseException):  # `atexit` has said what its functions raised
+            last()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)

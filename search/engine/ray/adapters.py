@@ -1,0 +1,132 @@
+"""What Tune asks for its next trial, and what it tells of each result: both pass that on to the driver."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from search.engine.base import LimitReached
+from search.engine.driver import Driver
+from search.engine.failures import RunAborted
+from search.engine.messages import Lost, Silent
+from search.engine.processes.forkserver import ForkServer
+from search.engine.ray import quick_imports
+from search.engine.ray.closing import Closing
+from search.engine.ray.stall import Stall
+from search.engine.trial import ActiveTrial
+
+with quick_imports():
+    import ray
+    from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+    from ray.tune.search import Searcher
+
+
+class Broken(BaseException):
+    """Carries an error of the driver's out of Tune, which would turn an Exception into text."""
+
+    def __init__(self, cause: Exception) -> None:
+        self.cause = cause
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise Broken(error) from error
+
+
+class _NotSaved:
+    """Tune pickles its searcher and scheduler into snapshots that nobody reads: these leave nothing there."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Asks(_NotSaved, Searcher):
+    """Asks the driver for the next trial, and reports workers that died."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        place: dict[str, Any],
+        jobs: dict[str, ActiveTrial],
+        slots: Callable[[], int],
+        closing: Closing,
+    ) -> None:
+        super().__init__(metric=None, mode=None)
+        self._driver, self._jobs, self._slots, self._place = driver, jobs, slots, place
+        self._closing, self._just_asked = closing, False
+
+    def suggest(self, trial_id: str) -> Any:
+        if self._driver.over:
+            raise LimitReached
+        # Ask late: the sampler then knows more, and the storage shows no waiting trial as RUNNING.
+        with _ours():
+            job = self._driver.next() if len(self._jobs) < self._slots() else None
+            if job is None and not self._just_asked:  # else Tune has yet to send it to a worker
+                self._driver.catch_up()
+        self._just_asked = job is not None
+        if job is None:
+            return Searcher.FINISHED if self._driver.finished and not self._closing.waits() else None
+        self._jobs[trial_id] = job
+        return {"order": job.order, **self._place}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        job = self._jobs.pop(trial_id, None)
+        if error and job is not None:
+            with _ours():
+                self._driver.receive(job, Lost(job.attempt))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the storage is the record."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: Tune is never asked to restore."""
+
+
+class Reports(_NotSaved, FIFOScheduler):
+    """Reports each epoch to the driver, which decides whether the trial goes on."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        jobs: dict[str, ActiveTrial],
+        patience: float | None,
+        fork_server: ForkServer | None,
+        closing: Closing,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # ray has no types
+        self._driver, self._jobs, self._fork_server, self._closing = driver, jobs, fork_server, closing
+        self._patience, self._stall = math.inf if patience is None else patience, Stall(patience)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        self._stall.heard(trial.trial_id)
+        job = self._jobs[trial.trial_id]
+        with _ours():
+            goes_on = self._driver.receive(job, result["message"])
+        if not goes_on:
+            self._closing.begin(job.number, result["message"], trial.temporary_state.ray_actor)
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+    def _give_up(self, trials: Collection[Any]) -> None:
+        """Fail the trials of silent workers, and kill these: a stopped process never ends by itself."""
+        at_work = {trial.trial_id: trial.temporary_state.ray_actor for trial in trials}
+        at_work = {name: actor for name, actor in at_work.items() if actor is not None and name in self._jobs}
+        for name in self._stall.overdue(at_work):
+            job = self._jobs[name]
+            with _ours():
+                self._driver.receive(job, Silent(job.attempt, self._patience))
+            self._stall.heard(name)
+            ray.kill(at_work[name])
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        if self._fork_server is not None and self._fork_server.gone:
+            with _ours():
+                raise RunAborted(self._fork_server.gone)
+        self._give_up(tune_controller.get_live_trials())
+        self._closing.waits()
+        # FIFO's own looks at every trial that ever ran.
+        return next((trial for trial in tune_controller.get_live_trials() if trial.status == trial.PENDING), None)

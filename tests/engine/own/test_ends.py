@@ -1,0 +1,184 @@
+"""Whatever ends a trial, its train() runs to its end or is closed: real runs of both engines, watched from outside."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from live import WAIT, Run, until
+from optuna.trial import FrozenTrial, TrialState
+
+KINDS = """
+    import atexit, multiprocessing, os, signal, subprocess, time
+    from pathlib import Path
+    import optuna
+    from search import ASHA
+
+    kinds = "good long short fails nan missing byhand pool after poor".split()
+    metric, trials, pruner = "score", len(kinds), ASHA(1, 4)
+    here = Path(__file__).parent
+
+    def space(trial):
+        return {"x": trial.suggest_float("x", 0, 1), "kind": kinds[trial.number], "epochs": 2}
+
+    def say(*words):
+        with (here / "log").open("a") as file:
+            print(*words, file=file)
+
+    atexit.register(say, "exit", os.getpid())
+
+    def handlers():
+        return " ".join(str(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD))
+
+    def stay():
+        while True:
+            try:
+                time.sleep(60)
+            except Exception:
+                pass
+
+    def pool():
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            assert pool.map(abs, [-1, -2]) == [1, 2]
+        child = multiprocessing.get_context("fork").Process(target=stay)
+        child.start()
+        time.sleep(0.2)
+        child.terminate()
+        child.join(20)
+        read, write = os.pipe()
+        if os.fork() == 0:
+            os.write(write, handlers().encode())
+            os._exit(0)
+        echo = subprocess.run(["echo", "3"], capture_output=True, text=True).stdout
+        return {"exit": child.exitcode, "handlers": os.read(read, 1000).decode(), "echo": echo.strip()}
+
+    def train(config):
+        kind = config["kind"]
+        say("open", kind, os.getpid())
+        try:
+            more = pool() if kind == "pool" else {}
+            score = 0.1 if kind == "poor" else 0.9
+            yield {"wrong" if kind == "missing" else "score": score}
+            if kind == "fails":
+                raise ValueError("no good")
+            if kind == "byhand":
+                raise optuna.TrialPruned("makes no sense")
+            if kind == "short":
+                return
+            yield {"score": float("nan") if kind == "nan" else score, **more}
+            if kind == "long":
+                yield {"score": 0.5}
+                yield {"score": 0.6}
+            if kind == "after":
+                raise RuntimeError("the model cannot be saved")
+            say("after", kind)
+        finally:
+            say("close", kind, os.getpid())
+"""
+
+
+@dataclass
+class Ended:
+    """A run of KINDS that has ended."""
+
+    run: Run
+    trials: dict[str, FrozenTrial]
+    log: list[list[str]]
+
+    def said(self, word: str) -> list[str]:
+        return [kind for found, kind, *_ in self.log if found == word]
+
+
+@pytest.fixture(scope="module", params=["inline", "tune"])
+def ended(request: pytest.FixtureRequest, folder: Callable[[str], Path]) -> Iterator[Ended]:
+    run = Run(folder(KINDS), "--engine", request.param)
+    try:
+        assert run.process.wait(WAIT) == 0, run.output
+        log = [line.split() for line in (run.folder / "log").read_text().splitlines()]
+        yield Ended(run, {trial.user_attrs["config"]["kind"]: trial for trial in run.trials()}, log)
+    finally:
+        run.end()
+
+
+def test_a_train_runs_to_its_own_end(ended: Ended) -> None:
+    good, long, short, after = (ended.trials[kind] for kind in ("good", "long", "short", "after"))
+    assert [good.state, long.state, short.state] == [TrialState.COMPLETE] * 3
+    assert [good.value, long.value, short.value] == [0.9, 0.6, 0.9]
+    assert long.intermediate_values == {1: 0.9, 2: 0.9, 3: 0.5, 4: 0.6}
+    assert after.state == TrialState.FAIL
+    assert after.user_attrs["error"].endswith("RuntimeError: the model cannot be saved")
+    assert set(ended.said("after")) == {"good", "long", "pool"}
+    (line,) = [line for line in ended.run.output.splitlines() if "epochs=2" in line]
+    assert line.endswith(("more often than its setting epochs=2 says; the pruner is not asked after that", "otherwise"))
+
+
+def test_a_train_is_closed_however_its_trial_ends(ended: Ended) -> None:
+    states = {kind: trial.state.name for kind, trial in ended.trials.items()}
+    assert [kind for kind, state in states.items() if state == "FAIL"] == ["fails", "nan", "missing", "after"]
+    assert [kind for kind, state in states.items() if state == "PRUNED"] == ["byhand", "poor"]
+    assert sorted(ended.said("close")) == sorted(ended.said("open")) == sorted(states)
+    assert {tuple(words[1:]) for words in ended.log if words[0] == "open"} == {
+        tuple(words[1:]) for words in ended.log if words[0] == "close"
+    }  # each in its own process
+
+
+def test_each_process_calls_what_atexit_has(ended: Ended) -> None:
+    trained = {pid for word, _, *pids in ended.log if word == "open" for pid in pids}
+    assert trained <= set(ended.said("exit"))
+
+
+def test_what_a_train_forks_has_the_handlers_of_a_script(ended: Ended) -> None:
+    pool = ended.trials["pool"]
+    assert (pool.state, pool.user_attrs["epoch"]["exit"]) == (TrialState.COMPLETE, -signal.SIGTERM)
+    default = f"{signal.default_int_handler} {signal.SIG_DFL!s} {signal.SIG_DFL!s}"
+    assert pool.user_attrs["epoch"]["handlers"] == default
+    assert "Traceback" not in ended.run.output
+
+
+def test_a_trial_pruned_by_its_own_code_says_why(ended: Ended) -> None:
+    trial = ended.trials["byhand"]
+    assert (trial.user_attrs["pruned"], "error" in trial.user_attrs) == ("makes no sense", False)
+    assert f"trial {trial.number} pruned: makes no sense" in ended.run.output
+
+
+SLOW = """
+    import os, time
+    from pathlib import Path
+    from search import Float, SearchSpace
+
+    space, metric, trials = SearchSpace(x=Float(0, 1)), "score", 4
+    here = Path(__file__).parent
+
+    def train(config):
+        try:
+            yield {"score": 0.5}
+            (here / f"asleep{os.getpid()}").touch()
+            time.sleep(1000)
+        except KeyboardInterrupt:
+            (here / f"interrupted{os.getpid()}").touch()
+            raise
+        finally:
+            time.sleep(0.5)
+            (here / f"closed{os.getpid()}").touch()
+"""
+
+
+@pytest.mark.parametrize("engine", ["inline", "tune"])
+def test_ctrl_c_closes_what_runs(folder: Callable[[str], Path], engine: str) -> None:
+    run = Run(folder(SLOW), "--engine", engine)
+    try:
+        until(lambda: [*run.folder.glob("asleep*")], "an epoch")
+        run.process.send_signal(signal.SIGINT)
+        assert run.process.wait(WAIT) == 130, run.output
+        asleep, interrupted, closed = (
+            sorted(path.name.removeprefix(word) for path in run.folder.glob(f"{word}*"))
+            for word in ("asleep", "interrupted", "closed")
+        )
+        assert set(asleep) <= set(interrupted) <= set(closed)
+        assert {trial.state for trial in run.trials()} == {TrialState.WAITING}
+        assert "Traceback" not in run.output
+    finally:
+        run.end()
