@@ -77,9 +77,14 @@ class Driver:
 
     @property
     def over(self) -> bool:
-        """Whether a limit is reached at which the trials that run go back in the queue."""
+        """Whether a limit is reached at which the trials that run go back in the queue.
+
+        A trial with nothing but its end to come is waited for.
+        """
         reached = self.stopping.reached()
-        return reached is not None and reached.at_once and (bool(self.live) or self._has_room())
+        if reached is None or not reached.at_once or any(map(self._lengths.at_end, self.live.values())):
+            return False
+        return bool(self.live) or self._has_room()
 
     @property
     def finished(self) -> bool:

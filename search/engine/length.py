@@ -25,6 +25,10 @@ class Lengths:
             self._tell(job, f"more often than its setting epochs={total} says; the pruner is not asked after that")
         return True
 
+    def at_end(self, job: ActiveTrial) -> bool:
+        """Whether the trial has just yielded what its `epochs` says is the last."""
+        return job.last.step > 0 and job.last.step == self._known(job)
+
     def ended(self, job: ActiveTrial) -> None:
         """The trial's train() has ended by itself."""
         total = self._known(job)
