@@ -16,6 +16,8 @@ from search.errors import SearchError
 from search.files.mounts import network_type
 
 Split = Literal["train", "val", "test"]
+Content = bytes | Path | Exception | Image.Image
+"""What a source has of an image: its file's bytes, the file, the picture itself, or why it cannot be had."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Of ImageNet's training images, RGB, in [0, 1], as torchvision's weights have them."""
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -47,8 +49,8 @@ class Source(Protocol):
     def splits(self) -> tuple[list[str], dict[Split, list[Item]]]:
         """The class names, in the order of their index, and the items of each split."""
 
-    def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
-        """The named images, in the source's order: encoded, or as pictures."""
+    def read(self, names: set[str]) -> Iterator[tuple[str, Content]]:
+        """The named images, in the source's order."""
 
     def locate(self, name: str) -> str:
         """The path or expression by which a person finds the named image."""
@@ -109,8 +111,12 @@ def read_files(home: Path, names: set[str], named_by: str) -> Iterator[tuple[str
         yield name, data
 
 
-def decode(data: bytes | Image.Image) -> Image.Image:
+def decode(data: Content) -> Image.Image:
     """The picture in `data`, whole; raises OSError or ValueError if it is broken."""
+    if isinstance(data, Exception):
+        raise data
+    if isinstance(data, Path):
+        data = data.read_bytes()
     try:
         image = data if isinstance(data, Image.Image) else Image.open(io.BytesIO(data))
     except UnidentifiedImageError:

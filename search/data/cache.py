@@ -17,7 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
-from search.data.base import Item, Source, Split, decode
+from search.data.base import Content, Item, Source, Split, decode
 from search.data.frames import frame
 from search.errors import SearchError
 
@@ -152,7 +152,7 @@ def _decode(
     where = {item.name: (split, row) for split, some in items.items() for row, item in enumerate(some)}
     arrays: dict[Split, np.memmap[tuple[int, ...], np.dtype[np.uint8]]] = {}
 
-    def work(name: str, data: bytes | Image.Image) -> tuple[str, NDArray[np.uint8]]:
+    def work(name: str, data: Content) -> tuple[str, NDArray[np.uint8]]:
         try:
             return name, pixels_of(decode(data), spec)
         except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and more for broken files

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from PIL import Image
-
-from search.data.base import Item, Split, files_below, fingerprint_of, read_files, stratified
+from search.data.base import Content, Item, Split, files_below, fingerprint_of, read_files, stratified
 from search.data.folders.listing import File
 from search.errors import SearchError, option
 
@@ -135,7 +133,7 @@ class Caltech101:
         except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise SearchError(f"{self.source}: the archive is damaged: {error}; download it again") from None
 
-    def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
+    def read(self, names: set[str]) -> Iterator[tuple[str, Content]]:
         if self.source.is_dir():
             return read_files(self.source, names, "train.txt or test.txt names it")
         return ((name, data) for name, data in self._members(names.__contains__) if name in names)

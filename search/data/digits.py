@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from search.data.base import Item, Split, stratified
+from search.data.base import Content, Item, Split, stratified
 from search.data.folders.listing import File
 
 
@@ -42,7 +42,7 @@ class Digits:
         parts: dict[Split, list[int]] = {"train": [rest[i] for i in train], "val": [rest[i] for i in val], "test": test}
         return [str(d) for d in range(10)], {s: [Item(str(i), labels[i]) for i in ids] for s, ids in parts.items()}
 
-    def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
+    def read(self, names: set[str]) -> Iterator[tuple[str, Content]]:
         for i, image in enumerate(self._load().images):
             if str(i) in names:
                 yield str(i), Image.fromarray((image * (255 / 16)).astype(np.uint8), "L")

@@ -8,9 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from PIL import Image
-
-from search.data.base import IMAGENET_MEAN, IMAGENET_STD, Item, Split, divided, files_below, fingerprint_of, read_files
+from search.data.base import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Content,
+    Item,
+    Split,
+    divided,
+    files_below,
+    fingerprint_of,
+    read_files,
+)
 from search.data.folders.listing import File
 from search.data.torchvision import missing
 from search.errors import SearchError
@@ -53,7 +61,7 @@ class Food101:
         train, val = divided(items(known), 0.1, self.home)
         return classes, {"train": train, "val": val, "test": items(test)}
 
-    def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
+    def read(self, names: set[str]) -> Iterator[tuple[str, Content]]:
         return read_files(self.home, names, "the split lists it")
 
     def locate(self, name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from search.data.base import Item, Split, files_below, fingerprint_of, stratified
+from search.data.base import Content, Item, Split, files_below, fingerprint_of, stratified
 from search.data.folders.listing import File
 from search.errors import SearchError, option
 
@@ -79,7 +79,7 @@ class _Published:
             "test": [Item(f"test/{i}", int(label)) for i, label in enumerate(test.targets)],
         }
 
-    def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
+    def read(self, names: set[str]) -> Iterator[tuple[str, Content]]:
         for part in ("train", "test"):
             if any(name.startswith(f"{part}/") for name in names):
                 for i, pixels in enumerate(np.asarray(self._open(part == "train").data)):

@@ -15,7 +15,7 @@ from PIL import Image
 from torchvision.transforms.v2.functional import center_crop, resize
 
 from search.data import cache
-from search.data.base import Split
+from search.data.base import Content, Split
 from search.data.caltech101 import Caltech101
 from search.data.digits import Digits
 from search.errors import SearchError
@@ -56,7 +56,7 @@ class Watched(Caltech101):
 
     reads: list[set[str]] = field(default_factory=list)
 
-    def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
+    def read(self, names: set[str]) -> Iterator[tuple[str, Content]]:
         self.reads.append(set(names))
         return super().read(names)
 

@@ -1,26 +1,48 @@
-"""A user's own folders of pictures."""
+"""A user's own pictures as a data set: class folders, split folders, a table, or an archive of these."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from PIL import Image
+from search.data.base import IMAGENET_MEAN, IMAGENET_STD, Content, Item, Split, divided, fingerprint_of
+from search.data.folders import archive, layout, table
+from search.data.folders.archive import Archive
+from search.data.folders.layout import LAYOUTS, Layout
+from search.data.folders.listing import File, Listing, is_picture, list_folder
+from search.errors import SearchError, nearest, visible
 
-from search.data.base import IMAGENET_MEAN, IMAGENET_STD, Item, Split, divided, fingerprint_of, read_files
-from search.data.folders.listing import File, is_picture, list_folder
-from search.errors import SearchError
+
+@dataclass(frozen=True)
+class Folder:
+    """The folder at `home`. Names of files are their paths from there, or absolute."""
+
+    home: Path
+
+    def listing(self) -> Listing:
+        return list_folder(self.home)
+
+    def read(self, names: set[str]) -> Iterator[tuple[str, Path]]:
+        """The named files, in order of name, to be opened by who decodes them."""
+        return ((name, self.home / name) for name in sorted(names))
+
+    def locate(self, name: str) -> str:
+        return str(self.home / name)
 
 
 @dataclass
 class ImageFolder:
-    """A user's own pictures, in a folder for each class.
+    """A user's own pictures at `home`: a folder, an archive or a table.
 
-    Where `home` has a folder ``train``, it needs ``val`` and ``test`` beside it, each with the class folders.
-    Else the class folders lie in `home` itself, and their images are split 60:20:20, class by class, with a
-    fixed seed. Raises SearchError for a missing folder, one without images, or a class that ``train`` has not.
+    Class folders alone are split 60:20:20. With train and test, a fifth of train is for validation. With train and val
+    there is no test split. What is drawn is drawn class by class with a fixed seed. Raises SearchError where nothing
+    is at `home`, or where what lies there cannot be told into classes.
     """
 
     home: Path
@@ -30,60 +52,150 @@ class ImageFolder:
     std: ClassVar[tuple[float, ...]] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        if not self.home.is_dir():
+        self._table: str | None = None
+        if self.home.is_dir():
+            self._tree: Folder | Archive = Folder(self.home)
+        elif not self.home.is_file():
             raise SearchError(
-                f"imagefolder: no folder {self.home}; it is made of class folders, or of train, val and test with "
-                "class folders in each"
+                f"imagefolder: no folder or file {visible(str(self.home))}{_beside(self.home)}; {LAYOUTS}"
             )
-        self.parts = [part for part in ("train", "val", "test") if (self.home / part).is_dir()]
-        absent = {"train", "val", "test"} - set(self.parts)
-        if "train" in self.parts and absent:
+        elif archive.is_archive(self.home):
+            self._tree = Archive(self.home)
+        elif self.home.name.lower().endswith(table.ENDINGS):
+            self._tree, self._table = Folder(self.home.parent), self.home.name
+        else:
             raise SearchError(
-                f"{self.home}: has a train folder, but no {' and no '.join(sorted(absent))}; it needs train, val and "
-                "test, or the class folders alone"
+                f"imagefolder: {visible(str(self.home))} is neither a folder, nor an archive "
+                f"({', '.join(archive.ENDINGS)}), nor a table ({', '.join(table.ENDINGS)})"
             )
-        if "train" not in self.parts:
-            self.parts = []
 
-    def _names(self, folder: Path) -> list[str]:
-        """The images under `folder` in order, by their path from `home`; hidden files are left out."""
-        inside = "" if folder == self.home else f"{folder.name}/"
-        return [
-            f"{inside}{file.name}" for file in list_folder(folder).files if is_picture(file.name) and "/" in file.name
-        ]
+    @cached_property
+    def layout(self) -> Layout:
+        """The pictures with their classes and splits, listed once."""
+        listing = self._tree.listing()
+        if self._table is not None:
+            return self._tabled(self._table, listing)
+        tables = [file.name for file in listing.files if file.name.count("/") < 2 and self._is_table(file.name)]
+        try:
+            found = layout.arrange(listing, visible(str(self.home)))
+        except SearchError as error:
+            if not tables:
+                raise
+            if len(tables) > 1:
+                remedy = f"write the one that is meant: imagefolder:{self.home}/{tables[0]}"
+                raise SearchError(f"{error}; it has {len(tables)} tables ({layout.some(tables)}): {remedy}") from None
+            found = self._tabled(tables[0], listing)
+            found.notes.insert(0, f"the classes are those of the table {tables[0]}")
+            return found
+        for name in tables:
+            self._compare(name, listing, found)
+        return found
+
+    def _is_table(self, name: str) -> bool:
+        if not name.lower().endswith(table.ENDINGS):
+            return False
+        return table.is_table(self._content(name), name)
+
+    def _content(self, name: str) -> bytes:
+        for _, content in self._tree.read({name}):
+            if isinstance(content, Path):
+                try:
+                    return content.read_bytes()
+                except OSError as error:
+                    raise SearchError(f"{content}: cannot be read: {error.strerror}") from None
+            if isinstance(content, bytes):
+                return content
+        raise SearchError(f"{self._tree.locate(name)}: cannot be read")
+
+    def _tabled(self, name: str, listing: Listing) -> Layout:
+        """The layout that the table at `name` says."""
+        known = {file.name: file.real for file in listing.files}
+        outside = isinstance(self._tree, Folder)
+
+        def real(path: str) -> str | None:
+            found = known.get(path)
+            if found is None and outside and path.startswith(("/", "../")):
+                there = self._tree.home / path
+                found = os.path.realpath(there) if there.is_file() else None
+            return found
+
+        where = visible(self._tree.locate(name))
+        tops = sorted(folder for folder in listing.folders if folder.count("/") < 2)
+        found = table.arrange(table.read_table(self._content(name), where), name, where, real, tops)
+        named = {file.real for file in found.files}
+        unnamed = sum(file.real not in named and is_picture(file.name) for file in listing.files)
+        if unnamed:
+            found.left_out["pictures that the table does not name"] += unnamed
+        found.sources.append(File(name, known.get(name, os.path.realpath(self.home))))
+        return found
+
+    def _compare(self, name: str, listing: Listing, found: Layout) -> None:
+        """Note a table beside class folders. Raises SearchError if it says other classes."""
+        try:
+            other = self._tabled(name, listing)
+        except SearchError:
+            found.notes.append(f"the table {name} is not read, for it does not name these pictures")
+            return
+        if not table.agrees(other, found):
+            raise SearchError(
+                f"{visible(str(self.home))}: {name} tells other classes than the folders do; "
+                f"imagefolder:{visible(str(self.home))}/{name} reads the table; without it, the folders are read"
+            )
+        found.notes.append(f"the table {name} is not read, for it tells the classes of the folders")
 
     def files(self) -> list[File]:
-        return [file for file in list_folder(self.home).files if is_picture(file.name) and "/" in file.name]
+        if isinstance(self._tree, Archive):
+            return [File(self.home.name, os.path.realpath(self.home))]
+        return [*self.layout.sources, *self.layout.files]
 
     def fingerprint(self) -> str:
-        return fingerprint_of(self.home, (self.home / file.name for file in self.files()))
-
-    def read(self, names: set[str]) -> Iterator[tuple[str, bytes | Image.Image]]:
-        return read_files(self.home, names, "the split lists it")
-
-    def locate(self, name: str) -> str:
-        return str(self.home / name)
+        files = self.files()
+        home = Path(os.path.commonpath([os.path.realpath(self._tree.home), *(file.real for file in files)]))
+        seen = fingerprint_of(home, (Path(file.real) for file in files))
+        return hashlib.sha256(os.fsencode(f"{seen} {files}")).hexdigest()
 
     def splits(self) -> tuple[list[str], dict[Split, list[Item]]]:
-        depth = 1 if self.parts else 0  # of the class folders
-        first = self._names(self.home / "train" if self.parts else self.home)
-        classes = sorted({name.split("/")[depth] for name in first})
-        if not classes:
-            raise SearchError(f"{self.home}: no class folders with images in it")
+        classes = self.layout.classes
         index = {label: i for i, label in enumerate(classes)}
-
-        def items(names: list[str]) -> list[Item]:
-            for name in names:
-                if name.split("/")[depth] not in index:
-                    raise SearchError(f"{self.home / name}: train has no class {name.split('/')[depth]!r}")
-            return [Item(name, index[name.split("/")[depth]]) for name in names]
-
-        if self.parts:
-            val, test = (items(self._names(self.home / part)) for part in ("val", "test"))
-            empty = next((part for part, some in (("val", val), ("test", test)) if not some), None)
-            if empty:
-                raise SearchError(f"{self.home / empty}: no class folders with images in it")
-            return classes, {"train": items(first), "val": val, "test": test}
-        rest, test = divided(items(first), 0.2, self.home)
-        train, val = divided(rest, 0.25, self.home)
+        parts: dict[str, list[Item]] = {"train": [], "val": [], "test": [], "": []}
+        for file in self.layout.files:
+            parts[file.split].append(Item(file.name, index[file.label]))
+        train, val, test = parts["train"] or parts[""], parts["val"], parts["test"]
+        if not val:
+            self._check_counts(train, classes, 2 if test else 3)
+            if not test:
+                train, test = divided(train, 0.2, self.home)
+            train, val = divided(train, 0.2 if parts["test"] else 0.25, self.home)
         return classes, {"train": train, "val": val, "test": test}
+
+    def _check_counts(self, pool: list[Item], classes: list[str], needed: int) -> None:
+        """Raise SearchError for classes with too few pictures to be in each split that is drawn from the `pool`."""
+        counts = Counter(item.label for item in pool)
+        small = [f"{label} ({counts[i]})" for i, label in enumerate(classes) if counts[i] < needed]
+        what = "validation" if needed == 2 else "validation and test"
+        remedy = f"add pictures, take the class out, or lay out {what} yourself"
+        if small:
+            raise SearchError(
+                f"{visible(str(self.home))}: too few images to split by class: {what} are drawn from {needed} or more "
+                f"pictures a class, and fewer have {layout.some(small)}; {remedy}"
+            )
+        if len(pool) < 5 * len(classes):
+            raise SearchError(
+                f"{visible(str(self.home))}: too few images to split by class: {len(pool)} pictures of {len(classes)} "
+                f"classes, where five a class are needed on average to draw {what}; {remedy}"
+            )
+
+    def read(self, names: set[str]) -> Iterator[tuple[str, Content]]:
+        return self._tree.read(names)
+
+    def locate(self, name: str) -> str:
+        return self._tree.locate(name)
+
+
+def _beside(path: Path) -> str:
+    """What else lies where `path` should be, the nearest name or all."""
+    try:
+        names = {entry.name for entry in path.parent.iterdir() if not entry.name.startswith(".")}
+    except OSError:
+        return f"; there is no folder {visible(str(path.parent))}"
+    return visible(nearest(path.name, names)) if names else ""
