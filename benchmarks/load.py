@@ -50,7 +50,7 @@ def space() -> SpaceFile:
 
 
 def driver(url: str, name: str, trials: int) -> Driver:
-    """A driver with the listeners of `search run` that look at the study."""
+    """A driver with the callbacks of `search run` that look at the study."""
     study, file = open_study(url, name, space()), space()
     progress = Progress(Console(quiet=True), name)
     made = Driver(study, file, Rules(trials=trials), [progress, Notes(study)])

@@ -16,6 +16,7 @@ from search.analysis.importance import Effect
 from search.analysis.ties import Ties
 from search.config import is_validation_accuracy
 from search.predictions import Predictions
+from search.space.baselines import Baseline
 from search.study import attributes, test_split
 from search.study.attributes import StudyRecord, TrialRecord
 
@@ -84,14 +85,14 @@ class StudyView:
         return [trial for trial in self.trials if trial.state == TrialState.PRUNED]
 
     @cached_property
-    def baselines(self) -> list[dict[str, Any]]:
-        """The hand-tuned rows, each with `name`, `settings`, `train_loss`, `val_acc` and `test_acc`."""
+    def baselines(self) -> list[Baseline]:
+        """The hand-tuned rows."""
         return self.record.baselines or []
 
     @cached_property
-    def best_baseline(self) -> dict[str, Any] | None:
+    def best_baseline(self) -> Baseline | None:
         """The hand-tuned row of the highest validation accuracy."""
-        return max(self.baselines, key=lambda row: float(row["val_acc"]), default=None)
+        return max(self.baselines, key=lambda row: row.val_acc, default=None)
 
     @cached_property
     def cost(self) -> Cost:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +12,7 @@ import typer
 import search
 from search.commands import COMMANDS
 from search.commands.options import Declared, Options, declared
-from search.errors import Interrupted, SearchError, first_line, flag, option
+from search.errors import Interrupted, SearchError, flag
 
 app = typer.Typer(
     help="Hyperparameter search for people who fine-tune image classifiers.\n\n"
@@ -26,44 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-_FROM_FILE = "storage_file"
-
-
-def _read_url(context: typer.Context, file: Path | None) -> Path | None:
-    """Keep the URL in `file` for `_chosen_url`, which comes later. Raises SearchError."""
-    if file is None:
-        return None
-    try:
-        lines = file.read_text(encoding="utf-8").split()
-    except (OSError, ValueError) as error:
-        raise SearchError(f"{option('storage_file', file)}: cannot be read: {first_line(error)}") from None
-    if len(lines) != 1:
-        raise SearchError(f"{option('storage_file', file)}: it shall hold one storage URL and nothing else")
-    context.meta[_FROM_FILE] = lines[0]
-    return file
-
-
-def _chosen_url(context: typer.Context, url: str) -> str:
-    """The storage's URL: that of --storage-file, if it is given. Raises SearchError if both are."""
-    found = context.meta.get(_FROM_FILE)
-    if found is None:
-        return url
-    source = context.get_parameter_source("storage")
-    if source is not None and source.name == "COMMANDLINE":
-        raise SearchError(f"{option('storage')} and {option('storage_file')}: say one of them")
-    return str(found)
-
-
-_STORAGE_FILE = Annotated[
-    Path | None,
-    typer.Option(
-        flag("storage_file"),
-        help="A file that holds the storage's URL, to keep its password out of history and process list.",
-        is_eager=True,  # before --storage, which it replaces
-        callback=_read_url,
-    ),
-]
 
 
 def _options_of(verb: Callable[..., Any]) -> type[Options]:
@@ -79,7 +40,7 @@ def _parameter(described: Declared) -> inspect.Parameter:
     more |= {"min": told.min, "max": told.max}
     if described.field.kw_only:
         words = (flag(name), *([told.short] if told.short else []))
-        made = typer.Option(*words, callback=_chosen_url if name == "storage" else None, **more)
+        made = typer.Option(*words, **more)
     else:
         made = typer.Argument(**more)
     if default is MISSING:
@@ -93,12 +54,8 @@ def _parameter(described: Declared) -> inspect.Parameter:
 def _signature(options: type[Options]) -> inspect.Signature:
     parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
     for described in declared(options):
-        if described.help.rest:
-            continue
-        parameters.append(_parameter(described))
-        if described.field.name == "storage":
-            file = inspect.Parameter("storage_file", inspect.Parameter.KEYWORD_ONLY, default=None)
-            parameters.append(file.replace(annotation=_STORAGE_FILE))
+        if not described.help.rest:
+            parameters.append(_parameter(described))
     return inspect.Signature(parameters)
 
 
@@ -108,7 +65,6 @@ def _add(verb: Callable[..., Any]) -> None:
     rest = [described.field.name for described in declared(options) if described.help.rest]
 
     def call(context: typer.Context, **words: Any) -> None:
-        words.pop("storage_file", None)  # `storage` has its URL
         given = {name: word for name, word in words.items() if word is not None and word != []}
         try:
             done = verb(options(**given, **dict.fromkeys(rest, context.args)))

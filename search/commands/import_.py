@@ -11,7 +11,9 @@ from search.errors import SearchError, option
 
 @dataclass(kw_only=True)
 class ImportOptions(Options):
-    table: Annotated[Path, Help("Hand-written notes with a Markdown table.", metavar="TABLE.md")] = field(kw_only=False)
+    table: Annotated[Path, Help("A Markdown table, with any text around it.", metavar="TABLE.md")] = field(
+        kw_only=False
+    )
     out: Annotated[Path | None, Help("The CSV file to write. [default: TABLE.csv, beside it]")] = None
 
 
@@ -22,6 +24,6 @@ def import_(options: ImportOptions) -> None:
     table = options.table
     path = written(options.out or table.parent / f"{table.stem}.csv", "out")
     if path.resolve() == table.resolve():
-        raise SearchError(f"{table}: the CSV would take the place of the notes; {option('out')} names another file")
+        raise SearchError(f"{table}: the CSV would replace the table itself; {option('out')} names another file")
     for line in import_table(table, path):
         print(line)

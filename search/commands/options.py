@@ -5,13 +5,14 @@ A field without `kw_only` is an argument of the command. Heavy types are named i
 """
 
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, overload
 
 from search.commands import units
-from search.errors import SearchError, option
+from search.errors import SearchError, first_line, option
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from search.space.space import SearchSpace
 
 STORAGE = "sqlite:///studies.db"
+_VARIABLE = "SEARCH_STORAGE"
 CACHE_SIZE = "20G"
 """As people write `search.config.CACHE_SIZE`."""
 
@@ -166,11 +168,33 @@ class SpaceOptions(Options):
         return Path(self.space)
 
 
+def _url_in(file: Path) -> str:
+    """The storage URL that the file holds. Raises SearchError."""
+    try:
+        lines = Path(file).read_text(encoding="utf-8").split()
+    except (OSError, ValueError) as error:
+        raise SearchError(f"{option('storage_file', file)}: cannot be read: {first_line(error)}") from None
+    if len(lines) != 1:
+        raise SearchError(f"{option('storage_file', file)}: it shall hold one storage URL and nothing else")
+    return lines[0]
+
+
 @dataclass(kw_only=True)
 class StorageOptions(Options):
-    """Of a verb that opens a storage. The command line adds --storage-file."""
+    """Of a verb that opens a storage."""
 
-    storage: Annotated[str, Help("Where studies are kept: an Optuna storage URL.", envvar="SEARCH_STORAGE")] = STORAGE
+    storage: Annotated[str, Help("Where studies are kept: an Optuna storage URL.", envvar=_VARIABLE)] = STORAGE
+    storage_file: Annotated[
+        Path | None,
+        Help("A file that holds the storage's URL, to keep its password out of history and process list."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.storage_file is not None:
+            if self.storage is not STORAGE and self.storage != os.environ.get(_VARIABLE):
+                raise SearchError(f"{option('storage')} and {option('storage_file')}: say one of them")
+            self.storage = _url_in(self.storage_file)
 
 
 @dataclass(kw_only=True)

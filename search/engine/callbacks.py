@@ -14,28 +14,28 @@ from search.engine.trial import ActiveTrial
 class Callback(Protocol):
     """Watches a run: the live view, TensorBoard. It is told of an end when the next trial is on its way."""
 
-    def on_epoch(self, job: ActiveTrial) -> None: ...
-    def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None: ...
+    def on_epoch(self, trial: ActiveTrial) -> None: ...
+    def on_end(self, trial: ActiveTrial, state: TrialState, reason: str) -> None: ...
 
 
 class Callbacks:
     """The callbacks of a run. If one cannot write (a full disk), the user is told once; the storage is the record."""
 
-    def __init__(self, listeners: Sequence[Callback], say: Callable[[str], None]) -> None:
+    def __init__(self, callbacks: Sequence[Callback], say: Callable[[str], None]) -> None:
         """`say`: called with one line for the user."""
-        self.listeners = listeners
+        self.callbacks = callbacks
         self._say = say
         self._failing: list[Callback] = []
         self._ended: list[tuple[ActiveTrial, TrialState, str]] = []
         """Trials whose end they have not heard of yet."""
 
-    def epoch(self, job: ActiveTrial) -> None:
+    def epoch(self, trial: ActiveTrial) -> None:
         """Tell of an epoch."""
-        self._tell(methodcaller("on_epoch", job))
+        self._tell(methodcaller("on_epoch", trial))
 
-    def end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
+    def end(self, trial: ActiveTrial, state: TrialState, reason: str) -> None:
         """Tell of a trial's end, later."""
-        self._ended.append((job, state, reason))
+        self._ended.append((trial, state, reason))
 
     def catch_up(self) -> None:
         """Tell of the trials that ended."""
@@ -43,12 +43,12 @@ class Callbacks:
             self._tell(methodcaller("on_end", *self._ended.pop(0)))
 
     def _tell(self, what: Callable[[Callback], object]) -> None:
-        for listener in self.listeners:
+        for callback in self.callbacks:
             try:
-                what(listener)
+                what(callback)
             except BrokenPipeError:  # of the terminal
                 raise
             except OSError as error:
-                if listener not in self._failing:
-                    self._failing.append(listener)
+                if callback not in self._failing:
+                    self._failing.append(callback)
                     self._say(f"{error}; the run goes on without what it cannot write")

@@ -44,29 +44,29 @@ class Progress:
         """Print a line that is not about a trial's end, above the live view."""
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def on_epoch(self, job: ActiveTrial) -> None:
-        for note in job.last.notes:
+    def on_epoch(self, trial: ActiveTrial) -> None:
+        for note in trial.last.notes:
             if note not in self._said:
                 self._said.add(note)
-                self.say(f"trial {job.number}: {note}")
+                self.say(f"trial {trial.number}: {note}")
 
-    def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
+    def on_end(self, trial: ActiveTrial, state: TrialState, reason: str) -> None:
         driver = self._driver
         assert driver is not None
         self._done += 1
         metric = driver.space.metric
-        value = job.last.epoch.get(metric)
+        value = trial.last.epoch.get(metric)
         if (
             state == TrialState.COMPLETE
             and value is not None
             and (self._best is None or driver.retention.better(value, self._best[0]))
         ):
-            self._best = (value, job.number, job.settings, job.last.epoch)
+            self._best = (value, trial.number, trial.settings, trial.last.epoch)
         if self._plain:
-            what = reason if reason else f"{metric} {format_number(value)} at epoch {job.last.step}"
+            what = reason if reason else f"{metric} {format_number(value)} at epoch {trial.last.step}"
             best = f", best {format_number(self._best[0])} (trial {self._best[1]})" if self._best else ""
             self._console.print(
-                f"[{self._done}/{driver.trials}] trial {job.number} {_WORDS[state]}: {what}{best}",
+                f"[{self._done}/{driver.trials}] trial {trial.number} {_WORDS[state]}: {what}{best}",
                 markup=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
 

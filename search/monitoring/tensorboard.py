@@ -40,20 +40,20 @@ class TensorBoard:
         self._folder, self._metric = folder, metric
         self._writers: dict[int, _Events] = {}
 
-    def on_epoch(self, job: ActiveTrial) -> None:
-        if job.number not in self._writers:
-            place = str(self._folder / f"trial-{job.number:04d}")
-            self._writers[job.number] = _Events(Path(place))
-            searched = job.trial.params or job.settings
-            self._add(job, hparams_pb({name: _plain(value) for name, value in searched.items()}, trial_id=place))
-        measured = {name: value for name, value in job.last.epoch.items() if name != "epoch"}
-        self._add(job, _scalars(measured | {f"lr/{layer}": rate for layer, rate in job.last.rates.items()}))
+    def on_epoch(self, trial: ActiveTrial) -> None:
+        if trial.number not in self._writers:
+            place = str(self._folder / f"trial-{trial.number:04d}")
+            self._writers[trial.number] = _Events(Path(place))
+            searched = trial.trial.params or trial.settings
+            self._add(trial, hparams_pb({name: _plain(value) for name, value in searched.items()}, trial_id=place))
+        measured = {name: value for name, value in trial.last.epoch.items() if name != "epoch"}
+        self._add(trial, _scalars(measured | {f"lr/{layer}": rate for layer, rate in trial.last.rates.items()}))
 
-    def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
-        if job.number not in self._writers:
+    def on_end(self, trial: ActiveTrial, state: TrialState, reason: str) -> None:
+        if trial.number not in self._writers:
             return
         if state == TrialState.COMPLETE:
-            self._add(job, _scalars({f"final/{self._metric}": job.last.epoch[self._metric]}))
+            self._add(trial, _scalars({f"final/{self._metric}": trial.last.epoch[self._metric]}))
         status = STATUS_FAILURE if state == TrialState.FAIL else STATUS_SUCCESS
         data = HParamsPluginData(session_end_info=SessionEndInfo(status=status, end_time_secs=time.time()))
         end = Summary.Value(
@@ -61,11 +61,11 @@ class TensorBoard:
             metadata=metadata.create_summary_metadata(data),
             tensor=metadata.NULL_TENSOR,
         )
-        self._add(job, Summary(value=[end]))
-        del self._writers[job.number]
+        self._add(trial, Summary(value=[end]))
+        del self._writers[trial.number]
 
-    def _add(self, job: ActiveTrial, summary: Summary) -> None:
-        self._writers[job.number].add(Event(wall_time=time.time(), step=job.last.step, summary=summary))
+    def _add(self, trial: ActiveTrial, summary: Summary) -> None:
+        self._writers[trial.number].add(Event(wall_time=time.time(), step=trial.last.step, summary=summary))
 
     def show(self, pictures: Sequence[Path]) -> None:
         """Write PNG files as the images of the run `report`, in place of those of an earlier report."""
@@ -128,11 +128,11 @@ class Notes:
     def __init__(self, study: Study) -> None:
         self._study = study
 
-    def on_epoch(self, job: ActiveTrial) -> None:
+    def on_epoch(self, trial: ActiveTrial) -> None:
         """Nothing: the note is written once."""
 
-    def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
-        dashboard.note_trial(self._study, trial_id(job.trial), state, job.settings, reason, job.last.step)
+    def on_end(self, trial: ActiveTrial, state: TrialState, reason: str) -> None:
+        dashboard.note_trial(self._study, trial_id(trial.trial), state, trial.settings, reason, trial.last.step)
 
 
 class KeepPredictions:
@@ -141,9 +141,9 @@ class KeepPredictions:
     def __init__(self, study: str) -> None:
         self._study = study
 
-    def on_epoch(self, job: ActiveTrial) -> None:
-        if job.last.predictions is not None:  # before the trial is COMPLETE, so that no COMPLETE one is without
-            predictions.write(self._study, job.number, job.last.predictions)
+    def on_epoch(self, trial: ActiveTrial) -> None:
+        if trial.last.predictions is not None:  # before the trial is COMPLETE, so that no COMPLETE one is without
+            predictions.write(self._study, trial.number, trial.last.predictions)
 
-    def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
+    def on_end(self, trial: ActiveTrial, state: TrialState, reason: str) -> None:
         """Nothing: the last epoch had it all."""

@@ -17,6 +17,7 @@ from search.analysis.cost import gpu_hours, machine_seconds, seconds_an_epoch, t
 from search.analysis.statistics import wilson
 from search.analysis.view import StudyView
 from search.reporting.sections.registry import SECTIONS
+from search.space.baselines import Baseline
 from search.study.attributes import StudyRecord, TrialRecord, config_of, epoch_of
 from search.study.lease import driver_of
 from search.study.storage import internals, rdb
@@ -24,11 +25,14 @@ from search.study.storage import internals, rdb
 FIGURES = ("peak_memory", "parameters", "trainable", "megabytes", "latency_ms")
 """Of `search.train.footprint`; None where a trial did not record it."""
 
+FIRST = ("study", "metric", "directions", "trials", "machine_seconds", "saved_seconds", "gpu_hours", "saved_gpu_hours")
+"""The order of the first keys of a report; `comments` come next, then what further sections add."""
+
 
 def report(view: StudyView) -> dict[str, Any]:
     """The whole report; `rows` has the ranked trials, then the hand-tuned rows."""
     made = [part for section in SECTIONS if (part := section(view)) is not None]
-    content: dict[str, Any] = {
+    content = dict.fromkeys(FIRST) | {
         "study": view.name,
         "metric": view.metrics if view.several else view.metric,
         "directions": [direction.name.lower() for direction in view.study.directions],
@@ -65,14 +69,15 @@ def _row(view: StudyView, trial: FrozenTrial) -> dict[str, Any]:
     }
 
 
-def _hand_tuned(row: Mapping[str, Any]) -> dict[str, Any]:
-    measured = {name: row[name] for name in ("train_loss", "val_acc", "test_acc")}
+def _hand_tuned(row: Baseline) -> dict[str, Any]:
     return {
         "trial": None,
-        "baseline": row["name"],
-        "last_step_loss": row["train_loss"],
-        **measured,
-        "config": row["settings"],
+        "baseline": row.name,
+        "last_step_loss": row.train_loss,
+        "train_loss": row.train_loss,
+        "val_acc": row.val_acc,
+        "test_acc": row.test_acc,
+        "config": row.settings,
     }
 
 

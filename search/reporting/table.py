@@ -81,11 +81,11 @@ def _baselines(view: StudyView, trials: list[FrozenTrial]) -> list[tuple[float |
     images = counts.pop() if len(counts) == 1 else None  # of the data set, as far as the accuracy is a share of it
     rows: list[tuple[float | None, dict[str, str]]] = []
     for baseline in view.baselines:
-        measured = {"last_step_loss": baseline["train_loss"], "val_acc": baseline["val_acc"]}
-        cells = columns.settings(_whole(baseline["settings"])) | columns.results(
-            view.metric, measured, baseline["test_acc"], True, images
+        measured = {"last_step_loss": baseline.train_loss, "val_acc": baseline.val_acc}
+        cells = columns.settings(_whole(baseline.settings)) | columns.results(
+            view.metric, measured, baseline.test_acc, True, images
         )
-        label = f"hand-tuned: {columns.escape_cell(baseline['name'])}"
+        label = f"hand-tuned: {columns.escape_cell(baseline.name)}"
         rows.append((measured.get(view.metric), {"Trial": label, **cells}))
     return rows
 

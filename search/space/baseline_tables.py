@@ -40,38 +40,38 @@ _EMPTY = ("", "-", "n/a", "na", "?")
 _SIGNS = {0x2013: "-", 0x2014: "-", 0x2212: "-", 0xD7: "x", 0xB7: "*"}  # dashes, minus, times
 
 
-def import_table(notes: Path, out: Path) -> list[str]:
-    """Write the tables in `notes` to `out`, as `search.baselines` reads them; what was done, a line each.
+def import_table(source: Path, out: Path) -> list[str]:
+    """Write the tables in `source` to `out`, as `search.space.baselines` reads them; what was done, a line each.
 
     A column that is not known is left out and named. Raises SearchError naming row and column of a cell that is not
     understood, or the column that is missing; then nothing is written.
     """
     try:
-        lines = notes.read_text(encoding="utf-8").splitlines()
+        lines = source.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SearchError(f"{notes}: cannot be read: {first_line(error)}") from None
+        raise SearchError(f"{source}: cannot be read: {first_line(error)}") from None
     rows: list[dict[str, str]] = []
     ignored: list[str] = []
     for head, body in _tables(lines):
         columns = [_KNOWN.get(_plain(cell)) for cell in _split(lines[head])]
         titles = _split(lines[head])
         if "validation_acc" not in columns:
-            ignored.append(f"{notes}:{head + 1}: a table without validation accuracies: left out")
+            ignored.append(f"{source}:{head + 1}: a table without validation accuracies: left out")
             continue
         twice = [column for i, column in enumerate(columns) if column is not None and column in columns[:i]]
         if twice:
-            raise SearchError(f"{notes}:{head + 1}: two columns for {twice[0]}: {', '.join(titles)}")
+            raise SearchError(f"{source}:{head + 1}: two columns for {twice[0]}: {', '.join(titles)}")
         unknown = [title for title, column in zip(titles, columns, strict=True) if column is None]
-        ignored += [f"{notes}:{head + 1}: the column {title!r} is not understood: left out" for title in unknown]
+        ignored += [f"{source}:{head + 1}: the column {title!r} is not understood: left out" for title in unknown]
         missing = [
             column for column in _NAMES if column not in columns and column not in _OPTIONAL and column != "name"
         ]
         if missing:
             known = f"{missing[0]}, {_NAMES[missing[0]].replace(' ', ', ')}"
-            raise SearchError(f"{notes}:{head + 1}: no column for {missing[0]}; it may be called {known}")
-        rows += [_row(notes, line, columns, titles, _split(lines[line]), len(rows)) for line in body]
+            raise SearchError(f"{source}:{head + 1}: no column for {missing[0]}; it may be called {known}")
+        rows += [_row(source, line, columns, titles, _split(lines[line]), len(rows)) for line in body]
     if not rows:
-        raise SearchError(f"{notes}: no Markdown table with a column for validation accuracy and a row below it")
+        raise SearchError(f"{source}: no Markdown table with a column for validation accuracy and a row below it")
 
     def fill(part: Path) -> None:
         with part.open("w", newline="", encoding="utf-8") as file:
@@ -107,31 +107,31 @@ def _plain(title: str) -> str:
 
 
 def _row(
-    notes: Path, line: int, columns: list[str | None], titles: list[str], cells: list[str], before: int
+    source: Path, line: int, columns: list[str | None], titles: list[str], cells: list[str], before: int
 ) -> dict[str, str]:
     if len(cells) != len(columns):
-        raise SearchError(f"{notes}:{line + 1}: {len(cells)} cells under {len(columns)} columns")
+        raise SearchError(f"{source}:{line + 1}: {len(cells)} cells under {len(columns)} columns")
     if any(len(cell) > _LONG for cell in cells):
-        raise SearchError(f"{notes}:{line + 1}: a cell of more than {_LONG} characters")
+        raise SearchError(f"{source}:{line + 1}: a cell of more than {_LONG} characters")
     row = {"name": f"row {before + 1}", **_OPTIONAL}
     for column, title, cell in zip(columns, titles, cells, strict=True):
         if column is not None and (cell.lower() not in _EMPTY or column not in (*_OPTIONAL, "name")):
-            row[column] = _cell(f"{notes}:{line + 1}: {title}", column, title, cell)
+            row[column] = _cell(f"{source}:{line + 1}: {title}", column, title, cell)
     if "pretrained" not in columns and "pretrained" in row["model"].lower():  # as this project's own table has it
         row |= {"pretrained": "true"}
     row["model"] = re.sub(r"\s*\(.*\)", "", row["model"]).lower().replace("-", "").replace(" ", "")
     return row
 
 
-def _cell(place: str, column: str, title: str, cell: str) -> str:
-    """What the cell means, as a baselines file has it. Raises SearchError beginning with `place`."""
+def _cell(where: str, column: str, title: str, cell: str) -> str:
+    """What the cell means, as a baselines file has it. Raises SearchError beginning with `where`."""
     if column in ("name", "model"):
         return cell
     if column == "pretrained":
         words = {"true": "true yes y 1 default imagenet pretrained x", "false": "false no n 0 none scratch random"}
-        return _word(place, cell, words)
+        return _word(where, cell, words)
     if column == "trained_layers":
-        return _word(place, cell, _LAYERS)
+        return _word(where, cell, _LAYERS)
     match = re.fullmatch(r"([+-]?[\d.]+(?:e[+-]?\d+)?)\s*(%|epochs?|ep|nats?)?", cell.lower().replace(",", ""))
     power = re.fullmatch(r"(?:([\d.]+)\s*[x*]\s*)?10\^\{?(-?\d+)\}?", cell)
     try:
@@ -139,22 +139,22 @@ def _cell(place: str, column: str, title: str, cell: str) -> str:
         if math.isinf(value):
             raise ValueError
     except (ValueError, OverflowError):
-        raise SearchError(f"{place} = {cell!r} is no number") from None
+        raise SearchError(f"{where} = {cell!r} is no number") from None
     if column in ("num_epochs", "step_size"):
         if value != int(value):
-            raise SearchError(f"{place} = {cell!r} is no whole number")
+            raise SearchError(f"{where} = {cell!r} is no whole number")
         return str(int(value))
     if column.endswith("_acc"):
         value = value / 100 if "%" in cell or "%" in title or value > 1 else value
         if not 0 <= value <= 1:
-            raise SearchError(f"{place} = {cell!r} is no accuracy: neither a fraction nor a percentage")
+            raise SearchError(f"{where} = {cell!r} is no accuracy: neither a fraction nor a percentage")
     return f"{value:.12g}"
 
 
-def _word(place: str, cell: str, words: dict[str, str]) -> str:
+def _word(where: str, cell: str, words: dict[str, str]) -> str:
     plain = cell.lower().replace(" ", "")
     for meaning, known in words.items():
         if plain in known.split():
             return meaning
     listed = "; ".join(f"{meaning}: {', '.join(known.split())}" for meaning, known in words.items())
-    raise SearchError(f"{place} = {cell!r} is not understood; known are {listed}")
+    raise SearchError(f"{where} = {cell!r} is not understood; known are {listed}")

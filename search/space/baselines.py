@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,8 @@ class Baseline:
     val_acc: float
     test_acc: float | None
 
-    def to_json(self) -> dict[str, Any]:
-        """As the study's attributes keep it."""
-        return asdict(self)
 
-
-# The notes name the layers that train; a config names those that do not.
+# A row names the layers that train; a config names those that do not.
 _FROZEN = {"all": (), "classifier": ("features",), "features": ("classifier",)}
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Generic, Protocol, TypeVar
 
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.config import is_train_config, with_defaults
+from search.space.baselines import Baseline
 
 BY_HAND = "stopped: by hand, in the dashboard"
 """Why a trial failed that somebody ended in the dashboard; such a trial has no `error`, which no storage takes then."""
@@ -66,6 +69,20 @@ class _Dict(_Key[dict[str, Any]]):
         return super().__get__(record, owner) or {}
 
 
+class _Baselines(_Key[list[Any]]):
+    """Stored hand-tuned rows."""
+
+    def __init__(self) -> None:
+        super().__init__(list)
+
+    def __get__(self, record: _Record, owner: type[_Record]) -> list[Baseline] | None:
+        rows = super().__get__(record, owner)
+        return None if rows is None else [Baseline(**row) for row in rows]
+
+    def __set__(self, record: _Record, value: Sequence[Baseline] | None) -> None:
+        super().__set__(record, None if value is None else [asdict(row) for row in value])
+
+
 class StudyRecord(_Record):
     """The attributes of a study. Each access reads or writes the storage."""
 
@@ -75,8 +92,8 @@ class StudyRecord(_Record):
     """The name of what the study optimises."""
     own_train = _Key(bool)
     """Whether the space file has its own train(). None: `search run` did not make the study."""
-    baselines = _Key(list)
-    """The hand-tuned rows, each a dict from `Baseline.to_json`. None: they are not queued yet."""
+    baselines = _Baselines()
+    """The hand-tuned rows. None: they are not queued yet."""
     driver = _Key(dict)
     """Who runs the study: `host`, `pid`, `token`, and `beat`, seconds since the epoch. None: nobody."""
     ended = _Key(str)

@@ -132,4 +132,4 @@ def queue_baselines(study: Study, space: SpaceFile) -> None:
             record = TrialRecord()
             record.baseline = baseline.name
             study.enqueue_trial(params, user_attrs=record.stored, skip_if_exists=True)
-    StudyRecord(study).baselines = [baseline.to_json() for baseline in space.baselines]
+    StudyRecord(study).baselines = space.baselines

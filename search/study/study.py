@@ -72,7 +72,8 @@ def open_study(url: str, name: str, space: SpaceFile) -> Study:
             f"the study {name!r} was not made by `search run`; give this one a {option('name')} of its own"
         )
     if known is None:
-        record.space, record.metric, record.own_train = described, space.metric, space.train is not None
+        record.metric, record.own_train = space.metric, space.train is not None
+        record.space = described  # last: another process that starts now takes the study for complete when it is there
         internals.set_system_attr(study, "study:metric_names", [space.metric])  # for the dashboard
     elif not space.fits(known):
         raise SearchError(

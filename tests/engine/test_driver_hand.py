@@ -81,7 +81,7 @@ def test_between_an_epoch_and_its_decision(last: bool) -> None:
     driver, recorder = drive()
     leader, job = ask(driver), ask(driver)
     driver.receive(leader, epoch(0.9))
-    driver.callbacks.listeners = [SimpleNamespace(on_epoch=tell, on_end=recorder.on_end)]
+    driver.callbacks.callbacks = [SimpleNamespace(on_epoch=tell, on_end=recorder.on_end)]
     assert not driver.receive(job, epoch(0.1, last=last))  # which would be COMPLETE, or PRUNED
     driver.catch_up()
     assert recorder.ends == [(job.number, TrialState.FAIL, BY_HAND)]

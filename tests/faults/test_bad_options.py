@@ -158,7 +158,7 @@ BAD: dict[str, Cases] = {
     "--out": [
         (".", "--out .: that is a folder; name the file to write"),
         ("s.py/x.csv", "--out s.py: s.py is no folder"),
-        ("notes.md", "the CSV would take the place of the notes"),
+        ("notes.md", "the CSV would replace the table itself"),
     ],
     "--host": [*[(host, f"--host {host}: ") for host in ("none.invalid", "", LONG)], ("0.0.0.0", "a secret")],
     "--port": [("-1", "greater"), ("65536", "less"), ("x", WHOLE), ("", WHOLE)],
@@ -190,7 +190,7 @@ BAD: dict[str, Cases] = {
         ("none.md", "none.md: cannot be read: "),
         (".", "cannot be read: "),
         ("s.py", "s.py: no Markdown table with a column for validation accuracy"),
-        ("notes.csv", "the CSV would take the place of the notes"),
+        ("notes.csv", "the CSV would replace the table itself"),
         (f"{LONG}.md", "File name too long"),
     ],
 }  # fmt: skip

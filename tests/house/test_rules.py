@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,17 @@ LONG = {
     "train/trainer.py:train": 58,
 }
 """The functions of over 40 lines, and how long each may be; the list only shrinks."""
+
+OPTIONS = {
+    "commands/jobs.py": 7,  # reads the words of `search run`, and prints commands
+    "commands/steps/export.py": 1,  # a script's own options
+    "commands/steps/launch.py": 2,  # reads the command line, as the next
+    "commands/steps/run.py": 2,
+    "commands/steps/up.py": 3,  # prints commands, as the next
+    "commands/units.py": 2,
+    "engine/ray/jobs.py": 1,  # runs a command
+}
+"""How many texts with --option a module has that is neither the command line nor an option's help."""
 
 
 def named(path: Path) -> str:
@@ -57,3 +69,24 @@ def test_a_function_has_about_40_lines() -> None:
                     long[f"{path.relative_to(SEARCH).as_posix()}:{node.name}"] = lines
     assert {name: lines for name, lines in long.items() if lines > LONG.get(name, 40)} == {}
     assert LONG.keys() <= long.keys(), "shorter now: take it off the list"
+
+
+def texts(tree: ast.Module) -> list[str]:
+    """The strings of a module, but for docstrings and what `Help` says of an option."""
+    left = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Help":
+            left |= {id(inner) for inner in ast.walk(node)}
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in left]
+    return [node.value for node in found if isinstance(node.value, str)]
+
+
+def test_messages_spell_options_as_their_caller_does() -> None:
+    """`errors.option` does; a text that names --option itself would be wrong for who calls Python."""
+    found = {}
+    for path in SOURCES:
+        name = path.relative_to(SEARCH).as_posix()
+        count = sum(bool(re.search(r"(?<![\w-])--[a-z]", text)) for text in texts(ast.parse(path.read_text("utf-8"))))
+        if count and not name.startswith("cli/"):
+            found[name] = count
+    assert found == OPTIONS

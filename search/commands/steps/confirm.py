@@ -117,15 +117,15 @@ def _hand_tuned(view: StudyView) -> Candidate | FrozenTrial | None:
     if best is None:
         return None
     for trial in done:
-        if TrialRecord(trial).baseline == best["name"]:
+        if TrialRecord(trial).baseline == best.name:
             return trial
     shared: dict[str, Any] = {}
     for name in _SHARED:
         values = [config_of(trial)[name] for trial in done]
         if name == "dataset" or values.count(values[0]) == len(values):
             shared[name] = values[0]
-    config = make_config({**shared, **best["settings"]}).model_dump(mode="json")
-    return Candidate(best["name"], best["name"], config)
+    config = make_config({**shared, **best.settings}).model_dump(mode="json")
+    return Candidate(best.name, best.name, config)
 
 
 def missing(made: Study | None, found: Sequence[Candidate], seeds: int) -> list[tuple[Candidate, int]]:
@@ -203,11 +203,11 @@ class _Progress(Progress):
     def attach(self, driver: Driver) -> None:
         self._driver = driver
 
-    def on_end(self, job: ActiveTrial, state: TrialState, reason: str) -> None:
+    def on_end(self, trial: ActiveTrial, state: TrialState, reason: str) -> None:
         if not self._plain or self._driver is None:
             return
-        record, test = job.before, job.last.test or {}
-        what = reason or f"validation accuracy {job.last.epoch['val_acc']:.4f}, test accuracy {test['test_acc']:.4f}"
+        record, test = trial.before, trial.last.test or {}
+        what = reason or f"validation accuracy {trial.last.epoch['val_acc']:.4f}, test accuracy {test['test_acc']:.4f}"
         who = confirmation.Row("" if record.of is None else record.of, record.baseline).label
         done = f"[{self._driver.counts.total()}/{self._driver.trials}]"
         failed = " FAILED" if state == TrialState.FAIL else ""

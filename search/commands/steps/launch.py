@@ -74,7 +74,7 @@ def drive(driver: Driver, progress: Progress, engine: Engine, console: Console, 
 
 
 def _train(driver: Driver, engine: Engine) -> None:
-    """Run the trials, and tell the listeners of all that ended, unless the storage is away and the run ends anyway."""
+    """Run the trials, and tell the callbacks of all that ended, unless the storage is away and the run ends anyway."""
     try:
         engine.run(driver)
     except BaseException as stop:

@@ -39,7 +39,7 @@ def section(view: StudyView) -> Section | None:
     rows = np.array([trial.number in good for trial in ended])
     values = values_of(ended)[rows]
     best = (np.maximum if view.sign > 0 else np.minimum).accumulate(values)
-    hand = float(view.best_baseline["val_acc"]) if view.best_baseline and view.by_accuracy else None
+    hand = view.best_baseline.val_acc if view.best_baseline and view.by_accuracy else None
     figure = Figure(figsize=(4.6 * len(times) if len(times) > 1 else 8, 3.9))
     panels = figure.subplots(1, len(times), sharey=True, squeeze=False)[0]
     for axes, (label, seconds) in zip(panels, times.items(), strict=True):

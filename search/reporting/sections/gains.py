@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from optuna.trial import FrozenTrial
-
-from search.analysis.statistics import difference, paired_difference
-from search.analysis.ties import bits_of, images_of, ones, right_of, sample_of
+from search.analysis.gains import Gain, PairedGain, gains
+from search.analysis.ties import images_of
 from search.analysis.view import StudyView
 from search.reporting.columns import accuracy, escape_cell
 from search.reporting.section import Section
@@ -13,39 +11,26 @@ from search.study.attributes import TrialRecord, value_of
 
 
 def section(view: StudyView) -> Section | None:
-    own = next((trial for trial in view.done if TrialRecord(trial).baseline is None), None)
-    if not view.by_accuracy or own is None:
-        return None
-    here = next((trial for trial in view.done if TrialRecord(trial).baseline is not None), None)
-    paired = _paired(view, own, here) if here else ""
-    hand = view.best_baseline
-    same = paired and here and hand and TrialRecord(here).baseline == hand["name"]
-    row = "" if hand is None or same else _gain(own, escape_cell(hand["name"]), float(hand["val_acc"]))
-    return Section("\n\n".join(filter(None, (row, paired))), comment=True)
+    over_row, over_trained = gains(view)
+    said = [*([_gain(over_row)] if over_row else []), *([_paired(over_trained)] if over_trained else [])]
+    return Section("\n\n".join(said), comment=True) if said else None
 
 
-def _paired(view: StudyView, best: FrozenTrial, here: FrozenTrial) -> str:
-    """`best` against a hand-tuned row that was trained in this study, image by image; empty without predictions."""
-    bits, images = bits_of(view.name, (best, here)), images_of(best)
-    if len(bits) < 2 or images is None or sample_of(best) != sample_of(here):
-        return ""
-    a, b = bits[best.number], bits[here.number]
-    only_a, only_b, both = (int(ones(bits)) for bits in (a & ~b, b & ~a, a & b))
+def _paired(gain: PairedGain) -> str:
     text = (
-        f"On the same {images} images trial {best.number} is right on {only_a} where the hand-tuned row "
-        f"{escape_cell(TrialRecord(here).baseline)}, trained here as trial {here.number}, is wrong, and wrong on "
-        f"{only_b} where the row is right: {(only_a - only_b) / images:+.4f}"
+        f"On the same {gain.images} images trial {gain.best.number} is right on {gain.only_best} where the hand-tuned "
+        f"row {escape_cell(TrialRecord(gain.row).baseline)}, trained here as trial {gain.row.number}, is wrong, and "
+        f"wrong on {gain.only_row} where the row is right: {(gain.only_best - gain.only_row) / gain.images:+.4f}"
     )
-    return text + _interval(*paired_difference(both, only_a, only_b, images), "Newcombe, paired")
+    return text + _interval(*gain.interval, "Newcombe, paired")
 
 
-def _gain(best: FrozenTrial, name: str, old: float) -> str:
-    value, images, right = value_of(best) or 0.0, images_of(best), right_of(best)
-    text = f"Trial {best.number} has {accuracy(value)}, the best hand-tuned row ({name}) {accuracy(old)}"
-    text += f": {value - old:+.4f}"
-    if images is None or right is None or abs(old * images - round(old * images)) > 1e-3:
+def _gain(gain: Gain) -> str:
+    text = f"Trial {gain.best.number} has {accuracy(value_of(gain.best) or 0.0)}, the best hand-tuned row "
+    text += f"({escape_cell(gain.row)}) {accuracy(gain.accuracy)}: {gain.gain:+.4f}"
+    if gain.interval is None:
         return f"{text}. The difference has no interval: the number of images behind the row is not known."
-    return text + _interval(*difference(right, images, round(old * images), images), f"Newcombe, {images} images")
+    return text + _interval(*gain.interval, f"Newcombe, {images_of(gain.best)} images")
 
 
 def _interval(low: float, high: float, method: str) -> str:

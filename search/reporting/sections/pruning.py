@@ -1,23 +1,39 @@
-"""What pruning saved, and how many of the pruned trials were ahead of the winner when they were stopped."""
+"""What pruning saved and may have cost, and how often an audit shows the pruner wrong."""
 
 from __future__ import annotations
 
+from search.analysis.pruning import audit, pruning
 from search.analysis.view import StudyView
+from search.format import format_number
 from search.reporting.section import Section
+from search.study.attributes import TrialRecord, value_of
 
 
 def section(view: StudyView) -> Section | None:
-    pruned = [trial for trial in view.pruned if trial.intermediate_values]
-    whole = view.best.intermediate_values if view.best else {}
-    if not pruned or not whole or view.best is None:
+    found = pruning(view)
+    if found is None or view.best is None:
         return None
-    ran, planned = sum(len(trial.intermediate_values) for trial in pruned), len(pruned) * len(whole)
-    last = [(max(trial.intermediate_values), trial) for trial in pruned]
-    compared = [(trial.intermediate_values[step], whole[step]) for step, trial in last if step in whole]
-    ahead = sum(view.sign * value > view.sign * winner for value, winner in compared)
     return Section(
-        f"Pruning: {len(pruned)} pruned trials ran {ran} epochs; at the winner's {len(whole)} each they would have run "
-        f"{planned}. When they were stopped, {ahead} of {len(compared)} were ahead of the winner (trial "
-        f"{view.best.number}) at the same epoch. These are what pruning may have cost.",
+        f"Pruning: {found.pruned} pruned trials ran {found.ran} epochs; at the winner's "
+        f"{len(view.best.intermediate_values)} each they would have run {found.planned}. When they were stopped, "
+        f"{found.ahead} of {found.compared} were ahead of the winner (trial {view.best.number}) at the same epoch. "
+        "These are what pruning may have cost.",
+        comment=True,
+    )
+
+
+def of_audit(view: StudyView) -> Section | None:
+    found = audit(view)
+    if found is None:
+        return None
+    best, finished, count, (low, high) = found.audited[0], found.kept[0], len(found.audited), found.interval
+    leaders = f"{found.leaders} of {len(found.kept)} that it let finish"
+    which = "trial that it let finish" if found.leaders == 1 else leaders
+    return Section(
+        f"Audit of the pruner: {count} trials that it would have stopped ran to their end, {found.more} epochs more. "
+        f"Of these, {found.wrong} reached the best {which} ({view.metric} {format_number(found.level)}): it was wrong "
+        f"in {found.wrong / count:.0%} (95% interval {low:.0%} to {high:.0%}). The best of them, trial {best.number}, "
+        f"would have been stopped at epoch {TrialRecord(best).audited} and has {format_number(value_of(best))}; the "
+        f"best that it let finish, trial {finished.number}, has {format_number(value_of(finished))}.",
         comment=True,
     )

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from search.analysis.view import StudyView
 from search.reporting.section import Section
 from search.reporting.sections import (
-    audit,
     baselines,
     confirmation,
     edges,
@@ -30,7 +29,7 @@ SECTIONS: tuple[Callable[[StudyView], Section | None], ...] = (
     edges.section,
     freezing.section,
     pruning.section,
-    audit.section,
+    pruning.of_audit,
     baselines.section,
     failures.section,
     confirmation.section,

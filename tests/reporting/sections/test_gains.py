@@ -10,6 +10,8 @@ from optuna.trial import create_trial
 
 from search.analysis.view import StudyView
 from search.reporting.sections.registry import sections
+from search.space.baselines import Baseline
+from search.study.attributes import StudyRecord
 
 
 def comments(study: Study) -> list[str]:
@@ -58,7 +60,7 @@ def test_freezing_that_does_nothing() -> None:
 def against(right: int, hand: float, images: int | None = 1000) -> str:
     study = optuna.create_study(study_name="made", direction="maximize")
     study.set_user_attr("metric", "val_acc")
-    study.set_user_attr("baselines", [{"name": "Low", "val_acc": 0.1}, {"name": "Base", "val_acc": hand}])
+    StudyRecord(study).baselines = [Baseline("Low", {}, None, 0.1, None), Baseline("Base", {}, None, hand, None)]
     attrs = {"epoch": {"val_acc": right / 1000}, "val_images": images}
     study.add_trial(create_trial(value=0.999, user_attrs={"baseline": "Base"}))  # no gain of the search's
     study.add_trial(create_trial(value=right / 1000, user_attrs=attrs))
@@ -79,7 +81,7 @@ def beside(ours: int, theirs: int, both: int, bits: bool = True, row: str = "Bas
     """Of 1000 images the best trial names `ours` right, the row trained here `theirs`, both `both`."""
     study = optuna.create_study(study_name="made", direction="maximize")
     study.set_user_attr("metric", "val_acc")
-    study.set_user_attr("baselines", [{"name": row, "val_acc": 0.8}])
+    StudyRecord(study).baselines = [Baseline(row, {}, None, 0.8, None)]
     for number, (right, names) in enumerate(((theirs, {"baseline": "Base"}), (ours, {}))):
         attrs = {"epoch": {"val_acc": right / 1000}, "val_images": 1000, **names}
         study.add_trial(create_trial(value=right / 1000, user_attrs=attrs))

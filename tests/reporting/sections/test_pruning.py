@@ -11,7 +11,7 @@ from optuna.trial import TrialState, create_trial
 
 from search.analysis.statistics import wilson
 from search.analysis.view import StudyView
-from search.reporting.sections import audit, pruning
+from search.reporting.sections import pruning
 
 
 @pytest.mark.parametrize(("direction", "ahead"), [("maximize", 1), ("minimize", 2)])
@@ -39,7 +39,7 @@ def audited(direction: Any, kept: list[float], stopped: list[float]) -> str:
     study.add_trials(
         [create_trial(value=value, intermediate_values=curve, user_attrs={"audited": 2}) for value in stopped]
     )
-    made = audit.section(StudyView(study))
+    made = pruning.of_audit(StudyView(study))
     return made.text if made else ""
 
 

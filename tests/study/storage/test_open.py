@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from postgres import Postgres
 
-from search.cli import app
 from search.errors import SearchError
 from search.files import mounts
 from search.study.storage.open import check_storage, connect, open_storage
@@ -197,16 +195,6 @@ def test_a_file_without_a_url_is_refused(cli: Any, text: str | None, words: str)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("search: --storage-file secret: ")
     assert words in err
-
-
-def test_every_command_that_takes_a_storage_takes_it_from_a_file() -> None:
-    takes = 0
-    for command in app.registered_commands:
-        assert command.callback is not None
-        names = inspect.signature(command.callback).parameters
-        assert ("storage" in names) == ("storage_file" in names), command.callback
-        takes += "storage" in names
-    assert takes >= 7
 
 
 ELSEWHERE = """
