@@ -70,7 +70,7 @@ def check_space(path: Path | SearchSpace, overrides: Sequence[str], name: str | 
 
     Pictures go to runs/<study>/check. Raises SearchError for a file that is no space.
     """
-    start, console = time.monotonic(), Console()
+    start, console = time.monotonic(), Console(highlight=False)
     space = load_space(path, overrides)
     check_fixed(space)
     study = name if name is not None else space.name
@@ -80,12 +80,11 @@ def check_space(path: Path | SearchSpace, overrides: Sequence[str], name: str | 
     for finding in _examine(space, data_root, folder, console):
         counts[finding.status] += 1
         words = f" {finding.name:<13} {finding.seen}{f': {finding.remedy}' if finding.remedy else ''}"
-        line = Text.assemble((f"{finding.status:<4}", _COLOURS[finding.status]), words)
-        console.print(line, soft_wrap=True, highlight=False)
+        console.print(Text.assemble((f"{finding.status:<4}", _COLOURS[finding.status]), words), soft_wrap=True)
     total, seconds = counts.total(), time.monotonic() - start
     warnings = "1 warning" if counts["warn"] == 1 else f"{counts['warn']} warnings"
     ends = f"{counts['ok']} ok, {warnings}, {counts['FAIL']} failed"
-    console.print(f"{total} checks in {seconds:.0f} s: {ends}", highlight=False)
+    console.out(f"{total} checks in {seconds:.0f} s: {ends}")
     return 1 if counts["FAIL"] else 0
 
 
@@ -98,16 +97,14 @@ def _examine(space: SpaceFile, root: Path, folder: Path, console: Console) -> It
         yield Finding("FAIL", "choices", f"no point of the space can be built: {error}", "mend this first")
         return
     if space.train is not None:
-        console.print(
-            f"checking {space.path}: only its choices, for it has its own train()", highlight=False, soft_wrap=True
-        )
+        console.out(f"checking {space.path}: only its choices, for it has its own train()")
         yield choices.check(space, point, builder)
         return
     config = make_config(point.settings)
     runtime = resolve_runtime(config.precision)
     case = Case(config, open_source(config.dataset, root), root, runtime, folder)
     where = f"{runtime.device}, {runtime.precision}, CPU threads: {runtime.threads}"
-    console.print(Text(f"checking {_describe(config, point)}; {where}"), soft_wrap=True)
+    console.out(f"checking {_describe(config, point)}; {where}")
     examination = Examination(space, point, builder, case)
     for name, check in CHECKS.items():
         with console.status(name):

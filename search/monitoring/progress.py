@@ -42,7 +42,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Print a line that is not about a trial's end, above the live view."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.out(line, highlight=False)
 
     def on_epoch(self, trial: ActiveTrial) -> None:
         for note in trial.last.notes:
@@ -65,10 +65,7 @@ class Progress:
         if self._plain:
             what = reason if reason else f"{metric} {format_number(value)} at epoch {trial.last.step}"
             best = f", best {format_number(self._best[0])} (trial {self._best[1]})" if self._best else ""
-            self._console.print(
-                f"[{self._done}/{driver.trials}] trial {trial.number} {_WORDS[state]}: {what}{best}",
-                markup=False, highlight=False, soft_wrap=True,
-            )  # fmt: skip
+            self.say(f"[{self._done}/{driver.trials}] trial {trial.number} {_WORDS[state]}: {what}{best}")
 
     def _counts(self) -> Text:
         driver = self._driver

@@ -8,7 +8,7 @@ from pathlib import Path
 SEARCH = Path(__file__).resolve().parents[2] / "search"
 HOMES = {"engine/ray/patches.py", "study/storage/internals.py"}
 OTHERS = {
-    "commands/steps/confirm.py": {"_console", "_plain"},  # of Progress, a class of this package
+    "commands/steps/confirm.py": {"_plain"},  # of Progress, a class of this package
     "engine/processes/ending.py": {"_exit", "_run_exitfuncs", "_shutdown"},  # as multiprocessing ends its processes
     "models/images.py": {"_replace"},  # of a named tuple, and documented
     "doctor/case.py": {"_DropoutNd"},  # of torch, as the next three

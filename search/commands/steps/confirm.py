@@ -72,16 +72,14 @@ def confirm_study(options: ConfirmOptions) -> Study:
     """
     locations.written_to(options.reports, "reports")
     locations.check(options.run_dir)
-    console = Console()
+    console = Console(highlight=False)
     again = f"; to go on: {same()}"
     with storages.storage_errors(options.url, again), interruptible(again, console) as signalled:
         original = studies.load_study(options.url, options.name)
         found = candidates(original, options.top)
         made = confirmation.of(original)
         if made is not None and _settled(made) and not missing(made, found, options.seeds):
-            console.print(
-                f"all of that is confirmed already; {option('seeds')} or {option('top')} asks for more", highlight=False
-            )
+            console.out(f"all of that is confirmed already; {option('seeds')} or {option('top')} asks for more")
         else:
             _train(original, found, options, console, signalled)
         _finish(original, options)
@@ -192,8 +190,7 @@ def _that_can_be(found: list[Candidate], wrong: Sequence[str], console: Console)
         if error and isinstance(candidate.of, int):
             raise SearchError(f"trial {candidate.of}: {error}")
         if error:
-            said = f"left out: hand-tuned {candidate.of}: {error}"
-            console.print(said, markup=False, highlight=False, soft_wrap=True)
+            console.out(f"left out: hand-tuned {candidate.of}: {error}")
     return [candidate for candidate, error in zip(found, wrong, strict=True) if not error]
 
 
@@ -211,10 +208,7 @@ class _Progress(Progress):
         who = confirmation.Row("" if record.of is None else record.of, record.baseline).label
         done = f"[{self._driver.counts.total()}/{self._driver.trials}]"
         failed = " FAILED" if state == TrialState.FAIL else ""
-        self._console.print(
-            f"{done} {who}, seed {(record.config or {}).get('seed')}{failed}: {what}",
-            markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        self.say(f"{done} {who}, seed {(record.config or {}).get('seed')}{failed}: {what}")
 
 
 def _finish(original: Study, options: ConfirmOptions) -> None:

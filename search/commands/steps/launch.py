@@ -47,12 +47,10 @@ def drive(driver: Driver, progress: Progress, engine: Engine, console: Console, 
         record.ended = None
     if driver.finished:
         if not _ended(driver, console):
-            console.print(
-                f"{driver.counts.total()} trials are done already; {option('trials')} asks for more", highlight=False
-            )
+            console.out(f"{driver.counts.total()} trials are done already; {option('trials')} asks for more")
         return
     try:
-        console.print(engine.note, highlight=False)
+        console.out(engine.note)
         with progress.shown():
             _train(driver, engine)
     except LimitReached:
@@ -100,7 +98,7 @@ def _ended(driver: Driver, console: Console) -> bool:
 
 def _say_end(why: str, driver: Driver, then: str, console: Console) -> None:
     done = f"{driver.counts.total()} of {driver.trials} trials are done"
-    console.print(f"{why}; {done}; {then}", markup=False, highlight=False, soft_wrap=True)
+    console.out(f"{why}; {done}; {then}")
 
 
 def workplace_of(options: LaunchOptions, **more: Any) -> WorkerConfig:
@@ -169,7 +167,7 @@ def interruptible(hint: str, console: Console) -> Iterator[list[int]]:
     except Interrupted:
         raise
     except KeyboardInterrupt:
-        console.print(f"interrupted{hint}", markup=False, soft_wrap=True)
+        console.out(f"interrupted{hint}")
         raise Interrupted((signalled or [signal.SIGINT])[0]) from None
 
 

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 def run_search(options: RunOptions) -> Study:
     """Run a search from its words to its report. Raises SearchError for what is wrong, Interrupted."""
     start = time.monotonic()
-    console = Console()
+    console = Console(highlight=False)
     locations.written_to(options.reports, "reports")
     space = load_space(options.where, options.overrides)
     if space.train is not None:  # else the training side checks more
@@ -121,7 +121,7 @@ class RunNotification:
         lines = [why, *self._known(), f"report: {self.report.absolute()}" if self.report else ""]
         text = "\n".join(line for line in lines if line)
         for warning in self.notices.send(f"search {self.name}: {word}", text, failed=error is not None):
-            self.console.print(warning, markup=False, highlight=False, soft_wrap=True)
+            self.console.out(warning)
 
     def _known(self) -> Iterator[str]:
         """The best, the counts, the time; the storage may be what failed."""
@@ -157,13 +157,13 @@ def _introduce(
 ) -> None:
     """Say what is searched for, and queue what runs before the sampler's own: another study's best, hand-tuned rows."""
     for line in (f"{verb(space.direction)} {space.metric}", *notes):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.out(line)
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
     back = sum(bool(trial.params) for trial in waiting)  # the others were queued and never asked
     if back:
-        console.print(f"interrupted trials that go on first: {back}", highlight=False)
+        console.out(f"interrupted trials that go on first: {back}")
     if points is not None:  # before the hand-tuned rows, whose results are known
-        console.print(queue.queue_points(study, points), highlight=False, markup=False, soft_wrap=True)
+        console.out(queue.queue_points(study, points))
     queue.queue_baselines(study, space)
 
 
@@ -172,11 +172,7 @@ def _note_audit(study: Study, space: SpaceFile, options: RunOptions, console: Co
     epochs = space.space.settings.get("epochs") if isinstance(space.space, SearchSpace) else None
     if options.audit and not may_stop(study.pruner, epochs if isinstance(epochs, int) else None):
         audit = option("audit", f"{options.audit:g}")
-        console.print(
-            f"{audit}: the study's pruner never stops a trial, so there is nothing to audit",
-            highlight=False,
-            soft_wrap=True,
-        )
+        console.out(f"{audit}: the study's pruner never stops a trial, so there is nothing to audit")
 
 
 def _evaluate_winner(driver: Driver, engine: Engine, console: Console) -> None:
@@ -202,7 +198,7 @@ def _evaluate_winner(driver: Driver, engine: Engine, console: Console) -> None:
         else:
             test_split.record(study, winner.number, test_acc, images, epoch_of(winner).get("val_acc"))
             said = f"test accuracy {accuracy(test_acc, images)}, evaluated once with its weights of the last epoch"
-    console.print(f"{where}: {said}", markup=False, highlight=False, soft_wrap=True)
+    console.out(f"{where}: {said}")
 
 
 def _wanted(space: SpaceFile, options: RunOptions) -> dict[str, Any]:

@@ -6,11 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from search.analysis.view import StudyView
-from search.reporting.plots.canvas import (
-    BEST,
-    INK,
-    short,
-)
+from search.reporting.plots import canvas
 from search.reporting.section import Section
 
 CLASSES = 12
@@ -43,9 +39,9 @@ def section(view: StudyView) -> Section | None:
     axes.imshow(np.where(cells > 0, shares, np.nan), cmap="Blues", vmin=0, vmax=1.25, aspect="auto")
     for (row, column), value in np.ndenumerate(cells):
         if value:
-            color = "white" if shares[row, column] > 0.6 else INK if column == row else BEST
+            color = "white" if shares[row, column] > 0.6 else canvas.INK if column == row else canvas.BEST
             axes.text(column, row, str(value), ha="center", va="center", color=color, fontsize=9)
-    names = [short(made.classes[label], 20) for label in chosen]
+    names = [canvas.short(made.classes[label], 20) for label in chosen]
     axes.set_xticks(range(len(chosen) + 1), [*names, "any other"], rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(chosen)), names)
     axes.grid(visible=False)

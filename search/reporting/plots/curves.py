@@ -11,28 +11,16 @@ from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial
 
 from search.analysis.view import StudyView
-from search.reporting.plots.canvas import (
-    BEST,
-    DONE,
-    FADED,
-    LINES,
-    Floats,
-    drawable,
-    drawn,
-    fits,
-    limits,
-    metric_label,
-    some,
-)
+from search.reporting.plots import canvas
 from search.reporting.section import Section
 
 
 def section(view: StudyView) -> Section | None:
     """Every trial's metric over its epochs; the pruned faded, the best in front."""
-    done = drawable(view)
+    done = canvas.drawable(view)
     groups = {
-        "pruned": some(_curves(view.pruned), LINES),
-        "completed": some(_curves(done[1:]), LINES),
+        "pruned": canvas.some(_curves(view.pruned), canvas.LINES),
+        "completed": canvas.some(_curves(done[1:]), canvas.LINES),
         "best": _curves(done[:1]),
     }
     lines = [line for group in groups.values() for line in group]
@@ -41,7 +29,7 @@ def section(view: StudyView) -> Section | None:
     figure = Figure(figsize=(8, 4.5))
     axes = figure.subplots()
     for (label, group), color, width, alpha in zip(
-        groups.items(), (FADED, DONE, BEST), (0.8, 1.0, 2.2), (0.35, 0.45, 1.0), strict=True
+        groups.items(), (canvas.FADED, canvas.DONE, canvas.BEST), (0.8, 1.0, 2.2), (0.35, 0.45, 1.0), strict=True
     ):
         if not group:
             continue
@@ -51,23 +39,23 @@ def section(view: StudyView) -> Section | None:
             axes.scatter(ends[:, 0], ends[:, 1], s=7, color=color, alpha=0.6, linewidths=0)
     points = np.concatenate(lines)
     axes.set_xlim(points[:, 0].min() - 0.3, points[:, 0].max() + 0.3)
-    axes.set_ylim(*limits(points[:, 1], view.sign))
+    axes.set_ylim(*canvas.limits(points[:, 1], view.sign))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
     axes.set_xlabel("epoch")
-    axes.set_ylabel(metric_label(view))
+    axes.set_ylabel(canvas.metric_label(view))
     axes.legend(loc="lower right" if view.sign > 0 else "upper right")
-    note = drawn("pruned trials", len(groups["pruned"]), len(_with_curve(view.pruned)))
-    note += drawn("completed trials", len(groups["completed"]), len(_with_curve(done[1:])))
+    note = canvas.drawn("pruned trials", len(groups["pruned"]), len(_with_curve(view.pruned)))
+    note += canvas.drawn("completed trials", len(groups["completed"]), len(_with_curve(done[1:])))
     best = f", the best (trial {done[0].number}) in front" if groups["best"] else ""
     text = f"Every trial after each of its epochs; the pruned faded{best}.{note}"
     return Section(text, "Learning curves", figure)
 
 
 def _with_curve(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    return [trial for trial in trials if any(map(fits, trial.intermediate_values.values()))]
+    return [trial for trial in trials if any(map(canvas.fits, trial.intermediate_values.values()))]
 
 
-def _curves(trials: Sequence[FrozenTrial]) -> list[Floats]:
+def _curves(trials: Sequence[FrozenTrial]) -> list[canvas.Floats]:
     """(E, 2) a trial that has one: epoch and value, where that fits."""
     found = (np.array(sorted(trial.intermediate_values.items()), dtype=np.float64) for trial in _with_curve(trials))
-    return [np.array([point for point in curve if fits(point[1])]) for curve in found]
+    return [np.array([point for point in curve if canvas.fits(point[1])]) for curve in found]

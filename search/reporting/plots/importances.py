@@ -5,11 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from search.analysis.view import StudyView
-from search.reporting.plots.canvas import (
-    DONE,
-    FADED,
-    short,
-)
+from search.reporting.plots import canvas
 from search.reporting.section import Section
 
 
@@ -21,9 +17,11 @@ def section(view: StudyView) -> Section | None:
     figure = Figure(figsize=(6.5, 0.9 + 0.32 * len(ordered)))
     axes = figure.subplots()
     weights = [effect.importance for _, effect in ordered]
-    bars = axes.barh(range(len(ordered)), weights, color=[DONE if effect.shown else FADED for _, effect in ordered])
+    bars = axes.barh(
+        range(len(ordered)), weights, color=[canvas.DONE if effect.shown else canvas.FADED for _, effect in ordered]
+    )
     axes.bar_label(bars, [f"p = {effect.p:.2g}" for _, effect in ordered], padding=4, fontsize=8.5)
-    axes.set_yticks(range(len(ordered)), [short(name, 28) for name, _ in ordered])
+    axes.set_yticks(range(len(ordered)), [canvas.short(name, 28) for name, _ in ordered])
     axes.set_xlim(0, max(weights) * 1.15)
     axes.set_xlabel("importance (PED-ANOVA), a share")
     axes.grid(visible=False, axis="y")

@@ -7,30 +7,20 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from search.analysis.view import StudyView
+from search.reporting.plots import canvas
 from search.reporting.plots.axes import Axis, settings_of, spread
-from search.reporting.plots.canvas import (
-    BEST,
-    INK,
-    LINES,
-    drawable,
-    drawn,
-    metric_label,
-    short,
-    some,
-    values_of,
-)
 from search.reporting.section import Section
 
 
 def section(view: StudyView) -> Section | None:
     """A line a completed trial through all its settings to its value, the better the darker."""
-    done = drawable(view)
-    values = values_of(done)
+    done = canvas.drawable(view)
+    values = canvas.values_of(done)
     settings, note = settings_of(done, 3)
     if len(settings) < 2 or values.max() == values.min():
         return None
-    settings = [*settings, Axis(metric_label(view), values, (float(values.min()), float(values.max())))]
-    rows = np.array(some(range(len(done)), LINES))[::-1]  # the best last, in front
+    settings = [*settings, Axis(canvas.metric_label(view), values, (float(values.min()), float(values.max())))]
+    rows = np.array(canvas.some(range(len(done)), canvas.LINES))[::-1]  # the best last, in front
     columns = []
     for axis in settings:
         places = axis.shares()
@@ -45,9 +35,9 @@ def section(view: StudyView) -> Section | None:
     axes.add_collection(
         LineCollection(list(lines), array=rank, cmap="Blues", clim=(-0.35, 1.1), linewidths=1, alpha=0.7)
     )
-    axes.plot(np.arange(len(settings)), heights[-1], color=BEST, linewidth=2.2)
+    axes.plot(np.arange(len(settings)), heights[-1], color=canvas.BEST, linewidth=2.2)
     for x, axis in enumerate(settings):
-        axes.axvline(x, color=INK, linewidth=0.8)
+        axes.axvline(x, color=canvas.INK, linewidth=0.8)
         for share, text in axis.ticks():
             axes.text(
                 x + 0.04, share, text, fontsize=8, va="center", bbox=dict(fc="white", ec="none", alpha=0.75, pad=0.8)
@@ -55,11 +45,11 @@ def section(view: StudyView) -> Section | None:
     absent = any(np.isnan(axis.values).any() for axis in settings)
     axes.set_ylim(-0.2 if absent else -0.06, 1.06)
     axes.set_xlim(-0.1, len(settings) - 0.55)
-    axes.set_xticks(range(len(settings)), [short(axis.name, 18) for axis in settings])
+    axes.set_xticks(range(len(settings)), [canvas.short(axis.name, 18) for axis in settings])
     axes.set_yticks([-0.13] if absent else [], ["not set"] if absent else [])
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
     axes.tick_params(length=0)
-    note += drawn("trials", len(rows), len(done))
+    note += canvas.drawn("trials", len(rows), len(done))
     text = "Each line a completed trial, the better the darker; the best in orange; log scales as the ranges have."
     return Section(text + note, "All settings together", figure)

@@ -8,13 +8,7 @@ from optuna.trial import FrozenTrial
 from search.analysis.cost import taken
 from search.analysis.view import StudyView
 from search.format import format_number
-from search.reporting.plots.canvas import (
-    BEST,
-    DONE,
-    POINTS,
-    metric_label,
-    some,
-)
+from search.reporting.plots import canvas
 from search.reporting.section import Section
 from search.study.attributes import value_of
 
@@ -47,16 +41,15 @@ def section(view: StudyView) -> Section | None:
     best = front(found)
     figure = Figure(figsize=(8, 4.5))
     axes = figure.subplots()
-    few = some(found, POINTS)
-    axes.scatter(
-        [size for size, _, _ in few], [value for _, value, _ in few], s=14, color=DONE, alpha=0.45, label="trials"
-    )
+    few = canvas.some(found, canvas.POINTS)
+    sizes, values = [size for size, _, _ in few], [value for _, value, _ in few]
+    axes.scatter(sizes, values, s=14, color=canvas.DONE, alpha=0.45, label="trials")
     line = [(size, value) for size, value, _ in reversed(best)]
     label = "no trial that is as small is better"
-    axes.plot(*zip(*line, strict=True), "o-", color=BEST, markersize=5, drawstyle="steps-post", label=label)
+    axes.plot(*zip(*line, strict=True), "o-", color=canvas.BEST, markersize=5, drawstyle="steps-post", label=label)
     for size, value, trial in best:
         axes.annotate(f"{trial.number}", (size, value), xytext=(5, 5), textcoords="offset points")
-    axes.set(xscale="log", xlabel="parameters", ylabel=metric_label(view))
+    axes.set(xscale="log", xlabel="parameters", ylabel=canvas.metric_label(view))
     axes.margins(0.08)
     axes.legend()
     what = "; ".join(
