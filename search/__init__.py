@@ -5,23 +5,6 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "ASHA",
-    "Choice",
-    "Epoch",
-    "Float",
-    "Int",
-    "SearchError",
-    "SearchSpace",
-    "TrainConfig",
-    "check",
-    "confirm",
-    "export",
-    "load_study",
-    "report",
-    "run",
-]
-
 if TYPE_CHECKING:
     from search.api import check as check
     from search.api import confirm as confirm
@@ -47,12 +30,14 @@ _HOMES = {
     "SearchError": "errors",
     "SearchSpace": "space.space",
     "TrainConfig": "config",
+    **dict.fromkeys(("check", "confirm", "export", "load_study", "report", "run"), "api"),
 }
-"""The module of each public name; the commands, which are the others, stand in search.api."""
+"""The module of each public name."""
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> object:
     # Late, so that `search --help` does not wait for Optuna.
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'search' has no attribute {name!r}")
-    return getattr(import_module(f"search.{_HOMES.get(name, 'api')}"), name)
+    return getattr(import_module(f"search.{_HOMES[name]}"), name)

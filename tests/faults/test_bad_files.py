@@ -201,7 +201,7 @@ STORAGES: dict[str, str] = {
     "postgresql://u:sesame@127.0.0.1:999999/s": "storage postgresql://",
     "postgresql://127.0.0.1:1/s?password=sesame": "storage postgresql://127.0.0.1:1/s cannot be reached",
     "postgresql+nodriver://u:sesame@127.0.0.1:1/s": "cannot be reached",
-    "redis://:sesame@127.0.0.1:1/0": "storage redis://:***@127.0.0.1:1/0: Optuna takes no Redis",
+    "redis://:sesame@127.0.0.1:1/0": "storage redis://:***@127.0.0.1:1/0 cannot be reached: ",
     "http://u:sesame@127.0.0.1:1": "cannot be reached",
     "://": "cannot be reached",
     "two\nlines://u:sesame@h": r"storage two\nlines://",

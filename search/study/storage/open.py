@@ -26,12 +26,10 @@ from search.files.mounts import network_type
 from search.study.storage import internals, retry
 from search.study.storage.rdb import Storage
 
-_JOURNAL = (
-    "Optuna's journal file is not taken: a line that was half written makes all of it unreadable for good, and a lock "
-    "that a killed process left is waited for without end; use sqlite:///studies.db, or PostgreSQL"
+_TAKEN = (
+    "write it as sqlite:///studies.db or postgresql+psycopg://user@host/database; Optuna's journal file, which one "
+    "half-written line breaks for good, is not taken, nor is Redis"
 )
-_JOURNALS = (".log", ".journal")
-"""How Optuna's journal files are usually named."""
 _BUSY = 2.0
 """Seconds that SQLite itself waits for a lock; meanwhile Ctrl-C waits, too. What comes after them is outage's."""
 _POSTGRES = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
@@ -58,7 +56,8 @@ def has_password(url: str) -> bool:
 
 def check_storage(url: str, must_exist: bool = False) -> None:
     """Raise SearchError if `url` is no storage, one that is not taken, or cannot be reached. Creates nothing."""
-    _refuse(url)
+    if not isinstance(url, str):
+        raise SearchError(f"storage {type(url).__name__}: name its URL; {_TAKEN}")
     try:
         parsed = _parsed(url)
         if parsed.get_backend_name() == "sqlite":
@@ -75,20 +74,8 @@ def _why(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and str(error.name).startswith("psycopg"):
         return f"Python's package {error.name} is missing; pip install 'psycopg[binary]'"
     if isinstance(error, (ArgumentError, NoSuchModuleError)):
-        return f"{retry.reason(error)}; write it as sqlite:///studies.db or postgresql+psycopg://user@host/database"
+        return f"{retry.reason(error)}; {_TAKEN}"
     return retry.reason(error)
-
-
-def _refuse(url: object) -> None:
-    """Raise SearchError for a journal file by its name, for Redis, and for what is no text."""
-    if not isinstance(url, str):
-        raise SearchError(f"storage {type(url).__name__}: " + (_JOURNAL if "Journal" in repr(type(url)) else "no URL"))
-    scheme, separator, _ = url.partition("://")
-    if scheme.startswith("redis"):
-        raise SearchError(f"storage {redact(url)}: Optuna takes no Redis as its database; PostgreSQL does the same")
-    named = url.endswith(_JOURNALS) and (not separator or scheme == "file")
-    if named or (separator and "journal" in scheme.lower()):
-        raise SearchError(f"storage {redact(url)}: {_JOURNAL}")
 
 
 def _check_sqlite(url: str, parsed: URL, must_exist: bool) -> None:
@@ -108,8 +95,7 @@ def _check_sqlite(url: str, parsed: URL, must_exist: bool) -> None:
             "shared memory do not hold and the file breaks; use a local file, or PostgreSQL"
         )
     if file.is_file() and not _is_sqlite(file):
-        hint = f"; {_JOURNAL}" if file.name.endswith(_JOURNALS) else ""
-        raise SearchError(f"storage {redact(url)}: {file} is no SQLite file{hint}")
+        raise SearchError(f"storage {redact(url)}: {file} is no SQLite file; {_TAKEN}")
 
 
 def _sqlite_file(parsed: URL) -> Path:

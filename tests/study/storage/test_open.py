@@ -105,16 +105,7 @@ def test_an_unreachable_storage_is_one_line(cli: Any, write: Any, sys_path: None
 
 
 @pytest.mark.parametrize(
-    "url",
-    [
-        "journal.log",
-        "./journal.log",
-        "file://journal.log",
-        "journal://journal.log",
-        "journal+file:///tmp/journal.log",
-        "sqlite:///journal.log",
-        "there/optuna.journal",
-    ],
+    "url", ["journal.log", "file://journal.log", "journal+file:///tmp/journal.log", "sqlite:///journal.log"]
 )
 def test_optunas_journal_file_is_refused_with_the_reason(cli: Any, url: str) -> None:
     backend = JournalFileBackend("journal.log")
@@ -122,20 +113,15 @@ def test_optunas_journal_file_is_refused_with_the_reason(cli: Any, url: str) -> 
     before = Path("journal.log").read_bytes()
     status, out, err = cli("status", "--storage", url)
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert "Optuna's journal file is not taken: a line that was half written" in err
+    assert "Optuna's journal file, which one half-written line breaks for good, is not taken" in err
     assert Path("journal.log").read_bytes() == before
     assert {path.name for path in Path().iterdir()} <= {"journal.log", "journal.log.lock"}
 
 
 def test_a_storage_that_is_an_object_is_refused() -> None:
     wrong: Any = JournalStorage(JournalFileBackend("journal.log"))
-    with pytest.raises(SearchError, match="storage JournalStorage: Optuna's journal file is not taken"):
+    with pytest.raises(SearchError, match="storage JournalStorage: name its URL"):
         check_storage(wrong)
-
-
-def test_redis_is_refused() -> None:
-    with pytest.raises(SearchError, match="Redis"):
-        check_storage("redis://:sesame@localhost/0")
 
 
 @pytest.mark.parametrize("url", ["sqlite:///{}/studies.db", "sqlite:///file:{}/studies.db?uri=true"])
