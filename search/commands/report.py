@@ -1,8 +1,8 @@
 """The verbs that read studies and print a table, or data: report, status, compare."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from search.commands import units
 from search.commands.options import Help, Options, Parsed, Reports, StorageOptions, StudyOptions
@@ -25,6 +25,12 @@ class DataFormat(Options):
         if self.json and self.csv:
             raise SearchError(f"{option('json')} and {option('csv')}: one of them at a time")
         return self.json or self.csv
+
+    def print_data(self, content: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Print `content` as JSON, or its rows as CSV."""
+        from search.reporting import data
+
+        print(data.to_csv(rows) if self.csv else data.to_json(content), end="" if self.csv else "\n")
 
 
 @dataclass(kw_only=True)
@@ -55,7 +61,7 @@ def report(options: PrintedReportOptions) -> None:
     if options.as_data:
         with storage_errors(options.storage):
             content = data.report(StudyView(options.load()))
-        print(data.to_csv(content["rows"]) if options.csv else data.to_json(content), end="" if options.csv else "\n")
+        options.print_data(content, content["rows"])
         return
     written = write_report(options)
     print(f"{written.table}\n\nwrote {written.path}")
@@ -97,7 +103,7 @@ def status(options: StatusOptions) -> None:
         if options.study is not None and not rows:
             load_study(options.storage, options.study)  # which says what there is
     if as_data:
-        print(data.to_csv(rows) if options.csv else data.to_json(rows), end="" if options.csv else "\n")
+        options.print_data(rows, rows)
         return
     from search.reporting.table import listing
 
@@ -116,7 +122,7 @@ def compare(options: CompareOptions) -> None:
     """Set studies side by side in reports/A-vs-B.md and print the table; or print it as data, and write nothing."""
     from search.analysis import comparison
     from search.files.locations import written_to
-    from search.reporting import compare, data
+    from search.reporting import compare
     from search.study.storage.open import storage_errors
     from search.study.study import load_study
 
@@ -127,7 +133,7 @@ def compare(options: CompareOptions) -> None:
         found = comparison.views([load_study(options.storage, name) for name in options.studies])
         if as_data:
             rows = comparison.rows(found)
-            print(data.to_csv(rows) if options.csv else data.to_json(rows), end="" if options.csv else "\n")
+            options.print_data(rows, rows)
             return
         path, table = compare.write(found, options.reports)
         print(f"{table}\n\nwrote {path}")

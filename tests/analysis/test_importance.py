@@ -15,7 +15,7 @@ from optuna.study import Study
 from optuna.trial import Trial, create_trial
 
 from search.analysis.view import StudyView
-from search.reporting.sections import edges, importance
+from search.reporting.sections import importance
 
 
 def searched(objective: Callable[[Trial], float], trials: int, seed: int = 0, tpe: bool = False) -> Study:
@@ -31,7 +31,7 @@ def said(study: Study) -> str:
 
 
 def edges_of(study: Study) -> list[str]:
-    made = edges.section(StudyView(study))
+    made = importance.at_the_edge(StudyView(study))
     return made.text.split("\n\n") if made else []
 
 

@@ -165,6 +165,7 @@ NOTES: dict[str, tuple[str, str, str]] = {
     "no number": ("| 0.1 | 0.9", "| fast | 0.9", "n.md:3: LR = 'fast' is no number"),
     "an infinite number": ("| 0.1 | 0.9", "| 1e999 | 0.9", "n.md:3: LR = '1e999' is no number"),
     "a power without end": ("| 0.1 | 0.9", "| 10^99999 | 0.9", "n.md:3: LR = '10^99999' is no number"),
+    "nothing": ("| 0.1 | 0.9", "| | 0.9", "n.md:3: LR = '' is no number"),
     "dots": ("| 0.1 | 0.9", "| 1.2.3 | 0.9", "n.md:3: LR = '1.2.3' is no number"),
     "half an epoch": ("| 30 |", "| 30.5 |", "n.md:3: Epochs = '30.5' is no whole number"),
     "epochs without end": ("| 30 |", "| 1e999 |", "n.md:3: Epochs = '1e999' is no number"),
@@ -182,6 +183,7 @@ NOTES: dict[str, tuple[str, str, str]] = {
 def test_notes_that_are_not_understood(cli: Cli, old: str, new: str, said: str) -> None:
     write_spoiled("n.md", f"{COLUMNS}\n{UNDER}\n{CELLS}", old, new)
     assert said in refused(cli, "import", "n.md")
+    assert not Path("n.csv").exists()
 
 
 STORAGES: dict[str, str] = {

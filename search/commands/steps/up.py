@@ -10,8 +10,7 @@ from shlex import quote
 
 from search.engine.base import EngineFailed
 from search.engine.processes import forkserver
-from search.engine.processes.environment import environment
-from search.engine.processes.signals import handled, unheard
+from search.engine.processes.signals import environment, handled, unheard
 from search.engine.ray import cluster, watchdog
 from search.engine.ray.cluster import Head
 from search.engine.ray.jobs import Jobs

@@ -1,4 +1,4 @@
-"""Signals of this process for a while: handled, ignored, or held back."""
+"""This process for a while: its signals handled, ignored or held back, its environment changed."""
 
 from __future__ import annotations
 
@@ -81,3 +81,15 @@ def held_back() -> Iterator[None]:
     finally:
         if arrived:
             signal.raise_signal(arrived[0])
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """The environment with `variables`; afterwards it is as before, whatever the block has changed."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from search.engine.processes.environment import environment
+from search.engine.processes.signals import environment
 from search.engine.ray import patches
 
 

@@ -1,4 +1,4 @@
-"""The best of the search against the best hand-tuned row, and against the best of those that were trained here."""
+"""The hand-tuned rows: what they are, and what the best of the search gains over them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def section(view: StudyView) -> Section | None:
     over_row, over_trained = gains(view)
     said = [*([_gain(over_row)] if over_row else []), *([_paired(over_trained)] if over_trained else [])]
     return Section("\n\n".join(said), comment=True) if said else None
+
+
+def rows(view: StudyView) -> Section | None:
+    text = "Rows marked *hand-tuned* are not trials of this study. Their numbers are those of the baselines file."
+    return Section(text) if view.baselines else None
 
 
 def _paired(gain: PairedGain) -> str:

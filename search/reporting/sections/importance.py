@@ -1,8 +1,10 @@
-"""Which settings mattered: importance is PED-ANOVA's, and a permutation test must support it."""
+"""Which settings mattered, by PED-ANOVA and a permutation test, and which have their best at an end of their range."""
 
 from __future__ import annotations
 
+from search.analysis.importance import LEADERS, Edge, edges
 from search.analysis.view import StudyView
+from search.format import format_number
 from search.reporting.section import Section
 
 MANY = 50
@@ -24,3 +26,19 @@ def section(view: StudyView) -> Section | None:
     text += f" Not shown to matter: {', '.join(rest)}." if rest else ""
     text += f" With fewer than {MANY} completed trials this is a hint." if count < MANY else ""
     return Section(text, comment=True)
+
+
+def at_the_edge(view: StudyView) -> Section | None:
+    """How far to widen a range."""
+    found = edges(view.done)
+    return Section("\n\n".join(_said(edge, len(view.done)) for edge in found), comment=True) if found else None
+
+
+def _said(edge: Edge, count: int) -> str:
+    values = ", ".join(map(format_number, edge.values))
+    scale = " on its log scale" if edge.log else ""
+    to = ", if it can be." if edge.wider is None else f", to {format_number(edge.wider)} for example."
+    return (
+        f"The best {LEADERS} of {count} trials have `{edge.name}` within 5%{scale} of its "
+        f"{'upper' if edge.upper else 'lower'} end, {format_number(edge.end)} ({values}): widen the range there{to}"
+    )

@@ -6,32 +6,20 @@ from collections.abc import Callable
 
 from search.analysis.view import StudyView
 from search.reporting.section import Section
-from search.reporting.sections import (
-    baselines,
-    confirmation,
-    edges,
-    failures,
-    freezing,
-    gains,
-    importance,
-    pruning,
-    test_split,
-    ties,
-    trials,
-)
+from search.reporting.sections import confirmation, freezing, gains, importance, pruning, ties, trials
 
 SECTIONS: tuple[Callable[[StudyView], Section | None], ...] = (
     ties.section,
     trials.section,
-    test_split.section,
+    trials.of_test_split,
     gains.section,
     importance.section,
-    edges.section,
+    importance.at_the_edge,
     freezing.section,
     pruning.section,
     pruning.of_audit,
-    baselines.section,
-    failures.section,
+    gains.rows,
+    trials.failed,
     confirmation.section,
 )
 """Under the ranked table; those with a title follow those without."""
@@ -39,7 +27,7 @@ SECTIONS: tuple[Callable[[StudyView], Section | None], ...] = (
 OF_SEEDS: tuple[Callable[[StudyView], Section | None], ...] = (
     confirmation.of_seeds,
     trials.section,
-    failures.section,
+    trials.failed,
     confirmation.seed_by_seed,
 )
 """Of a study that confirms another, which has no ranking: no seed is better than another."""

@@ -1,12 +1,16 @@
-"""How many trials ran, what they took, and why the last run ended early."""
+"""How many trials ran, what they took, why the last run ended early, what failed, and what the test split was asked."""
 
 from __future__ import annotations
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from search.analysis.view import StudyView
 from search.format import duration, format_number
 from search.reporting.section import Section
+from search.study.attributes import BY_HAND, TrialRecord
+
+COUNT = 20
+"""At most so many failed trials are listed."""
 
 
 def section(view: StudyView) -> Section:
@@ -30,3 +34,27 @@ def section(view: StudyView) -> Section:
         "saved_gpu_hours": cost.gpu_hours_saved,
     }
     return Section(text, data=data)
+
+
+def of_test_split(view: StudyView) -> Section:
+    """How often the study was evaluated on the test split."""
+    count = view.evaluations
+    trained_here = view.record.own_train is False
+    times = {0: "not evaluated", 1: "evaluated once"}.get(count, f"evaluated {count} times")
+    text = f"The study was {times} on the test split." if count or trained_here else ""
+    return Section(text, data={"looks_at_test": count})
+
+
+def failed(view: StudyView) -> Section | None:
+    """Which trials failed, and why."""
+    ended = [trial for trial in view.trials if trial.state == TrialState.FAIL]
+    lines = [f"- trial {trial.number}: {_why(trial)}" for trial in ended[:COUNT]]
+    if len(ended) > COUNT:
+        lines.append(f"- and {len(ended) - COUNT} more")
+    return Section("\n".join(["Failed trials:", "", *lines])) if ended else None
+
+
+def _why(trial: FrozenTrial) -> str:
+    """The error that the driver recorded. A trial that began and has none was ended by hand."""
+    record = TrialRecord(trial)
+    return record.error or (BY_HAND if record.config is not None else "no reason recorded")
