@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Driven
+from driving import Driven, ask
 from rich.console import Console
 
 from search import ASHA, Float, SearchSpace
@@ -16,7 +16,6 @@ from search.config import make_config
 from search.engine.driver import Driver
 from search.engine.messages import Failed, Report
 from search.engine.rules import Rules
-from search.engine.trial import ActiveTrial
 from search.monitoring.progress import Progress
 from search.space.file import SpaceFile
 from search.study.study import open_study
@@ -38,12 +37,6 @@ def make(console: Console, own: bool = True, trials: int = 4) -> tuple[Progress,
     driver = Driven(open_study("sqlite:///studies.db", "s", file), file, Rules(trials=trials), [progress])
     progress.attach(driver)
     return progress, driver
-
-
-def ask(driver: Driver) -> ActiveTrial:
-    job = driver.next()
-    assert job is not None
-    return job
 
 
 def epoch(last: bool = False, **measured: Any) -> Report:

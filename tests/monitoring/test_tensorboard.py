@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Driven
+from driving import Driven, ask
 from optuna.trial import TrialState
 from PIL import Image
 from tensorboard import context as tensorboard_context
@@ -23,7 +23,6 @@ from search import ASHA, Choice, Float, SearchSpace, predictions
 from search.engine.driver import Driver
 from search.engine.messages import Failed, Report
 from search.engine.rules import Rules, Run
-from search.engine.trial import ActiveTrial
 from search.monitoring.tensorboard import KeepPredictions, TensorBoard
 from search.space.file import SpaceFile
 from search.study.study import open_study
@@ -121,15 +120,9 @@ def watched(board: TensorBoard, **wanted: Any) -> Driver:
     return Driven(open_study("sqlite:///studies.db", "s", space), space, Rules(trials=9), [board])
 
 
-def asked(driver: Driver) -> ActiveTrial:
-    job = driver.next()
-    assert job is not None
-    return job
-
-
 def test_each_layer_group_has_its_rate() -> None:
     driver = watched(TensorBoard(Path("runs"), "score"))
-    job = asked(driver)
+    job = ask(driver)
     for top in (0.1, 0.01):
         rates = {"conv1+bn1": top / 2, "fc": top}
         measured = {"score": 0.5, "lr": top, "seconds": 1.0}
@@ -143,7 +136,7 @@ def test_each_layer_group_has_its_rate() -> None:
 def test_the_hparams_tab_has_a_row_a_trial() -> None:
     """As TensorBoard's plugin answers the browser: all trials, their settings, the final metric of COMPLETE ones."""
     driver = watched(TensorBoard(Path("runs/s/tensorboard"), "score"), pruner=ASHA(1, 2))
-    jobs = [asked(driver) for _ in range(3)]
+    jobs = [ask(driver) for _ in range(3)]
     for score, last in ((0.5, False), (0.9, True)):
         driver.receive(jobs[0], Report(0, {"score": score, "seconds": 1.0}, 0, last=last))
     driver.receive(jobs[1], Report(0, {"score": 0.25, "seconds": 1.0}, 0, last=False))
