@@ -33,7 +33,8 @@ OPTIONS = {
     "commands/steps/run.py": 2,
     "commands/steps/up.py": 3,  # prints commands, as the next
     "commands/units.py": 2,
-    "engine/ray/jobs.py": 1,  # runs a command
+    "doctor/device_memory.py": 3,  # runs another program, as the next
+    "engine/ray/jobs.py": 1,
 }
 """How many texts with --option a module has that is neither the command line nor an option's help."""
 
