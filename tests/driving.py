@@ -23,7 +23,7 @@ OWN = SearchSpace(x=Float(0, 1), epochs=4)
 
 
 class Recorder:
-    """A listener that keeps what it was told."""
+    """A callback that keeps what it was told."""
 
     def __init__(self) -> None:
         self.epochs: list[tuple[int, int]] = []

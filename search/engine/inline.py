@@ -42,12 +42,12 @@ class Inline:
         """Run the driver's trials to their ends, one at a time."""
         worker = Worker(self.workplace)
         try:
-            while job := driver.next():
-                worker.start(job.order)
-                while driver.receive(job, worker.step()):
+            while trial := driver.next():
+                worker.start(trial.order)
+                while driver.receive(trial, worker.step()):
                     if driver.over:
                         raise LimitReached
-                driver.closed(job.number, worker.close())
+                driver.closed(trial.number, worker.close())
                 driver.catch_up()
             if driver.over:  # between two trials
                 raise LimitReached

@@ -1,4 +1,4 @@
-"""Listeners that fail, and those that hear of everything all the same."""
+"""Callbacks that fail, and those that hear of everything all the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from search.engine.trial import ActiveTrial
 
 
 class Failing:
-    """A listener that cannot write."""
+    """A callback that cannot write."""
 
     def __init__(self, error: OSError) -> None:
         self.error = error
@@ -36,13 +36,13 @@ JOB = cast("ActiveTrial", At())
 def test_what_one_cannot_write_is_said_once_and_the_others_hear_all() -> None:
     recorder, said = Recorder(), list[str]()
     first, second = Failing(OSError("no room")), Failing(OSError("nor here"))
-    audience = Callbacks([first, second, recorder], said.append)
-    audience.epoch(JOB)
-    audience.epoch(JOB)
-    audience.end(JOB, TrialState.PRUNED, "")
+    callbacks = Callbacks([first, second, recorder], said.append)
+    callbacks.epoch(JOB)
+    callbacks.epoch(JOB)
+    callbacks.end(JOB, TrialState.PRUNED, "")
     assert recorder.ends == []  # the next trial goes first
-    audience.catch_up()
-    audience.catch_up()
+    callbacks.catch_up()
+    callbacks.catch_up()
     assert (recorder.epochs, recorder.ends) == ([(7, 3)] * 2, [(7, TrialState.PRUNED, "")])
     assert said == [f"{what}; the run goes on without what it cannot write" for what in ("no room", "nor here")]
 

@@ -52,12 +52,12 @@ class Asks(_NotSaved, Searcher):
         self,
         driver: Driver,
         place: dict[str, Any],
-        jobs: dict[str, ActiveTrial],
+        active: dict[str, ActiveTrial],
         slots: Callable[[], int],
         closing: Closing,
     ) -> None:
         super().__init__(metric=None, mode=None)
-        self._driver, self._jobs, self._slots, self._place = driver, jobs, slots, place
+        self._driver, self._active, self._slots, self._place = driver, active, slots, place
         self._closing, self._just_asked = closing, False
 
     def suggest(self, trial_id: str) -> Any:
@@ -65,20 +65,20 @@ class Asks(_NotSaved, Searcher):
             raise LimitReached
         # Ask late: the sampler then knows more, and the storage shows no waiting trial as RUNNING.
         with _ours():
-            job = self._driver.next() if len(self._jobs) < self._slots() else None
-            if job is None and not self._just_asked:  # else Tune has yet to send it to a worker
+            ours = self._driver.next() if len(self._active) < self._slots() else None
+            if ours is None and not self._just_asked:  # else Tune has yet to send it to a worker
                 self._driver.catch_up()
-        self._just_asked = job is not None
-        if job is None:
+        self._just_asked = ours is not None
+        if ours is None:
             return Searcher.FINISHED if self._driver.finished and not self._closing.waits() else None
-        self._jobs[trial_id] = job
-        return {"order": job.order, **self._place}
+        self._active[trial_id] = ours
+        return {"order": ours.order, **self._place}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        job = self._jobs.pop(trial_id, None)
-        if error and job is not None:
+        ours = self._active.pop(trial_id, None)
+        if error and ours is not None:
             with _ours():
-                self._driver.receive(job, Lost(job.attempt))
+                self._driver.receive(ours, Lost(ours.attempt))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the storage is the record."""
@@ -93,32 +93,32 @@ class Reports(_NotSaved, FIFOScheduler):
     def __init__(
         self,
         driver: Driver,
-        jobs: dict[str, ActiveTrial],
+        active: dict[str, ActiveTrial],
         patience: float | None,
         fork_server: ForkServer | None,
         closing: Closing,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # ray has no types
-        self._driver, self._jobs, self._fork_server, self._closing = driver, jobs, fork_server, closing
+        self._driver, self._active, self._fork_server, self._closing = driver, active, fork_server, closing
         self._patience, self._stall = math.inf if patience is None else patience, Stall(patience)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         self._stall.heard(trial.trial_id)
-        job = self._jobs[trial.trial_id]
+        ours = self._active[trial.trial_id]
         with _ours():
-            goes_on = self._driver.receive(job, result["message"])
+            goes_on = self._driver.receive(ours, result["message"])
         if not goes_on:
-            self._closing.begin(job.number, result["message"], trial.temporary_state.ray_actor)
+            self._closing.begin(ours.number, result["message"], trial.temporary_state.ray_actor)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
     def _give_up(self, trials: Collection[Any]) -> None:
         """Fail the trials of silent workers, and kill these: a stopped process never ends by itself."""
         at_work = {trial.trial_id: trial.temporary_state.ray_actor for trial in trials}
-        at_work = {name: actor for name, actor in at_work.items() if actor is not None and name in self._jobs}
+        at_work = {name: actor for name, actor in at_work.items() if actor is not None and name in self._active}
         for name in self._stall.overdue(at_work):
-            job = self._jobs[name]
+            ours = self._active[name]
             with _ours():
-                self._driver.receive(job, Silent(job.attempt, self._patience))
+                self._driver.receive(ours, Silent(ours.attempt, self._patience))
             self._stall.heard(name)
             ray.kill(at_work[name])
 

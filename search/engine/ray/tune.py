@@ -147,10 +147,10 @@ class Tune:
 
     def _fit(self, driver: Driver) -> None:
         """Run the driver's trials in the Ray that is there. Raises EngineFailed if it broke down."""
-        jobs: dict[str, ActiveTrial] = {}
+        active: dict[str, ActiveTrial] = {}
         forks, slots = None if self.nodes else self.fork_server, lambda: self.slots
         if self.nodes is not None:
-            slots, self.nodes.load = self.nodes.slots, lambda: (len(jobs), driver.left)
+            slots, self.nodes.load = self.nodes.slots, lambda: (len(active), driver.left)
         place = {"workplace": self.workplace, "fork_server": forks.address if forks else ""}
         closing = Closing(self.workplace.own_train is not None, driver.closed)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)  # else one worker starts after another
@@ -158,8 +158,8 @@ class Tune:
         tuner = tune.Tuner(
             trainable,
             tune_config=TuneConfig(
-                search_alg=Asks(driver, place, jobs, slots, closing),
-                scheduler=Reports(driver, jobs, self.workplace.patience, forks, closing),
+                search_alg=Asks(driver, place, active, slots, closing),
+                scheduler=Reports(driver, active, self.workplace.patience, forks, closing),
                 num_samples=-1,
                 reuse_actors=True,
             ),
