@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import optuna
 import pytest
 from conftest import REPO, SPACES
+from live import until
 from typer.main import get_command
 
 import search
@@ -113,10 +113,7 @@ def test_an_interrupted_run_is_a_keyboard_interrupt_and_the_same_call_goes_on(wr
     )
     process = subprocess.Popen([sys.executable, "script.py"], stdout=subprocess.PIPE, text=True)
     try:
-        give_up = time.monotonic() + 120
-        while not Path("runs").exists():
-            assert time.monotonic() < give_up
-            time.sleep(0.1)
+        until(Path("runs").exists, "an epoch")
         os.kill(process.pid, signal.SIGINT)
         out, _ = process.communicate(timeout=60)
     finally:

@@ -7,13 +7,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from live import until
 from optuna.trial import TrialState
 from rich.console import Console
 
@@ -213,10 +213,7 @@ def test_sigterm_exits_143_and_says_how_to_go_on(write: Write) -> None:
     search = Path(sys.executable).parent / "search"
     process = subprocess.Popen([search, *RUN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        deadline = time.monotonic() + 120
-        while not (Path("studies.db").exists() and Path("runs").exists()):  # an epoch was reported
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: Path("studies.db").exists() and Path("runs").exists(), "an epoch")
         os.kill(process.pid, signal.SIGTERM)
         out, err = process.communicate(timeout=60)
     finally:

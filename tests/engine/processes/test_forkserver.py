@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from live import until
 
 from search.engine.processes import forkserver
 from search.engine.processes.ending import END
@@ -33,13 +34,6 @@ def fork_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServer]:
 
 def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
-
-
-def until(done: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 30
-    while not done() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return done()
 
 
 def echo(connection: Connection, prefix: str) -> None:
@@ -97,7 +91,7 @@ def test_a_child_ends_with_its_connection_whatever_it_does(fork_server: ForkServ
     pid = child.recv()
     assert alive(pid)
     child.close()
-    assert until(lambda: not alive(pid))
+    until(lambda: not alive(pid), "the process's end")
 
 
 def test_a_call_returns_with_its_progress(fork_server: ForkServer) -> None:
@@ -141,7 +135,7 @@ def test_a_server_that_dies_again_and_again_is_given_up(tmp_path: Path, monkeypa
     (tmp_path / "deadly.py").write_text("import os\nopen('starts', 'a').write('.')\nos._exit(7)\n")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), FOUND]))
     with run_fork_server(("deadly",)) as fork_server:
-        assert until(lambda: bool(fork_server.gone))
+        until(lambda: fork_server.gone, "the server's end")
         assert len((tmp_path / "starts").read_text()) == DEATHS
         assert fork_server.gone == (
             "the server that forks training processes died 4 times in a row (status 7), and forked none in between; "
@@ -158,7 +152,7 @@ def test_a_server_that_cannot_be_started_again_is_given_up(
     _, server, *_ = child.recv()
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     os.kill(server, signal.SIGKILL)
-    assert until(lambda: bool(fork_server.gone))
+    until(lambda: fork_server.gone, "the server's end")
     assert "died (signal 9) and cannot be started again: [Errno 2] No such file" in fork_server.gone
     child.send("you")
     assert child.recv() == "you"
@@ -171,7 +165,7 @@ def test_folder_server_and_children_are_gone_at_the_end(monkeypatch: pytest.Monk
         child = fork(fork_server.address, HERE + "echo", "")
         pid, server, *_ = child.recv()
     child.close()
-    assert until(lambda: not alive(server) and not alive(pid))
+    until(lambda: not alive(server) and not alive(pid), "the end of both")
     assert not fork_server.folder.exists()
 
 
@@ -186,7 +180,7 @@ def test_a_child_gets_some_time_to_close_what_it_opened(
         first, second = (fork(fork_server.address, HERE + "open_something", patience, log) for log in logs)
         pids = [first.recv(), second.recv()]
         first.close()
-    assert until(lambda: not any(map(alive, pids)))
+    until(lambda: not any(map(alive, pids)), "the end of all")
     assert [Path(log).exists() for log in logs] == [left, left]
     second.close()
 
@@ -205,7 +199,7 @@ def test_a_second_ctrl_c_ends_what_is_still_being_closed(monkeypatch: pytest.Mon
         pid = child.recv()
         os.kill(pid, signal.SIGSTOP)
     assert said == ["waiting until the training has closed what it opened; Ctrl-C ends it at once"]
-    assert until(lambda: not alive(pid))
+    until(lambda: not alive(pid), "the process's end")
     child.close()
 
 
@@ -225,5 +219,5 @@ with run_fork_server() as fork_server:
         pid, server, folder = driver.stdout.readline().split()
         assert alive(int(pid))
         driver.kill()
-    assert until(lambda: not alive(int(server)) and not alive(int(pid)))
-    assert until(lambda: not Path(folder).exists())
+    until(lambda: not alive(int(server)) and not alive(int(pid)), "the end of both")
+    until(lambda: not Path(folder).exists(), "the folder's end")
