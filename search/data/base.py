@@ -64,7 +64,7 @@ def stratified(labels: list[int], part: float | int, seed: int = 0) -> tuple[lis
     return sorted(first), sorted(second)
 
 
-def divided(items: list[Item], part: float, home: Path) -> tuple[list[Item], list[Item]]:
+def divided(items: list[Item], part: float, home: Path | str) -> tuple[list[Item], list[Item]]:
     """`items` in two, `part` of them in the second, class by class, with a fixed seed; raises SearchError."""
     try:
         first, second = stratified([item.label for item in items], part)

@@ -9,6 +9,7 @@ from search.data.base import Source
 from search.data.caltech101 import Caltech101
 from search.data.digits import Digits
 from search.data.folders.imagefolder import ImageFolder
+from search.data.folders.own import OwnData
 from search.data.food101 import Food101
 from search.data.torchvision import CIFAR10, CIFAR100, FashionMNIST
 from search.errors import SearchError, nearest
@@ -33,7 +34,14 @@ def open_source(name: str, root: Path) -> Source:
     Raises SearchError: an unknown name, or what to download and where to put it.
     """
     if name.startswith(FOLDER):
-        return ImageFolder(root / name.removeprefix(FOLDER))
+        folder = name.removeprefix(FOLDER)
+        if ".py:" in folder:
+            raise SearchError(f"dataset={name!r}: a function is named without {FOLDER} before it: dataset={folder!r}")
+        if folder.partition("/")[0] == "~":
+            folder = str(Path(folder).expanduser())
+        return ImageFolder(root / folder)
+    if ".py:" in name:
+        return OwnData(name, root)
     if name not in DATASETS:
         raise SearchError(f"unknown dataset {name!r}{nearest(name, {*DATASETS, f'{FOLDER}DIR'})}")
     return DATASETS[name](root)

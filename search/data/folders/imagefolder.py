@@ -155,41 +155,50 @@ class ImageFolder:
         return hashlib.sha256(os.fsencode(f"{seen} {files}")).hexdigest()
 
     def splits(self) -> tuple[list[str], dict[Split, list[Item]]]:
-        classes = self.layout.classes
-        index = {label: i for i, label in enumerate(classes)}
-        parts: dict[str, list[Item]] = {"train": [], "val": [], "test": [], "": []}
-        for file in self.layout.files:
-            parts[file.split].append(Item(file.name, index[file.label]))
-        train, val, test = parts["train"] or parts[""], parts["val"], parts["test"]
-        if not val:
-            self._check_counts(train, classes, 2 if test else 3)
-            if not test:
-                train, test = divided(train, 0.2, self.home)
-            train, val = divided(train, 0.2 if parts["test"] else 0.25, self.home)
-        return classes, {"train": train, "val": val, "test": test}
-
-    def _check_counts(self, pool: list[Item], classes: list[str], needed: int) -> None:
-        """Raise SearchError for classes with too few pictures to be in each split that is drawn from the `pool`."""
-        counts = Counter(item.label for item in pool)
-        small = [f"{label} ({counts[i]})" for i, label in enumerate(classes) if counts[i] < needed]
-        what = "validation" if needed == 2 else "validation and test"
-        remedy = f"add pictures, take the class out, or lay out {what} yourself"
-        if small:
-            raise SearchError(
-                f"{visible(str(self.home))}: too few images to split by class: {what} are drawn from {needed} or more "
-                f"pictures a class, and fewer have {layout.some(small)}; {remedy}"
-            )
-        if len(pool) < 5 * len(classes):
-            raise SearchError(
-                f"{visible(str(self.home))}: too few images to split by class: {len(pool)} pictures of {len(classes)} "
-                f"classes, where five a class are needed on average to draw {what}; {remedy}"
-            )
+        return drawn(self.layout, visible(str(self.home)))
 
     def read(self, names: set[str]) -> Iterator[tuple[str, Content]]:
         return self._tree.read(names)
 
     def locate(self, name: str) -> str:
         return self._tree.locate(name)
+
+
+def drawn(layout_: Layout, where: str) -> tuple[list[str], dict[Split, list[Item]]]:
+    """The classes and the splits; what the layout does not have is drawn class by class, with a fixed seed.
+
+    Raises SearchError, which begins with `where`, for classes with too few pictures.
+    """
+    classes = layout_.classes
+    index = {label: i for i, label in enumerate(classes)}
+    parts: dict[str, list[Item]] = {"train": [], "val": [], "test": [], "": []}
+    for file in layout_.files:
+        parts[file.split].append(Item(file.name, index[file.label]))
+    train, val, test = parts["train"] or parts[""], parts["val"], parts["test"]
+    if not val:
+        _check_counts(train, classes, 2 if test else 3, where)
+        if not test:
+            train, test = divided(train, 0.2, where)
+        train, val = divided(train, 0.2 if parts["test"] else 0.25, where)
+    return classes, {"train": train, "val": val, "test": test}
+
+
+def _check_counts(pool: list[Item], classes: list[str], needed: int, where: str) -> None:
+    """Raise SearchError for classes with too few pictures to be in each split that is drawn from the `pool`."""
+    counts = Counter(item.label for item in pool)
+    small = [f"{label} ({counts[i]})" for i, label in enumerate(classes) if counts[i] < needed]
+    what = "validation" if needed == 2 else "validation and test"
+    remedy = f"add pictures, take the class out, or lay out {what} yourself"
+    if small:
+        raise SearchError(
+            f"{where}: too few images to split by class: {what} are drawn from {needed} or more "
+            f"pictures a class, and fewer have {layout.some(small)}; {remedy}"
+        )
+    if len(pool) < 5 * len(classes):
+        raise SearchError(
+            f"{where}: too few images to split by class: {len(pool)} pictures of {len(classes)} "
+            f"classes, where five a class are needed on average to draw {what}; {remedy}"
+        )
 
 
 def _beside(path: Path) -> str:
