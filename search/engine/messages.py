@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import cloudpickle
+
 from search.files.locations import Where
 
 
@@ -37,6 +39,11 @@ class Order:
     """When the weights are kept, and where. None: never."""
     checkpoints: Where | None = None
     """The folder for checkpoints; training goes on from those in it. None: a train() of the space file."""
+
+    def packed(self) -> bytes:
+        """The order for a process that has loaded the space file, whose classes the settings may be made of."""
+        packed: bytes = cloudpickle.dumps(self)
+        return packed
 
 
 @dataclass(frozen=True)

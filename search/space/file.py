@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import math
-import runpy
-import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +18,7 @@ from optuna.trial import BaseTrial
 
 from search.config import Epoch
 from search.errors import SearchError, first_line, nearest, option
+from search.space import module
 from search.space.baselines import Baseline, read_baselines
 from search.space.checks import check_missing, check_settings, check_sound, check_word, place_of
 from search.space.direction import Direction, ask, direction_of
@@ -136,18 +135,15 @@ def load_space(source: str | Path | SearchSpace, overrides: Sequence[str] = ()) 
 
 def load_train(path: str | Path) -> Train | None:
     """The ``train`` generator of a space file, if it has one of its own; for a worker process."""
-    return _run(Path(path)).get("train")
+    return _run(Path(path), module.loaded).get("train")
 
 
-def _run(path: Path) -> dict[str, Any]:
+def _run(path: Path, load: Callable[[Path], dict[str, Any]] = module.load) -> dict[str, Any]:
     if path.suffix != ".py" or not path.is_file():
         near = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
         raise SearchError(f"{path}: no such space file" + (f"; here are {', '.join(near)}" if near else ""))
-    folder = str(path.parent.resolve())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)  # as `python file.py` does: its neighbours can be imported
     try:
-        return runpy.run_path(str(path), run_name=f"space_{path.stem}")
+        return load(path)
     except SearchError:
         raise
     except SyntaxError as error:
@@ -156,7 +152,7 @@ def _run(path: Path) -> dict[str, Any]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit, for one
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).name == path.name]
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
         place = f"{path}:{frames[-1].lineno}: {(frames[-1].line or '').strip()}" if frames else str(path)
         raise SearchError(f"{place}: {type(error).__name__}: {first_line(error)}") from None
 

@@ -72,7 +72,8 @@ class Asks(_NotSaved, Searcher):
         if ours is None:
             return Searcher.FINISHED if self._driver.finished and not self._closing.waits() else None
         self._active[trial_id] = ours
-        return {"order": ours.order, **self._place}
+        # Ray's own processes have not loaded the space file, and pass the order on as it is.
+        return {"order": ours.order.packed(), "attempt": ours.attempt, **self._place}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         ours = self._active.pop(trial_id, None)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ray import tune
 
-from search.engine.messages import Closed, Drop, Lost, Message, Order, Silent
+from search.engine.messages import Closed, Drop, Lost, Message, Silent
 from search.engine.processes.forkserver import fork
 from search.engine.ray import nodes
 from search.entry_points import TRAIN
@@ -34,9 +34,8 @@ class WarmWorker(tune.Trainable):
         elif self._asked:
             self._answer(self._connection)  # of a trial whose result is not needed any more
         # The trial begins at once: other trials may keep Tune busy before it asks for the first epoch.
-        order: Order = new_config["order"]
-        self._connection.send(order)
-        self._attempt = order.attempt
+        self._connection.send_bytes(new_config["order"])
+        self._attempt = new_config["attempt"]
         self._asked = True
         return True
 

@@ -22,14 +22,19 @@ from search.files import locations
 
 HERE = "from helper import here, node"
 GATED = """
-    import time
+    import pickle, time
+    from enum import Enum
     from helper import here, node
     from search import Float, SearchSpace
 
-    space = SearchSpace(x=Float(0, 1))
+    class Colour(Enum):
+        RED = 1
+
+    space = SearchSpace(x=Float(0, 1), colour=Colour.RED)
     metric, direction, trials = "x", "maximize", 6
 
     def train(config):
+        assert pickle.loads(pickle.dumps(config["colour"])) is Colour.RED
         for epoch in range(3):
             while epoch and not (here / "go").exists():
                 time.sleep(0.05)
