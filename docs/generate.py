@@ -41,7 +41,8 @@ def commands() -> str:
     lines += [f"| `search {name}` | {(inspect.getdoc(verb) or '').splitlines()[0]} |" for name, verb in verbs.items()]
     for name, verb in verbs.items():
         lines += [f"\n## search {name}\n", "| option | default | meaning |\n|---|---|---|"]
-        lines += map(_option, declared(inspect.get_annotations(verb)["options"]))
+        options = declared(inspect.get_annotations(verb)["options"])
+        lines += [_option(described) for described in options if not described.help.python]
     return "\n".join(lines) + "\n"
 
 

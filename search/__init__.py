@@ -1,14 +1,18 @@
 """Hyperparameter search for people who fine-tune image classifiers."""
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
+warnings.filterwarnings("ignore", "IProgress not found")  # of tqdm, in a notebook: Optuna imports it, and shows no bar
+
 if TYPE_CHECKING:
     from search.api import check as check
     from search.api import confirm as confirm
     from search.api import export as export
+    from search.api import figures as figures
     from search.api import load_study as load_study
     from search.api import report as report
     from search.api import run as run
@@ -30,7 +34,7 @@ _HOMES = {
     "SearchError": "errors",
     "SearchSpace": "space.space",
     "TrainConfig": "config",
-    **dict.fromkeys(("check", "confirm", "export", "load_study", "report", "run"), "api"),
+    **dict.fromkeys(("check", "confirm", "export", "figures", "load_study", "report", "run"), "api"),
 }
 """The module of each public name."""
 __all__ = list(_HOMES)

@@ -7,6 +7,7 @@ the command ends with one line. A run that is interrupted raises KeyboardInterru
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -18,11 +19,12 @@ from search.commands.check import check as check_space
 from search.commands.confirm import confirm as confirm_study
 from search.commands.export import ExportOptions, write_config
 from search.commands.launch_options import ConfirmOptions, RunOptions
-from search.commands.options import STORAGE, declared
+from search.commands.options import STORAGE, StudyOptions, declared
 from search.commands.report import ReportOptions, write_report
 from search.commands.run import run as run_space
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from optuna.study import Study
 
 P = ParamSpec("P")
@@ -55,10 +57,25 @@ def _report(options: ReportOptions) -> Path:
     return write_report(options).path
 
 
+def _figures(options: StudyOptions) -> dict[str, Figure]:
+    """The pictures of a study's report as matplotlib figures, by the names of their files; a notebook shows them."""
+    from search.analysis.view import StudyView
+    from search.reporting.plots.registry import figures
+    from search.study.storage.open import storage_errors
+
+    if (module := sys.modules.get("IPython")) is not None and (shell := module.get_ipython()) is not None:
+        from IPython.core.pylabtools import select_figure_formats
+
+        select_figure_formats(shell, {"png"})  # type: ignore[no-untyped-call] # as %matplotlib inline does
+    with storage_errors(options.url):
+        return figures(StudyView(options.load()))
+
+
 run = _function("run", RunOptions, run_space)
 confirm = _function("confirm", ConfirmOptions, confirm_study)
 check = _function("check", CheckOptions, check_space)
 report = _function("report", ReportOptions, _report)
+figures = _function("figures", StudyOptions, _figures)
 export = _function("export", ExportOptions, write_config)
 
 

@@ -54,7 +54,7 @@ def _parameter(described: Declared) -> inspect.Parameter:
 def _signature(options: type[Options]) -> inspect.Signature:
     parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
     for described in declared(options):
-        if not described.help.rest:
+        if not described.help.rest and not described.help.python:
             parameters.append(_parameter(described))
     return inspect.Signature(parameters)
 

@@ -1,9 +1,10 @@
 """The options of the verbs that train many trials: run, confirm."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from search.commands import units
 from search.commands.options import (
@@ -19,9 +20,15 @@ from search.commands.options import (
     Verbose,
 )
 from search.entry_points import ENGINES
+from search.errors import SearchError, option
+from search.files.atomic import file_name
 from search.files.locations import Where
 
 if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+    from search.space.space import SearchSpace
     from search.study.stopping import Budget
 
     EngineName = str
@@ -64,6 +71,16 @@ class LaunchOptions(StorageOptions):
 
 @dataclass(kw_only=True)
 class RunOptions(SpaceOptions, LaunchOptions):
+    train: Annotated[
+        "Callable[[dict[str, Any]], Iterator[dict[str, Any]]] | None",
+        Help("A train() of your own, a generator function, for a space that is in no file.", python=True),
+    ] = None
+    metric: Annotated[
+        str | None, Help("What is ranked, for a space that is in no file. [default: val_acc]", python=True)
+    ] = None
+    direction: Annotated[str | None, Help("maximize or minimize, for a space that is in no file.", python=True)] = None
+    sampler: Annotated["BaseSampler | None", Help("Optuna's, for a space that is in no file.", python=True)] = None
+    pruner: Annotated["BasePruner | None", Help("Optuna's, for a space that is in no file.", python=True)] = None
     trials: Annotated[int | None, Help("Trials the study shall have, earlier ones included.", min=1)] = None
     source: Annotated[str | None, Help("Begin with the ten best configs of another study.", metavar="STUDY")] = None
     timeout: Annotated[
@@ -114,6 +131,24 @@ class RunOptions(SpaceOptions, LaunchOptions):
         float, Help("Share of the trials to be pruned that run to their end, to judge the pruner.", min=0, max=1)
     ] = 0.0
     sealed: Annotated[bool, Help("In the end, do not look at the test split with the winner's weights.")] = False
+
+    @cached_property
+    def where(self) -> "Path | SearchSpace":  # once, for it writes
+        """The space file, or the space; with what only a file can have, a file is written. Raises SearchError."""
+        said = ("train", "metric", "direction", "sampler", "pruner")
+        names = {name: getattr(self, name) for name in said if getattr(self, name) is not None}
+        if isinstance(self.space, (str, Path)):
+            for name in names:
+                raise SearchError(f"{option(name)} is for a space that is in no file; say it in {self.space}")
+        if not names and not callable(self.space):
+            return super().where
+        if self.name is None:
+            raise SearchError('a space has no file to name its study after: give it a name="..."')
+        from search.space import cells
+
+        path = Path("runs") / file_name(self.name) / "space" / f"{file_name(self.name)}{cells.SUFFIX}"
+        cells.write(path, {"space": self.space, **names})
+        return path
 
 
 @dataclass(kw_only=True)

@@ -40,6 +40,8 @@ class Help:
     word: Any = None
     """The type that the command line reads, where it is not the field's."""
     short: str | None = None
+    python: bool = False
+    """Only the function has it: the command line cannot write such a value."""
     rest: bool = False
     """Takes the words of the command line that no other option takes."""
 
@@ -162,8 +164,7 @@ class SpaceOptions(Options):
             return self.space
         if not isinstance(self.space, (str, Path)):
             raise SearchError(
-                f"a space is a SearchSpace, or the path of a space file, not a {type(self.space).__name__}; "
-                "space(trial) and a train() of your own stand in a file, which other processes read"
+                f"a space is a SearchSpace, or the path of a space file, not a {type(self.space).__name__}"
             )
         return Path(self.space)
 

@@ -18,6 +18,7 @@ from search.config import is_train_config
 from search.engine.driver import Driver
 from search.engine.trial import ActiveTrial
 from search.format import duration, format_number
+from search.monitoring.cell import Cell
 from search.reporting import columns
 from search.study.attributes import config_of, epoch_of, ranked
 
@@ -31,7 +32,8 @@ class Progress:
         self._driver: Driver | None = None
         self._done = 0
         self._best: tuple[float, int, dict[str, Any], dict[str, Any]] | None = None
-        self._plain = not console.is_terminal
+        self._plain = not console.is_terminal and not console.is_jupyter
+        self._cell: Cell | None = None
         self._said: set[str] = set()
 
     def attach(self, driver: Driver) -> None:
@@ -45,6 +47,8 @@ class Progress:
         self._console.out(line, highlight=False)
 
     def on_epoch(self, trial: ActiveTrial) -> None:
+        if self._cell is not None:
+            self._cell.update()
         for note in trial.last.notes:
             if note not in self._said:
                 self._said.add(note)
@@ -62,6 +66,8 @@ class Progress:
             and (self._best is None or driver.retention.better(value, self._best[0]))
         ):
             self._best = (value, trial.number, trial.settings, trial.last.epoch)
+        if self._cell is not None:
+            self._cell.update()
         if self._plain:
             what = reason if reason else f"{metric} {format_number(value)} at epoch {trial.last.step}"
             best = f", best {format_number(self._best[0])} (trial {self._best[1]})" if self._best else ""
@@ -80,6 +86,9 @@ class Progress:
             f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed; "
             f"{duration(elapsed)} elapsed{left}"
         )
+
+    def _share(self) -> tuple[int, int]:
+        return (self._done, self._driver.trials) if self._driver is not None else (0, 1)
 
     def _view(self) -> Group:
         if self._best is None or self._driver is None:
@@ -102,6 +111,14 @@ class Progress:
         """Show the live view while the block runs; in the end, leave its last state on the screen."""
         if self._plain:
             yield
+            return
+        if self._console.is_jupyter:
+            self._cell = Cell(self._view, self._share)
+            try:
+                yield
+            finally:
+                self._cell.update(now=True)
+                self._cell = None
             return
         with Live(get_renderable=self._view, console=self._console, refresh_per_second=4):
             yield

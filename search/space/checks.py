@@ -127,7 +127,7 @@ def place_of(path: Path | str, name: Any, times: int = 1) -> str:
 
     A text is returned as it is, as is a path where the line cannot be told.
     """
-    if isinstance(path, str) or not path.is_file():
+    if isinstance(path, str) or path.suffix != ".py" or not path.is_file():
         return str(path)
     lines = sorted(set(_lines(ast.parse(path.read_bytes()), name)))
     return f"{path}:{' and '.join(map(str, lines[:times]))}" if lines else str(path)

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 from optuna.exceptions import ExperimentalWarning
@@ -18,7 +19,7 @@ from optuna.trial import BaseTrial
 
 from search.config import Epoch
 from search.errors import SearchError, first_line, nearest, option
-from search.space import module
+from search.space import cells, module
 from search.space.baselines import Baseline, read_baselines
 from search.space.checks import check_missing, check_settings, check_sound, check_word, place_of
 from search.space.direction import Direction, ask, direction_of
@@ -71,7 +72,8 @@ class SpaceFile:
         """Setting by setting, or the function's source: equal exactly if two spaces are."""
         if isinstance(self.space, SearchSpace):
             return self.space.describe()
-        tree = ast.parse(self.path.read_bytes())
+        of_cells = self.path.suffix == cells.SUFFIX
+        tree = ast.parse(dedent(cells.source(self.space)) if of_cells else self.path.read_bytes())
         body = [ast.unparse(node) for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "space"]
         return {
             "space()": "\n".join(body) or ast.unparse(tree),
@@ -139,6 +141,8 @@ def load_train(path: str | Path) -> Train | None:
 
 
 def _run(path: Path, load: Callable[[Path], dict[str, Any]] = module.load) -> dict[str, Any]:
+    if path.suffix == cells.SUFFIX and path.is_file():
+        return cells.read(path)
     if path.suffix != ".py" or not path.is_file():
         near = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
         raise SearchError(f"{path}: no such space file" + (f"; here are {', '.join(near)}" if near else ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ _ENVIRONMENT = {
     "RAY_idle_worker_killing_time_threshold_ms": "60000",  # the workers it starts with are those that Tune will want
 }
 os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
+logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)  # it asks each notebook to install ipywidgets
 
 
 @contextmanager

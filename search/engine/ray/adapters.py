@@ -19,6 +19,7 @@ from search.engine.trial import ActiveTrial
 
 with quick_imports():
     import ray
+    from ray.tune.progress_reporter import ProgressReporter
     from ray.tune.schedulers import FIFOScheduler, TrialScheduler
     from ray.tune.search import Searcher
 
@@ -36,6 +37,13 @@ def _ours() -> Iterator[None]:
         yield
     except Exception as error:
         raise Broken(error) from error
+
+
+class Quiet(ProgressReporter):
+    """Shows nothing: Tune's own reporter for notebooks clears the cell that it runs in."""
+
+    def should_report(self, trials: list[Any], done: bool = False) -> bool:
+        return False
 
 
 class _NotSaved:

@@ -27,7 +27,7 @@ with quick_imports():
 from search.engine.base import EngineFailed, share
 from search.engine.driver import Driver
 from search.engine.processes.forkserver import Call, ForkServer
-from search.engine.ray.adapters import Asks, Broken, Reports
+from search.engine.ray.adapters import Asks, Broken, Quiet, Reports
 from search.engine.ray.closing import Closing
 from search.engine.ray.trainable import WarmWorker
 from search.engine.trial import ActiveTrial
@@ -167,6 +167,7 @@ class Tune:
                 name="tune",
                 storage_path=str(self.fork_server.folder),
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
+                progress_reporter=Quiet(),
                 verbose=0,
             ),
         )

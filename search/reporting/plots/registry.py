@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from search.analysis.view import StudyView
 from search.reporting.columns import escape_cell, image
 from search.reporting.plots import confusion, curves, front, history, importances, parallel, pareto, slices
@@ -22,6 +24,13 @@ PLOTS: dict[str, Callable[[StudyView], Section | None]] = {
     "confusion": confusion.section,
 }
 """File name, without its ending, to the function that draws it; None is a picture with nothing to show."""
+
+
+def figures(view: StudyView) -> dict[str, Figure]:
+    """The pictures of a study that have something to show, by name."""
+    with style():
+        drawn = {name: section(view) for name, section in PLOTS.items()}
+    return {name: section.figure for name, section in drawn.items() if section and section.figure}
 
 
 def write(view: StudyView, folder: Path) -> tuple[list[str], list[Path]]:
