@@ -42,9 +42,9 @@ class TrainConfig(BaseModel):
     )
     image_side: int | None = Field(
         None,
-        ge=32,
+        ge=8,
         le=1024,
-        description="pixels of the whole square image that the model sees; None: as its weights did",
+        description="pixels of the whole square image that the model sees; None: as its weights did, or the data set's",
     )
     weights: str | None = Field(None, description="None: from scratch; DEFAULT: the publisher's; or a file")
     epochs: int = Field(ge=1, le=MAX_EPOCHS, description="passes over the training split")

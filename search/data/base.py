@@ -33,8 +33,8 @@ class Item(NamedTuple):
 class Source(Protocol):
     """Where a data set's images come from. Opening one is cheap and fails if the data are not there."""
 
-    native: ClassVar[int]
-    """Pixels of the square that models without a size of their own see."""
+    native: ClassVar[int | None]
+    """Pixels of the square that models without a size of their own see; None: as the pictures are."""
     mode: ClassVar[str]
     """Pillow's name for the channels of such an image: L or RGB."""
     mean: ClassVar[tuple[float, ...]]

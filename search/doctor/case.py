@@ -52,7 +52,7 @@ class Case:
 
     def images(self) -> tuple[cache.Images, cache.Images]:
         """The same splits as decoded pictures, with their names."""
-        spec = inputs(self.config.model, self.source, self.config.image_side)
+        spec = inputs(self.config.model, self.source, self.config.image_side, self.config.weights)
         train, val = cache.load(self.source, spec, ("train", "val"))
         return cache.subset(train, self.config.subset), val
 

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from optuna.samplers import RandomSampler
 from torch import nn
 
 from search.config import TrainConfig, make_config
-from search.data.base import Split
-from search.data.inputs import inputs
 from search.data.registry import open_source
 from search.doctor.case import Finding
-from search.doctor.preflight import skeleton
+from search.doctor.forward import check_forward
+from search.doctor.preflight import prepared, sizes
 from search.errors import SearchError, first_line
-from search.models import build, check_name
+from search.models import check_name
 from search.space.file import SpaceFile
 from search.space.points import Point, at, draw, neighbours
-from search.train.dropout import set_dropout
-from search.train.freeze import freeze, train_mode
 from search.train.learner import BUILT
 from search.train.optimizers import make_optimizer
 from search.train.schedules import Schedule
@@ -32,14 +26,6 @@ from search.train.schedules import Schedule
 SECONDS = 20.0
 """For points drawn at random, once every option was taken."""
 DRAWS = 30
-
-
-@lru_cache(maxsize=8)
-def sizes(dataset: str, root: Path) -> tuple[int, int]:
-    """Classes and training images of a data set. Raises SearchError if it is not there."""
-    classes, items = open_source(dataset, root).splits()
-    split: Split = "train"
-    return len(classes), len(items[split])
 
 
 class Builder:
@@ -64,49 +50,23 @@ class Builder:
             check_name(config.model)
         except SearchError as error:
             return str(error)
-        smallest = images % config.batch_size or min(config.batch_size, images)
-        batch = min(smallest, 2)
-        key = (*(getattr(config, name) for name in BUILT), batch)
+        smallest = min(images % config.batch_size or min(config.batch_size, images), 2)
+        key = (*(getattr(config, name) for name in BUILT), smallest, config.batch_size == 1)
         if key not in self._built:
-            self._built[key] = self._step(config, classes, batch)
+            self._built[key] = self._step(config, classes, images)
         return self._built[key]
 
-    def _step(self, config: TrainConfig, classes: int, batch: int) -> str:
-        """One forward pass in training mode of `batch` images, on the meta device if that can be."""
+    def _step(self, config: TrainConfig, classes: int, images: int) -> str:
+        """What is wrong with the model, its weights, and the smallest batch of `images` that it gets."""
         source = open_source(config.dataset, self._root)
-        spec = inputs(config.model, source, config.image_side)
-        channels = len(spec.channels)
-        shape = (batch, channels, *spec.crop)
         try:
-            model = skeleton(config, source, classes)
-            _prepare(model, config)
-            if next(iter(model.parameters())).device.type == "meta":
-                with suppress(Exception):  # it may be the meta device that cannot
-                    _forward(model, shape, classes)
-                    return ""
-                model = build(config.model, classes, channels, config.weights, spec.crop, config.hidden)
-                _prepare(model, config)
-            _forward(model, shape, classes)
+            prepared(config, source, classes)
+            check_forward(config, source, classes, images)
         except SearchError as error:
             return str(error)
-        except Exception as error:  # torch's, or the user's own code
-            alone = "the last batch of an epoch has one image: " if batch == 1 else ""
-            return f"{alone}{type(error).__name__}: {first_line(error)}"
+        except Exception as error:  # the user's own code
+            return f"{type(error).__name__}: {first_line(error)}"
         return ""
-
-
-def _prepare(model: nn.Module, config: TrainConfig) -> None:
-    freeze(model, config.frozen)
-    set_dropout(model, config)
-    train_mode(model, config.frozen)
-
-
-@torch.no_grad()
-def _forward(model: nn.Module, shape: tuple[int, ...], classes: int) -> None:
-    """A batch through `model` on its device; raises SearchError if the outputs are not (B, classes)."""
-    out = model(torch.zeros(shape, device=next(iter(model.parameters())).device))
-    if tuple(out.shape) != (shape[0], classes):
-        raise SearchError(f"the model's outputs have the shape {tuple(out.shape)}; {(shape[0], classes)} is needed")
 
 
 def _make_schedule(config: TrainConfig, steps: int) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +17,25 @@ from search.data import cache
 from search.data.base import Source, Split
 from search.data.inputs import inputs
 from search.data.registry import open_source
+from search.doctor.forward import check_forward
 from search.errors import SearchError
 from search.files.mounts import network_type
-from search.models import build, check_name
+from search.models import build, check_name, image_spec
 from search.space.file import SpaceFile, load_space
 from search.space.points import check_fixed, draw
 from search.space.space import SearchSpace
 from search.train.dropout import set_dropout
-from search.train.freeze import freeze
+from search.train.freeze import batch_norm, freeze, steps
 from search.train.learner import BUILT
 
 _LOADED = (*BUILT, "subset")
 """The settings that decide what a trial loads and builds."""
 
 
-def _configs(space: SpaceFile) -> Iterator[TrainConfig]:
+def _configs(space: SpaceFile, names: Collection[str] = _LOADED) -> Iterator[TrainConfig]:
     """Configs with all that the trials will load and build; of a define-by-run space, one drawn at random."""
     if isinstance(space.space, SearchSpace):
-        yield from map(make_config, space.space.combinations(_LOADED))
+        yield from map(make_config, space.space.combinations(names))
         return
     settings = draw(space, RandomSampler(seed=0)).settings
     try:
@@ -51,41 +52,63 @@ def ready(
     To be called before its first trial. `progress` is called as in `prepare`. Raises SearchError.
     """
     space = load_space(path, overrides)
-    preflight(space, data_root)
+    notes = preflight(space, data_root)
     prepare(space, data_root, progress)
     kind = network_type(cache.cache_root())
-    if not kind:
-        return ""
-    note = f"the image cache {cache.cache_root()} is on a network file system ({kind}), and training reads from it: "
-    return f"{note}XDG_CACHE_HOME=DIR puts it on a local disk"
+    if kind:
+        where = f"the image cache {cache.cache_root()} is on a network file system ({kind})"
+        notes.append(f"{where}, and training reads from it: XDG_CACHE_HOME=DIR puts it on a local disk")
+    return "\n".join(notes)
 
 
-def preflight(space: SpaceFile, data_root: Path) -> None:
+def preflight(space: SpaceFile, data_root: Path) -> list[str]:
     """Find every data set and build every model of `space` once, frozen and loaded as its trials will be.
 
-    Raises SearchError for the first that is not there. Trains nothing and creates nothing.
+    Returns lines on what each model sees, and what was read of its weights. Raises SearchError for the first that is
+    not there. Trains nothing and creates nothing.
     """
     check_fixed(space)
     if space.train is not None:
-        return
-    seen = set()
-    for config in _configs(space):
-        key = tuple(getattr(config, name) for name in BUILT)
+        return []
+    seen, said = set(), dict[str, None]()
+    for config in _configs(space, (*_LOADED, "batch_size")):
+        key = (*(getattr(config, name) for name in BUILT), config.batch_size == 1)
         if key in seen:
             continue
         seen.add(key)
         try:
-            _build(config, data_root)
+            said |= dict.fromkeys(_build(config, data_root))
         except SearchError as error:
             raise SearchError(f"{space.path}: {error}") from None
+    return list(said)
 
 
-def _build(config: TrainConfig, data_root: Path) -> None:
+def _build(config: TrainConfig, data_root: Path) -> list[str]:
+    """Build the model of `config` and put a batch through it; what to say of its images and weights."""
     check_name(config.model)
     source = open_source(config.dataset, data_root)
-    model = skeleton(config, source)
-    freeze(model, config.frozen)
-    set_dropout(model, config)
+    classes = sizes(config.dataset, data_root)[0] if config.weights is not None else 10
+    said: list[str] = []
+    prepared(config, source, classes, said.append)
+    check_forward(config, source, classes)
+    return [_seen(config, source), *said]
+
+
+def _seen(config: TrainConfig, source: Source) -> str:
+    """What the model of `config` sees of `source`, and why."""
+    spec = inputs(config.model, source, config.image_side, config.weights)
+    own = image_spec(config.model, None, config.weights) is None
+    why = "the data set's own size" if own else "as its weights were made for"
+    why = "image_side" if config.image_side else f"{why}; image_side=N chooses another"
+    return f"{config.model} sees {config.dataset} at {spec} ({why})"
+
+
+@lru_cache(maxsize=8)
+def sizes(dataset: str, root: Path) -> tuple[int, int]:
+    """Classes and training images of a data set. Raises SearchError if it is not there."""
+    classes, items = open_source(dataset, root).splits()
+    split: Split = "train"
+    return len(classes), len(items[split])
 
 
 def ready_to_confirm(
@@ -108,14 +131,23 @@ def ready_to_confirm(
     return found
 
 
-def skeleton(config: TrainConfig, source: Source, classes: int = 10) -> nn.Module:
-    """The model of `config`; without weights no value matters, and the meta device builds the largest in no time."""
-    spec = inputs(config.model, source, config.image_side)
-    make = partial(build, config.model, classes, len(spec.channels), config.weights, spec.crop, config.hidden)
+def prepared(config: TrainConfig, source: Source, classes: int, say: Callable[[str], None] | None = None) -> nn.Module:
+    """The model of `config`, frozen as it says. Raises SearchError.
+
+    Without weights no value matters, and the meta device builds the largest in no time. `say`: what was read of them.
+    """
+    spec = inputs(config.model, source, config.image_side, config.weights)
+    make = partial(build, config.model, classes, len(spec.channels), config.weights, spec.crop, config.hidden, say)
+    model = None
     if config.weights is None:
         with suppress(NotImplementedError), torch.device("meta"):  # RegNet reads the widths it computes: not on meta
-            return make()
-    return make()
+            model = make()
+    if model is None:
+        model = make()
+    freeze(model, config.frozen)
+    set_dropout(model, config)
+    steps(config.batch_size + 2, config.batch_size, batch_norm(model, config.frozen))
+    return model
 
 
 def prepare(space: SpaceFile, data_root: Path, progress: Callable[[str, int, int], None]) -> None:
@@ -134,9 +166,10 @@ def _decode(
     data_root: Path,
     progress: Callable[[str, int, int], None] | None,
 ) -> None:
-    for model, dataset, side in {(config.model, config.dataset, config.image_side): None for config in configs}:
+    seen = {(config.model, config.dataset, config.image_side, config.weights): None for config in configs}
+    for model, dataset, side, weights in seen:
         source = open_source(dataset, data_root)
         follow = partial(progress, dataset) if progress is not None else None
-        train, *_ = cache.load(source, inputs(model, source, side), splits, follow)
+        train, *_ = cache.load(source, inputs(model, source, side, weights), splits, follow)
         for subset in {c.subset for c in configs if c.dataset == dataset and c.subset is not None}:
             cache.check_subset(train, subset)

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from search.errors import SearchError, option
 from search.models.images import ImageSpec, Size
@@ -38,20 +38,20 @@ class Family(ABC):
     def check(self, model: str) -> None:  # noqa: B027 # most names are checked by `has`
         """Raise SearchError if `model`, which belongs to this family, does not exist."""
 
-    def image_spec(self, model: str) -> ImageSpec | None:
-        """The images that the weights were made for; None: the model takes the data set's own images."""
+    def image_spec(self, model: str, weights: str | None = None) -> ImageSpec | None:
+        """The images that `weights` were made for, without them the published ones; None: the data set's own images."""
         return None
-
-    def resizable(self, model: str) -> bool:
-        """Whether the setting `image_side` may choose the size of the images."""
-        return self.image_spec(model) is not None
 
     @abstractmethod
     def build(self, model: str, task: Task) -> nn.Module:
         """A new model (N, C, H, W) to (N, classes); its values come from torch's global generator."""
 
-    def weights_file(self, model: str) -> Path:
-        """The file of the published weights, downloaded if missing. Raises SearchError if there is none."""
+    def published(self, model: str, weights: str) -> bool:
+        """Whether `weights` names weights of the publisher, and not a file."""
+        return weights == "DEFAULT"
+
+    def weights_file(self, model: str, weights: str = "DEFAULT") -> Path:
+        """The file of published weights, downloaded if missing. Raises SearchError if there is none."""
         raise SearchError(
             f"weights='DEFAULT': {model!r} has no pretrained weights; {option('set', 'weights=scratch')} goes without"
         )
@@ -60,12 +60,22 @@ class Family(ABC):
         """The name in the model for the name `tensor` in a weights file."""
         return tensor
 
-    def pretrained(self, model: str, task: Task) -> nn.Module:
-        """`build`, with the published weights in every layer but the head. Raises SearchError."""
-        file = self.weights_file(model)
+    def fit(self, state: dict[str, Tensor], net: nn.Module) -> str:
+        """Bring tensors of `state` whose shape depends on the image's size to the shape in `net`; what was done."""
+        return ""
+
+    def pretrained(self, model: str, task: Task, weights: str = "DEFAULT") -> tuple[nn.Module, str]:
+        """`build`, with published weights in every layer but the head; what to say of them. Raises SearchError."""
+        return self.loaded(model, task, self.weights_file(model, weights))
+
+    def loaded(self, model: str, task: Task, file: Path) -> tuple[nn.Module, str]:
+        """`build`, with the weights of `file`, and what to say of them. Raises SearchError."""
         net = self.build(model, task)
-        load(net, model, file, self.rename)
-        return net
+
+        def wider() -> nn.Module:
+            return self.build(model, task._replace(num_classes=task.num_classes + 1))
+
+        return net, load(net, model, file, wider, self.rename, self.fit)
 
 
 PIP = "pip install -e"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from search.models.base import Family, Task
 
 
 class Custom(Family):
-    """Functions (num_classes, channels) -> nn.Module in the user's files."""
+    """Functions (num_classes, channels) -> nn.Module in the user's files; a third argument `side` has the pixels."""
 
     def has(self, model: str) -> bool:
         return ".py:" in model
@@ -25,7 +26,8 @@ class Custom(Family):
         """What the function returns. Raises SearchError if it fails, or returns anything but a module."""
         function = _function(model)
         try:
-            net = function(task.num_classes, task.channels)
+            side = {"side": task.size[0]} if "side" in inspect.signature(function).parameters else {}
+            net = function(task.num_classes, task.channels, **side)
         except SearchError:
             raise
         except Exception as error:  # the user's own code
@@ -35,7 +37,7 @@ class Custom(Family):
         return net
 
 
-def _function(model: str) -> Callable[[int, int], nn.Module]:
+def _function(model: str) -> Callable[..., nn.Module]:
     """The function that ``path/to/file.py:function`` names. Raises SearchError."""
     file, _, name = model.rpartition(":")
     if not Path(file).is_file():
@@ -47,5 +49,5 @@ def _function(model: str) -> Callable[[int, int], nn.Module]:
     if not callable(found.get(name)):
         known = {key for key, value in found.items() if callable(value) and not key.startswith("_")}
         raise SearchError(f"{file}: no function {name!r}{nearest(name, known)}")
-    function: Callable[[int, int], nn.Module] = found[name]
+    function: Callable[..., nn.Module] = found[name]
     return function

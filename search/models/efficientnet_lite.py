@@ -52,13 +52,13 @@ class EfficientNetLite(Family):
     def names(self) -> Iterable[str]:
         return (LITE,)
 
-    def image_spec(self, model: str) -> ImageSpec | None:
+    def image_spec(self, model: str, weights: str | None = None) -> ImageSpec | None:
         return LITE_SPEC
 
     def build(self, model: str, task: Task) -> nn.Module:
         return EfficientNetLite0(task.num_classes)
 
-    def weights_file(self, model: str) -> Path:
+    def weights_file(self, model: str, weights: str = "DEFAULT") -> Path:
         return lite_file()
 
     def rename(self, tensor: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import nn
 
-from search.errors import SearchError, nearest
+from search.errors import SearchError, first_line, nearest
 from search.models.base import Family, Task
+from search.models.checkpoints import carried
 from search.models.custom import Custom
 from search.models.efficientnet_lite import EfficientNetLite
 from search.models.images import ImageSpec, Size, square
@@ -16,7 +17,7 @@ from search.models.mlp import MLP
 from search.models.small import Small
 from search.models.timm import Timm
 from search.models.torchvision import Torchvision
-from search.models.weights import given_file, load
+from search.models.weights import given_file
 
 FAMILIES: list[Family] = [Small(), MLP(), EfficientNetLite(), Custom(), Timm(), Torchvision()]
 """The first that has a name builds it; torchvision, which takes seconds to import, is asked last."""
@@ -40,17 +41,16 @@ def check_name(model: str) -> None:
     family_of(model).check(model)
 
 
-def image_spec(model: str, side: int | None = None) -> ImageSpec | None:
-    """The images that a model's weights were made for; None: the model takes the data set's own images.
+def image_spec(model: str, side: int | None = None, weights: str | None = None) -> ImageSpec | None:
+    """The images that `weights` of a model were made for; None: the model takes the data set's own images.
 
-    With `side`, in pixels, the whole square instead of its centre: networks see objects larger in training than in
-    evaluation, and do better on more pixels then (Touvron et al. 2019, arXiv 1906.06423). Raises SearchError for a
-    model of one size.
+    A file that `search train` wrote says itself what it was trained on. With `side`, in pixels, the whole picture
+    instead of its centre: networks see objects larger in training than in evaluation, and do better on more pixels
+    then (Touvron et al. 2019, arXiv 1906.06423). Raises SearchError.
     """
     family = family_of(model)
-    if side is not None and not family.resizable(model):
-        raise SearchError(f"image_side={side}: the size of the images of {model} is fixed; leave the setting out")
-    spec = family.image_spec(model)
+    given = weights is not None and not family.published(model, weights)
+    spec = (carried(given_file(weights)) if given and weights else None) or family.image_spec(model, weights)
     return spec if spec is None or side is None else spec.whole(side)
 
 
@@ -61,26 +61,36 @@ def build(
     weights: str | None = None,
     side: int | Size = 64,
     hidden: Sequence[int] = (512, 64, 512),
+    say: Callable[[str], None] | None = None,
 ) -> nn.Module:
     """Build `model` with a head for `num_classes`; its other layers from `weights`, if given.
 
-    `channels` and `side`, in pixels, or height and width: of the images. `hidden`: mlp's widths.
-    Initial values come from torch's global generator. Raises SearchError for an unknown model or unusable weights.
+    `channels` and `side`, in pixels, or height and width: of the images. `hidden`: mlp's widths. `say`: called with one
+    line for what was read of `weights`. Initial values come from torch's global generator. Raises SearchError for an
+    unknown model, unusable weights, or a size that the model cannot be built for.
     """
     family = family_of(model)
-    task = Task(num_classes, channels, square(side) if isinstance(side, int) else side, tuple(hidden))
+    size = square(side) if isinstance(side, int) else side
+    task = Task(num_classes, channels, size, tuple(hidden))
     family.check(model)
-    if weights == "DEFAULT":
-        return family.pretrained(model, task)
-    net = family.build(model, task)
-    if weights is not None:
-        load(net, model, given_file(weights), family.rename)
+    try:
+        if weights is None:
+            return family.build(model, task)
+        if family.published(model, weights):
+            net, read = family.pretrained(model, task, weights)
+        else:
+            net, read = family.loaded(model, task, given_file(weights))
+    except (ValueError, AssertionError) as error:  # a vision transformer whose patches do not fill the image
+        raise SearchError(f"{model} cannot take {size[0]} x {size[1]} px: {first_line(error)}") from None
+    if say is not None:
+        say(read)
     return net
 
 
 def weights_file(model: str, weights: str) -> Path:
     """The file that `weights` of `model` are read from: a path itself, DEFAULT in torch's hub folder.
 
-    Downloads DEFAULT if it is missing. Raises SearchError with the file to put there.
+    Downloads published weights if they are missing. Raises SearchError with the file to put there.
     """
-    return family_of(model).weights_file(model) if weights == "DEFAULT" else given_file(weights)
+    family = family_of(model)
+    return family.weights_file(model, weights) if family.published(model, weights) else given_file(weights)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from search.errors import SearchError, first_line, option
 from search.models.base import Family, Task, extra
-from search.models.images import ImageSpec
+from search.models.images import ImageSpec, Size
 
 TIMM = "timm/"
 """Before the name of a model of timm, such as timm/resnet18.a1_in1k."""
@@ -33,7 +36,7 @@ class Timm(Family):
         except RuntimeError as error:  # the tag after the dot, or no input size is known
             raise SearchError(f"{model!r} cannot be used: {error}") from None
 
-    def image_spec(self, model: str) -> ImageSpec | None:
+    def image_spec(self, model: str, weights: str | None = None) -> ImageSpec | None:
         cfg: Any = extra("timm", "timm").get_pretrained_cfg(model.removeprefix(TIMM))
         _, height, width = cfg.input_size
         resize = math.floor(height / cfg.crop_pct), math.floor(width / cfg.crop_pct)
@@ -42,9 +45,21 @@ class Timm(Family):
     def build(self, model: str, task: Task) -> nn.Module:
         return _create(model, task, pretrained=False)
 
-    def pretrained(self, model: str, task: Task) -> nn.Module:
+    def fit(self, state: dict[str, Tensor], net: nn.Module) -> str:
+        own = net.state_dict()
+        resample = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
+        if resample is None or all(name in own and own[name].shape == value.shape for name, value in state.items()):
+            return ""
+        before = {name: value.shape for name, value in state.items()}
+        brought = resample(dict(state), net)
+        state.clear()
+        state.update(brought)
+        changed = [name for name, value in state.items() if before.get(name) not in (None, value.shape)]
+        return f"timm brought {', '.join(changed)} to the size of the images" if changed else ""
+
+    def pretrained(self, model: str, task: Task, weights: str = "DEFAULT") -> tuple[nn.Module, str]:
         try:
-            return _create(model, task, pretrained=True)
+            return _create(model, task, pretrained=True), f"{model}: its published weights, but for the last layer"
         except Exception as error:  # huggingface_hub raises a dozen kinds
             raise SearchError(
                 f"the weights of {model} cannot be had ({first_line(error)}); name a file with "
@@ -53,9 +68,25 @@ class Timm(Family):
 
 
 def _create(model: str, task: Task, pretrained: bool) -> nn.Module:
-    create = extra("timm", "timm").create_model
-    net: nn.Module = create(model.removeprefix(TIMM), pretrained=pretrained, num_classes=task.num_classes)
+    create, name = extra("timm", "timm").create_model, model.removeprefix(TIMM)
+    net: nn.Module = create(name, pretrained=pretrained, num_classes=task.num_classes, **_sized(name, task.size))
     return net
+
+
+@lru_cache
+def _sized(name: str, size: Size) -> dict[str, Size]:
+    """The argument by which timm builds a model for images of another size; nothing where it takes any."""
+    timm = extra("timm", "timm")
+    if tuple(timm.get_pretrained_cfg(name).input_size[1:]) == size:
+        return {}
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            timm.create_model(name, pretrained=False, img_size=size)
+    except TypeError:  # a convolutional network has no such argument
+        return {}
+    except Exception:  # what does not fit the size says so when it is built
+        pass
+    return {"img_size": size}
 
 
 def _nearest_of(name: str, known: Sequence[str]) -> str:

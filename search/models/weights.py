@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import socket
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from search.errors import SearchError, option
+from search.models.checkpoints import State, read, unwrapped
+
+_AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
+"""Heads of GoogLeNet and Inception v3, which are left out."""
 
 
 def given_file(weights: str) -> Path:
@@ -43,30 +46,106 @@ def downloaded(model: str, url: str) -> Path:
     return file
 
 
-def load(net: nn.Module, model: str, file: Path, rename: Callable[[str], str] = str) -> None:
-    """Copy every layer but a head of another width from the weights `file` into `net`.
+def load(
+    net: nn.Module,
+    model: str,
+    file: Path,
+    wider: Callable[[], nn.Module],
+    rename: Callable[[str], str] = str,
+    fit: Callable[[State, nn.Module], str] = lambda state, net: "",
+) -> str:
+    """Copy every layer from the weights `file` into `net`, its last one if that has the same shape there.
 
-    `rename`: the name in the model for a name in the file. Raises SearchError.
+    `wider`: builds the same model for one class more, by which its last layer is known. `rename`: the name in the
+    model for a name in the file. `fit`: changes tensors whose shape depends on the image's size, and says how.
+    Returns what was read, in one line. Raises SearchError for the weights of another model, and for broken ones.
     """
-    try:
-        state: dict[str, Tensor] = (
-            load_file(file)
-            if file.suffix == ".safetensors"
-            else torch.load(file, map_location="cpu", weights_only=True)
-        )
-        metadata = getattr(state, "_metadata", None)
-        state = {rename(name): value for name, value in state.items() if isinstance(value, Tensor)}
-    except Exception as error:  # torch and safetensors raise a dozen kinds
-        raise SearchError(f"{file}: no state dict can be read from it ({type(error).__name__})") from None
     own = net.state_dict()
-    head = {name for name in state if name in own and state[name].shape != own[name].shape}
-    fitting = OrderedDict((name, value) for name, value in state.items() if name not in head)
-    fitting._metadata = metadata or own._metadata  # type: ignore[attr-defined] # torch's own; MNASNet reads its version
-    missing, unexpected = net.load_state_dict(fitting, strict=False)
-    heads = {name.rpartition(".")[0] for name in head}
-    # Auxiliary heads are dropped with the head; anything else means that these are another model's weights.
-    foreign = [name for name in unexpected if not name.startswith(("AuxLogits.", "aux1.", "aux2."))]
-    absent = sorted(name for name in {*missing} - head if not name.endswith(".num_batches_tracked"))  # older files
-    wrong = [*absent, *foreign, *(sorted(heads) if len(heads) > 1 else [])]
-    if wrong:
-        raise SearchError(f"{file}: not the weights of {model}: {wrong[0]!r} does not fit")
+    found = unwrapped(read(file), file, own, rename)
+    state = found.state
+    notes = [fit(state, net)]
+    differ = [name for name in state if name in own and state[name].shape != own[name].shape]
+    absent = sorted({*own} - {*state} - _tied(own, state))
+    absent = [name for name in absent if not name.endswith(".num_batches_tracked")]  # older files have none
+    foreign = [name for name in state if name not in own and not name.startswith(_AUXILIARY)]
+    heads = _heads(net, wider) if differ or absent or foreign else set()
+    new = sorted({_module(name) for name in (*differ, *absent)} & heads)
+    _refuse(file, model, own, state, [[n for n in names if not within(n, new)] for names in (differ, absent, foreign)])
+    taken = OrderedDict((name, value) for name, value in state.items() if name in own and _module(name) not in new)
+    _check_values(file, net, taken)
+    taken._metadata = found.metadata or own._metadata  # type: ignore[attr-defined] # MNASNet reads its version
+    net.load_state_dict(taken, strict=False)
+    if new:
+        notes.append(f"{', '.join(new)} is new: {_classes(state, new)}")
+    left = sorted({name.partition(".")[0] for name in state if name not in own and not within(name, new)})
+    notes += [f"left out: {', '.join(left)}"] if left else []
+    return "; ".join([f"{file}: {len(taken)} of {len(own)} tensors{found.said}", *filter(None, notes)])
+
+
+def _module(name: str) -> str:
+    """The module that holds the tensor `name`."""
+    return name.rpartition(".")[0]
+
+
+def within(name: str, modules: Iterable[str]) -> bool:
+    """Whether the tensor `name` lies in one of `modules`, or below one."""
+    return any(_module(name) == module or name.startswith(f"{module}.") for module in modules)
+
+
+def _heads(net: nn.Module, wider: Callable[[], nn.Module]) -> set[str]:
+    """The modules whose tensors have another shape in the same model for one class more."""
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                other = wider()
+        except Exception:  # a RegNet, or the user's own model, that the meta device cannot build
+            other = wider()
+    shapes = {name: value.shape for name, value in other.state_dict().items()}
+    return {_module(name) for name, value in net.state_dict().items() if value.shape != shapes.get(name)}
+
+
+def _tied(own: State, state: State) -> set[str]:
+    """The names in `own` of tensors that `state` has by another name: safetensors writes shared ones once."""
+    known = {value.data_ptr() for name, value in own.items() if name in state and value.numel()}
+    return {name for name, value in own.items() if value.numel() and value.data_ptr() in known}
+
+
+def _refuse(file: Path, model: str, own: State, state: State, wrong: list[list[str]]) -> None:
+    """Raise SearchError for the first of the tensors that differ in shape, are absent, or are unknown."""
+    differ, absent, foreign = wrong
+    said = ""
+    if differ:
+        name = differ[0]
+        said = (
+            f"{name!r} has the shape {tuple(state[name].shape)} there and {tuple(own[name].shape)} here; only the last "
+            "layer may differ"
+        )
+    elif absent:
+        said = f"{absent[0]!r} is not in it"
+    elif foreign:
+        said = f"the model has no {foreign[0]!r}"
+    more = sum(map(len, wrong)) - 1
+    if said:
+        raise SearchError(f"{file}: not the weights of {model}: {said}{f' (and {more} more)' if more else ''}")
+
+
+def _check_values(file: Path, net: nn.Module, taken: State) -> None:
+    """Raise SearchError for a tensor that is not made of finite numbers; a buffer may hold an infinity, as a mask."""
+    parameters = {name for name, _ in net.named_parameters()}
+    own = net.state_dict()
+    for name, value in taken.items():
+        if value.is_floating_point() != own[name].is_floating_point() or value.is_complex():
+            raise SearchError(f"{file}: {name!r} is of the type {value.dtype}; {own[name].dtype} is needed")
+        if not value.is_floating_point():
+            continue
+        value = value.float() if value.itemsize == 1 else value
+        bad = ~value.isfinite() if name in parameters else value.isnan()
+        if bad.any():
+            count = f"{int(bad.sum())} of the {value.numel()} values of {name!r}"
+            raise SearchError(f"{file}: broken weights: {count} are NaN or infinite")
+
+
+def _classes(state: State, new: Sequence[str]) -> str:
+    """What the file has for the modules that are `new`."""
+    there = [value for name, value in state.items() if within(name, new) and value.ndim]
+    return f"the file has one of {there[-1].shape[0]} classes" if there else "the file has none"

@@ -136,14 +136,15 @@ def load_data(
     splits: tuple[Split, ...],
     subset: int | None = None,
     side: int | None = None,
+    weights: str | None = None,
 ) -> tuple[Data, ...]:
     """The splits of `dataset` as `model` wants to see them, of training `subset` images; kept from trial to trial.
 
-    `side`: pixels of the whole image, if not as the model's weights were made for.
+    `side`: pixels of the whole image, if not as the model's `weights` were made for.
     """
     check_name(model)
     source = open_source(dataset, root)
-    spec = inputs(model, source, side)
+    spec = inputs(model, source, side, weights)
     images = cache.load(source, spec, splits)
     if "train" in splits:
         images[splits.index("train")] = cache.subset(images[splits.index("train")], subset)
@@ -154,7 +155,8 @@ def load_data(
 
 def load_splits(config: TrainConfig, root: Path, device: str, *splits: Split) -> tuple[Data, ...]:
     """The splits as the model of `config` wants to see them, as `load_data` keeps them."""
-    return load_data(config.model, config.dataset, root, device, splits, config.subset, config.image_side)
+    how = (config.subset, config.image_side, config.weights)
+    return load_data(config.model, config.dataset, root, device, splits, *how)
 
 
 class Activations:

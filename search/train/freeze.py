@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from difflib import get_close_matches
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from search.errors import SearchError
@@ -32,6 +34,29 @@ def freeze(model: nn.Module, prefixes: Sequence[str]) -> None:
         parameter.requires_grad_(not within(name, prefixes))
     if not any(parameter.requires_grad for parameter in parameters.values()):
         raise SearchError(f"frozen={','.join(prefixes)!r} freezes the whole model; nothing is left to train")
+
+
+def batch_norm(model: nn.Module, prefixes: Sequence[str]) -> str:
+    """The name of the first batch normalisation that trains, "" if none: it needs two images a step, or more."""
+    for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm) and not within(name, prefixes):
+            return name or type(module).__name__
+    return ""
+
+
+def steps(images: int, batch_size: int, norm: str) -> int:
+    """The steps of an epoch of so many images; `norm`: what `batch_norm` found.
+
+    With batch normalisation, a last batch of one image joins the batch before. Raises SearchError where there is none
+    before.
+    """
+    if norm and min(images, batch_size) == 1:
+        what = f"batch_size={batch_size}" if batch_size == 1 else "one training image"
+        raise SearchError(
+            f"{what}: the batch normalisation {norm!r} compares the images of a step, and one has none to be compared "
+            "with; take 2 or more, or freeze it"
+        )
+    return math.ceil(images / batch_size) - int(bool(norm) and images % batch_size == 1)
 
 
 def train_mode(model: nn.Module, prefixes: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from search.models import build
 from search.train.batches import Batches, Data, activations
 from search.train.device import Runtime
 from search.train.dropout import set_dropout, toss_coins
-from search.train.freeze import freeze, train_mode
+from search.train.freeze import batch_norm, freeze, steps, train_mode
 from search.train.frozen.prefix import Cut, NoPrefix, cut
 from search.train.layer_groups import layer_groups
 from search.train.optimizers import make_optimizer
@@ -67,7 +67,8 @@ class Learner:
         torch.set_rng_state(self._random)
         self._groups = layer_groups(self.model) if config.gradual_unfreeze else []
         self.optimizer = make_optimizer(self.model, config)
-        self.schedule = Schedule(self.optimizer, config, math.ceil(len(self.data) / config.batch_size))
+        self.steps = steps(len(self.data), config.batch_size, batch_norm(self.model, config.frozen))
+        self.schedule = Schedule(self.optimizer, config, self.steps)
         self._scaler = GradScaler(self.runtime.device, enabled=self.runtime.precision == "fp16")
         self._blend = get_ema_multi_avg_fn(config.ema)
         self._average = AveragedModel(self.model, multi_avg_fn=self._blend) if config.ema else None
@@ -123,6 +124,11 @@ class Learner:
         train_mode(self.model, frozen)
         self._right.clear()
         return float(self.optimizer.param_groups[-1]["lr"])
+
+    def batches(self, order: Tensor) -> Sequence[Tensor]:
+        """The images of an epoch, (N,), as those of each step; with batch normalisation the last may be one more."""
+        size = self.config.batch_size
+        return order.tensor_split([size * step for step in range(1, self.steps)])
 
     def step(self, index: Tensor) -> Tensor:
         """One optimizer step on the images `index` (B,); their mean loss, a scalar on the device."""

@@ -131,7 +131,7 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
     lr, rates = learner.begin(number), learner.rates()
     count = len(learner.data)
     order = torch.randperm(count, generator=learner.order).to(learner.runtime.device)  # once: every copy takes a wait
-    batches = order.split(learner.config.batch_size)
+    batches = learner.batches(order)
     losses = torch.stack([learner.step(index) for index in batches]).double().cpu()
     sizes = torch.tensor([len(batch) for batch in batches], dtype=torch.float64)
     train_loss = (losses @ sizes / count).item()

@@ -52,17 +52,55 @@ def test_a_giant_is_built_in_no_time(write: Write) -> None:
         ("model='mlp', hidden=Choice(a=(64,), b=(64, 8)), frozen=('7',)", "frozen='7' matches no parameter"),
         ("model=Choice('cnn', 'none.py:net')", "model='none.py:net': no file none.py"),
         ("model='cnn', weights=Choice(no=None, yes='w.pth')", "weights='w.pth': no such file"),
+        ("model=Choice('cnn', 'alexnet'), image_side=32", "alexnet cannot take images of 32 x 32 px: RuntimeError: "),
+        ("model='inception_v3', image_side=64", "inception_v3 cannot take images of 64 x 64 px: RuntimeError: "),
         (
-            "model=Choice('resnet18', 'cnn'), image_side=96",
-            "image_side=96: the size of the images of cnn is fixed; leave the setting out",
+            "model='vit_b_16', image_side=250",
+            "vit_b_16 cannot take 250 x 250 px: Input shape indivisible by patch size",
         ),
-        ("model='vit_b_16', image_side=256", "image_side=256: the size of the images of vit_b_16 is fixed"),
+        (
+            "model='maxvit_t', image_side=64",
+            "maxvit_t cannot take 64 x 64 px: Input size 16 of block 0 is not divisible",
+        ),
+        ("model='squared.py:net'", "squared.py:net cannot take images of 8 x 8 px: RuntimeError: mat1 and mat2 shapes"),
+        (
+            "model=Choice('cnn', 'resnet18'), batch_size=Choice(64, 1)",
+            "batch_size=1: the batch normalisation 'bn1' compares the images of a step, and one has none to be compared "
+            "with; take 2 or more, or freeze it",
+        ),
     ],
 )
 def test_one_wrong_option_among_right_ones_is_found(write: Write, more: str, message: str) -> None:
+    flat = "nn.Sequential(nn.Flatten(), nn.Linear(channels * 64 * 64, num_classes))"
+    write("squared.py", f"from torch import nn\ndef net(num_classes, channels): return {flat}\n")
     with pytest.raises(SearchError) as error:
         check(write, more)
     assert f"s.py: {message}" in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_every_model_that_adapts_takes_a_side_and_says_what_it_sees(write: Write) -> None:
+    sided = "nn.Sequential(nn.Flatten(), nn.Linear(channels * side * side, num_classes))"
+    write("own.py", f"from torch import nn\ndef net(num_classes, channels, side): return {sided}\n")
+    names = ("cnn", "mlp", "own.py:net", "vit_b_32", "swin_t", "resnet18", "efficientnet_lite0")
+    text = SPACE.replace("MORE", f"model=Choice(*{names}), image_side=96")
+    said = preflight(load_space(write("s.py", text)), Path("data"))
+    assert said == [
+        f"{name} sees digits at 96 x 96 px, {how} (image_side)"
+        for name, how in zip(names, ["bilinear"] * 4 + ["bicubic"] + ["bilinear"] * 2, strict=True)
+    ]
+    said = preflight(load_space(write("s.py", SPACE.replace("MORE", "model=Choice('cnn', 'swin_t')"))), Path("data"))
+    assert said == [
+        "cnn sees digits at 8 x 8 px, bilinear (the data set's own size; image_side=N chooses another)",
+        "swin_t sees digits at 224 x 224 px, the centre of 232 x 232, bicubic (as its weights were made for; "
+        "image_side=N chooses another)",
+    ]
+
+
+def test_what_was_read_of_a_weights_file_is_said(write: Write) -> None:
+    torch.save(models.build("cnn", 5, channels=1).state_dict(), "w.pth")
+    said = preflight(load_space(write("s.py", SPACE.replace("MORE", "model='cnn', weights='w.pth'"))), Path("data"))
+    assert said[1:] == ["w.pth: 4 of 6 tensors; 2 is new: the file has one of 5 classes"]
 
 
 def test_one_wrong_option_is_found_among_a_billion_combinations(write: Write) -> None:
@@ -124,7 +162,8 @@ def test_images_are_decoded_once_for_each_size_and_progress_is_told(
 
 
 def test_every_kind_of_model_is_built_for_the_images_that_it_will_see(write: Write) -> None:
-    write("own.py", "from torch import nn\ndef net(num_classes, channels): return nn.Conv2d(channels, num_classes, 8)")
+    net = "nn.Sequential(nn.Conv2d(channels, num_classes, 8), nn.Flatten())"
+    write("own.py", f"from torch import nn\ndef net(num_classes, channels): return {net}")
     hidden = "hidden=Choice(linear=(), one=(64,), bottleneck=(64, 8, 64))"
     check(write, f"model=Choice('mlp', 'own.py:net', 'efficientnet_lite0'), {hidden}, subset=Choice(all=None, few=50)")
     torch.save(models.build("mlp", 10, 1, side=8, hidden=(64,)).state_dict(), "w.pth")

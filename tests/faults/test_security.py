@@ -135,7 +135,7 @@ def test_weights_that_would_run_are_refused(tmp_path: Path, ending: str) -> None
     path = tmp_path / f"evil{ending}"
     torch.save({"0.weight": Evil()}, path)
     with pytest.raises(SearchError, match="no state dict can be read from it"):
-        load_weights(torch.nn.Sequential(torch.nn.Linear(1, 1)), "cnn", path)
+        load_weights(torch.nn.Sequential(torch.nn.Linear(1, 1)), "cnn", path, torch.nn.Sequential)
     assert not Path("pwned").exists()
 
 

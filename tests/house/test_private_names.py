@@ -11,9 +11,10 @@ OTHERS = {
     "commands/steps/confirm.py": {"_plain"},  # of Progress, a class of this package
     "engine/processes/ending.py": {"_exit", "_run_exitfuncs", "_shutdown"},  # as multiprocessing ends its processes
     "models/images.py": {"_replace"},  # of a named tuple, and documented
+    "models/base.py": {"_replace"},
     "doctor/case.py": {"_DropoutNd"},  # of torch, as the next three
     "train/dropout.py": {"_DropoutNd"},
-    "train/freeze.py": {"_DropoutNd"},
+    "train/freeze.py": {"_BatchNorm", "_DropoutNd"},
     "train/frozen/prefix.py": {"_DropoutNd"},
 }
 """Private names that are neither Ray's nor Optuna's."""

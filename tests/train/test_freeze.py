@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from search.config import TrainConfig
 from search.errors import SearchError
 from search.models import build
-from search.train.freeze import freeze, train_mode
+from search.train.freeze import batch_norm, freeze, steps, train_mode
 from search.train.optimizers import make_optimizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -113,3 +113,15 @@ def test_a_prefix_that_matches_nothing(frozen: str, says: str) -> None:
 def test_everything_frozen_is_an_error() -> None:
     with pytest.raises(SearchError, match="freezes the whole model; nothing is left to train"):
         freeze(build("cnn", 10), ["0", "1", "2"])
+
+
+def test_a_last_batch_of_one_image_joins_the_batch_before_where_there_is_batch_normalisation() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 10))
+    norm = batch_norm(net, ())
+    assert norm == "2"
+    assert batch_norm(net, ("2",)) == ""
+    assert (steps(65, 16, norm), steps(65, 16, ""), steps(66, 16, norm), steps(64, 16, norm)) == (4, 5, 5, 4)
+    assert steps(5, 1, "") == 5
+    for images, size, what in ((5, 1, "batch_size=1"), (1, 4, "one training image")):
+        with pytest.raises(SearchError, match=rf"^{what}: the batch normalisation '2' compares the images of a step"):
+            steps(images, size, norm)

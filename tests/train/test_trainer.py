@@ -32,7 +32,7 @@ from search.train import evaluate_test, train
 from search.train.batches import Data, load_data
 from search.train.device import resolve_runtime
 from search.train.evaluate import evaluate
-from search.train.trainer import Diverged
+from search.train.trainer import Diverged, new_learner
 
 pytestmark = pytest.mark.usefixtures("torch_threads")
 
@@ -278,3 +278,18 @@ def test_needs_neither_ray_nor_optuna() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "1 []\n"
     assert done.stderr == ""
+
+
+def test_a_batch_of_one_image_is_trained_with_the_one_before(tmp_path: Path) -> None:
+    """898 images: the last batch of 69 would have one, of which no variance can be made."""
+    (tmp_path / "own.py").write_text(
+        "from torch import nn\n"
+        "def net(num_classes, channels):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, num_classes))\n"
+    )
+    made = config(model="own.py:net", batch_size=69, epochs=1, schedule="one_cycle", step_size=None, gamma=None)
+    learner, _ = new_learner(made, Path("data"), resolve_runtime("fp32", "cpu", 1), 0)
+    assert [len(batch) for batch in learner.batches(torch.arange(898))] == [69] * 12 + [70]
+    assert learner.steps == 13
+    ((epoch,), _) = run(made)
+    assert 0 < epoch.train_acc < 1

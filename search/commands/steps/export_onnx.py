@@ -41,7 +41,7 @@ def write_onnx(study: Study, folder: Path, data_root: Path, path: Path, number: 
         raise SearchError(f"{weights} is not of trial {trial.number}'s config; `search train {best}` writes it anew")
     source = open_source(config.dataset, data_root)
     classes, _ = source.splits()
-    spec = inputs(config.model, source, config.image_side)
+    spec = inputs(config.model, source, config.image_side, config.weights)
     model = build(config.model, len(classes), len(spec.channels), None, spec.crop, config.hidden)
     try:
         load_model(model, weights)

@@ -46,7 +46,7 @@ class ImageFolder:
     """
 
     home: Path
-    native: ClassVar[int] = 64
+    native: ClassVar[int | None] = None
     mode: ClassVar[str] = "RGB"
     mean: ClassVar[tuple[float, ...]] = IMAGENET_MEAN
     std: ClassVar[tuple[float, ...]] = IMAGENET_STD

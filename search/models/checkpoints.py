@@ -1,0 +1,122 @@
+"""Files of weights as people save them: a state dict, or one wrapped by what trained it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from search.errors import SearchError
+from search.models.images import ImageSpec, read_spec
+
+State = dict[str, Tensor]
+
+WRAPPERS = (
+    *("state_dict_ema", "model_ema", "ema_state_dict", "ema"),
+    *("state_dict", "model_state_dict", "model", "net", "network", "weights", "params"),
+)
+"""The keys under which training scripts keep a state dict; averaged weights first, for these are what was evaluated."""
+
+
+_NUMBERS = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32)]
+_BESIDE: list[Any] = [argparse.Namespace, np.dtype, *_NUMBERS, np.float64(0).__reduce__()[0]]
+"""What training scripts write beside the weights, and runs no code: their options, and NumPy's numbers."""
+
+
+class Unwrapped(NamedTuple):
+    """A state dict by the model's own names, and what was taken off it."""
+
+    state: State
+    said: str
+    metadata: dict[str, Any] | None
+    """Torch's own: the version of each module."""
+
+
+def read(file: Path) -> Any:
+    """What a file of weights holds; no code of it runs. Raises SearchError."""
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        with torch.serialization.safe_globals(_BESIDE):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        blocked = "Unsupported" in str(error) or "GLOBAL" in str(error)
+        remedy = "; it holds Python objects: save model.state_dict() alone" if blocked else ""
+        raise SearchError(f"{file}: no state dict can be read from it ({type(error).__name__}){remedy}") from None
+    except Exception as error:  # torch and safetensors raise a dozen kinds
+        raise SearchError(f"{file}: no state dict can be read from it ({type(error).__name__})") from None
+
+
+def unwrapped(content: Any, file: Path, own: Mapping[str, Tensor], rename: Callable[[str], str]) -> Unwrapped:
+    """The state dict in `content`, by names that `own` has if any do. Raises SearchError if there is none, or several.
+
+    Takes off dicts around it, and prefixes that all names share, such as ``module.`` of DataParallel and
+    ``_orig_mod.`` of torch.compile.
+    """
+    inner, keys = _inner(content, file)
+    metadata = getattr(inner, "_metadata", None)
+    names = {str(name): rename(str(name)) for name, value in inner.items() if isinstance(value, Tensor)}
+    names.pop("n_averaged", None)  # of torch's AveragedModel
+    taken: list[str] = []
+    while names and not any(name in own for name in names.values()):
+        first = {name.partition(".")[0] for name in names.values()}
+        if len(first) > 1 or not all("." in name for name in names.values()):
+            break
+        taken += first
+        names = {old: rename(name.partition(".")[2]) for old, name in names.items()}
+    for prefix in taken:
+        within = {name: value for name, value in (metadata or {}).items() if name.partition(".")[0] == prefix}
+        metadata = {name.partition(".")[2]: value for name, value in within.items()} or metadata
+    if not names:
+        raise SearchError(f"{file}: no state dict can be read from it (it holds no tensors)")
+    said = [f"its {'.'.join(keys)!r}"] if keys else []
+    said += [f"without the prefix {'.'.join(taken) + '.'!r}"] if taken else []
+    state = {name: inner[old] for old, name in names.items()}
+    return Unwrapped(state, f", {', '.join(said)}" if said else "", metadata)
+
+
+def _inner(content: Any, file: Path) -> tuple[Mapping[str, Any], list[str]]:
+    """The dict that holds the tensors, and the keys that lead there. Raises SearchError."""
+    keys: list[str] = []
+    while isinstance(content, Mapping):
+        inside = [str(key) for key, value in content.items() if isinstance(value, Mapping) and _holds_tensors(value)]
+        known = [key for key in WRAPPERS if key in inside]
+        if any(isinstance(value, Tensor) and value.ndim for value in content.values()) and not known:
+            return content, keys
+        if not known and len(inside) > 1:
+            raise SearchError(f"{file}: several state dicts are in it ({', '.join(inside)}); save one of them alone")
+        if not inside:
+            break
+        keys.append((known or inside)[0])
+        content = content[keys[-1]]
+    if isinstance(content, Mapping):
+        return content, keys
+    raise SearchError(f"{file}: no state dict can be read from it (it holds a {type(content).__name__})")
+
+
+def _holds_tensors(value: Mapping[Any, Any]) -> bool:
+    """Whether there are tensors under names of text, at any depth; an optimizer's state has numbers for names."""
+    return any(
+        isinstance(key, str) and (isinstance(inner, Tensor) or (isinstance(inner, Mapping) and _holds_tensors(inner)))
+        for key, inner in value.items()
+    )
+
+
+def carried(file: Path) -> ImageSpec | None:
+    """The images that a model of `search train` was trained on, of which its file has a note; None for other files."""
+    if file.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(file, "pt") as content:
+            return read_spec(json.loads((content.metadata() or {})["input"]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return None
