@@ -135,6 +135,12 @@ class Epoch(BaseModel):
         repr=False,
         description="of the last epoch: what was predicted for each, as search.predictions packs it",
     )
+    about: dict[str, Any] | None = Field(
+        None,
+        exclude=True,
+        repr=False,
+        description="of the last epoch: what belongs to the trained model, its classes, input and data",
+    )
     footprint: dict[str, float | None] | None = Field(
         None, exclude=True, repr=False, description="of the first epoch: what the model takes (search.train.footprint)"
     )

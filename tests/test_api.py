@@ -134,7 +134,7 @@ def test_a_function_has_the_options_of_its_command(verb: str) -> None:
         assert parameter.kind == inspect.Parameter.KEYWORD_ONLY
         theirs = its.pop(name).default
         assert (parameter.default or None) == (theirs or None), name
-    assert set(its) <= {"space", "study", "json", "csv", "format", "onnx", "data_root"}
+    assert set(its) <= {"space", "study", "json", "csv", "format", "onnx"}
 
 
 def test_help_shows_every_option_with_its_type_default_and_text() -> None:

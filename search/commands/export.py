@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from search.commands import units
-from search.commands.options import DataRoot, Help, Parsed, Reports, StudyOptions
+from search.commands.options import Help, Parsed, Reports, StudyOptions
 
 
 @dataclass(kw_only=True)
@@ -24,7 +24,6 @@ class PrintedExportOptions(ExportOptions):
         Path | None,
         Help("Write the model that `search train` wrote beside the YAML, as ONNX.", metavar="MODEL.onnx"),
     ] = None
-    data_root: DataRoot = Parsed(units.data_root, "data")
 
 
 def export(options: PrintedExportOptions) -> None:
@@ -43,7 +42,7 @@ def export(options: PrintedExportOptions) -> None:
             from search.commands.steps.export_onnx import write_onnx
 
             onnx = units.written(options.onnx, "onnx")
-            source = write_onnx(study, options.reports, options.data_root, onnx, options.trial)
+            source = write_onnx(study, options.reports, onnx, options.trial)
             print(f"wrote {onnx}, from {source}")
         else:
             from search.commands.steps.export import FORMATS, pick

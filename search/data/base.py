@@ -33,8 +33,6 @@ class Item(NamedTuple):
 class Source(Protocol):
     """Where a data set's images come from. Opening one is cheap and fails if the data are not there."""
 
-    native: ClassVar[int | None]
-    """Pixels of the square that models without a size of their own see; None: as the pictures are."""
     mode: ClassVar[str]
     """Pillow's name for the channels of such an image: L or RGB."""
     mean: ClassVar[tuple[float, ...]]
@@ -42,6 +40,10 @@ class Source(Protocol):
 
     def files(self) -> list[File]:
         """The files that images and splits come from; what a fingerprint is of. Empty: they come with a package."""
+
+    @property
+    def native(self) -> int | None:
+        """Pixels of the square that models without a size of their own see; None: as the pictures are."""
 
     def fingerprint(self) -> str:
         """Changes when the images or the splits do."""

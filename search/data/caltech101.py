@@ -32,7 +32,7 @@ class Caltech101:
     """
 
     root: Path
-    native: ClassVar[int | None] = 64
+    native: ClassVar[int] = 64
     mode: ClassVar[str] = "RGB"
     mean: ClassVar[tuple[float, ...]] = (0.485, 0.456, 0.406)
     std: ClassVar[tuple[float, ...]] = (0.229, 0.224, 0.225)

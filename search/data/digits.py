@@ -16,7 +16,7 @@ from search.data.folders.listing import File
 class Digits:
     """Handwritten digits, 1,797 grey images of 8 x 8 px in 10 classes, which scikit-learn carries."""
 
-    native: ClassVar[int | None] = 8
+    native: ClassVar[int] = 8
     mode: ClassVar[str] = "L"
     mean: ClassVar[tuple[float, ...]] = (0.305,)
     std: ClassVar[tuple[float, ...]] = (0.376,)

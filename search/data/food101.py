@@ -33,7 +33,7 @@ class Food101:
     """
 
     root: Path
-    native: ClassVar[int | None] = 64
+    native: ClassVar[int] = 64
     mode: ClassVar[str] = "RGB"
     mean: ClassVar[tuple[float, ...]] = IMAGENET_MEAN
     std: ClassVar[tuple[float, ...]] = IMAGENET_STD

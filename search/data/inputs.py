@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from contextlib import suppress
+from pathlib import Path
 from statistics import median_low
 
 from PIL import Image
@@ -51,8 +52,12 @@ def _native(source: Source) -> int:
     return _sides[key]
 
 
-def _short(data: bytes | Image.Image) -> int:
+def _short(data: object) -> int:
     """Pixels of the short side; 0 if that cannot be read, which decoding will say."""
     with suppress(Exception):  # Pillow raises a dozen kinds
-        return min((data if isinstance(data, Image.Image) else Image.open(io.BytesIO(data))).size)
+        if isinstance(data, Image.Image):
+            return min(data.size)
+        if isinstance(data, (bytes, Path)):
+            with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as image:
+                return min(image.size)
     return 0

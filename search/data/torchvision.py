@@ -36,7 +36,7 @@ class _Published:
     root: Path
     folder: ClassVar[str]
     archive: ClassVar[str]
-    native: ClassVar[int | None]
+    native: ClassVar[int]
     mode: ClassVar[str]
     mean: ClassVar[tuple[float, ...]]
     std: ClassVar[tuple[float, ...]]
@@ -95,7 +95,7 @@ class CIFAR10(_Published):
 
     folder: ClassVar[str] = "cifar-10-batches-py"
     archive: ClassVar[str] = "cifar-10-python.tar.gz"
-    native: ClassVar[int | None] = 32
+    native: ClassVar[int] = 32
     mode: ClassVar[str] = "RGB"
     mean: ClassVar[tuple[float, ...]] = (0.4914, 0.4822, 0.4465)
     std: ClassVar[tuple[float, ...]] = (0.2470, 0.2435, 0.2616)
@@ -115,7 +115,7 @@ class FashionMNIST(_Published):
 
     folder: ClassVar[str] = "FashionMNIST/raw"
     archive: ClassVar[str] = "the four .gz files"
-    native: ClassVar[int | None] = 28
+    native: ClassVar[int] = 28
     mode: ClassVar[str] = "L"
     mean: ClassVar[tuple[float, ...]] = (0.2860,)
     std: ClassVar[tuple[float, ...]] = (0.3530,)

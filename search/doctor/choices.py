@@ -13,8 +13,7 @@ from torch import nn
 from search.config import TrainConfig, make_config
 from search.data.registry import open_source
 from search.doctor.case import Finding
-from search.doctor.forward import check_forward
-from search.doctor.preflight import prepared, sizes
+from search.doctor.preflight import check_forward, prepared, sizes
 from search.errors import SearchError, first_line
 from search.models import check_name
 from search.space.file import SpaceFile

@@ -98,7 +98,7 @@ class Worker:
             nonlocal test
             if keep is not None and keep.wants(getattr(epoch, keep.metric)):
                 try:
-                    save(model, config, keep.path)
+                    save(model, config, keep.path, epoch.about)
                 except Exception as error:  # a full disk, for one: the trial has its numbers all the same
                     notes.append(f"its weights are not kept: {first_line(error)}")
             if place.test:

@@ -59,20 +59,24 @@ def build(
     num_classes: int,
     channels: int = 3,
     weights: str | None = None,
-    side: int | Size = 64,
+    side: int | Size | None = None,
     hidden: Sequence[int] = (512, 64, 512),
     say: Callable[[str], None] | None = None,
 ) -> nn.Module:
     """Build `model` with a head for `num_classes`; its other layers from `weights`, if given.
 
-    `channels` and `side`, in pixels, or height and width: of the images. `hidden`: mlp's widths. `say`: called with one
+    `channels` and `side`, in pixels, or height and width: of the images; by default, what the weights were made for,
+    or 64 px. `hidden`: mlp's widths. `say`: called with one
     line for what was read of `weights`. Initial values come from torch's global generator. Raises SearchError for an
     unknown model, unusable weights, or a size that the model cannot be built for.
     """
     family = family_of(model)
+    family.check(model)
+    if side is None:
+        spec = family.image_spec(model, weights)
+        side = spec.crop if spec is not None else 64
     size = square(side) if isinstance(side, int) else side
     task = Task(num_classes, channels, size, tuple(hidden))
-    family.check(model)
     try:
         if weights is None:
             return family.build(model, task)

@@ -115,6 +115,6 @@ def evaluate_kept(
     model = build(config.model, len(test.classes), test.channels, config.weights, test.size, config.hidden)
     freeze(model, config.frozen)
     set_dropout(model, config)
-    load(model, config, path)
+    load(model, config, path, test)
     model.to(runtime.device).to(memory_format=runtime.memory_format)
     return evaluate_test(model, config, data_root, runtime.device, cache_size)

@@ -95,6 +95,12 @@ class Learner:
         """One image as the whole model sees it: (1, C, H, W)."""
         return self._images.batch(torch.arange(1), self.runtime.memory_format)[0]
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What belongs to the trained model beside its config, as JSON takes it."""
+        images = self._images
+        return {"classes": list(images.classes), "input": images.spec.about()}
+
     def cache_prefix(self, val: Data, budget: int = CACHE_SIZE) -> Batches:
         """Train from now on on what the frozen layers make of the images, computed once; `val` through them, too.
 

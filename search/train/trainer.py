@@ -153,6 +153,7 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
         rates=rates,
         seconds=time.perf_counter() - start,
         val_images=len(val) if last else None,
+        about=learner.about if last else None,
         predictions=packed(val, seen) if last else None,
         **measured,
     )

@@ -13,6 +13,7 @@ from safetensors.torch import load_model
 from search.config import TrainConfig
 from search.errors import SearchError
 from search.models import build
+from search.train.batches import load_data
 from search.train.weights import load, save
 
 CONFIG = TrainConfig(
@@ -79,3 +80,25 @@ def test_weights_are_loaded_into_their_own_config_only(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(SearchError, match="cannot be read"):
         load(again, CONFIG, path)
+
+
+def test_weights_of_other_classes_or_other_images_are_refused(tmp_path: Path) -> None:
+    (data,) = load_data("cnn", "digits", Path("data"), "cpu", ("test",))
+    path, model = tmp_path / "model.safetensors", build("cnn", 10, 1, side=8)
+    about = {"classes": list(data.classes), "input": data.spec.about()}
+    save(model, CONFIG, path, about)
+    load(model, CONFIG, path, data)
+    save(model, CONFIG, path, about | {"classes": ["nought", *data.classes[1:]]})
+    with pytest.raises(
+        SearchError, match="trained on other classes than the data set has now: 'nought' there, '0' here"
+    ):
+        load(model, CONFIG, path, data)
+    save(model, CONFIG, path, about | {"input": data.spec._replace(interpolation="bicubic").about()})
+    with pytest.raises(SearchError, match="trained on other images: 8 x 8 px, bicubic there, 8 x 8 px, bilinear here"):
+        load(model, CONFIG, path, data)
+    save(model, CONFIG, path)  # by an older version
+    load(model, CONFIG, path, data)
+    data.spec = data.spec._replace(interpolation="bicubic")
+    with pytest.raises(SearchError, match="trained by an older version on images resized otherwise; train it again"):
+        load(model, CONFIG, path, data)
+    load_data.cache_clear()

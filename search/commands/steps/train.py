@@ -56,7 +56,7 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
     test_acc, images = evaluate_test(model, best.config, data_root, device, cache_size, cores())
     say(f"test accuracy       {test_acc:.4f}")
     model_path = path.with_suffix(".safetensors")
-    save(model, best.config, model_path)
+    save(model, best.config, model_path, last.about)
     say(f"wrote {model_path}")
     study = _study(best, storage)
     if study is not None:

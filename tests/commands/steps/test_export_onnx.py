@@ -13,6 +13,8 @@ import onnxruntime
 import pytest
 import torch
 from conftest import Cli
+from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_model, save_file
 from torch import nn
 
@@ -77,6 +79,16 @@ def test_it_answers_as_the_torch_model_does(cli: Cli, trained: str) -> None:
         np.testing.assert_allclose(part, expected[:count], rtol=1e-4, atol=1e-5)
     about = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
     assert about["classes"] == [str(digit) for digit in range(10)]
+    assert about["input"] == {
+        "size": [8, 8],
+        "channels": "L",
+        "resize": [8, 8],
+        "fit": "center",
+        "interpolation": "bilinear",
+        "antialias": True,
+        "mean": [0.305],
+        "std": [0.376],
+    }
     assert (about["config"]["model"], about["resize"]) == (trained, 8)
     seen = (val._whole[:5] / 255 - np.array(about["mean"])) / np.array(about["std"])  # as the metadata say
     np.testing.assert_allclose(seen.transpose(0, 3, 1, 2), x[:5].numpy(), atol=1e-6)
@@ -93,15 +105,23 @@ def test_what_is_missing_or_stale_is_one_line(cli: Cli, trained: str, monkeypatc
         return err
 
     assert "no reports/tiny.trial-0.safetensors: `search train reports/tiny.trial-0.yaml` trains" in says("--trial", 0)
+    kept = Path("kept.safetensors")
+    kept.write_bytes(good)
     weights.write_bytes(good[:100])
     assert "reports/tiny.best.safetensors: no model of `search train`" in says()
     save_file({"a": torch.zeros(1)}, weights)
     assert "no model of `search train`" in says()
     config = read_best(Path("reports/tiny.best.yaml")).config
-    save_file({"a": torch.zeros(1)}, weights, {"config": config.model_dump_json()})
+    written = config.model_dump_json()
+    save_file({"a": torch.zeros(1)}, weights, {"config": written})
+    assert "tiny.best.safetensors: an older version wrote it, without its classes; `search train rep" in says()
+    with safe_open(kept, "pt") as file:
+        about = {name: json.loads(text) for name, text in file.metadata().items() if name != "config"}
+    save_file({"a": torch.zeros(1)}, weights, {**{n: json.dumps(v) for n, v in about.items()}, "config": written})
     assert "tiny.best.safetensors: not the weights of cnn for digits" in says()
     other = config.model_copy(update={"lr": 0.5})
-    save_file({"a": torch.zeros(1)}, weights, {"config": other.model_dump_json()})
+    about_it = {name: json.dumps(value) for name, value in about.items()}
+    save_file({"a": torch.zeros(1)}, weights, {**about_it, "config": other.model_dump_json()})
     assert "is not of trial 0's config; `search train reports/tiny.best.yaml` writes it anew" in says()
     weights.unlink()
     assert "`search train reports/tiny.best.yaml` trains the model" in says()
@@ -120,3 +140,24 @@ def test_a_model_that_the_exporter_cannot_follow(cli: Cli, trained: str, monkeyp
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "the model cannot be written as ONNX" in err
     assert not list(Path().glob("*.onnx*"))
+
+
+def test_the_data_folder_is_not_asked_again(cli: Cli, write: Write) -> None:
+    """A class folder renamed after the training would otherwise give every answer a wrong name."""
+    for i, label in enumerate(("ant", "bee", "cat")):
+        for number in range(10):
+            path = write(f"data/mine/{label}/{number}.png", "")
+            Image.fromarray(np.full((16, 16, 3), 80 * i + number, np.uint8)).save(path)
+    write("tiny.py", SPACE.format(model="cnn").replace("digits", "imagefolder:mine"))
+    assert cli("run", "tiny.py", "--engine", "inline", "--trials", 1).status == 0
+    assert cli("train", "reports/tiny.best.yaml").status == 0
+    with safe_open("reports/tiny.best.safetensors", "pt") as file:
+        about = {name: json.loads(text) for name, text in file.metadata().items()}
+    assert about["classes"] == ["ant", "bee", "cat"]
+    assert about["input"]["size"] == [16, 16]
+    Path("data/mine/ant").rename("data/mine/wasp")
+    assert cli("export", "tiny", "--onnx", "tiny.onnx").status == 0
+    session: Any = onnxruntime.InferenceSession("tiny.onnx", providers=["CPUExecutionProvider"])
+    found = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
+    assert found["classes"] == ["ant", "bee", "cat"]
+    assert found["input"] == about["input"]

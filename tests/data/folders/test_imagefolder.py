@@ -51,7 +51,7 @@ def test_one_folder_is_split_class_by_class(tmp_path: Path, absolute: bool) -> N
         assert all(item.name.startswith(classes[item.label] + "/") for item in items)
     assert open_source(f"imagefolder:{home}", tmp_path).splits() == (classes, splits)
     (val,) = cache.load(source, None, ["val"])
-    assert val.pixels.shape == (4, 64, 64, 3)
+    assert val.pixels.shape == (4, 20, 20, 3)
 
 
 def three_folders(home: Path) -> Path:

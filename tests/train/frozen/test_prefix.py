@@ -49,8 +49,7 @@ def last(parts: Cut) -> str:
 )
 def test_the_prefix_ends_where_training_begins(name: str, frozen: tuple[str, ...], layer: str) -> None:
     torch.manual_seed(0)
-    model = build(name, 5, side=64)
-    x = torch.randn(3, 3, 224, 224) if name == "vit_b_16" else torch.randn(3, 3, 64, 64)
+    model, x = build(name, 5, side=64), torch.randn(3, 3, 64, 64)
     if not frozen:
         with pytest.raises(NoPrefix, match="its first layers train"):
             cut(ready(model), x[:1])
