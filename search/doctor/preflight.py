@@ -86,7 +86,10 @@ def _build(config: TrainConfig, data_root: Path) -> list[str]:
     """Build the model of `config` and put a batch through it; what to say of its images and weights."""
     check_name(config.model)
     source = open_source(config.dataset, data_root)
-    classes = sizes(config.dataset, data_root)[0] if config.weights is not None else 10
+    classes = 10
+    if config.weights is not None:  # by which it is said whether the last layer is new
+        with suppress(SearchError):  # a damaged data set, of which the decoding will say it
+            classes = sizes(config.dataset, data_root)[0]
     said: list[str] = []
     prepared(config, source, classes, said.append)
     check_forward(config, source, classes)

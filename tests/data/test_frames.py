@@ -47,19 +47,51 @@ def differing(spec: ImageSpec, theirs: Callable[[Image.Image], Tensor], pictures
     ]
 
 
-def test_every_classifier_of_torchvision_sees_what_its_preset_makes(pictures: list[Image.Image]) -> None:
+def test_all_weights_of_torchvision_see_what_their_preset_makes(pictures: list[Image.Image]) -> None:
     wrong: list[str] = []
     kinds: dict[ImageSpec, Any] = {}
     for model in torchvision.models.list_models(module=torchvision.models):
-        preset: Any = torchvision.models.get_model_weights(model)
-        spec = image_spec(model)
-        assert spec is not None
-        kinds[spec] = preset.DEFAULT.transforms()
-    for spec, theirs in kinds.items():
-        wrong += differing(spec, theirs, pictures)
+        assert image_spec(model) is not None
+        for weights in torchvision.models.get_model_weights(model):
+            spec = image_spec(model, None, weights.name)
+            assert spec is not None
+            kinds[spec] = (model, weights.transforms())
+    for spec, (model, preset) in kinds.items():
+        wrong += differing(
+            spec, transform_input(preset) if model in ("googlenet", "inception_v3") else preset, pictures
+        )
     assert not wrong
     assert {spec.interpolation for spec in kinds} == {"bilinear", "bicubic"}
-    assert len(kinds) > 20
+    assert len(kinds) > 30
+
+
+def transform_input(preset: Any) -> Callable[[Image.Image], Tensor]:
+    """The preset of GoogLeNet and Inception v3, and what torchvision's own models with weights then make of it."""
+    net: Any = torchvision.models.googlenet(
+        weights=None, transform_input=True, aux_logits=False, init_weights=False, num_classes=2
+    )
+
+    def seen_by_the_first_layer(picture: Image.Image) -> Tensor:
+        changed: Tensor = net._transform_input(preset(picture)[None])[0]
+        return changed
+
+    return seen_by_the_first_layer
+
+
+def test_weights_by_another_name_or_file_are_seen_as_they_were_made(tmp_path: Path) -> None:
+    v1, v2 = image_spec("resnet50", None, "IMAGENET1K_V1"), image_spec("resnet50")
+    assert v1 is not None
+    assert v2 is not None
+    assert (v1.resize, v2.resize) == ((256, 256), (232, 232))
+    (tmp_path / "resnet50-0676ba61.pth").touch()
+    assert image_spec("resnet50", None, str(tmp_path / "resnet50-0676ba61.pth")) == v1
+    swag = image_spec("vit_b_16", None, "IMAGENET1K_SWAG_E2E_V1")
+    assert swag is not None
+    assert (swag.crop, swag.interpolation) == ((384, 384), "bicubic")
+    scratch, trained = image_spec("googlenet"), image_spec("googlenet", None, "DEFAULT")
+    assert scratch is not None
+    assert trained is not None
+    assert (scratch.mean, trained.mean) == ((0.485, 0.456, 0.406), (0.5, 0.5, 0.5))
 
 
 def test_every_weights_of_timm_see_what_its_transform_makes(pictures: list[Image.Image]) -> None:

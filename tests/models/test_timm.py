@@ -43,3 +43,18 @@ def test_timm_reads_a_file_and_offline_says_so(tmp_path: Path, offline: Path, mo
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     with pytest.raises(SearchError, match=r"the weights of timm/resnet18 cannot be had .*set=\{'weights': 'scratch'\}"):
         models.build("timm/resnet18", 7, weights="DEFAULT")
+
+
+def test_timm_builds_for_another_size_and_resamples_what_depends_on_it(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm", reason="timm is an extra: this test did NOT run")
+    source = models.build("timm/vit_tiny_patch16_224", 5)
+    file, heard = save_weights(source, tmp_path / "w.pth"), list[str]()
+    net = models.build("timm/vit_tiny_patch16_224", 5, side=160, weights=file, say=heard.append)
+    expected = timm.layers.resample_abs_pos_embed(source.state_dict()["pos_embed"], (10, 10), num_prefix_tokens=1)
+    assert torch.allclose(net.state_dict()["pos_embed"], expected, atol=1e-6)
+    assert heard[0].endswith("; timm brought pos_embed to the size of the images")
+    assert net.eval()(torch.zeros(1, 3, 160, 160)).shape == (1, 5)
+    assert models.build("timm/resnet18", 5, side=160).eval()(torch.zeros(1, 3, 160, 160)).shape == (1, 5)
+    with torch.device("meta"):
+        tall = models.build("timm/vit_base_patch16_sapiens2", 5).eval()
+        assert tall(torch.empty(1, 3, 1024, 768)).shape == (1, 5)

@@ -149,7 +149,10 @@ def test_the_data_folder_is_not_asked_again(cli: Cli, write: Write) -> None:
             path = write(f"data/mine/{label}/{number}.png", "")
             Image.fromarray(np.full((16, 16, 3), 80 * i + number, np.uint8)).save(path)
     write("tiny.py", SPACE.format(model="cnn").replace("digits", "imagefolder:mine"))
-    assert cli("run", "tiny.py", "--engine", "inline", "--trials", 1).status == 0
+    status, out, _ = cli("run", "tiny.py", "--engine", "inline", "--trials", 1)
+    assert status == 0
+    seen = "cnn sees imagefolder:mine at 16 x 16 px, bilinear (the data set's own size; image_side=N chooses another)"
+    assert seen in out.splitlines()[:4]
     assert cli("train", "reports/tiny.best.yaml").status == 0
     with safe_open("reports/tiny.best.safetensors", "pt") as file:
         about = {name: json.loads(text) for name, text in file.metadata().items()}
