@@ -126,7 +126,7 @@ def test_sealed_leaves_it_and_lost_weights_are_said(cli: Cli, write: Write) -> N
 
 def test_killed_it_goes_on_where_it_was(cli: Cli, write: Write) -> None:
     write("space.py", SPACE.replace(', "rows.csv"', "").replace("trials, baselines = 3", "trials = 1").replace(
-        "epochs=1", "epochs=15"
+        "epochs=1", "epochs=15, subset=128"
     ))  # fmt: skip
     assert cli("run", "space.py", "--engine", "inline", "--sealed").status == 0
     words = [str(Path(sys.executable).parent / "search"), *CONFIRM, "--top", "1", "--seeds", "3"]

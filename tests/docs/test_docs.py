@@ -41,6 +41,16 @@ def pictures(folder: Path, *classes: str) -> None:
             (folder / name / f"image_{i:04d}.jpg").write_bytes(data.getvalue())
 
 
+def smaller(folder: Path) -> None:
+    """The spaces that come with the project and the README's, with few and short epochs: the commands stay as they are."""
+    shutil.copytree(SPACES, folder / "spaces")
+    readme = blocks(README, "python")[0].replace("epochs=12", "epochs=2, image_side=64")
+    (folder / "sea_life.py").write_text(readme, encoding="utf-8")
+    digits = folder / "spaces" / "digits.py"
+    few = digits.read_text(encoding="utf-8").replace("epochs=12", "epochs=3").replace("Int(3, 12, step=3)", "Int(1, 3)")
+    digits.write_text(few, encoding="utf-8")
+
+
 def prepare(cli: Cli) -> None:
     """The studies that pages speak of, as the quickstart and the page on spaces make them, but smaller."""
     for words in (
@@ -55,17 +65,16 @@ def prepare(cli: Cli) -> None:
 @pytest.mark.timeout(900)  # it trains what the page trains
 @pytest.mark.parametrize("page", [page for page, runnable in RUNNABLE.items() if runnable])
 def test_every_search_command_of_a_page_runs(page: str, cli: Cli, tmp_path: Path) -> None:
-    shutil.copytree(SPACES, tmp_path / "spaces")
+    smaller(tmp_path)
     pictures(tmp_path / "data" / "caltech101" / "101_ObjectCategories", "ant", "beaver", "crab")
     pictures(tmp_path / "data" / "sea_life", "crab", "octopus", "starfish")
-    (tmp_path / "sea_life.py").write_text(blocks(README, "python")[0], encoding="utf-8")
     if page == "docs/reports.md":
         prepare(cli)
     for command in RUNNABLE[page]:
         words = shlex.split(command)[1:]
         # One process: the engine's own tests start Ray.
         inline = ["--engine", "inline"] if words[0] in ("run", "confirm") else []
-        fewer = ["--trials", "5"] if words[0] == "run" and "--trials" not in words else []
+        fewer = ["--trials", "3"] if words[0] == "run" else []  # the last of two counts
         result = cli(*words, *inline, *fewer)
         assert result.status == 0, (command, result)
         assert "Traceback" not in result.err
