@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import textwrap
@@ -18,6 +19,8 @@ import optuna
 import pytest
 import s3 as s3_server
 import torch
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from optuna.study import Study
 from optuna.trial import create_trial
 from postgres import Postgres, server
@@ -36,6 +39,33 @@ SPACES = REPO / "spaces"
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: every third second of a test it waits for a process that it started."""
     return len(os.sched_getaffinity(0)) + 1
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: Python's garbage collector need not look through it in every test."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations() -> Iterator[None]:
+    """Optuna's migration scripts, which it reads whenever it opens a database, are read once."""
+    read: Callable[[Config], ScriptDirectory] = ScriptDirectory.from_config
+    known: dict[str | None, ScriptDirectory] = {}
+
+    def once(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        if place not in known:
+            known[place] = read(config)
+        return known[place]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", once)
+        yield
 
 
 @pytest.fixture(scope="session")

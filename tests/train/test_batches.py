@@ -74,15 +74,16 @@ def test_dropout_above_the_prefix_draws_the_same() -> None:
     assert len(kept()) == 2
 
 
-@pytest.fixture
-def pictures(shared_data: Path, tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def pictures(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A hundred pictures of Caltech-101 in four classes."""
+    folder = tmp_path_factory.mktemp("few")
     names = [f"{c}/image_{i:04}.jpg" for c in ("beaver", "crab", "gerenuk", "rooster") for i in range(1, 26)]
     for name, data in Caltech101(shared_data).read(set(names)):
-        (tmp_path / "few" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         assert isinstance(data, bytes)
-        (tmp_path / "few" / name).write_bytes(data)
-    return f"imagefolder:{tmp_path / 'few'}"
+        (folder / name).write_bytes(data)
+    return f"imagefolder:{folder}"
 
 
 @pytest.mark.parametrize("model", ["alexnet", "resnet18"])
@@ -90,6 +91,7 @@ def pictures(shared_data: Path, tmp_path: Path) -> str:
 def test_to_the_bit_with_the_models_of_the_notes(pictures: str, model: str, precision: str) -> None:
     frozen = ("features",) if model == "alexnet" else ("conv1", "bn1", "layer1", "layer2", "layer3")
     made = config(model=model, dataset=pictures, frozen=frozen, epochs=1, batch_size=25, lr=0.01, precision=precision)
+    made = made.model_copy(update={"image_side": 96})
     assert run(made) == run(made, cache_size=0)
     assert len(kept()) == 2
 
@@ -97,7 +99,13 @@ def test_to_the_bit_with_the_models_of_the_notes(pictures: str, model: str, prec
 def test_a_pretrained_backbone(pictures: str) -> None:
     """oneDNN sums otherwise for the few images of a last batch: equal but for rounding there."""
     made = config(
-        model="efficientnet_lite0", weights="DEFAULT", dataset=pictures, frozen=("features",), batch_size=24, lr=0.01
+        model="efficientnet_lite0",
+        weights="DEFAULT",
+        dataset=pictures,
+        frozen=("features",),
+        batch_size=24,
+        lr=0.01,
+        image_side=96,
     )
     ours, plain = run(made)[0], run(made, cache_size=0)[0]
     for mine, theirs in zip(ours, plain, strict=True):

@@ -123,7 +123,9 @@ def test_pretrained_features_tell_real_pictures_apart_and_random_ones_do_not(sha
         (tmp_path / "few" / name).write_bytes(data)
     accuracy = {}
     for weights in ("DEFAULT", None):
-        made = config(model="efficientnet_lite0", weights=weights, frozen=("features",), epochs=4, batch_size=16)
+        made = config(
+            model="efficientnet_lite0", weights=weights, frozen=("features",), epochs=4, batch_size=16, image_side=128
+        )
         made = made.model_copy(update={"dataset": f"imagefolder:{tmp_path / 'few'}"})
         accuracy[weights] = list(train(made, device="cpu"))[-1].val_acc
     assert accuracy["DEFAULT"] >= 0.9

@@ -44,9 +44,10 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def postgresql(postgres: Postgres) -> str:
-    """The name of a database with the tables and no study, made once."""
-    connect(postgres.database("empty")).engine.dispose()
-    return "empty"
+    """The URL of a database with the tables, made once."""
+    url = postgres.database("optunas")
+    connect(url).engine.dispose()
+    return url
 
 
 class TestAsOptunaAsksFor(StorageTestCase):
@@ -60,7 +61,9 @@ class TestAsOptunaAsksFor(StorageTestCase):
             shutil.copy(made, "studies.db")
             storage = connect(URL)
         else:
-            storage = connect(request.getfixturevalue("postgres").database("studies", made))
+            storage = connect(made)
+            with storage.engine.begin() as connection:
+                connection.exec_driver_sql("TRUNCATE studies, trials RESTART IDENTITY CASCADE")
         yield get_storage(storage) if kind == "cached" else storage
         storage.engine.dispose()
 
