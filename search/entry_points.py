@@ -39,3 +39,5 @@ RAY_PRELOAD = "search.engine.ray.tune"
 PRELOAD = ("search.doctor.preflight", "search.train.trainer", "torch._dynamo")
 """What the fork server imports first; the last is imported by every first optimizer step."""
 PRELOAD_TORCHVISION = "torchvision.models"
+PRELOAD_OWN = "search.engine.worker"
+"""What a train() of the space file is called with."""

@@ -73,8 +73,8 @@ class StudyView:
 
     @cached_property
     def done(self) -> list[FrozenTrial]:
-        """The ranked trials with a finite value, the best first; of several objectives none."""
-        return [trial for trial in self.ranked if attributes.value_of(trial) is not None]
+        """The ranked trials with a finite value that are feasible, the best first; of several objectives none."""
+        return [trial for trial in self.ranked if attributes.value_of(trial) is not None and attributes.feasible(trial)]
 
     @property
     def best(self) -> FrozenTrial | None:
@@ -101,7 +101,7 @@ class StudyView:
     @cached_property
     def ties(self) -> Ties:
         """Each trial against the first; no tests unless the ranking is by the validation accuracy."""
-        return ties.find(self.name, self.ranked) if self.by_accuracy else Ties()
+        return ties.find(self.name, self.done) if self.by_accuracy else Ties()
 
     @cached_property
     def effects(self) -> dict[str, Effect]:

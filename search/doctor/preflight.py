@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from optuna.samplers import RandomSampler
 from torch import nn
 
 from search.config import TrainConfig, make_config
@@ -21,7 +20,7 @@ from search.errors import SearchError, first_line
 from search.files.mounts import network_type
 from search.models import build, check_name, image_spec
 from search.space.file import SpaceFile, load_space
-from search.space.points import check_fixed, draw
+from search.space.points import check_fixed, drawn
 from search.space.space import SearchSpace
 from search.train.dropout import set_dropout
 from search.train.freeze import batch_norm, freeze, steps, train_mode
@@ -36,7 +35,7 @@ def _configs(space: SpaceFile, names: Collection[str] = _LOADED) -> Iterator[Tra
     if isinstance(space.space, SearchSpace):
         yield from map(make_config, space.space.combinations(names))
         return
-    settings = draw(space, RandomSampler(seed=0)).settings
+    settings = drawn(space, 1)[0].settings
     try:
         yield make_config(settings)
     except SearchError as error:

@@ -9,26 +9,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import TrialPruned, UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.config import make_config
 from search.engine.callbacks import Callback, Callbacks
-from search.engine.failures import RunAborted, blamed, kind
+from search.engine.failures import RunAborted, kind
 from search.engine.failures import reason as why
-from search.engine.length import Lengths
 from search.engine.messages import Ended, Failed, Lost, Message, Pruned, Report, Silent
 from search.engine.retention import Retention
 from search.engine.rules import Rules, Run
-from search.engine.trial import ActiveTrial
-from search.errors import option
+from search.engine.supply import Supply
+from search.engine.trial import ActiveTrial, Lengths
+from search.errors import first_line, option
 from search.space.file import SpaceFile
 from search.space.values import plain
-from search.study.attributes import BY_HAND, TrialRecord
+from search.study.attributes import BY_HAND, TrialRecord, feasible
 from search.study.pruner import audited
 from search.study.storage import internals
 from search.study.storage.rdb import record
+from search.study.supply import tell
 
 MAX_ATTEMPTS = 3
 """A trial whose worker died so often in a row, with no epoch more than before, is FAIL."""
@@ -53,6 +54,7 @@ class Driver:
         self.stopping = rules.stopping
         self.callbacks = Callbacks(callbacks, self.run.say)
         self.retention = Retention(study, space.metric, space.train is None, rules.keeps, rules.run_dir)
+        self._supply = Supply(study, rules.stopping)
         self._lengths = Lengths(space.train is not None, self.run.say)
         self._failed_in_row = 0
         self._attempts = 0
@@ -73,7 +75,7 @@ class Driver:
             self.stopping.spend(trial.number, known.epoch.get("machine_seconds", 0.0), known.cost)
         ended = [(trial.datetime_complete, trial.number, trial) for trial in trials if trial.state in _TOLD]
         for _, number, trial in sorted(ended, key=lambda end: (end[0] or datetime.min, end[1])):
-            self.stopping.ended(number, trial.value if trial.state == TrialState.COMPLETE else None)
+            self.stopping.ended(number, trial.value if trial.state == TrialState.COMPLETE and feasible(trial) else None)
 
     @property
     def over(self) -> bool:
@@ -84,7 +86,7 @@ class Driver:
         reached = self.stopping.reached()
         if reached is None or not reached.at_once or any(map(self._lengths.at_end, self.live.values())):
             return False
-        return bool(self.live) or self._has_room()
+        return bool(self.live) or self.left > 0
 
     @property
     def finished(self) -> bool:
@@ -97,37 +99,43 @@ class Driver:
         return max(0, self.trials - self.counts.total() - len(self.live))
 
     def _wants_more(self) -> bool:
-        return self._has_room() and self.stopping.reached() is None
-
-    def _has_room(self) -> bool:
-        return self.left > 0
+        return self.left > 0 and self._supply.more((self.counts.total(), len(self.live)))
 
     def next(self) -> ActiveTrial | None:
         """The next trial to run: an interrupted one, a queued one, or the sampler's; None if no more are wanted."""
         self._heed_signals()
         while self._wants_more() and not (self._loner is not None and self.live):
-            with blamed("sampler"):
+            with self._supply.asked("sampler"):
                 trial = self.study.ask()  # the loner, if there is one: a queue gives the lowest number first
             self._attempts += 1
             known = copy.deepcopy(internals.known(trial))  # as it stood before this attempt
             job = ActiveTrial(trial, {}, known, attempt=self._attempts)
             job.audited, job.cost = job.before.audited is not None, job.before.cost
             self.live[job.number] = job
-            try:
-                job.settings = self.space.suggest(trial)
-                if self.space.train is None:
-                    job.settings = make_config(job.settings).model_dump(mode="json")
-            except UpdateFinishedTrialError:
-                self._end(job, TrialState.FAIL, BY_HAND)
-                continue
-            except (Exception, SystemExit) as error:  # the user's space(trial), or a point that is no config
-                self.fail(job, why(error))
+            if not self._suggest(job):
                 continue
             job.keep, job.checkpoints = self.retention.keep(job.number), self.retention.checkpoints(job.number)
             if job.before.config is None:
                 job.record.config = plain(job.settings)
             return job
         return None
+
+    def _suggest(self, job: ActiveTrial) -> bool:
+        """Draw the trial's settings; returns whether it can run. Otherwise it has ended."""
+        try:
+            with self._supply.heeded("space(trial)"):
+                job.settings = self.space.suggest(job.trial)
+            if self.space.train is None:
+                job.settings = make_config(job.settings).model_dump(mode="json")
+        except UpdateFinishedTrialError:
+            self._end(job, TrialState.FAIL, BY_HAND)
+        except TrialPruned as pruned:
+            self._prune(job, first_line(pruned))
+        except (Exception, SystemExit) as error:  # the user's space(trial), or a point that is no config
+            self.fail(job, why(error))
+        else:
+            return True
+        return False
 
     def _heed_signals(self) -> None:
         if self.run.signalled:  # the KeyboardInterrupt was lost, in compiled code or while a module was imported
@@ -193,27 +201,14 @@ class Driver:
 
     def _store(self, job: ActiveTrial, first: bool, value: float) -> None:
         """Write the trial's last epoch to the storage, before the decision: a pruned trial's curve holds it, too."""
-        report, new = job.last, TrialRecord()
-        if first and report.ran_on is not None:
-            new.ran_on = report.ran_on
-        if first and (report.step > 1 or job.known.intermediate_values):
-            new.resumed_after = [*(job.before.resumed_after or []), report.step - 1]
-        if report.cost is not None:
-            new.cost = job.cost = report.cost
-        if report.notes:
-            new.notes = report.notes
-        if report.val_images is not None:
-            new.val_images = report.val_images
-        if report.test is not None:
-            new.test = report.test
-        new.epoch = report.epoch
+        report, new = job.last, job.kept(first)
         self.stopping.spend(job.number, report.epoch["machine_seconds"], job.cost)
         replayed = report.step in job.known.intermediate_values
         record(job.trial, new.stored, report.step, None if replayed else value)
 
     def _stopped(self, job: ActiveTrial) -> bool:
         """Whether the pruner stops the trial here. A trial of the audit goes on, and the pruner is not asked again."""
-        with blamed("pruner"):
+        with self._supply.asked("pruner"):
             if job.audited or not job.trial.should_prune():
                 return False
         job.audited = audited(self.study.study_name, job.number, self.rules.audit)
@@ -280,13 +275,15 @@ class Driver:
         value = float(job.last.epoch[self.space.metric]) if state == TrialState.COMPLETE else None
         if state != TrialState.FAIL and job.before.error:  # the driver died when it was about to fail
             job.record.error = None
-        with blamed("sampler"):
-            told = self.study.tell(job.trial, value, state=state, skip_if_finished=True)
+        with self._supply.asked("sampler"):
+            told = tell(self.study, job.trial, None if value is None else [value], state)
         if told.state != state:  # by hand, an instant ago, or as COMPLETE
             state, reason, value = told.state, BY_HAND, told.value
         self.counts[state] += 1
         self._failed_in_row = self._failed_in_row if state == TrialState.FAIL else 0
         self._loner = None if self._loner == job.number else self._loner
+        job.feasible = feasible(told)
+        value = value if job.feasible else None
         if value is not None:
             self.retention.follow(value, job.number)  # what sweeps up meanwhile spares the live and the leader
         del self.live[job.number]
@@ -294,6 +291,9 @@ class Driver:
             self.stopping.ended(job.number, value)
         self.retention.sweep({job.number})
         self.callbacks.end(job, state, reason)
+        for callback in self.space.callbacks:
+            with self._supply.asked("callback"):
+                callback(self.study, told)
 
     def catch_up(self) -> None:
         """Tell the callbacks of trials that ended. Engines call it when no worker waits for the driver."""

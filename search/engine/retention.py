@@ -19,6 +19,7 @@ from search.engine.messages import SaveWeights
 from search.files import locations
 from search.files.atomic import file_name
 from search.files.locations import Where
+from search.study.attributes import feasible
 
 RUNS = Path("runs")
 """The default run dir."""
@@ -46,7 +47,7 @@ class Retention:
         """Take note of the trials that ended in earlier runs, and of the mapping that holds those that run."""
         self._live = live
         for trial in done:
-            if trial.state == TrialState.COMPLETE and trial.value is not None:
+            if trial.state == TrialState.COMPLETE and trial.value is not None and feasible(trial):
                 self.follow(trial.value, trial.number)
         self.sweep({trial.number for trial in done})
 

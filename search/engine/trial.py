@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +32,8 @@ class ActiveTrial:
     """Its last epoch; before the first, step 0. `machine_seconds` is added to `epoch`: the time of all attempts."""
     cost: dict[str, Any] = field(default_factory=dict)
     """What its model takes, and its shares of devices, once an epoch of any attempt has said so."""
+    feasible: bool = True
+    """Once it has ended: it keeps the constraints of the study's sampler."""
     audited: bool = False
     """The pruner would have stopped it; it runs to its end, to see whether that would have been wrong."""
 
@@ -51,3 +55,60 @@ class ActiveTrial:
     def order(self) -> Order:
         """What its worker is sent."""
         return Order(self.attempt, self.settings, self.keep, self.checkpoints)
+
+    def kept(self, first: bool) -> TrialRecord:
+        """What the storage keeps of its last epoch, the first of this attempt or not."""
+        report, new = self.last, TrialRecord()
+        if first and report.ran_on is not None:
+            new.ran_on = report.ran_on
+        if first and (report.step > 1 or self.known.intermediate_values):
+            new.resumed_after = [*(self.before.resumed_after or []), report.step - 1]
+        if report.cost is not None:
+            new.cost = self.cost = report.cost
+        if report.notes:
+            new.notes = report.notes
+        if report.val_images is not None:
+            new.val_images = report.val_images
+        if report.test is not None:
+            new.test = report.test
+        new.epoch = report.epoch
+        return new
+
+
+class Lengths:
+    """Compares the yields of each trial with its setting `epochs`, which ends nothing, and tells the user once."""
+
+    def __init__(self, own: bool, say: Callable[[str], None]) -> None:
+        """`own`: whether the space file has its own train(). `say`: called with one line for the user."""
+        self._own, self._say = own, say
+        self._said = False
+
+    def reached(self, job: ActiveTrial) -> bool:
+        """Whether the trial has yielded as often as its `epochs` says. The pruner is not asked from then on."""
+        total = self._known(job)
+        if total is None or job.last.step < total:
+            return False
+        if job.last.step > total:
+            self._tell(job, f"more often than its setting epochs={total} says; the pruner is not asked after that")
+        return True
+
+    def at_end(self, job: ActiveTrial) -> bool:
+        """Whether the trial has just yielded what its `epochs` says is the last."""
+        return job.last.step > 0 and job.last.step == self._known(job)
+
+    def ended(self, job: ActiveTrial) -> None:
+        """The trial's train() has ended by itself."""
+        total = self._known(job)
+        if total is not None and job.last.step < total:
+            self._tell(job, f"{job.last.step} times, and its setting epochs={total} says otherwise")
+
+    def _known(self, job: ActiveTrial) -> int | None:
+        total = job.settings.get("epochs")
+        if not self._own or not isinstance(total, (int, float)) or isinstance(total, bool):
+            return None
+        return int(total) if 1 <= total < math.inf else None
+
+    def _tell(self, job: ActiveTrial, what: str) -> None:
+        if not self._said:
+            self._said = True
+            self._say(f"trial {job.number}: train() yields {what}")

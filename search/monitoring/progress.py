@@ -20,7 +20,7 @@ from search.engine.trial import ActiveTrial
 from search.format import duration, format_number
 from search.monitoring.cell import Cell
 from search.reporting import columns
-from search.study.attributes import config_of, epoch_of, ranked
+from search.study.attributes import config_of, epoch_of, feasible, ranked
 
 
 class Progress:
@@ -39,7 +39,7 @@ class Progress:
     def attach(self, driver: Driver) -> None:
         """Follow `driver`, beginning with the best that its study has already."""
         self._driver, self._done = driver, driver.at_start
-        for trial in ranked(driver.study)[:1]:
+        for trial in filter(feasible, ranked(driver.study)[:1]):
             self._best = (float(trial.value or 0), trial.number, config_of(trial), epoch_of(trial))
 
     def say(self, line: str) -> None:
@@ -62,6 +62,7 @@ class Progress:
         value = trial.last.epoch.get(metric)
         if (
             state == TrialState.COMPLETE
+            and trial.feasible
             and value is not None
             and (self._best is None or driver.retention.better(value, self._best[0]))
         ):
@@ -70,6 +71,7 @@ class Progress:
             self._cell.update()
         if self._plain:
             what = reason if reason else f"{metric} {format_number(value)} at epoch {trial.last.step}"
+            what += "" if trial.feasible else " (infeasible)"
             best = f", best {format_number(self._best[0])} (trial {self._best[1]})" if self._best else ""
             self.say(f"[{self._done}/{driver.trials}] trial {trial.number} {_WORDS[state]}: {what}{best}")
 

@@ -13,7 +13,7 @@ from search.analysis.ties import Ties, images_of
 from search.analysis.view import StudyView
 from search.config import TrainConfig, is_train_config
 from search.reporting import columns
-from search.study.attributes import TrialRecord, config_of, epoch_of, value_of
+from search.study.attributes import TrialRecord, config_of, epoch_of, feasible, value_of
 
 TIE = "AGAINST THE FIRST"
 NOTHING = "No trial completed."
@@ -33,7 +33,8 @@ def frame(view: StudyView, extra: Sequence[str] = (), rows: int | None = None, t
         return pd.DataFrame([_front_row(view, trial) | columns.cells(trial, extra) for trial in trials]).fillna("")
     varied = sorted({name.rpartition(".")[2] for trial in trials for name in trial.params})
     found = [
-        (value_of(trial), _row(view, trial, varied) | columns.cells(trial, extra)) for trial in trials
+        (value_of(trial) if feasible(trial) else None, _row(view, trial, varied) | columns.cells(trial, extra))
+        for trial in trials
     ] + _baselines(view, trials)
     ordered = _rank(found, view.sign)
     first = view.ties.first if ties and view.ties.p else None
@@ -46,7 +47,8 @@ def frame(view: StudyView, extra: Sequence[str] = (), rows: int | None = None, t
 
 def _label(trial: FrozenTrial) -> str:
     baseline = TrialRecord(trial).baseline
-    return f"{trial.number}" + (f", as {columns.escape_cell(baseline)}" if baseline is not None else "")
+    named = f"{trial.number}" + (f", as {columns.escape_cell(baseline)}" if baseline is not None else "")
+    return named + ("" if feasible(trial) else " (infeasible)")
 
 
 def _mark(trial: FrozenTrial, ties: Ties, first: str) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, PartialFixedSampler
-from optuna.trial import BaseTrial
+from optuna.study import Study
+from optuna.trial import BaseTrial, FrozenTrial
 
 from search.config import Epoch
 from search.errors import SearchError, first_line, nearest, option
@@ -43,6 +44,7 @@ class SpaceFile:
     direction: Direction = "maximize"
     sampler: BaseSampler | None = None
     pruner: BasePruner | None = None
+    callbacks: Sequence[Callable[[Study, FrozenTrial], object]] = ()
     baselines: Sequence[Baseline] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
@@ -180,6 +182,11 @@ def _options(path: Path, found: dict[str, Any]) -> dict[str, Any]:
         raise SearchError(f"{path}: direction = {options['direction']!r}; it must be 'minimize' or 'maximize'")
     if "resources" in found:
         options["resources"] = _resources(path, found["resources"])
+    if "callbacks" in found:
+        options["callbacks"] = found["callbacks"]
+        if not isinstance(options["callbacks"], (list, tuple)) or not all(map(callable, options["callbacks"])):
+            said = "it must be a list of functions of a study and a trial"
+            raise SearchError(f"{path}: callbacks = {found['callbacks']!r}; {said}")
     if "baselines" in found:
         if not isinstance(found["baselines"], (str, Path)):
             raise SearchError(f"{path}: baselines = {found['baselines']!r}; it must be the path of a CSV file")

@@ -14,6 +14,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.exceptions import TrialPruned
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
@@ -66,23 +67,52 @@ def _middle(distribution: Any) -> Any:
     return min(max(value, low), high)
 
 
+class Infeasible(SearchError):
+    """A define-by-run space has pruned the point."""
+
+
 def draw(space: SpaceFile, sampler: BaseSampler) -> Point:
-    """The point that `sampler` takes. Raises SearchError for what a define-by-run space raises or returns."""
+    """The point that `sampler` takes. Raises SearchError for what a define-by-run space raises or returns.
+
+    Of these, Infeasible for optuna.TrialPruned.
+    """
     trial = optuna.create_study(sampler=space.keep_fixed(sampler)).ask()
     try:
         settings = space.suggest(trial)
     except SearchError as error:
         raise SearchError(f"{space.path}: {error}") from None
+    except TrialPruned as error:
+        raise Infeasible(f"{space.path}: space(trial) pruned the point: {first_line(error)}") from None
     except (Exception, SystemExit) as error:  # the user's own function
         raise SearchError(f"{space.path}: space(trial) raised {type(error).__name__}: {first_line(error)}") from None
     return Point(settings, dict(trial.params), dict(trial.distributions))
+
+
+TRIED = 100
+"""So many random points more than are wanted are drawn from a space that prunes some."""
+
+
+def drawn(space: SpaceFile, wanted: int) -> list[Point]:
+    """So many random points that the space does not prune; fewer if it prunes most. Raises SearchError."""
+    found: list[Point] = []
+    pruned: Infeasible | None = None
+    for seed in range(wanted + TRIED):
+        try:
+            found.append(draw(space, RandomSampler(seed=seed)))
+        except Infeasible as error:
+            pruned = error
+        if len(found) == wanted:
+            break
+    if not found and pruned is not None:
+        raise SearchError(f"{pruned}; so it did with each of {wanted + TRIED} random points")
+    return found
 
 
 def check_fixed(space: SpaceFile) -> None:
     """A define-by-run space has points, and every name that --set fixes in it is one that some of them have."""
     if isinstance(space.space, SearchSpace):
         return
-    points = [draw(space, RandomSampler(seed=seed)) for seed in range(20 if space.fixed else 1)]
+    points = drawn(space, 20 if space.fixed else 1)
     names = {name for point in points for name in {*point.settings, *point.distributions}}
     for name, value in space.fixed.items():
         if name not in names:
@@ -90,8 +120,13 @@ def check_fixed(space: SpaceFile) -> None:
 
 
 def at(space: SpaceFile, chosen: Mapping[str, Any]) -> Point:
-    """The middle of `space`, but for the dimensions that are `chosen`."""
-    point = draw(space, Middle(chosen))
+    """The middle of `space`, but for the dimensions that are `chosen`; a random point where the middle is pruned."""
+    try:
+        point = draw(space, Middle(chosen))
+    except Infeasible:
+        if chosen:
+            raise
+        point = drawn(space, 1)[0]
     return Point(point.settings, point.params, point.distributions, dict(chosen))
 
 

@@ -166,6 +166,11 @@ def value_of(trial: FrozenTrial) -> float | None:
     return float(values[0]) if len(values) == 1 and math.isfinite(values[0]) else None
 
 
+def feasible(trial: FrozenTrial) -> bool:
+    """Whether it keeps the constraints of the study's sampler (`constraints_func`), if that has some."""
+    return all(value <= 0 for value in trial.constraints.values())
+
+
 def epoch_of(trial: FrozenTrial) -> dict[str, Any]:
     """What its last epoch measured; empty if `search run` did not make it."""
     return TrialRecord(trial).epoch
@@ -180,6 +185,8 @@ def config_of(trial: FrozenTrial) -> dict[str, Any]:
 def ranked(study: Study) -> list[FrozenTrial]:
     """The COMPLETE trials, the best first; equal values in the order of their numbers, what is no number last.
 
+    Those that break a constraint of the sampler come behind all others.
+
     Of several objectives nothing is the best: the trials that no other beats in all, by number.
     """
     if len(study.directions) > 1:
@@ -187,8 +194,8 @@ def ranked(study: Study) -> list[FrozenTrial]:
     sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
-    def rank(trial: FrozenTrial) -> tuple[float, int]:
+    def rank(trial: FrozenTrial) -> tuple[bool, float, int]:
         value = value_of(trial)
-        return (math.inf if value is None else sign * value, trial.number)
+        return (not feasible(trial), math.inf if value is None else sign * value, trial.number)
 
     return sorted(done, key=rank)

@@ -1,12 +1,15 @@
-"""The default sampler: Optuna's TPE, which models at most a thousand trials of a long study."""
+"""The default sampler, Optuna's TPE over at most a thousand trials; and seeds in a study that goes on."""
 
 from __future__ import annotations
 
 import heapq
+import random
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from optuna.distributions import BaseDistribution
-from optuna.samplers import TPESampler
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -54,3 +57,38 @@ def bounded(trials: list[FrozenTrial], directions: list[StudyDirection]) -> list
     done = [trial for trial in older if trial.state == TrialState.COMPLETE and trial.values]
     best = heapq.nlargest(BEST, done, key=lambda trial: sign * (trial.values or [0.0])[0])
     return [*sorted(best, key=lambda trial: trial.number), *latest]
+
+
+def go_on(sampler: BaseSampler, trials: int) -> None:
+    """Seed a seeded sampler anew, from its seed and the number of trials so far, so that it does not repeat itself.
+
+    Its random numbers are found as numpy's RandomState and Generator, and Python's Random, in whatever it consists of.
+    """
+    if not trials:
+        return
+    for source in _sources(sampler):
+        if isinstance(source, random.Random):
+            source.seed(f"{source.getrandbits(128)} {trials}")
+        elif isinstance(source, np.random.RandomState):
+            source.seed(np.random.SeedSequence([*source.bytes(16), trials]).generate_state(8))
+        else:
+            seed = np.random.SeedSequence([*source.bytes(16), trials])
+            source.bit_generator.state = type(source.bit_generator)(seed).state
+
+
+def _sources(sampler: BaseSampler) -> Iterator[random.Random | np.random.RandomState | np.random.Generator]:
+    waiting: list[Any] = [sampler]
+    seen: set[int] = set()
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen or isinstance(part, type):
+            continue
+        seen.add(id(part))
+        if isinstance(part, (random.Random, np.random.RandomState, np.random.Generator)):
+            yield part
+        elif isinstance(part, dict):
+            waiting += part.values()
+        elif isinstance(part, (list, tuple, set)):
+            waiting += part
+        elif type(part).__module__ != "builtins":
+            waiting += getattr(part, "__dict__", {}).values()

@@ -24,7 +24,10 @@ class Budget:
 
 @dataclass(frozen=True)
 class Reached:
-    """A limit that is reached: its option, what happened, and whether running trials go back in the queue for it."""
+    """A limit that is reached: its option, what happened, and whether running trials go back in the queue for it.
+
+    `option` may also be ``sampler`` or ``callback``, which the user does not change.
+    """
 
     option: str
     why: str
@@ -48,6 +51,8 @@ class Stopping:
     until: float | None = None
     patience: int | None = None
     maximize: bool = True
+    stopped: Reached | None = field(default=None, init=False)
+    """The sampler, or other code of the space file, has called Study.stop()."""
     best: tuple[float, int] | None = field(default=None, init=False)
     since: int = field(default=0, init=False)
     hours: float = field(default=0.0, init=False)
@@ -84,7 +89,7 @@ class Stopping:
             none = f"of the last {self.since} trials none was better than trial {self.best[1]}"
             why = f"{option('patience', self.patience)}: {none}"
             return Reached("patience", why, at_once=False)
-        return None
+        return self.stopped
 
     def _reaches(self, value: float, goal: float) -> bool:
         return value >= goal if self.maximize else value <= goal

@@ -16,7 +16,7 @@ from search.space.file import SpaceFile
 from search.space.space import SearchSpace
 from search.study.attributes import StudyRecord
 from search.study.pruner import ASHA
-from search.study.sampler import BoundedTPE
+from search.study.sampler import BoundedTPE, go_on
 from search.study.storage import internals, retry
 from search.study.storage.open import connect, open_storage, redact
 
@@ -65,6 +65,7 @@ def open_study(url: str, name: str, space: SpaceFile) -> Study:
         )
     except retry.ERRORS as error:
         raise SearchError(f"storage {redact(url)} cannot be used: {retry.reason(error)}") from None
+    go_on(study.sampler, len(study.get_trials(deepcopy=False)))
     described, record = space.describe(), StudyRecord(study)
     known = record.space
     if known is None and study.get_trials(deepcopy=False):

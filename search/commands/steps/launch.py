@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import pairwise
@@ -24,7 +24,7 @@ from search.engine.failures import RunAborted
 from search.engine.processes import forkserver
 from search.engine.processes.signals import handled, unheard
 from search.engine.worker import WorkerConfig
-from search.entry_points import ENGINES, PRELOAD, PRELOAD_TORCHVISION
+from search.entry_points import ENGINES, PRELOAD, PRELOAD_OWN, PRELOAD_TORCHVISION
 from search.errors import Interrupted, NothingCompleted, on_command_line, option
 from search.monitoring.notify import hidden
 from search.monitoring.progress import Progress
@@ -32,6 +32,7 @@ from search.study import study as studies
 from search.study.attributes import StudyRecord
 from search.study.storage import open as storages
 from search.study.storage import retry
+from search.study.supply import NO_MORE
 
 if TYPE_CHECKING:
     from search.commands.launch_options import LaunchOptions
@@ -91,14 +92,14 @@ def _ended(driver: Driver, console: Console) -> bool:
     if reached is None or driver.counts.total() >= driver.trials:
         return False
     StudyRecord(driver.study).ended = reached.why
-    change = "" if reached.option == "timeout" else f", change {option(reached.option)} in"
-    _say_end(reached.why, driver, f"to go on{change}: {same()}", console)
+    change = "" if reached.option in ("timeout", "callback") else f", change {option(reached.option)} in"
+    _say_end(reached.why, driver, "" if reached is NO_MORE else f"to go on{change}: {same()}", console)
     return True
 
 
 def _say_end(why: str, driver: Driver, then: str, console: Console) -> None:
     done = f"{driver.counts.total()} of {driver.trials} trials are done"
-    console.out(f"{why}; {done}; {then}")
+    console.out("; ".join(filter(None, (why, done, then))))
 
 
 def workplace_of(options: LaunchOptions, **more: Any) -> WorkerConfig:
@@ -129,7 +130,7 @@ def engine_of(
         check=check,
         wait=partial(wait, console=console, verb="decoding "),
         say=console.print,
-        modules=() if models is None else PRELOAD if models in _SMALL_MODELS else (PRELOAD_TORCHVISION, *PRELOAD),
+        modules=_preload(models),
         space=space,
         run_dir=options.run_dir,
         address=options.address,
@@ -137,6 +138,12 @@ def engine_of(
     )
     with resolve_name(ENGINES[options.engine])(setup) as engine:
         yield engine
+
+
+def _preload(models: set[str] | None) -> Sequence[str]:
+    if models is None:
+        return (PRELOAD_OWN,)
+    return PRELOAD if models in _SMALL_MODELS else (PRELOAD_TORCHVISION, *PRELOAD)
 
 
 def wait(work: Callable[[Callable[..., None]], Any], console: Console, verb: str = "") -> Any:

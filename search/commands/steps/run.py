@@ -40,7 +40,7 @@ from search.space.points import check_fixed
 from search.space.space import SearchSpace
 from search.study import queue, test_split
 from search.study import study as studies
-from search.study.attributes import StudyRecord, TrialRecord, epoch_of, metric_of, ranked
+from search.study.attributes import StudyRecord, TrialRecord, epoch_of, feasible, metric_of, ranked
 from search.study.lease import lease
 from search.study.pruner import may_stop
 from search.study.stopping import Stopping
@@ -261,8 +261,9 @@ def _finish(study: Study, options: RunOptions, board: TensorBoard) -> Path:
         board.show(report.pictures)
     except OSError as error:  # a full disk; the page is there
         print(f"the report's pictures are not in optuna-dashboard and TensorBoard: {error}")
-    if not view.ranked:
-        raise NothingCompleted(f"no trial completed; {report.path} has the reasons")
+    if not any(map(feasible, view.ranked)):
+        what = "no completed trial keeps the sampler's constraints" if view.ranked else "no trial completed"
+        raise NothingCompleted(f"{what}; {report.path} has the reasons")
     best = write_best(study, options.reports)
     print(f"\n{report.table}\n")
     own = view.record.own_train

@@ -7,10 +7,10 @@ from optuna.trial import FrozenTrial, TrialState
 from search.analysis.view import StudyView
 from search.format import duration, format_number
 from search.reporting.section import Section
-from search.study.attributes import BY_HAND, TrialRecord
+from search.study.attributes import BY_HAND, TrialRecord, feasible
 
 COUNT = 20
-"""At most so many failed trials are listed."""
+"""At most so many trials are listed."""
 
 
 def section(view: StudyView) -> Section:
@@ -20,6 +20,8 @@ def section(view: StudyView) -> Section:
         f"{len(view.trials) - waiting} trials ran: {counts[TrialState.COMPLETE]} completed, "
         f"{counts[TrialState.PRUNED]} were pruned, {counts[TrialState.FAIL]} failed"
     )
+    broken = sum(trial.state == TrialState.COMPLETE and not feasible(trial) for trial in view.trials)
+    text += f"; {broken} of the completed break a constraint of the sampler (infeasible)" if broken else ""
     text += f"; {waiting} are under way or wait in the queue" if waiting else ""
     text += f". Machine time: {duration(cost.spent)} spent, {duration(cost.saved)} saved by pruning."
     if cost.gpu_hours:
@@ -46,12 +48,17 @@ def of_test_split(view: StudyView) -> Section:
 
 
 def failed(view: StudyView) -> Section | None:
-    """Which trials failed, and why."""
-    ended = [trial for trial in view.trials if trial.state == TrialState.FAIL]
-    lines = [f"- trial {trial.number}: {_why(trial)}" for trial in ended[:COUNT]]
-    if len(ended) > COUNT:
-        lines.append(f"- and {len(ended) - COUNT} more")
-    return Section("\n".join(["Failed trials:", "", *lines])) if ended else None
+    """Which trials failed, and which their own code pruned, and why."""
+    ended = [(trial, _why(trial)) for trial in view.trials if trial.state == TrialState.FAIL]
+    own = [(trial, str(TrialRecord(trial).pruned)) for trial in view.pruned if TrialRecord(trial).pruned is not None]
+    text = "\n\n".join([*_listed("Failed trials:", ended), *_listed("Trials that their own code pruned:", own)])
+    return Section(text) if text else None
+
+
+def _listed(head: str, trials: list[tuple[FrozenTrial, str]]) -> list[str]:
+    lines = [f"- trial {trial.number}: {why}" for trial, why in trials[:COUNT]]
+    lines += [f"- and {len(trials) - COUNT} more"] if len(trials) > COUNT else []
+    return ["\n".join([head, "", *lines])] if trials else []
 
 
 def _why(trial: FrozenTrial) -> str:

@@ -5,8 +5,11 @@ An upgrade of Optuna begins here, and at the list in tests/house/test_private_na
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
+from optuna.samplers import BaseSampler, BruteForceSampler, GridSampler, PartialFixedSampler
+from optuna.samplers._brute_force import _TreeNode
 from optuna.storages import BaseStorage
 from optuna.storages._rdb import models
 from optuna.study import Study
@@ -58,3 +61,25 @@ def system_attrs(study: Study) -> dict[str, Any]:
 def set_system_attr(study: Study, key: str, value: Any) -> None:
     """Set a system attribute of the study, such as the dashboard reads."""
     study._storage.set_study_system_attr(study._study_id, key, value)
+
+
+def unwrapped(sampler: BaseSampler) -> BaseSampler:
+    """The sampler that chooses what PartialFixedSampler leaves open."""
+    return unwrapped(sampler._base_sampler) if isinstance(sampler, PartialFixedSampler) else sampler
+
+
+def grid_is_taken(sampler: GridSampler, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether each point of the grid is some trial's, in whatever state that is."""
+    taken = {
+        trial.system_attrs["grid_id"]
+        for trial in trials
+        if "grid_id" in trial.system_attrs and sampler._same_search_space(trial.system_attrs["search_space"])
+    }
+    return len(taken) >= sampler._n_min_trials
+
+
+def tree_is_taken(sampler: BruteForceSampler, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether each point that the trials let expect is some trial's; of no trial, nothing is known."""
+    tree, begun = _TreeNode(), [trial for trial in trials if trial.distributions]
+    sampler._populate_tree(tree, begun, {})
+    return bool(begun) and not tree.is_any_expandable(exclude_running=True)

@@ -1,0 +1,108 @@
+"""`search run` with a train() of the space file: what its user reads of points that make no sense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("sys_path")
+Write = Callable[[str, str], Path]
+
+PRUNED = """
+import optuna
+metric, trials = "score", 6
+def space(trial):
+    x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
+    if trial.number in (1, 2) or trial.number == 0 and not EASY:
+        raise optuna.TrialPruned("too | large")
+    return {"x": x, "number": trial.number}
+def train(config):
+    if config["number"] == 3:
+        raise optuna.TrialPruned("infeasible")
+    yield {"score": config["x"]}
+"""
+
+
+@pytest.mark.parametrize("easy", [True, False])
+def test_pruned_by_its_own_code(cli: Any, write: Write, easy: bool) -> None:
+    write("space.py", f"EASY = {easy}\n{PRUNED}")
+    status, out, err = cli("run", "space.py", "--engine", "inline", "--max-failures", 1)
+    if not easy:  # of each study, the first point: the space is tried before anything starts
+        assert (status, out) == (2, "")
+        assert "space(trial) pruned the point: too | large; so it did with each of 101 random points" in err
+        return
+    assert (status, err) == (0, "")
+    assert "trial 1 pruned: too | large" in out
+    assert "trial 3 pruned: infeasible" in out
+    report = Path("reports/space.md").read_text()
+    assert "3 completed, 3 were pruned, 0 failed" in report
+    assert "Trials that their own code pruned:\n\n- trial 1: too | large\n- trial 2" in report
+
+
+CONSTRAINED = """
+from optuna.samplers import TPESampler
+from search import Float, SearchSpace
+space = SearchSpace(x=Float(0, 1))
+metric, trials = "score", 4
+count = 0
+sampler = TPESampler(constraints_func=lambda trial: [trial.user_attrs["epoch"]["size"] - LIMIT])
+def train(config):
+    global count
+    count += 1
+    yield {"score": 1.0 - count / 10, "size": float(count)}
+"""
+
+
+def test_an_infeasible_trial_is_marked_and_comes_last(cli: Any, write: Write) -> None:
+    write("space.py", f"LIMIT = -2.5\n{CONSTRAINED}".replace("float(count)", "-float(count)"))
+    status, out, err = cli("run", "space.py", "--engine", "inline", "--until", 0.9)
+    assert (status, err) == (0, "")
+    assert "trial 0 completed: score 0.9 at epoch 1 (infeasible)\n" in out
+    assert "[3/4] trial 2 completed: score 0.7 at epoch 1, best 0.7 (trial 2)" in out
+    rows = [line.split("|")[1:3] for line in out.splitlines() if line.startswith("|")][2:]
+    assert [tuple(cell.strip() for cell in row) for row in rows] == [
+        ("1", "2"),
+        ("2", "3"),
+        ("", "0 (infeasible)"),
+        ("", "1 (infeasible)"),
+    ]
+    assert "2 of the completed break a constraint of the sampler" in Path("reports/space.md").read_text()
+
+
+def test_none_is_feasible(cli: Any, write: Write) -> None:
+    write("space.py", f"LIMIT = 0\n{CONSTRAINED}")
+    status, out, err = cli("run", "space.py", "--engine", "inline")
+    assert status == 1
+    assert err == "search: no completed trial keeps the sampler's constraints; reports/space.md has the reasons\n"
+
+
+GRID = """
+from optuna.samplers import GridSampler
+from search import Choice, Float, SearchSpace
+space = SearchSpace(x=Float(0, 1), kind=Choice("a", "b"))
+metric, trials = "score", 9
+sampler = GridSampler({"x": [0.25, 0.75], "kind": ["a", "b"]})
+def train(config):
+    yield {"score": config["x"] + (config["kind"] == "b")}
+"""
+
+
+def test_a_grid_ends_its_search(cli: Any, write: Write) -> None:
+    write("space.py", GRID)
+    for _ in range(2):  # the second run has nothing to do
+        status, out, err = cli("run", "space.py", "--engine", "inline")
+        assert (status, err) == (0, "")
+        assert "the sampler has no more points; 4 of 9 trials are done\n" in out
+    assert "The last run ended early: the sampler has no more points." in Path("reports/space.md").read_text()
+
+
+def test_callbacks_are_functions(cli: Any, write: Write) -> None:
+    write("space.py", GRID + "callbacks = print\n")
+    status, _, err = cli("run", "space.py", "--engine", "inline")
+    assert (status, "it must be a list of functions of a study and a trial" in err) == (2, True)
+    write("space.py", GRID + "def broken(study, trial):\n    1 / 0\ncallbacks = [broken]\n")
+    status, _, err = cli("run", "space.py", "--engine", "inline")
+    assert (status, "the study's callback failed: user_code: space.py:11: 1 / 0: ZeroDivisionError" in err) == (1, True)
