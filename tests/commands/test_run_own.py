@@ -74,7 +74,7 @@ def test_an_infeasible_trial_is_marked_and_comes_last(cli: Any, write: Write) ->
 
 def test_none_is_feasible(cli: Any, write: Write) -> None:
     write("space.py", f"LIMIT = 0\n{CONSTRAINED}")
-    status, out, err = cli("run", "space.py", "--engine", "inline")
+    status, _, err = cli("run", "space.py", "--engine", "inline")
     assert status == 1
     assert err == "search: no completed trial keeps the sampler's constraints; reports/space.md has the reasons\n"
 

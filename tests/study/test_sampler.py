@@ -63,7 +63,7 @@ class Drawn(BaseSampler):
     """A sampler of one's own, with every kind of random numbers."""
 
     def __init__(self) -> None:
-        self.parts: dict[str, Any] = {"numbers": [np.random.default_rng(1), random.Random(1)]}  # noqa: S311
+        self.parts: dict[str, Any] = {"numbers": [np.random.default_rng(1), random.Random(1)]}
 
     def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
         return {}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chain import Chain
 from optuna import TrialPruned, pruners, samplers
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -21,10 +21,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from search.engine.base import Engine
 from search.engine.driver import Driver
 from search.engine.inline import Inline
-from search.engine.messages import Message
 from search.engine.processes.forkserver import run_fork_server
 from search.engine.rules import Rules, Run
-from search.engine.trial import ActiveTrial
 from search.engine.worker import WorkerConfig
 from search.space.file import SpaceFile, load_space
 from search.study.attributes import feasible, ranked
@@ -122,36 +120,6 @@ SAMPLERS: dict[str, tuple[Callable[[], samplers.BaseSampler], Callable[[], prune
 
 def point(trial: FrozenTrial) -> tuple[Any, ...]:
     return tuple(trial.params.values())
-
-
-class Chain:
-    """The drivers of several studies as one, so that one start of Ray's workers is enough for all."""
-
-    def __init__(self, drivers: Sequence[Driver]) -> None:
-        self._drivers = drivers
-        self._of: dict[int, Driver] = {}
-        self._jobs: list[ActiveTrial] = []
-        self.run, self.over, self.counts = Run(), False, Counter[Any]()
-
-    @property
-    def finished(self) -> bool:
-        return all(driver.finished for driver in self._drivers)
-
-    def next(self) -> ActiveTrial | None:
-        for driver in self._drivers:
-            if (job := driver.next()) is not None:
-                self._of[id(job)] = driver
-                self._jobs.append(job)
-                return job
-        return None
-
-    def receive(self, job: ActiveTrial, message: Message) -> bool:
-        return self._of[id(job)].receive(job, message)
-
-    def closed(self, number: int, raised: str) -> None:
-        assert raised == ""
-
-    def catch_up(self) -> None: ...
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +248,7 @@ def free(trial: Trial) -> dict[str, Any]:
     return {"x": trial.suggest_float("x", 0, 1), "y": 0, "poor": trial.number >= 3, "epochs": 6}
 
 
-def test_closing_that_takes_too_long_is_said_and_a_seeded_sampler_goes_on(engines: Callable[[str], Engine], path: Path) -> None:
+def test_a_long_closing_is_said_and_a_seeded_sampler_goes_on(engines: Callable[[str], Engine], path: Path) -> None:
     said: list[str] = []
     seeded = partial(replace, load_space(path), space=free, pruner=pruners.ThresholdPruner(lower=0.5))
     run(engines("inline"), seeded(sampler=samplers.RandomSampler(seed=7)), "s", 3)
