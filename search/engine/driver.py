@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,11 +20,11 @@ from search.engine.messages import Ended, Failed, Lost, Message, Pruned, Report,
 from search.engine.retention import Retention
 from search.engine.rules import Rules, Run
 from search.engine.supply import Supply
-from search.engine.trial import ActiveTrial, Lengths
+from search.engine.trial import ActiveTrial, Lengths, measured
 from search.errors import first_line, option
 from search.space.file import SpaceFile
 from search.space.values import plain
-from search.study.attributes import BY_HAND, TrialRecord, feasible
+from search.study.attributes import BY_HAND, TrialRecord, feasible, value_of
 from search.study.pruner import audited
 from search.study.storage import internals
 from search.study.storage.rdb import record
@@ -75,7 +74,8 @@ class Driver:
             self.stopping.spend(trial.number, known.epoch.get("machine_seconds", 0.0), known.cost)
         ended = [(trial.datetime_complete, trial.number, trial) for trial in trials if trial.state in _TOLD]
         for _, number, trial in sorted(ended, key=lambda end: (end[0] or datetime.min, end[1])):
-            self.stopping.ended(number, trial.value if trial.state == TrialState.COMPLETE and feasible(trial) else None)
+            completed = trial.state == TrialState.COMPLETE and feasible(trial)
+            self.stopping.ended(number, value_of(trial) if completed else None)
 
     @property
     def over(self) -> bool:
@@ -175,18 +175,14 @@ class Driver:
         return False
 
     def _report(self, job: ActiveTrial, report: Report) -> bool:
-        first, metric = job.last.step == 0, self.space.metric
+        first = job.last.step == 0
         spent = (job.before.epoch if first else job.last.epoch).get("machine_seconds", 0.0)
         job.last = replace(report, epoch={**report.epoch, "machine_seconds": spent + report.epoch["seconds"]})
-        value = report.epoch.get(metric)
-        if not isinstance(value, (int, float)):
-            yielded = ", ".join(report.epoch)
-            self.fail(job, f"user_code: the metric {metric!r} is missing from what train() yields: {yielded}")
+        values = measured(report.epoch, self.space.goals, report.step)
+        if isinstance(values, str):
+            self.fail(job, values)
             return False
-        if not math.isfinite(value):
-            self.fail(job, f"diverged: {metric} is {value} at epoch {report.step}")
-            return False
-        self._store(job, first, float(value))
+        self._store(job, first, values[0])
         self.callbacks.epoch(job)
         if report.last:
             self._complete(job)
@@ -208,8 +204,10 @@ class Driver:
 
     def _stopped(self, job: ActiveTrial) -> bool:
         """Whether the pruner stops the trial here. A trial of the audit goes on, and the pruner is not asked again."""
+        if job.audited or self.space.further:  # a pruner compares one metric
+            return False
         with self._supply.asked("pruner"):
-            if job.audited or not job.trial.should_prune():
+            if not job.trial.should_prune():
                 return False
         job.audited = audited(self.study.study_name, job.number, self.rules.audit)
         if job.audited:
@@ -272,18 +270,18 @@ class Driver:
         del self.live[job.number]
 
     def _end(self, job: ActiveTrial, state: TrialState, reason: str = "") -> None:
-        value = float(job.last.epoch[self.space.metric]) if state == TrialState.COMPLETE else None
+        values = [float(job.last.epoch[name]) for name in self.space.goals] if state == TrialState.COMPLETE else None
         if state != TrialState.FAIL and job.before.error:  # the driver died when it was about to fail
             job.record.error = None
         with self._supply.asked("sampler"):
-            told = tell(self.study, job.trial, None if value is None else [value], state)
+            told = tell(self.study, job.trial, values, state)
         if told.state != state:  # by hand, an instant ago, or as COMPLETE
-            state, reason, value = told.state, BY_HAND, told.value
+            state, reason = told.state, BY_HAND
         self.counts[state] += 1
         self._failed_in_row = self._failed_in_row if state == TrialState.FAIL else 0
         self._loner = None if self._loner == job.number else self._loner
         job.feasible = feasible(told)
-        value = value if job.feasible else None
+        value = value_of(told) if state == TrialState.COMPLETE and job.feasible else None
         if value is not None:
             self.retention.follow(value, job.number)  # what sweeps up meanwhile spares the live and the leader
         del self.live[job.number]

@@ -19,7 +19,7 @@ from search.engine.messages import SaveWeights
 from search.files import locations
 from search.files.atomic import file_name
 from search.files.locations import Where
-from search.study.attributes import feasible
+from search.study.attributes import feasible, value_of
 
 RUNS = Path("runs")
 """The default run dir."""
@@ -41,14 +41,15 @@ class Retention:
         self._sweeping: Future[None] | None = None
         self.leader: tuple[float, int] | None = None
         self._name, self._metric, self._trained = study.study_name, metric, trained
-        self._maximize = study.direction == StudyDirection.MAXIMIZE
+        self._maximize = study.directions[0] == StudyDirection.MAXIMIZE
 
     def begin(self, done: Sequence[FrozenTrial], live: Collection[int]) -> None:
         """Take note of the trials that ended in earlier runs, and of the mapping that holds those that run."""
         self._live = live
         for trial in done:
-            if trial.state == TrialState.COMPLETE and trial.value is not None and feasible(trial):
-                self.follow(trial.value, trial.number)
+            value = value_of(trial)
+            if trial.state == TrialState.COMPLETE and value is not None and feasible(trial):
+                self.follow(value, trial.number)
         self.sweep({trial.number for trial in done})
 
     def follow(self, value: float, number: int) -> None:

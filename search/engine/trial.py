@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +73,19 @@ class ActiveTrial:
             new.test = report.test
         new.epoch = report.epoch
         return new
+
+
+def measured(epoch: Mapping[str, Any], metrics: Iterable[str], step: int) -> list[float] | str:
+    """The values of the `metrics` in what a training yielded; or why the trial fails."""
+    values = []
+    for metric in metrics:
+        value = epoch.get(metric)
+        if not isinstance(value, (int, float)):
+            return f"user_code: the metric {metric!r} is missing from what train() yields: {', '.join(epoch)}"
+        if not math.isfinite(value):
+            return f"diverged: {metric} is {value} at epoch {step}"
+        values.append(float(value))
+    return values
 
 
 class Lengths:

@@ -39,7 +39,7 @@ class Progress:
     def attach(self, driver: Driver) -> None:
         """Follow `driver`, beginning with the best that its study has already."""
         self._driver, self._done = driver, driver.at_start
-        for trial in filter(feasible, ranked(driver.study)[:1]):
+        for trial in filter(feasible, ranked(driver.study)[:1] if not driver.space.further else ()):
             self._best = (float(trial.value or 0), trial.number, config_of(trial), epoch_of(trial))
 
     def say(self, line: str) -> None:
@@ -64,13 +64,15 @@ class Progress:
             state == TrialState.COMPLETE
             and trial.feasible
             and value is not None
+            and not driver.space.further
             and (self._best is None or driver.retention.better(value, self._best[0]))
         ):
             self._best = (value, trial.number, trial.settings, trial.last.epoch)
         if self._cell is not None:
             self._cell.update()
         if self._plain:
-            what = reason if reason else f"{metric} {format_number(value)} at epoch {trial.last.step}"
+            values = ", ".join(f"{goal} {format_number(trial.last.epoch.get(goal))}" for goal in driver.space.goals)
+            what = reason if reason else f"{values} at epoch {trial.last.step}"
             what += "" if trial.feasible else " (infeasible)"
             best = f", best {format_number(self._best[0])} (trial {self._best[1]})" if self._best else ""
             self.say(f"[{self._done}/{driver.trials}] trial {trial.number} {_WORDS[state]}: {what}{best}")

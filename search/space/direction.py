@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, NoReturn
+from pathlib import Path
+from typing import Any, Literal, NoReturn
 
 from search.errors import SearchError
+from search.space.checks import place_of
 
 Direction = Literal["minimize", "maximize"]
 
@@ -66,6 +68,25 @@ def ask(where: str, metric: str) -> NoReturn:
         f"{where}: metric = {metric!r} does not tell whether more or less of it is better: "
         'write direction = "maximize" or direction = "minimize"'
     )
+
+
+def goals_of(path: Path, metric: Any, direction: Any) -> dict[str, Direction]:
+    """Each objective of a space file and its direction, from what the file calls `metric` and `direction`.
+
+    Both may be sequences of one length; `direction` None: the names settle it. Raises SearchError.
+    """
+    names = [*metric] if isinstance(metric, (list, tuple)) else [metric]
+    if not names or not all(isinstance(name, str) for name in names) or len({*names}) < len(names):
+        raise SearchError(f"{path}: metric = {metric!r}; it must be of type str, or a tuple of different ones")
+    said = [*direction] if isinstance(direction, (list, tuple)) else [direction] * len(names)
+    if len(said) != len(names):
+        raise SearchError(f"{path}: direction = {direction!r}; it must have one for each of {', '.join(names)}")
+    if wrong := [word for word in said if word not in (None, "minimize", "maximize")]:
+        raise SearchError(f"{path}: direction = {wrong[0]!r}; it must be 'minimize' or 'maximize'")
+    return {
+        name: word or direction_of(name) or ask(place_of(path, "metric"), name)
+        for name, word in zip(names, said, strict=True)
+    }
 
 
 def verb(direction: str) -> str:

@@ -22,8 +22,8 @@ from search.config import Epoch
 from search.errors import SearchError, first_line, nearest, option
 from search.space import cells, module
 from search.space.baselines import Baseline, read_baselines
-from search.space.checks import check_missing, check_settings, check_sound, check_word, place_of
-from search.space.direction import Direction, ask, direction_of
+from search.space.checks import check_missing, check_settings, check_sound, check_word
+from search.space.direction import Direction, goals_of
 from search.space.space import SearchSpace, parse_value
 from search.space.values import text as text_of
 from search.space.values import unfit
@@ -42,12 +42,19 @@ class SpaceFile:
     trials: int = 64
     metric: str = "val_acc"
     direction: Direction = "maximize"
+    further: Mapping[str, Direction] = field(default_factory=dict)
+    """The objectives beside the metric, of a study of several."""
     sampler: BaseSampler | None = None
     pruner: BasePruner | None = None
     callbacks: Sequence[Callable[[Study, FrozenTrial], object]] = ()
     baselines: Sequence[Baseline] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def goals(self) -> dict[str, Direction]:
+        """Each objective and its direction, the metric first."""
+        return {self.metric: self.direction, **self.further}
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """The settings of one trial."""
@@ -165,21 +172,23 @@ def _run(path: Path, load: Callable[[Path], dict[str, Any]] = module.load) -> di
 
 def _options(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     """The optional names of a space file, checked."""
-    kinds = {"trials": int, "metric": str, "direction": str, "sampler": BaseSampler, "pruner": BasePruner}
+    kinds = {"trials": int, "sampler": BaseSampler, "pruner": BasePruner}
     options = {name: found[name] for name in kinds if name in found}
     for name, value in options.items():
         if not isinstance(value, kinds[name]) or isinstance(value, bool):
             raise SearchError(f"{path}: {name} = {value!r}; it must be of type {kinds[name].__name__}")
     if options.get("trials", 1) < 1:
         raise SearchError(f"{path}: trials = {options['trials']}; it must be 1 or more")
-    metric = options.get("metric", "val_acc")
-    check_word(str(path), "the metric", metric)
-    if found.get("train") is None and metric not in Epoch.measures():
-        raise SearchError(f"{path}: metric = {metric!r} is not measured{nearest(metric, Epoch.measures())}")
-    if "direction" not in options:
-        options["direction"] = direction_of(metric) or ask(place_of(path, "metric"), metric)
-    if options["direction"] not in ("minimize", "maximize"):
-        raise SearchError(f"{path}: direction = {options['direction']!r}; it must be 'minimize' or 'maximize'")
+    goals = goals_of(path, found.get("metric", "val_acc"), found.get("direction"))
+    for metric in goals:
+        check_word(str(path), "the metric", metric)
+        if found.get("train") is None and metric not in Epoch.measures():
+            raise SearchError(f"{path}: metric = {metric!r} is not measured{nearest(metric, Epoch.measures())}")
+    if len(goals) > 1 and (found.get("train") is None or "pruner" in options):
+        said = "a pruner compares one metric" if "pruner" in options else "only a train() of your own has several"
+        raise SearchError(f"{path}: metric = {found['metric']!r}: {said}")
+    (options["metric"], options["direction"]), *further = goals.items()
+    options["further"] = dict(further)
     if "resources" in found:
         options["resources"] = _resources(path, found["resources"])
     if "callbacks" in found:

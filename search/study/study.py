@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from search.errors import SearchError, nearest, option
 from search.space.file import SpaceFile
 from search.space.space import SearchSpace
-from search.study.attributes import StudyRecord
+from search.study.attributes import StudyRecord, metrics_of
 from search.study.pruner import ASHA
 from search.study.sampler import BoundedTPE, go_on
 from search.study.storage import internals, retry
@@ -58,7 +58,7 @@ def open_study(url: str, name: str, space: SpaceFile) -> Study:
         study = optuna.create_study(
             storage=storage,
             study_name=name,
-            direction=space.direction,
+            directions=[*space.goals.values()],
             sampler=space.keep_fixed(space.sampler or BoundedTPE()),
             pruner=_pruner(space),
             load_if_exists=True,
@@ -75,19 +75,30 @@ def open_study(url: str, name: str, space: SpaceFile) -> Study:
     if known is None:
         record.metric, record.own_train = space.metric, space.train is not None
         record.space = described  # last: another process that starts now takes the study for complete when it is there
-        internals.set_system_attr(study, "study:metric_names", [space.metric])  # for the dashboard
+        internals.set_system_attr(study, "study:metric_names", [*space.goals])  # for the dashboard
     elif not space.fits(known):
         raise SearchError(
             f"the study {name!r} has another space: {_difference(known, described)}; use {option('name')}"
         )
-    elif record.metric != space.metric:
-        raise SearchError(f"the study {name!r} has another metric, {record.metric}; use {option('name')}")
-    if study.direction.name.lower() != space.direction:
-        raise SearchError(
-            f"the study {name!r} is to {study.direction.name.lower()} its {space.metric}; use {option('name')}, "
-            f'or go on with it by direction = "{study.direction.name.lower()}" in the space file'
-        )
+    _check_goals(study, space)
     return study
+
+
+def _check_goals(study: Study, space: SpaceFile) -> None:
+    """Raise SearchError if the study has other metrics than the space, or other directions."""
+    several = len(study.directions) > 1 or space.further
+    metrics = metrics_of(study) if several else [StudyRecord(study).metric]
+    if metrics != [*space.goals]:
+        raise SearchError(
+            f"the study {study.study_name!r} has another metric, {', '.join(map(str, metrics))}; use {option('name')}"
+        )
+    for metric, direction in zip(space.goals, study.directions, strict=True):
+        word = direction.name.lower()
+        if word != space.goals[metric]:
+            raise SearchError(
+                f"the study {study.study_name!r} is to {word} its {metric}; use {option('name')}, "
+                f'or go on with it by direction = "{word}" in the space file'
+            )
 
 
 def _pruner(space: SpaceFile) -> BasePruner:
@@ -95,7 +106,7 @@ def _pruner(space: SpaceFile) -> BasePruner:
     if space.pruner is not None:
         return space.pruner
     known = space.train is None or (isinstance(space.space, SearchSpace) and "epochs" in space.space.settings)
-    return ASHA() if known else NopPruner()
+    return ASHA() if known and not space.further else NopPruner()
 
 
 def _difference(old: dict[str, str], new: dict[str, str]) -> str:

@@ -99,6 +99,54 @@ def test_a_grid_ends_its_search(cli: Any, write: Write) -> None:
     assert "The last run ended early: the sampler has no more points." in Path("reports/space.md").read_text()
 
 
+SEVERAL = """
+from search import Float, SearchSpace
+space = SearchSpace(x=Float(0, 1))
+metric, trials = ("acc", "size"), 5
+def train(config):
+    yield {"acc": config["x"], "size": config["x"] ** 2}
+"""
+
+
+def test_several_objectives(cli: Any, write: Write) -> None:
+    write("space.py", SEVERAL)
+    status, _, err = cli("run", "space.py", "--engine", "inline")
+    assert (status, "metric = 'size' does not tell whether more or less" in err) == (2, True)
+    write("space.py", SEVERAL + 'direction = ("maximize", "minimize")\n')
+    for _ in range(2):  # the second goes on with the same study
+        status, out, err = cli("run", "space.py", "--engine", "inline")
+        assert (status, err, out.splitlines()[0]) == (0, "", "maximise acc, minimise size")
+        assert "best" not in out
+    assert "trials are done already" in out
+    assert "| Trial" in out
+    assert "The study has 2 objectives: acc (maximize), size (minimize)." in Path("reports/space.md").read_text()
+    status, _, err = cli("run", "space.py", "--engine", "inline", "--until", 1)
+    assert (status, err) == (2, "search: --until 1.0 is for one metric; this space has acc, size\n")
+    assert cli("confirm", "space").status == 2
+    assert cli("report", "space", "--json").status == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ('direction = ("maximize",)', "it must have one for each of acc, size"),
+        ('direction = ("maximize", "up")', "direction = 'up'; it must be"),
+        ('metric = ("acc", "acc")', "a tuple of different ones"),
+        ("import search\npruner, direction = search.ASHA(), 'maximize'", "a pruner compares one metric"),
+        ('del train\nmetric = ("val_acc", "val_loss")', "only a train() of your own has several"),
+    ],
+)
+def test_several_objectives_that_cannot_be(cli: Any, write: Write, more: str, says: str) -> None:
+    write(
+        "space.py",
+        f"{SEVERAL}{more}\n".replace(
+            "x=Float(0, 1)", "lr=Float(0.1, 1), model='cnn', dataset='digits', epochs=1, step_size=1, gamma=0.1"
+        ),
+    )
+    status, _, err = cli("run", "space.py", "--engine", "inline")
+    assert (status, says in err) == (2, True), err
+
+
 def test_callbacks_are_functions(cli: Any, write: Write) -> None:
     write("space.py", GRID + "callbacks = print\n")
     status, _, err = cli("run", "space.py", "--engine", "inline")

@@ -40,7 +40,7 @@ from search.space.points import check_fixed
 from search.space.space import SearchSpace
 from search.study import queue, test_split
 from search.study import study as studies
-from search.study.attributes import StudyRecord, TrialRecord, epoch_of, feasible, metric_of, ranked
+from search.study.attributes import StudyRecord, TrialRecord, epoch_of, feasible, metric_of, ranked, value_of
 from search.study.lease import lease
 from search.study.pruner import may_stop
 from search.study.stopping import Stopping
@@ -128,7 +128,8 @@ class RunNotification:
         with suppress(Exception):
             if self.study is not None:
                 for best in ranked(self.study)[:1]:
-                    yield f"best {metric_of(self.study)}: {best.value:.4g}, trial {best.number}"
+                    if (value := value_of(best)) is not None:
+                        yield f"best {metric_of(self.study)}: {value:.4g}, trial {best.number}"
                 counts = Counter(trial.state.name.lower() for trial in self.study.get_trials(deepcopy=False))
                 yield f"trials: {', '.join(f'{count} {state}' for state, count in sorted(counts.items()))}"
                 yield StudyRecord(self.study).ended or ""
@@ -139,6 +140,9 @@ def _stopping(space: SpaceFile, options: RunOptions, start: float) -> Stopping:
     """What may end the run, which began at `start`, before all trials. Raises SearchError for what never can."""
     deadline = start + options.timeout if options.timeout else math.inf
     maximize = space.direction == "maximize"
+    for name, value in {"until": options.until, "patience": options.patience, "audit": options.audit or None}.items():
+        if space.further and value is not None:
+            raise SearchError(f"{option(name, value)} is for one metric; this space has {', '.join(space.goals)}")
     if space.metric == "val_acc" and maximize and options.until is not None and options.until > 1:
         said = option("until", f"{options.until:g}")
         raise SearchError(f"{said}: val_acc is a fraction, at most 1; write 95% as 0.95")
@@ -156,7 +160,7 @@ def _introduce(
     study: Study, space: SpaceFile, points: queue.Points | None, notes: Sequence[str], console: Console
 ) -> None:
     """Say what is searched for, and queue what runs before the sampler's own: another study's best, hand-tuned rows."""
-    for line in (f"{verb(space.direction)} {space.metric}", *notes):
+    for line in (", ".join(f"{verb(way)} {goal}" for goal, way in space.goals.items()), *notes):
         console.out(line)
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
     back = sum(bool(trial.params) for trial in waiting)  # the others were queued and never asked
@@ -264,12 +268,13 @@ def _finish(study: Study, options: RunOptions, board: TensorBoard) -> Path:
     if not any(map(feasible, view.ranked)):
         what = "no completed trial keeps the sampler's constraints" if view.ranked else "no trial completed"
         raise NothingCompleted(f"{what}; {report.path} has the reasons")
-    best = write_best(study, options.reports)
     print(f"\n{report.table}\n")
-    own = view.record.own_train
-    print(f"report       {report.path}\nbest config  {best}")
-    if not own:
-        print(f"train it     search train {best}")
+    print(f"report       {report.path}")
+    if not view.several:  # else nothing is the best
+        best = write_best(study, options.reports)
+        print(f"best config  {best}")
+        if not view.record.own_train:
+            print(f"train it     search train {best}")
     print(f"watch it     {shlex.join(['search', 'dashboard', study.study_name, *_said_of_storage(same())])}")
     return report.path
 

@@ -136,7 +136,7 @@ def ran(engines: Callable[[str], Engine], path: Path, tmp_path_factory: pytest.T
             space = replace(load_space(path), callbacks=[stop_at_three], pruner=pruners.NopPruner())
             found[engine, "callback"] = driver_of(space, "callback", 20)
             for name, more in OTHERS.items():
-                space = replace(load_space(path), pruner=pruners.NopPruner(), **more())
+                space = replace(load_space(path), **{"pruner": pruners.NopPruner(), **more()})
                 found[engine, name] = driver_of(space, name, 6)
             mine: Any = Chain([driver for (of, _), driver in found.items() if of == engine])
             engines(engine).run(mine)
@@ -160,6 +160,7 @@ def sparse(trial: Trial) -> dict[str, Any]:
 OTHERS: dict[str, Callable[[], dict[str, Any]]] = {
     "constraints": lambda: {"sampler": samplers.TPESampler(constraints_func=above)},
     "sparse": lambda: {"space": sparse},
+    "several": lambda: {"sampler": samplers.NSGAIISampler(), "further": {"seconds": "minimize"}, "pruner": None},
 }
 
 
@@ -221,6 +222,17 @@ def test_a_point_that_the_space_prunes_is_no_failure(ran: dict[Any, Driver], eng
     trials = ran[engine, "sparse"].study.get_trials()
     assert [trial.state.name for trial in trials] == ["COMPLETE", "PRUNED"] * 3
     assert [trial.user_attrs["pruned"] for trial in trials[1::2]] == [f"number {i} makes no sense" for i in (1, 3, 5)]
+
+
+@pytest.mark.parametrize("engine", ["inline", "tune"])
+def test_several_objectives(ran: dict[Any, Driver], engine: str) -> None:
+    study = ran[engine, "several"].study
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    for trial in study.get_trials():
+        epoch = trial.user_attrs["epoch"]
+        assert (trial.state, trial.values) == (TrialState.COMPLETE, [epoch["score"], epoch["seconds"]])
+        assert sorted(trial.intermediate_values) == [1, 2, 3, 4, 5, 6]
+    assert ranked(study) == sorted(study.best_trials, key=lambda trial: trial.number)
 
 
 @pytest.mark.parametrize("name", FINITE)
