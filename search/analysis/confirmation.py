@@ -11,13 +11,16 @@ import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from search.study.attributes import StudyRecord, TrialRecord, config_of, epoch_of
+from search.study.attributes import StudyRecord, TrialRecord, config_of, epoch_of, value_of
 from search.study.storage.internals import storage_of
 
 
 @dataclass
 class Row:
-    """One config and what its new seeds gave; `val` and `test` are fractions, seed by seed as in `seeds`."""
+    """One config and what its new seeds gave, seed by seed as in `seeds`.
+
+    `val` and `test` are fractions; with a train() of the space file, `val` has its metric, and `test` is empty.
+    """
 
     of: int | str
     """The trial's number, or the name of a hand-tuned row that is no trial."""
@@ -90,11 +93,12 @@ def _same(trial: FrozenTrial, trials: Sequence[FrozenTrial], of: int) -> bool:
 
 
 def _add(row: Row, trial: FrozenTrial) -> None:
-    val_acc, test = epoch_of(trial).get("val_acc"), TrialRecord(trial).test
-    if trial.state == TrialState.COMPLETE and isinstance(val_acc, float) and test:
+    test = TrialRecord(trial).test
+    value = epoch_of(trial).get("val_acc") if test else value_of(trial)
+    if trial.state == TrialState.COMPLETE and isinstance(value, float):
         row.seeds.append(config_of(trial)["seed"])
-        row.val.append(val_acc)
-        row.test.append(test["test_acc"])
+        row.val.append(value)
+        row.test += [test["test_acc"]] if test else []
     elif trial.state == TrialState.FAIL:
         row.failed += 1
     elif not trial.state.is_finished():

@@ -92,6 +92,8 @@ class StudyRecord(_Record):
     """The name of what the study optimises."""
     own_train = _Key(bool)
     """Whether the space file has its own train(). None: `search run` did not make the study."""
+    space_file = _Key(str)
+    """The path of the space file whose train() trained the last run, on the machine of that run."""
     baselines = _Baselines()
     """The hand-tuned rows. None: they are not queued yet."""
     driver = _Key(dict)

@@ -81,6 +81,8 @@ def open_study(url: str, name: str, space: SpaceFile) -> Study:
             f"the study {name!r} has another space: {_difference(known, described)}; use {option('name')}"
         )
     _check_goals(study, space)
+    if space.train is not None and space.path.is_file() and record.space_file != str(space.path.resolve()):
+        record.space_file = str(space.path.resolve())
     return study
 
 

@@ -202,8 +202,8 @@ def test_studies_that_cannot_be_confirmed(cli: Cli) -> None:
     storage = storages.connect(STORAGE)
     made: dict[str, tuple[list[Any], dict[str, Any], str]] = {
         "two": (["maximize", "minimize"], {}, "has 2 objectives and no leaders"),
-        "own": (["maximize"], {"own_train": True}, "with a train() of your own, search over a setting `seed`"),
-        "plain": (["maximize"], {}, "was not trained by the built-in trainer"),
+        "own": (["maximize"], {"own_train": True}, "has a train() of its own that is told no seed"),
+        "plain": (["maximize"], {}, "was not made by `search run`"),
         "x.confirm": (["maximize"], {"confirms": "x"}, "is a confirmation itself"),
         "empty": (["maximize"], {"own_train": False}, "has no completed trial to confirm"),
     }

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from search.study.study import load_study
+
 pytestmark = pytest.mark.usefixtures("sys_path")
 Write = Callable[[str, str], Path]
 
@@ -154,3 +156,41 @@ def test_callbacks_are_functions(cli: Any, write: Write) -> None:
     write("space.py", GRID + "def broken(study, trial):\n    1 / 0\ncallbacks = [broken]\n")
     status, _, err = cli("run", "space.py", "--engine", "inline")
     assert (status, "the study's callback failed: user_code: space.py:11: 1 / 0: ZeroDivisionError" in err) == (1, True)
+
+
+SEEDED = """
+from search import Choice, Float, SearchSpace
+space = SearchSpace(x=Float(0, 1), kind=Choice(("a", 1), ("b", 2)){seed})
+metric, trials = "score", 4
+def train(config):
+    assert isinstance(config["kind"], tuple)
+    yield {{"score": config["x"] + config.get("seed", 0) / 100}}
+"""
+
+
+def test_a_train_that_is_told_its_seed_is_confirmed(cli: Any, write: Write) -> None:
+    write("space.py", SEEDED.format(seed=", seed=0"))
+    assert cli("run", "space.py", "--engine", "inline").status == 0
+    words = ("confirm", "space", "--engine", "inline", "--top", 2, "--seeds", 3)
+    status, out, err = cli(*words)
+    assert (status, err) == (0, "")
+    best = load_study("sqlite:///studies.db", "space").best_trial
+    value = best.values[0]
+    lines = [line for line in out.splitlines() if line.startswith(f"| trial {best.number} ")]
+    assert lines == [f"| trial {best.number}  | 1, 2, 3 | {value + 0.02:.4f} ± 0.0100 "
+                     f"({value + 0.01:.4f} to {value + 0.03:.4f}) |"]  # fmt: skip
+    assert f"In score trial {best.number} has" in out
+    assert "VALIDATION ACC" not in out
+    assert "over the seeds, of score after the last epoch" in Path("reports/space.md").read_text()
+    assert "all of that is confirmed already" in cli(*words).out
+    assert cli("report", "space.confirm").status == 0
+    write("space.py", SEEDED.format(seed=", seed=0").replace("Float(0, 1)", "Float(0, 2)"))
+    status, _, err = cli(*words, "--seeds", 4)
+    assert (status, "has another space than" in err) == (2, True)
+
+
+def test_a_train_that_is_told_no_seed_is_not_confirmed(cli: Any, write: Write) -> None:
+    write("space.py", SEEDED.format(seed=""))
+    assert cli("run", "space.py", "--engine", "inline").status == 0
+    status, _, err = cli("confirm", "space", "--engine", "inline")
+    assert (status, 'give its space a setting seed=0, and use config["seed"] in train()' in err) == (2, True)

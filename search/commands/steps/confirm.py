@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.study import Study, StudyDirection
-from optuna.trial import BaseTrial, FrozenTrial, TrialState
+from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 from rich.console import Console
 
 from search import entry_points
@@ -25,10 +25,11 @@ from search.engine.rules import Rules, Run
 from search.engine.trial import ActiveTrial
 from search.errors import NothingCompleted, SearchError, option
 from search.files import locations
+from search.format import format_number
 from search.monitoring.progress import Progress
 from search.reporting import page
 from search.reporting.sections.confirmation import table, verdict
-from search.space.file import SpaceFile
+from search.space.file import SpaceFile, load_space
 from search.study import study as studies
 from search.study.attributes import StudyRecord, TrialRecord, config_of, metric_of
 from search.study.lease import lease
@@ -56,10 +57,16 @@ class _Queue(SpaceFile):
     """The points of a confirmation: what is queued, and nothing else."""
 
     confirms: str = ""
+    file: SpaceFile | None = None
+    """The space file whose train() trains. None: the built-in training."""
+    params: Mapping[int | str, dict[str, Any]] = field(default_factory=dict)
+    """With a file: trial number to its parameters there."""
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
-        trial.suggest_int("seed", 0, 2**32 - 1)
-        return TrialRecord(trial).config or {}
+        seed, record = trial.suggest_int("seed", 0, 2**32 - 1), TrialRecord(trial)
+        if self.file is None or not isinstance(record.of, int):
+            return record.config or {}
+        return self.file.suggest(FixedTrial(self.params[record.of], record.of)) | {"seed": seed}
 
     def describe(self) -> dict[str, str]:
         return {"confirms": self.confirms}
@@ -97,13 +104,16 @@ def candidates(study: Study, top: int) -> list[Candidate]:
     done = view.done
     if not done:
         raise SearchError(f"the study {name!r} has no completed trial to confirm")
-    if view.record.own_train is not False or not is_train_config(config_of(done[0])):
-        raise SearchError(
-            f"the study {name!r} was not trained by the built-in trainer, which alone can be told a seed; "
-            "with a train() of your own, search over a setting `seed`"
-        )
+    if view.record.own_train:
+        if not all(isinstance(config_of(trial).get("seed"), int) for trial in done[:top]):
+            raise SearchError(
+                f"the study {name!r} has a train() of its own that is told no seed: "
+                'give its space a setting seed=0, and use config["seed"] in train()'
+            )
+    elif view.record.own_train is None or not is_train_config(config_of(done[0])):
+        raise SearchError(f"the study {name!r} was not made by `search run`, whose trials alone can be told a seed")
     leaders = done[:top]
-    hand = _hand_tuned(view)
+    hand = None if view.record.own_train else _hand_tuned(view)
     leaders += [hand] if isinstance(hand, FrozenTrial) and hand not in leaders else []
     found = [Candidate(t.number, TrialRecord(t).baseline, config_of(t)) for t in leaders]
     return [*found, hand] if isinstance(hand, Candidate) else found
@@ -150,22 +160,28 @@ def _train(
     original: Study, found: list[Candidate], options: ConfirmOptions, console: Console, signalled: list[int]
 ) -> None:
     """Train what is missing."""
+    file = _own_file(original)
     space = _Queue(
         Path(options.name),
         options.name,
         lambda trial: {},  # `suggest` takes what is queued
+        file.train if file is not None else None,
         metric=metric_of(original),
         direction="maximize" if original.direction == StudyDirection.MAXIMIZE else "minimize",
         sampler=RandomSampler(),
         pruner=NopPruner(),
         confirms=options.name,
+        file=file,
+        params={trial.number: trial.params for trial in original.get_trials(deepcopy=False)},
     )
     asked = (("cpus", options.cpus_per_trial), ("gpus", options.gpus_per_trial))
     wanted = {name: value for name, value in asked if value is not None}
     check = (entry_points.CHECK_CONFIGS, [candidate.config for candidate in found], options.data_root)
-    models = {candidate.config["model"] for candidate in found}
-    with engine_of(options, wanted, workplace_of(options, test=True), check, models, console) as (engine, wrong):
-        found = _that_can_be(found, wrong, console)
+    models = {candidate.config["model"] for candidate in found} if file is None else None
+    path = None if file is None else file.path
+    place = workplace_of(options, test=file is None, own_train=None if path is None else str(path))
+    with engine_of(options, wanted, place, None if path else check, models, console, path) as (engine, wrong):
+        found = _that_can_be(found, wrong or [""] * len(found), console)
         made = studies.open_study(options.url, confirmation.name_of(options.name), space)
         with lease(made) as ours:
             studies.requeue(made)
@@ -182,6 +198,20 @@ def _train(
             driver = Driver(made, space, rules, [progress], Run(ours=ours, signalled=signalled))
             progress.attach(driver)
             drive(driver, progress, engine, console, signalled)
+
+
+def _own_file(original: Study) -> SpaceFile | None:
+    """The space file whose train() trained the study, as it is now. None: the built-in training. Raises SearchError."""
+    record = StudyRecord(original)
+    if not record.own_train:
+        return None
+    name = f"the study {original.study_name!r}"
+    if record.space_file is None or not Path(record.space_file).is_file():
+        raise SearchError(f"{name} was trained by {record.space_file or 'a train()'}, which is not here")
+    file = load_space(record.space_file)
+    if record.space is None or not file.fits(record.space):
+        raise SearchError(f"{name} has another space than {record.space_file} has now, or was run with {option('set')}")
+    return file
 
 
 def _that_can_be(found: list[Candidate], wrong: Sequence[str], console: Console) -> list[Candidate]:
@@ -204,7 +234,10 @@ class _Progress(Progress):
         if not self._plain or self._driver is None:
             return
         record, test = trial.before, trial.last.test or {}
-        what = reason or f"validation accuracy {trial.last.epoch['val_acc']:.4f}, test accuracy {test['test_acc']:.4f}"
+        metric = self._driver.space.metric
+        what = reason or f"{metric} {format_number(trial.last.epoch[metric])} at epoch {trial.last.step}"
+        if test:
+            what = f"validation accuracy {trial.last.epoch['val_acc']:.4f}, test accuracy {test['test_acc']:.4f}"
         who = confirmation.Row("" if record.of is None else record.of, record.baseline).label
         done = f"[{self._driver.counts.total()}/{self._driver.trials}]"
         failed = " FAILED" if state == TrialState.FAIL else ""

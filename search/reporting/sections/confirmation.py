@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from search.analysis.confirmation import Row
 from search.analysis.statistics import LEVEL, welch
 from search.analysis.view import StudyView
+from search.format import format_number
 from search.reporting.columns import accuracy, escape_cell
 from search.reporting.section import Section
 from search.reporting.table import listing
@@ -19,7 +20,7 @@ FEW = 5
 NOTHING = "Nothing is confirmed yet."
 _NEW_SEEDS = (
     "Trained again with seeds that the search did not use: mean ± standard deviation (least to greatest) over the "
-    "seeds, of the accuracy after the last epoch."
+    "seeds, of {what} after the last epoch."
 )
 
 
@@ -46,9 +47,15 @@ def seed_by_seed(view: StudyView) -> Section | None:
             "Config": Row("" if record.of is None else record.of, record.baseline).label,
             "seed": config_of(trial).get("seed"),
             "state": trial.state.name.lower(),
-            "VALIDATION ACC": accuracy(record.epoch.get("val_acc"), record.val_images),
-            "TESTING ACC": accuracy(record.test.get("test_acc"), record.test.get("images")),
         }
+        | (
+            {view.metric: format_number(record.epoch.get(view.metric))}
+            if _own(view)
+            else {
+                "VALIDATION ACC": accuracy(record.epoch.get("val_acc"), record.val_images),
+                "TESTING ACC": accuracy(record.test.get("test_acc"), record.test.get("images")),
+            }
+        )
         for trial in view.trials
         for record in [TrialRecord(trial)]
     ]
@@ -61,9 +68,12 @@ def table(view: StudyView) -> str:
         {
             "Config": row.label,
             "SEEDS": ", ".join(map(str, sorted(row.seeds))) + _missing(row),
-            "VALIDATION ACC": _spread(row.val),
-            "TESTING ACC": _spread(row.test),
         }
+        | (
+            {view.metric: _spread(row.val)}
+            if _own(view)
+            else {"VALIDATION ACC": _spread(row.val), "TESTING ACC": _spread(row.test)}
+        )
         for row in view.confirmed
     ]
     return listing(cells) if cells else NOTHING
@@ -81,29 +91,40 @@ def verdict(view: StudyView) -> str:
     if first and TrialRecord(first).baseline is None and first.number not in [row.of for row in own]:
         text = f"Trial {first.number} leads the ranking now, and is not confirmed. "
     if own and len(own) + len(hand) > 1:
-        text += difference(own[0], hand[0] if hand else own[1])
+        text += difference(own[0], hand[0] if hand else own[1], view.metric if _own(view) else None)
     return text.strip()
 
 
-def difference(a: Row, b: Row) -> str:
-    """The difference of two configs on the test split, with Welch's test; empty if one of them has no seed."""
-    if not a.test or not b.test:
+def difference(a: Row, b: Row, metric: str | None = None) -> str:
+    """The difference of two configs on the test split, with Welch's test; empty if one of them has no seed.
+
+    `metric`: of a train() of the space file, which reads no test split: the difference in this instead.
+    """
+    one, other = (a.test, b.test) if metric is None else (a.val, b.val)
+    if not one or not other:
         return ""
-    text = f"On the test split {a.label} has {mean(a.test):.4f}, {b.label} {mean(b.test):.4f}"
-    text, counts = f"{text}: {mean(a.test) - mean(b.test):+.4f}", f"{len(a.test)} and {len(b.test)} new seeds"
-    result = welch(a.test, b.test)
+    where = "On the test split" if metric is None else f"In {escape_cell(metric)}"
+    text = f"{where} {a.label} has {mean(one):.4f}, {b.label} {mean(other):.4f}"
+    text, counts = f"{text}: {mean(one) - mean(other):+.4f}", f"{len(one)} and {len(other)} new seeds"
+    result = welch(one, other)
     if result is None:
         return f"{text}. The difference is not tested: {counts} are too few, or do not vary."
     p, low, high = result
     outcome = "they differ" if p <= 1 - LEVEL else "they are statistically tied"
     text += f", {outcome} (Welch's t-test, p = {p:.2g}; 95% interval {low:+.4f} to {high:+.4f}; {counts})."
-    if min(len(a.test), len(b.test)) < FEW:
+    if min(len(one), len(other)) < FEW:
         text += " So few seeds show large differences only, and the test assumes that they spread normally."
     return text
 
 
 def _found(view: StudyView) -> str:
-    return "\n\n".join(filter(None, (_NEW_SEEDS, table(view), verdict(view))))
+    seeds = _NEW_SEEDS.format(what=escape_cell(view.metric) if _own(view) else "the accuracy")
+    return "\n\n".join(filter(None, (seeds, table(view), verdict(view))))
+
+
+def _own(view: StudyView) -> bool:
+    """Whether a train() of the space file trained it, which has a metric of its own and no test split."""
+    return view.record.own_train is True
 
 
 def _missing(row: Row) -> str:
