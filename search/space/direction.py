@@ -70,14 +70,19 @@ def ask(where: str, metric: str) -> NoReturn:
     )
 
 
-def goals_of(path: Path, metric: Any, direction: Any) -> dict[str, Direction]:
-    """Each objective of a space file and its direction, from what the file calls `metric` and `direction`.
-
-    Both may be sequences of one length; `direction` None: the names settle it. Raises SearchError.
-    """
+def names_of(path: Path, metric: Any) -> list[str]:
+    """The objectives that a space file calls `metric`: one, or several in a sequence. Raises SearchError."""
     names = [*metric] if isinstance(metric, (list, tuple)) else [metric]
     if not names or not all(isinstance(name, str) for name in names) or len({*names}) < len(names):
         raise SearchError(f"{path}: metric = {metric!r}; it must be of type str, or a tuple of different ones")
+    return names
+
+
+def goals_of(path: Path, names: list[str], direction: Any) -> dict[str, Direction]:
+    """Each of the objectives and its direction; `direction`: what the file calls so, for all or for each.
+
+    None: the names settle it. Raises SearchError.
+    """
     said = [*direction] if isinstance(direction, (list, tuple)) else [direction] * len(names)
     if len(said) != len(names):
         raise SearchError(f"{path}: direction = {direction!r}; it must have one for each of {', '.join(names)}")

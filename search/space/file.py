@@ -23,7 +23,7 @@ from search.errors import SearchError, first_line, nearest, option
 from search.space import cells, module
 from search.space.baselines import Baseline, read_baselines
 from search.space.checks import check_missing, check_settings, check_sound, check_word
-from search.space.direction import Direction, goals_of
+from search.space.direction import Direction, goals_of, names_of
 from search.space.space import SearchSpace, parse_value
 from search.space.values import text as text_of
 from search.space.values import unfit
@@ -179,14 +179,15 @@ def _options(path: Path, found: dict[str, Any]) -> dict[str, Any]:
             raise SearchError(f"{path}: {name} = {value!r}; it must be of type {kinds[name].__name__}")
     if options.get("trials", 1) < 1:
         raise SearchError(f"{path}: trials = {options['trials']}; it must be 1 or more")
-    goals = goals_of(path, found.get("metric", "val_acc"), found.get("direction"))
-    for metric in goals:
+    names = names_of(path, found.get("metric", "val_acc"))
+    for metric in names:
         check_word(str(path), "the metric", metric)
         if found.get("train") is None and metric not in Epoch.measures():
             raise SearchError(f"{path}: metric = {metric!r} is not measured{nearest(metric, Epoch.measures())}")
-    if len(goals) > 1 and (found.get("train") is None or "pruner" in options):
+    if len(names) > 1 and (found.get("train") is None or "pruner" in options):
         said = "a pruner compares one metric" if "pruner" in options else "only a train() of your own has several"
         raise SearchError(f"{path}: metric = {found['metric']!r}: {said}")
+    goals = goals_of(path, names, found.get("direction"))
     (options["metric"], options["direction"]), *further = goals.items()
     options["further"] = dict(further)
     if "resources" in found:

@@ -174,8 +174,7 @@ def _train(
         file=file,
         params={trial.number: trial.params for trial in original.get_trials(deepcopy=False)},
     )
-    asked = (("cpus", options.cpus_per_trial), ("gpus", options.gpus_per_trial))
-    wanted = {name: value for name, value in asked if value is not None}
+    wanted = _wanted(options)
     check = (entry_points.CHECK_CONFIGS, [candidate.config for candidate in found], options.data_root)
     models = {candidate.config["model"] for candidate in found} if file is None else None
     path = None if file is None else file.path
@@ -198,6 +197,11 @@ def _train(
             driver = Driver(made, space, rules, [progress], Run(ours=ours, signalled=signalled))
             progress.attach(driver)
             drive(driver, progress, engine, console, signalled)
+
+
+def _wanted(options: ConfirmOptions) -> dict[str, Any]:
+    asked = (("cpus", options.cpus_per_trial), ("gpus", options.gpus_per_trial))
+    return {name: value for name, value in asked if value is not None}
 
 
 def _own_file(original: Study) -> SpaceFile | None:

@@ -32,6 +32,7 @@ from search.study.study import open_study, requeue
 pytestmark = [
     pytest.mark.usefixtures("sys_path"),
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
+    pytest.mark.filterwarnings("ignore:.*constraints_func.*:FutureWarning"),
 ]
 SPACE = """
     import time
