@@ -191,9 +191,8 @@ def _train(
                 if candidate.baseline is not None:
                     record.baseline = candidate.baseline
                 made.enqueue_trial({"seed": seed}, user_attrs=record.stored)
-            total = len(made.get_trials(deepcopy=False))
             progress = _Progress(console, made.study_name)
-            rules = Rules(trials=total, keeps=False, run_dir=options.run_dir)
+            rules = Rules(trials=len(made.get_trials(deepcopy=False)), keeps=False, run_dir=options.run_dir)
             driver = Driver(made, space, rules, [progress], Run(ours=ours, signalled=signalled))
             progress.attach(driver)
             drive(driver, progress, engine, console, signalled)
