@@ -27,6 +27,12 @@ class RunAborted(SearchError):
     exit_status = 1
 
 
+def breaks_gpu(error: BaseException) -> bool:
+    """Whether a process that raised `error` can use its GPU no more: after a failed assertion all of its calls fail."""
+    text = str(error)
+    return isinstance(error, RuntimeError) and "CUDA error" in text and not any(word in text for word in _OOM)
+
+
 def kind(reason: str) -> str:
     """The class that a reason begins with; empty for a reason that an earlier version wrote."""
     word = reason.partition(":")[0]

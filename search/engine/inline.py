@@ -11,6 +11,8 @@ from typing import Any
 
 from search.engine.base import LimitReached, Setup
 from search.engine.driver import Driver
+from search.engine.failures import RunAborted
+from search.engine.messages import Failed
 from search.engine.worker import Worker, WorkerConfig
 from search.errors import SearchError, option
 
@@ -44,9 +46,11 @@ class Inline:
         try:
             while trial := driver.next():
                 worker.start(trial.order)
-                while driver.receive(trial, worker.step()):
+                while driver.receive(trial, message := worker.step()):
                     if driver.over:
                         raise LimitReached
+                if isinstance(message, Failed) and message.broken:
+                    raise RunAborted(f"{message.reason}; this process can use its GPU no more: start a new one")
                 driver.closed(trial.number, worker.close())
                 driver.catch_up()
             if driver.over:  # between two trials

@@ -110,6 +110,8 @@ class Failed:
 
     attempt: int
     reason: str
+    broken: bool = False
+    """The process can use its GPU no more, and shall not serve another trial."""
 
 
 @dataclass(frozen=True)

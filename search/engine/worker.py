@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from optuna import TrialPruned
 
 from search.config import CACHE_SIZE, Epoch, TrainConfig
-from search.engine.failures import reason
+from search.engine.failures import breaks_gpu, reason
 from search.engine.messages import Closed, Drop, Ended, Failed, Message, Order, Pruned, Report
 from search.engine.processes.ending import END
 from search.errors import SearchError, first_line
@@ -136,7 +136,7 @@ class Worker:
     def failed(self, error: BaseException) -> Failed:
         """The message that the trial's code raised `error`."""
         self._epochs = iter(())
-        return Failed(self._attempt, reason(error))
+        return Failed(self._attempt, reason(error), breaks_gpu(error))
 
     def close(self) -> str:
         """Close the trial's training, wherever it is; returns what its code raised meanwhile, or nothing."""

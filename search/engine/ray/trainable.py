@@ -10,7 +10,7 @@ from typing import Any
 
 from ray import tune
 
-from search.engine.messages import Closed, Drop, Lost, Message, Silent
+from search.engine.messages import Closed, Drop, Failed, Lost, Message, Silent
 from search.engine.processes.forkserver import fork
 from search.engine.ray import nodes
 from search.entry_points import TRAIN
@@ -45,7 +45,10 @@ class WarmWorker(tune.Trainable):
             if not self._asked:
                 self._connection.send(None)
             self._asked = False
-            return {"message": self._answer(self._connection)}
+            message = self._answer(self._connection)
+            if isinstance(message, Failed) and message.broken:
+                self._give_up()
+            return {"message": message}
         except (EOFError, OSError) as error:  # TimeoutError is one
             self._give_up(error)
             if self._patience is None or not isinstance(error, TimeoutError):
@@ -69,7 +72,7 @@ class WarmWorker(tune.Trainable):
             return "ended its process"
         return closed.raised
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, error: Exception | None = None) -> None:
         """The next trial gets a new process. This one may hang or be stopped, and never see the closed connection."""
         assert self._connection is not None
         self._connection.close()
