@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.config import make_config
 from search.engine.callbacks import Callback, Callbacks
-from search.engine.failures import RunAborted, kind
+from search.engine.failures import RunAborted, deaths, kind
 from search.engine.failures import reason as why
 from search.engine.messages import Ended, Failed, Lost, Message, Pruned, Report, Silent
 from search.engine.retention import Retention
@@ -251,7 +251,7 @@ class Driver:
         attempts = 1 if further else (job.before.attempts or 0) + 1
         job.record.attempts = attempts
         if attempts >= MAX_ATTEMPTS:
-            self.fail(job, f"node_lost: its worker process died {attempts} times, perhaps for want of memory")
+            self.fail(job, deaths(attempts))
         else:
             self.release(job)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from search.errors import SearchError, first_line
 from search.study.storage import retry
@@ -33,6 +34,37 @@ def breaks_gpu(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "CUDA error" in text and not any(word in text for word in _OOM)
 
 
+_MEMORY = Path("/sys/fs/cgroup/memory.events")
+
+
+def memory_kills(events: Path = _MEMORY) -> int:
+    """How many processes of this control group the kernel has killed for want of memory; 0 where it does not say."""
+    try:
+        counts = dict(line.split() for line in events.read_text(encoding="ascii").splitlines())
+        return int(counts.get("oom_kill", 0))
+    except (OSError, ValueError):
+        return 0
+
+
+_BEFORE = memory_kills()
+
+
+def deaths(times: int) -> str:
+    """Why a trial failed whose worker died so often: for want of memory only where the kernel says so."""
+    killed = memory_kills() - _BEFORE
+    memory = f"; the kernel killed {killed} processes here for want of memory" if killed > 0 else ""
+    return f"node_lost: its worker process died {times} times{memory}"
+
+
+def unmeasured(metric: str, epoch: Mapping[str, Any]) -> str:
+    """Why an epoch's metric is no number: it is missing, or something else."""
+    if metric not in epoch:
+        return f"user_code: the metric {metric!r} is missing from what train() yields: {', '.join(epoch)}"
+    value = epoch[metric]
+    what = "None" if value is None else f"the {type(value).__name__} {value!r:.50}"
+    return f"user_code: train() yields {what} as the metric {metric!r}, which must be a number"
+
+
 def kind(reason: str) -> str:
     """The class that a reason begins with; empty for a reason that an earlier version wrote."""
     word = reason.partition(":")[0]
@@ -47,6 +79,8 @@ def reason(error: BaseException) -> str:
         return f"diverged: {text}"
     if isinstance(error, MemoryError) or any(word in text for word in _OOM):
         return f"oom: {text}; a smaller batch_size may fit"
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration):  # PEP 479
+        error, text = error.__cause__, "next() of an iterator that has ended"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_INSTALLED)]
     if isinstance(error, SearchError):
         from_data = bool(frames) and _DATA in Path(frames[-1].filename).parents

@@ -9,6 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, Trial
 
+from search.engine.failures import unmeasured
 from search.engine.messages import Order, Report, SaveWeights
 from search.files.locations import Where
 from search.study.attributes import TrialRecord
@@ -81,7 +82,7 @@ def measured(epoch: Mapping[str, Any], metrics: Iterable[str], step: int) -> lis
     for metric in metrics:
         value = epoch.get(metric)
         if not isinstance(value, (int, float)):
-            return f"user_code: the metric {metric!r} is missing from what train() yields: {', '.join(epoch)}"
+            return unmeasured(metric, epoch)
         if not math.isfinite(value):
             return f"diverged: {metric} is {value} at epoch {step}"
         values.append(float(value))

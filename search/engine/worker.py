@@ -65,6 +65,8 @@ class Worker:
     def _call(self, own: Train, order: Order) -> Iterator[Report]:
         start = time.perf_counter()
         epochs = own(order.settings)
+        if isinstance(epochs, Mapping):
+            raise SearchError("train() returned a dict where it must yield one an epoch: write `yield` for `return`")
         if not isinstance(epochs, Iterable):
             raise SearchError(f"train() returned a {type(epochs).__name__}; it must yield a dict an epoch")
         cost = self._shares(self.workplace.device)

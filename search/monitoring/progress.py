@@ -11,12 +11,13 @@ from optuna.trial import TrialState
 from rich.columns import Columns
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from search.config import is_train_config
 from search.engine.driver import Driver
 from search.engine.trial import ActiveTrial
+from search.errors import visible
 from search.format import duration, format_number
 from search.monitoring.cell import Cell
 from search.reporting import columns
@@ -44,7 +45,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Print a line that is not about a trial's end, above the live view."""
-        self._console.out(line, highlight=False)
+        self._console.out("\n".join(map(visible, line.split("\n"))), highlight=False)
 
     def on_epoch(self, trial: ActiveTrial) -> None:
         if self._cell is not None:
@@ -102,8 +103,8 @@ class Progress:
         cells = {"Trial": str(number)} | columns.settings(config)
         cells |= columns.results(self._driver.space.metric, epoch, None, trainer)
         cells.pop("TESTING ACC", None)
-        table = Table(*cells, title="best so far", title_justify="left")
-        table.add_row(*cells.values())
+        table = Table(*(Column(Text(name)) for name in cells), title="best so far", title_justify="left")
+        table.add_row(*map(Text, cells.values()))  # not as Rich's markup, which a label may look like
         unbounded = self._console.options.update_width(10_000)
         if self._console.measure(table, options=unbounded).maximum <= self._console.width:
             return Group(self._counts(), table)

@@ -14,15 +14,16 @@ from optuna.trial import FrozenTrial
 from search.analysis.cost import gpu_hours, machine_seconds, seconds_an_epoch, taken
 from search.analysis.statistics import wilson
 from search.config import is_train_config
-from search.errors import SearchError, nearest, option
+from search.errors import SearchError, nearest, option, visible
 from search.format import duration, format_number
 
 Config = Mapping[str, Any]
 
 
 def escape_cell(value: Any) -> str:
-    """A number or text as it can stand in a cell of a Markdown table, on one line."""
-    return format_number(value).replace("|", "\\|").replace("\n", " ")
+    """A number or text as it can stand in Markdown and in a cell of its tables: on one line, no HTML and no link."""
+    shown = visible(" ".join(format_number(value).split("\n")))
+    return re.sub(r"[|<]|\](?=[(\[])", r"\\\g<0>", shown)
 
 
 def accuracy(value: float | None, images: int | None = None) -> str:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,12 +17,14 @@ from search.analysis import ties
 from search.analysis.cost import gpu_hours, machine_seconds, seconds_an_epoch, taken
 from search.analysis.statistics import wilson
 from search.analysis.view import StudyView
+from search.errors import visible
 from search.reporting.sections.registry import SECTIONS
 from search.space.baselines import Baseline
-from search.study.attributes import StudyRecord, TrialRecord, config_of, epoch_of
+from search.study.attributes import StudyRecord, TrialRecord, config_of, epoch_of, texts
 from search.study.lease import driver_of
 from search.study.storage import internals, rdb
 
+_NUMBERS = re.compile(r"[-+0-9.eE ]*\d[-+0-9.eE ]*")
 FIGURES = ("peak_memory", "parameters", "trainable", "megabytes", "latency_ms")
 """Of `search.train.footprint`; None where a trial did not record it."""
 
@@ -93,7 +96,7 @@ def _study(storage: RDBStorage, study: Any) -> dict[str, Any]:
         best = storage.get_best_trial(number)
     except (ValueError, RuntimeError):  # nothing completed; several objectives
         best = None
-    metric = record.metric or study.system_attrs.get("study:metric_names", ["value"])[0]
+    metric = record.metric or [*texts(study.system_attrs.get("study:metric_names")), "value"][0]
     by_state = rdb.states(storage, number)
     counts = {state.name.lower(): by_state.get(state, 0) for state in TrialState}
     driver = driver_of(record.driver)
@@ -121,10 +124,18 @@ def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     flat = [_flat(row) for row in rows]
     names = list(dict.fromkeys(name for row in flat for name in row))
     text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(_csv_cell, names))
+    writer.writerows([_csv_cell(row.get(name)) for name in names] for row in flat)
     return text.getvalue()
+
+
+def _csv_cell(value: Any) -> Any:
+    """A cell of a table: text on one line, which no program that opens the table takes for a formula."""
+    if not isinstance(value, str):
+        return value
+    shown = visible(value)
+    return f"'{shown}" if re.match(r"[=+\-@]", shown) and not _NUMBERS.fullmatch(shown) else shown
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:

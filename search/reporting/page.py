@@ -74,19 +74,24 @@ def _joined(parts: Sequence[str]) -> str:
 def _best(view: StudyView) -> str:
     if view.several:
         goals = ", ".join(
-            f"{name} ({direction.name.lower()})"
+            f"{escape_cell(name)} ({direction.name.lower()})"
             for name, direction in zip(view.metrics, view.study.directions, strict=True)
         )
         which = "The table lists the trials that no other beats in all of them." if view.ranked else table.NOTHING
         return (
             f"The study has {len(view.metrics)} objectives: {goals}. {which if view.ranked else 'No trial completed.'}"
         )
+    metric = escape_cell(view.metric)
     if view.best is None:
-        none = f"No completed trial has a number for its {view.metric}, so there is no best."
-        return none if view.ranked else f"No trial completed, so there is no best {view.metric}."
+        none = f"No completed trial has a number for its {metric}, so there is no best."
+        return none if view.ranked else f"No trial completed, so there is no best {metric}."
     value, ran_on = value_of(view.best) or 0.0, TrialRecord(view.best).ran_on
-    where = f", on {ran_on['device']} ({ran_on['device_name']}) in {ran_on['precision']}" if ran_on else ""
+    where = (
+        f", on {ran_on['device']} ({ran_on['device_name']}) in {ran_on['precision']}"
+        if {"device_name", "precision"} <= ran_on.keys()
+        else ""
+    )
     images = images_of(view.best) if view.by_accuracy else None
     sure = accuracy(value, images).partition(" (")[2].rstrip(")")
     sure = f" (95% interval {sure}, {images} images)" if sure else ""
-    return f"Best {view.metric}: **{value:.4f}**{sure}, trial {view.best.number}{where}, measured at its last epoch."
+    return f"Best {metric}: **{value:.4f}**{sure}, trial {view.best.number}{where}, measured at its last epoch."

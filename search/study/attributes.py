@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Generic, Protocol, TypeVar
 
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import TypeAdapter, ValidationError
 
-from search.config import is_train_config, with_defaults
+from search.config import Epoch, is_train_config, with_defaults
 from search.space.baselines import Baseline
 
 BY_HAND = "stopped: by hand, in the dashboard"
 """Why a trial failed that somebody ended in the dashboard; such a trial has no `error`, which no storage takes then."""
 
+_ROW = TypeAdapter(Baseline)
 T = TypeVar("T")
 
 
@@ -60,13 +62,53 @@ class _Key(Generic[T]):
 
 
 class _Dict(_Key[dict[str, Any]]):
-    """A stored mapping; empty if there is none."""
+    """A stored mapping; empty if there is none, or it does not fit."""
 
-    def __init__(self) -> None:
+    def __init__(self, fits: Callable[[dict[str, Any]], bool] = bool) -> None:
         super().__init__(dict)
+        self._fits = fits
 
     def __get__(self, record: _Record, owner: type[_Record]) -> dict[str, Any]:
-        return super().__get__(record, owner) or {}
+        value = super().__get__(record, owner) or {}
+        return value if self._fits(value) else {}
+
+
+class _Measured(_Dict):
+    """A stored mapping whose `numbers` are numbers, where they are there; what is none is left out."""
+
+    def __init__(self, *numbers: str) -> None:
+        super().__init__()
+        self._numbers = numbers
+
+    def __get__(self, record: _Record, owner: type[_Record]) -> dict[str, Any]:
+        kept = super().__get__(record, owner)
+        return {name: value for name, value in kept.items() if name not in self._numbers or _is_number(value)}
+
+
+def _is_driver(held: dict[str, Any]) -> bool:
+    texts = all(isinstance(held.get(name), str) for name in ("host", "token"))
+    return texts and isinstance(held.get("pid"), int) and isinstance(held.get("beat"), (int, float))
+
+
+def _is_runtime(ran_on: dict[str, Any]) -> bool:
+    return isinstance(ran_on.get("device"), str)
+
+
+class _Tests(_Dict):
+    """Evaluations on the test split, each by its trial's number."""
+
+    def __get__(self, record: _Record, owner: type[_Record]) -> dict[str, Any]:
+        kept = super().__get__(record, owner)
+        return {number: test for number, test in kept.items() if number.isdecimal() and _is_test(test)}
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def _is_test(test: Any) -> bool:
+    known = isinstance(test, dict) and isinstance(test.get("test_acc"), (int, float))
+    return known and all(_is_number(test.get(name)) for name in ("images", "val_acc", "looks"))
 
 
 class _Baselines(_Key[list[Any]]):
@@ -77,7 +119,10 @@ class _Baselines(_Key[list[Any]]):
 
     def __get__(self, record: _Record, owner: type[_Record]) -> list[Baseline] | None:
         rows = super().__get__(record, owner)
-        return None if rows is None else [Baseline(**row) for row in rows]
+        try:
+            return None if rows is None else [_ROW.validate_python(row) for row in rows]
+        except ValidationError:  # another program's
+            return None
 
     def __set__(self, record: _Record, value: Sequence[Baseline] | None) -> None:
         super().__set__(record, None if value is None else [asdict(row) for row in value])
@@ -96,11 +141,11 @@ class StudyRecord(_Record):
     """The path of the space file whose train() trained the last run, on the machine of that run."""
     baselines = _Baselines()
     """The hand-tuned rows. None: they are not queued yet."""
-    driver = _Key(dict)
-    """Who runs the study: `host`, `pid`, `token`, and `beat`, seconds since the epoch. None: nobody."""
+    driver = _Dict(_is_driver)
+    """Who runs the study: `host`, `pid`, `token`, and `beat`, seconds since the epoch. Empty: nobody."""
     ended = _Key(str)
     """Why the last run stopped before the study had all its trials."""
-    tests = _Dict()
+    tests = _Tests()
     """Trial number, as text, to its evaluation on the test split (`search.study.test_split`)."""
     confirms = _Key(str)
     """The name of the study that this one confirms."""
@@ -111,11 +156,11 @@ class TrialRecord(_Record):
 
     config = _Key(dict)
     """The settings it runs with. None: it has not begun."""
-    epoch = _Dict()
+    epoch = _Measured("machine_seconds", *Epoch.measures())
     """What its last epoch measured, and `machine_seconds`, the time of all its epochs and attempts."""
     cost = _Dict()
     """What its model takes (`search.train.footprint`), and `gpus` and `cpus`, its shares of devices."""
-    ran_on = _Dict()
+    ran_on = _Dict(_is_runtime)
     """Device, precision, threads and versions."""
     resumed_after = _Key(list)
     """The epochs after which it was interrupted and went on."""
@@ -123,7 +168,7 @@ class TrialRecord(_Record):
     """Lines for the user from its last epoch that had some."""
     val_images = _Key(int)
     """How many validation images it was measured on."""
-    test = _Dict()
+    test = _Dict(_is_test)
     """Its evaluation on the test split, of a confirmation's trial: `test_acc`, a fraction of so many `images`."""
     audited = _Key(int)
     """The epoch at which the pruner would have stopped it. None: the pruner never would have, or did."""
@@ -159,7 +204,13 @@ def metric_of(study: Study) -> str:
 def metrics_of(study: Study) -> list[str]:
     """The name of each objective of a study that may have several."""
     count = len(study.directions)
-    return study.metric_names or (["value"] if count == 1 else [f"value {i}" for i in range(count)])
+    names = texts(study.metric_names)
+    return names if len(names) == count else ["value"] if count == 1 else [f"value {i}" for i in range(count)]
+
+
+def texts(names: Any) -> list[str]:
+    """The objectives' names that Optuna keeps; none, where somebody wrote something else."""
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
 
 
 def value_of(trial: FrozenTrial) -> float | None:

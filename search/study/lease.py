@@ -96,7 +96,7 @@ def _refuse_if_held(study: Study, token: Any) -> None:
 
 def driver_of(held: Any) -> str | None:
     """The live process that holds a study, by its attribute `driver`; None if there is none."""
-    if not isinstance(held, dict) or time.time() - held["beat"] > LEASE_SECONDS:
+    if not held or time.time() - held["beat"] > LEASE_SECONDS:
         return None
     if held["host"] == socket.gethostname() and not alive(held["pid"]):
         return None

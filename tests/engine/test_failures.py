@@ -9,7 +9,10 @@ import pytest
 import torch
 
 from search.data.registry import open_source
+from search.engine import failures
 from search.engine.failures import CLASSES, kind, reason
+from search.engine.messages import Failed, Order, Report
+from search.engine.worker import Worker, WorkerConfig
 from search.errors import SearchError
 from search.space.file import load_train
 from search.train.trainer import Diverged
@@ -73,3 +76,40 @@ def test_what_was_never_raised_has_no_line() -> None:
 def test_the_class_is_read_back() -> None:
     assert [kind(f"{name}: text") for name in CLASSES] == list(CLASSES)
     assert kind("its worker process died") == kind("oomph: x") == ""
+
+
+def test_the_kernel_alone_says_that_memory_was_short(write: Callable[[str, str], Path]) -> None:
+    assert failures.memory_kills(write("memory.events", "low 0\noom 5\noom_kill 3\n")) == 3
+    assert failures.memory_kills(Path("nowhere")) == failures.memory_kills(write("odd", "oom_kill\n")) == 0
+
+
+@pytest.mark.parametrize(("killed", "more"), [(0, ""), (2, "; the kernel killed 2 processes here for want of memory")])
+def test_a_dead_workers_reason_guesses_nothing(monkeypatch: pytest.MonkeyPatch, killed: int, more: str) -> None:
+    monkeypatch.setattr(failures, "memory_kills", lambda: failures._BEFORE + killed)
+    assert failures.deaths(3) == f"node_lost: its worker process died 3 times{more}"
+
+
+OTHER = """
+def train(config):
+    batches = iter([1])
+    for _ in range(2):
+        batch = next(batches)
+        yield {"score": 0.5}
+"""
+
+
+def test_an_iterator_that_ended_is_placed_at_the_users_line(write: Callable[[str, str], Path]) -> None:
+    worker = Worker(WorkerConfig("data", "cpu", 1, own_train=str(write("own.py", OTHER))))
+    worker.start(Order(1, {}))
+    assert isinstance(worker.step(), Report)
+    assert worker.step() == Failed(
+        1, "user_code: own.py:5: batch = next(batches): StopIteration: next() of an iterator that has ended"
+    )
+
+
+def test_a_return_is_said_to_be_one(write: Callable[[str, str], Path]) -> None:
+    text = "def train(config):\n    return {'score': 0.5}\n"
+    worker = Worker(WorkerConfig("data", "cpu", 1, own_train=str(write("own.py", text))))
+    worker.start(Order(1, {}))
+    said = "train() returned a dict where it must yield one an epoch: write `yield` for `return`"
+    assert worker.step() == Failed(1, f"user_code: {said}")

@@ -192,7 +192,7 @@ class Call:
                 try:
                     kind, value = self._connection.recv()
                 except (EOFError, OSError):
-                    raise Died("the process that checks the space was killed, perhaps for want of memory") from None
+                    raise Died("the process that checks the space was killed") from None
                 if kind == "returned":
                     return value
                 if kind == "raised":

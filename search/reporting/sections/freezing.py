@@ -5,6 +5,7 @@ from __future__ import annotations
 from search.analysis.freezing import by_frozen_layers
 from search.analysis.view import StudyView
 from search.format import format_number
+from search.reporting.columns import escape_cell
 from search.reporting.section import Section
 
 
@@ -13,10 +14,12 @@ def section(view: StudyView) -> Section | None:
     if found is None:
         return None
     medians, p = found
-    listed = ", ".join(f"{name} {format_number(value)} ({count} trials)" for name, (value, count) in medians.items())
+    listed = ", ".join(
+        f"{escape_cell(name)} {format_number(value)} ({count} trials)" for name, (value, count) in medians.items()
+    )
     verdict = "The medians differ" if p <= 0.05 else "The medians are statistically tied"
     return Section(
-        f"Median {view.metric} by frozen layers: {listed}. {verdict} (permutation test, p = {p:.2g}); other settings "
-        "differ, too.",
+        f"Median {escape_cell(view.metric)} by frozen layers: {listed}. {verdict} (permutation test, p = {p:.2g}); "
+        "other settings differ, too.",
         comment=True,
     )

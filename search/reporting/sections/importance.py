@@ -5,6 +5,7 @@ from __future__ import annotations
 from search.analysis.importance import LEADERS, Edge, edges
 from search.analysis.view import StudyView
 from search.format import format_number
+from search.reporting.columns import escape_cell
 from search.reporting.section import Section
 
 MANY = 50
@@ -20,9 +21,9 @@ def section(view: StudyView) -> Section | None:
     if not kept:
         return Section(f"No setting is shown to matter ({basis}).", comment=True)
     ordered = sorted(kept.items(), key=lambda item: (-item[1].importance, item[1].p))
-    listed = ", ".join(f"`{name}` (importance {e.importance:.2f}, p = {e.p:.2g})" for name, e in ordered)
+    listed = ", ".join(f"`{escape_cell(name)}` (importance {e.importance:.2f}, p = {e.p:.2g})" for name, e in ordered)
     text = f"What mattered: {listed} (PED-ANOVA, {basis})."
-    rest = [f"`{name}`" for name in found if name not in kept]
+    rest = [f"`{escape_cell(name)}`" for name in found if name not in kept]
     text += f" Not shown to matter: {', '.join(rest)}." if rest else ""
     text += f" With fewer than {MANY} completed trials this is a hint." if count < MANY else ""
     return Section(text, comment=True)

@@ -6,6 +6,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.analysis.view import StudyView
 from search.format import duration, format_number
+from search.reporting.columns import escape_cell
 from search.reporting.section import Section
 from search.study.attributes import BY_HAND, TrialRecord, feasible
 
@@ -27,7 +28,7 @@ def section(view: StudyView) -> Section:
     if cost.gpu_hours:
         text += f" GPU-hours: {format_number(cost.gpu_hours, 3)} spent, {format_number(cost.gpu_hours_saved, 3)} saved."
     ended = view.record.ended
-    text += f" The last run ended early: {ended}." if ended else ""
+    text += f" The last run ended early: {escape_cell(ended)}." if ended else ""
     data = {
         "trials": {state.name.lower(): count for state, count in counts.items()},
         "machine_seconds": cost.spent,
@@ -56,7 +57,7 @@ def failed(view: StudyView) -> Section | None:
 
 
 def _listed(head: str, trials: list[tuple[FrozenTrial, str]]) -> list[str]:
-    lines = [f"- trial {trial.number}: {why}" for trial, why in trials[:COUNT]]
+    lines = [f"- trial {trial.number}: {escape_cell(why)}" for trial, why in trials[:COUNT]]
     lines += [f"- and {len(trials) - COUNT} more"] if len(trials) > COUNT else []
     return ["\n".join([head, "", *lines])] if trials else []
 

@@ -1,0 +1,121 @@
+"""Storages that other programs wrote to, and names that would act in a terminal, on a page or in a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from conftest import Cli
+from optuna.study import Study
+from optuna.trial import TrialState, create_trial
+
+from search.analysis import comparison
+from search.analysis.view import StudyView
+from search.commands.steps.export import write_best
+from search.monitoring.dashboard import publish
+from search.reporting import compare, data, page
+from search.reporting.columns import escape_cell
+from search.study import attributes
+from search.study.lease import driver_of
+from search.study.storage.open import open_storage
+
+URL = "sqlite:///studies.db"
+VALUES: list[Any] = [
+    None,
+    True,
+    3,
+    -1.5,
+    "x",
+    [],
+    [1, "a"],
+    {},
+    {"a": 1},
+    {"1": 3},
+    {"1": {"test_acc": "x"}},
+    {"0": {}},
+]
+HOSTILE = "\x1b[31mred\x07\n<script>alert(1)</script> [a](javascript:alert(1)) |x| \u202e"
+
+
+def keys(record: type) -> list[str]:
+    found = [value for owner in record.__mro__ for value in vars(owner).values() if isinstance(value, attributes._Key)]
+    return [key._name for key in found]
+
+
+def foreign(name: str, value: Any) -> Study:
+    """A study of plain Optuna whose every attribute of ours is `value`."""
+    study = optuna.create_study(storage=URL, study_name=name, direction="minimize")
+    attrs = dict.fromkeys(keys(attributes.TrialRecord), value)
+    for number, state in enumerate((TrialState.COMPLETE, TrialState.COMPLETE, TrialState.FAIL)):
+        reached = None if state == TrialState.FAIL else float(number)
+        ranges: dict[str, Any] = {"x": optuna.distributions.FloatDistribution(0, 1)}
+        study.add_trial(
+            create_trial(value=reached, state=state, params={"x": 0.5}, distributions=ranges, user_attrs=attrs)
+        )
+    for key in keys(attributes.StudyRecord):
+        study.set_user_attr(key, value)
+    study._storage.set_study_system_attr(study._study_id, "study:metric_names", value)
+    return optuna.load_study(storage=URL, study_name=name)
+
+
+def test_attributes_of_any_type_break_no_reader(cli: Cli) -> None:
+    made = [foreign(f"s{place}", value) for place, value in enumerate(VALUES)]
+    rows = data.status(open_storage(URL))
+    assert [row["driver"] for row in rows] == [None] * len(VALUES)
+    for study in made:
+        view = StudyView(study)
+        data.to_csv(data.report(view)["rows"])
+        page._parts(view, "")
+        comparison.rows([view, StudyView(made[0])])
+        write_best(study, Path("reports"))
+    written = page.write(StudyView(made[-1]), Path("reports"))
+    publish(StudyView(made[-1]), written)
+    compare.write([StudyView(study) for study in made[:2]], Path("reports"))
+    for words in (["status"], ["status", "--json"], ["export", "s8"]):
+        assert cli(*words).status == 0, words
+
+
+@pytest.mark.parametrize("value", [*VALUES, {"host": "a"}, {"host": 1, "pid": 2, "token": "t", "beat": "now"}])
+def test_a_driver_of_another_kind_is_nobody(value: Any) -> None:
+    study = optuna.create_study()
+    study.set_user_attr("driver", value)
+    assert driver_of(attributes.StudyRecord(study).driver) is None
+
+
+def test_a_hostile_text_is_one_line_without_html_or_a_link() -> None:
+    cell = escape_cell(HOSTILE)
+    assert cell.isprintable()
+    assert cell == (
+        r"\x1b[31mred\x07 \<script>alert(1)\</script> [a\](javascript:alert(1)) \|x\| \u202e"
+    )  # fmt: skip
+
+
+def test_no_medium_passes_on_what_acts(cli: Cli) -> None:
+    study = optuna.create_study(storage=URL, study_name=HOSTILE, direction="minimize")
+    study.set_user_attr("metric", f"loss {HOSTILE}")
+    ranges: dict[str, Any] = {HOSTILE: optuna.distributions.CategoricalDistribution([HOSTILE, "=1+1"])}
+    for value, choice in ((1.0, HOSTILE), (2.0, "=1+1")):
+        study.add_trial(create_trial(value=value, params={HOSTILE: choice}, distributions=ranges))
+    study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"error": f"user_code: {HOSTILE}", "config": {}}))
+    listed = cli("status").out
+    written = page.write(StudyView(study), Path("reports"))
+    for text in (listed, written.table, written.path.read_text()):
+        assert all(line.isprintable() for line in text.split("\n"))
+        assert "<script" not in text.replace("\\<script", "")
+        assert "](javascript" not in text.replace("\\](javascript", "")
+    rows = list(csv.DictReader(io.StringIO(data.to_csv(data.report(StudyView(study))["rows"]))))
+    cells = next(row for row in rows if "2" in row["values"])
+    assert "'=1+1" in cells.values()
+    assert all(str(cell).isprintable() for cell in [*cells, *cells.values()])
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [("=1", "'=1"), ("+cmd", "'+cmd"), ("@a", "'@a"), ("-2+3|x", "'-2+3|x"), ("-1.5", "-1.5"), ("a=b", "a=b")],
+)
+def test_a_cell_is_no_formula(text: str, cell: str) -> None:
+    assert data.to_csv([{"name": text}]).splitlines()[1] == cell
