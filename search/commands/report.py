@@ -73,6 +73,7 @@ def write_report(options: ReportOptions) -> "Report":
     from search.files.locations import written_to
     from search.monitoring.dashboard import publish
     from search.reporting import columns, page
+    from search.study.storage import retry
     from search.study.storage.open import storage_errors
 
     extra = columns.column_names(options.columns)
@@ -80,7 +81,12 @@ def write_report(options: ReportOptions) -> "Report":
     with storage_errors(options.storage):
         view = StudyView(options.load())
         written = page.write(view, options.reports, extra)
-        publish(view, written)
+        try:
+            publish(view, written)
+        except retry.ERRORS as error:
+            if not retry.is_denied(error):
+                raise
+            print(f"the report is not in optuna-dashboard: {retry.reason(error)}")
     return written
 
 

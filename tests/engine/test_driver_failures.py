@@ -21,7 +21,7 @@ from search.engine.messages import Ended, Failed, Lost, Message, Report, Silent
         ([epoch(0.5), epoch(math.nan)], "diverged: score is nan at epoch 2"),
         ([epoch(math.inf, last=True)], "diverged: score is inf at epoch 1"),
         ([Report(0, {"acc": 1.0, "seconds": 0.1}, 0, last=False)], "'score' is missing from what train() yields: acc"),
-        ([epoch("high")], "'score' is missing"),
+        ([epoch("high")], "train() yields the str 'high' as the metric 'score', which must be a number"),
         ([Failed(0, "user_code: space.py:3: no")], "user_code: space.py:3: no"),
         ([Silent(0, 90.0)], "timeout: no epoch within 90 s (trial_timeout=)"),
         ([Ended(0)], "train() yielded nothing"),

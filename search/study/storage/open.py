@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from filelock import FileLock
 from optuna.storages import RDBStorage
@@ -84,7 +84,9 @@ def _check_sqlite(url: str, parsed: URL, must_exist: bool) -> None:
     file = _sqlite_file(parsed)
     if must_exist and not file.is_file():
         raise SearchError(f"no storage {redact(url)}; {option('storage')} or SEARCH_STORAGE names another")
-    if not file.parent.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+    if must_exist and not os.access(file, os.R_OK, effective_ids=True):
+        raise SearchError(f"storage {redact(url)}: {file} may not be read by this user")
+    if not must_exist and not _may_write(file):
         raise SearchError(f"storage {redact(url)}: {file.parent} is no folder that can be written to")
     if file.is_dir():
         raise SearchError(f"storage {redact(url)}: {file} is a folder")
@@ -96,6 +98,12 @@ def _check_sqlite(url: str, parsed: URL, must_exist: bool) -> None:
         )
     if file.is_file() and not _is_sqlite(file):
         raise SearchError(f"storage {redact(url)}: {file} is no SQLite file; {_TAKEN}")
+
+
+def _may_write(file: Path) -> bool:
+    """Whether this user may write to an SQLite file, which takes files beside it."""
+    there = [file.parent, *([file] if file.exists() else [])]
+    return all(path.exists() and os.access(path, os.W_OK, effective_ids=True) for path in there)
 
 
 def _sqlite_file(parsed: URL) -> Path:
@@ -217,6 +225,16 @@ def hurry(study: Study) -> None:
 
 
 def open_storage(url: str) -> RDBStorage:
-    """An existing storage, to be read. Raises SearchError."""
+    """An existing storage, to be read, also where this user may not write to it. Raises SearchError."""
     check_storage(url, must_exist=True)
-    return connect(url)
+    parsed = _parsed(url)
+    if parsed.get_backend_name() != "sqlite" or _may_write(_sqlite_file(parsed)):
+        return connect(url)
+    file = _sqlite_file(parsed).absolute()
+    log = file.with_name(f"{file.name}-wal")
+    # Without a log nobody writes to the file; with one, SQLite has to read it, too.
+    query = "mode=ro&uri=true" if log.is_file() and log.stat().st_size else "mode=ro&immutable=1&uri=true"
+    try:
+        return Storage(f"sqlite:///file:{quote(str(file))}?{query}", make_tables=False)
+    except (*retry.ERRORS, RuntimeError) as error:
+        raise SearchError(f"storage {redact(url)} cannot be read: {retry.reason(error)}") from None

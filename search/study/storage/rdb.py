@@ -43,9 +43,9 @@ class Storage(RDBStorage):
     Nothing else is changed, nor what is read. Optuna does not document what is overridden: keep a test.
     """
 
-    def __init__(self, url: str, engine_kwargs: dict[str, Any] | None = None) -> None:
+    def __init__(self, url: str, engine_kwargs: dict[str, Any] | None = None, make_tables: bool = True) -> None:
         self._begin(url)
-        super().__init__(url, engine_kwargs)
+        super().__init__(url, engine_kwargs, skip_table_creation=not make_tables)
         self._close_in_the_end()
 
     def _begin(self, url: str) -> None:

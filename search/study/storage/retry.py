@@ -27,6 +27,7 @@ _AWAY = ("08", "25006", "40", "53", "55", "57", "58")
 """SQLSTATE, its class or whole: connection, a replica after a failover, rolled back, out of resources, locked, shut
 down, system error. https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 _DISK_FULL = "53100"
+_NO_PRIVILEGE = "42501"
 
 
 def reason(error: BaseException) -> str:
@@ -34,6 +35,15 @@ def reason(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
     lines = str(getattr(cause, "orig", None) or cause).strip().splitlines()
     return lines[0] if lines else type(cause).__name__
+
+
+def is_denied(error: BaseException) -> bool:
+    """Whether the storage takes no writes from this user."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    origin = getattr(cause, "orig", None)
+    if isinstance(origin, sqlite3.Error):
+        return int(getattr(origin, "sqlite_errorcode", 0)) & 0xFF == sqlite3.SQLITE_READONLY
+    return getattr(origin, "sqlstate", None) == _NO_PRIVILEGE
 
 
 def is_away(error: BaseException) -> bool:
