@@ -86,7 +86,7 @@ def test_a_role_that_may_only_select_gets_status_and_report(cli: Cli, database: 
     fill(database)
     parsed = make_url(database)
     where: dict[str, Any] = {"host": parsed.host, "port": parsed.port, "dbname": parsed.database}
-    login = {"user": parsed.username, "password": parsed.password}
+    login: dict[str, Any] = {"user": parsed.username, "password": parsed.password}
     with psycopg.connect(autocommit=True, **where, **login) as admin:
         admin.execute("DROP ROLE IF EXISTS reader")
         admin.execute("CREATE ROLE reader LOGIN PASSWORD 'r'")
