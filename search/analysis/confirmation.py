@@ -95,8 +95,9 @@ def _same(trial: FrozenTrial, trials: Sequence[FrozenTrial], of: int) -> bool:
 def _add(row: Row, trial: FrozenTrial) -> None:
     test = TrialRecord(trial).test
     value = epoch_of(trial).get("val_acc") if test else value_of(trial)
-    if trial.state == TrialState.COMPLETE and isinstance(value, float):
-        row.seeds.append(config_of(trial)["seed"])
+    seed = config_of(trial).get("seed")
+    if trial.state == TrialState.COMPLETE and isinstance(value, float) and isinstance(seed, int):
+        row.seeds.append(seed)
         row.val.append(value)
         row.test += [test["test_acc"]] if test else []
     elif trial.state == TrialState.FAIL:
