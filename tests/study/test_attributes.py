@@ -40,7 +40,6 @@ TRIAL: dict[str, Any] = {
     "test": {"test_acc": 0.9},
     "audited": 4,
     "error": "oom",
-    "pruned": "infeasible",
     "attempts": 2,
     "alone": True,
     "pruned": "too slow",
