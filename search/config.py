@@ -129,6 +129,7 @@ class Epoch(BaseModel):
     val_images: int | None = Field(
         None, exclude=True, repr=False, description="of the last epoch: how many validation images were measured"
     )
+    data: str | None = Field(None, exclude=True, repr=False, description="the fingerprint of the data set")
     predictions: bytes | None = Field(
         None,
         exclude=True,

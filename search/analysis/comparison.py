@@ -14,7 +14,7 @@ from search.analysis.statistics import LEVEL, difference, holm, wilson
 from search.analysis.ties import bits_of, images_of, paired, right_of
 from search.analysis.view import StudyView
 from search.errors import SearchError
-from search.study.attributes import config_of, value_of
+from search.study.attributes import TrialRecord, config_of, value_of
 
 NEAR = 0.005
 """How near to the best of all is near: an absolute distance for a validation accuracy, else a share of the best."""
@@ -123,7 +123,10 @@ def _test(first: StudyView | None, view: StudyView) -> dict[str, Any]:
     found |= {"against": first.name, "difference": value(view) - value(first)}
     if not view.by_accuracy:
         return found | {"note": "not tested: only accuracies are"}
-    if config_of(view.best).get("dataset") != config_of(first.best).get("dataset"):
+    prints = [TrialRecord(best).data for best in (first.best, view.best)]
+    if None not in prints and prints[0] != prints[1]:
+        return found | {"note": "not tested: other data"}
+    if None in prints and config_of(view.best).get("dataset") != config_of(first.best).get("dataset"):
         return found | {"note": "not tested: another data set"}
     images, right = (images_of(first.best), images_of(view.best)), (right_of(first.best), right_of(view.best))
     if None in images or None in right:
@@ -131,7 +134,7 @@ def _test(first: StudyView | None, view: StudyView) -> dict[str, Any]:
     bits = [
         array for one, best in ((first, first.best), (view, view.best)) for array in bits_of(one.name, [best]).values()
     ]
-    if images[0] == images[1] and len(bits) == 2:
+    if images[0] == images[1] and len(bits) == 2 and None not in prints:
         return found | {"test": "mcnemar", "p": float(paired(bits[0], bits[1][None])[0])}
     low, high = difference(right[1] or 0, images[1] or 1, right[0] or 0, images[0] or 1)
     interval = {"difference_low": low, "difference_high": high}

@@ -57,9 +57,9 @@ def find(study: str, ranked: Sequence[FrozenTrial]) -> Ties:
     return Ties(ranked[0], dict(zip(found, p.tolist(), strict=True)))
 
 
-def sample_of(trial: FrozenTrial) -> tuple[int | None, Any]:
-    """What tells the images that a trial was measured on from others: their number, and the data set."""
-    return images_of(trial), config_of(trial).get("dataset")
+def sample_of(trial: FrozenTrial) -> tuple[int | None, Any, str | None]:
+    """What tells the images that a trial was measured on from others: their number, the data set, its fingerprint."""
+    return images_of(trial), config_of(trial).get("dataset"), TrialRecord(trial).data
 
 
 def bits_of(study: str, trials: Iterable[FrozenTrial]) -> dict[int, NDArray[np.uint8]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
@@ -75,23 +75,45 @@ def divided(items: list[Item], part: float, home: Path | str) -> tuple[list[Item
     return [items[i] for i in first], [items[i] for i in second]
 
 
-_SAMPLE = 100
-"""Files whose size and time are read where each read is a round trip to another machine."""
+_SAMPLE, _GLIMPSED = 100, 32
+"""Files whose size and time are read where each read is a round trip to another machine; and whose content is."""
+_GLIMPSE = 2**14
+"""Bytes of a file's content that are read at its start, in its middle and at its end."""
 
 
-def fingerprint_of(folder: Path, paths: Iterable[Path]) -> str:
-    """Changes when one of the `paths` under `folder` does: by name, size in bytes and time of the last change.
+def fingerprint_of(home: Path, files: Sequence[File]) -> str:
+    """Changes when the data set at `home` lies elsewhere, or one of its `files` changes.
 
-    On a network file system, size and time are asked of at most _SAMPLE of the files, evenly spaced; the names, which
-    come from listing the folders, all count.
+    What counts is all that a File says, its size in bytes, the time of its last change and, of _GLIMPSED files, evenly
+    spaced, some of their content. On a network file system, size and time are asked of at most _SAMPLE of the files;
+    their names, which come from listing the folders, all count. Raises SearchError if there are no files.
     """
-    digest, found = hashlib.sha256(), sorted(paths)
-    every = -(-len(found) // _SAMPLE) if network_type(folder) else 1
-    for i, path in enumerate(found):
-        stat = path.stat() if i % every == 0 else None
-        seen = f" {stat.st_size} {stat.st_mtime_ns}" if stat else ""
-        digest.update(os.fsencode(f"{path.relative_to(folder)}{seen}\n"))
+    if not files:
+        raise SearchError(f"{home}: there are no images in it")
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(home)))
+    every = -(-len(files) // _SAMPLE) if network_type(home) else 1
+    for i, file in enumerate(files):
+        digest.update(os.fsencode(f"{tuple(file)!r}\n"))
+        try:
+            if i % every == 0:
+                seen = Path(file.real).stat()
+                digest.update(f"{seen.st_size} {seen.st_mtime_ns}\n".encode())
+            if i % -(-len(files) // _GLIMPSED) == 0:
+                digest.update(_glimpse(file.real))
+        except OSError as error:  # whoever reads it says so
+            digest.update(type(error).__name__.encode())
     return digest.hexdigest()
+
+
+def _glimpse(path: str) -> bytes:
+    """Some of a file's content."""
+    with Path(path).open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        found = []
+        for start in sorted({0, max(end // 2, 0), max(end - _GLIMPSE, 0)}):
+            file.seek(start)
+            found.append(file.read(_GLIMPSE))
+    return b"".join(found)
 
 
 def files_below(folder: Path, paths: Iterable[Path]) -> list[File]:

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
 from search.data.base import Content, Item, Source, Split, decode
 from search.data.frames import frame
+from search.data.identity import NOWHERE, Identity, content_of, listing_of
 from search.errors import SearchError
+from search.files import shared
+from search.files.arrays import Damaged, describe, opened, read_record, tell, write_record
 
 if TYPE_CHECKING:
     from search.models.images import ImageSpec
 
-_VERSION = 2  # of the arrays' making: raise it when their content changes for the same source
+_VERSION = 3  # of the arrays' making: raise it when their content changes for the same source
 
 
 class Images(NamedTuple):
     """One split. `pixels`: (N, H, W, C) uint8, memory-mapped; `labels`: (N,) int64; `names`: of the N images.
 
-    `key` changes when the pixels do.
+    `key` changes when the pixels do; `identity` tells the data set from others, wherever and however large its images
+    are.
     """
 
     pixels: NDArray[np.uint8]
@@ -38,6 +40,7 @@ class Images(NamedTuple):
     classes: tuple[str, ...]
     names: tuple[str, ...]
     key: str
+    identity: Identity = NOWHERE
 
 
 def cache_root() -> Path:
@@ -72,23 +75,76 @@ def load(
     spec = _spec(source, spec)
     key = hashlib.sha256(f"{_VERSION} {source.fingerprint()} {spec.pixels}".encode()).hexdigest()[:16]
     home = cache_root() / f"{type(source).__name__.lower()}-{key}"
+    wanted: list[Split] = [*dict.fromkeys((*_ALWAYS, *splits))]
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        if not all((home / split / "index.json").is_file() for split in splits):
-            with FileLock(home / "lock"):
-                missing = [split for split in splits if not (home / split / "index.json").is_file()]
-                if missing:
-                    _build(source, spec, home, missing, progress)
-        return [_open(home / split) for split in splits]
+        shared.make(cache_root(), belongs=False)
+        try:
+            found = _load(source, spec, home, wanted, progress)
+        except PermissionError:  # another user made it, and lets nobody write to it
+            found = _load(source, spec, shared.own(home), wanted, progress)
     except OSError as error:
-        raise SearchError(f"the image cache {home} cannot be used: {error}") from None
+        raise SearchError(
+            f"the image cache {home} cannot be used: {error}; XDG_CACHE_HOME=DIR names another place"
+        ) from None
+    return [found[split] for split in splits]
+
+
+_ALWAYS: tuple[Split, ...] = ("train", "val")
+"""What is decoded whatever is asked for: the data set's identity is of their content."""
+
+
+def _load(
+    source: Source, spec: ImageSpec, home: Path, wanted: Sequence[Split], progress: Progress | None
+) -> dict[Split, Images]:
+    """The splits in the folder `home`; builds those that are missing or damaged. Raises OSError, SearchError."""
+    found, _ = _sound(home, wanted)
+    if len(found) < len(wanted):
+        shared.make(home)
+        with shared.lock(home / "lock"):
+            found, damaged = _sound(home, wanted)  # another process may have built it meanwhile
+            for split, why in damaged.items():
+                tell(f"{home / split}: damaged, and decoded again: {why}")
+                shutil.rmtree(home / split)
+            missing = [split for split in wanted if split not in found]
+            if missing:
+                _build(source, spec, home, missing, progress)
+        found, damaged = _sound(home, wanted)
+        for split, why in damaged.items():
+            raise OSError(f"{split}: damaged as soon as it was written: {why}")
+    contents = [found[split].record["content"] for split in _ALWAYS]
+    return {split: _images(home / split, whole, contents) for split, whole in found.items()}
+
+
+class _Whole(NamedTuple):
+    """A split as its folder has it."""
+
+    record: dict[str, Any]
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+def _sound(home: Path, splits: Sequence[Split]) -> tuple[dict[Split, _Whole], dict[Split, str]]:
+    """Those of the splits in the folder `home` that are what was written, and what is wrong with others."""
+    found: dict[Split, _Whole] = {}
+    damaged: dict[Split, str] = {}
+    for split in splits:
+        try:
+            found[split] = _open(home / split)
+        except FileNotFoundError:
+            if (home / split).exists():
+                damaged[split] = "a file is missing"
+        except Damaged as error:
+            damaged[split] = str(error)
+    return found, damaged
 
 
 def kept(key: str) -> Images | None:
     """The split that an earlier call of `load` gave this `key`, without its source; None if it is gone."""
+    folder = cache_root() / key
     try:
-        return _open(cache_root() / key)
-    except (OSError, ValueError, KeyError, EOFError):
+        contents = [read_record(folder.parent / split / _INDEX)["content"] for split in _ALWAYS]
+        return _images(folder, _open(folder), contents)
+    except (OSError, Damaged):
         return None
 
 
@@ -108,7 +164,8 @@ def subset(images: Images, count: int | None) -> Images:
         place[own] = np.arange(len(own)) / max(len(own), 1)
     rows = np.sort(order[np.argsort(place[order], kind="stable")[:count]])
     names = tuple(images.names[row] for row in rows)
-    return Images(images.pixels[rows], images.labels[rows], images.classes, names, f"{images.key} {count}")
+    pixels, labels = images.pixels[rows], images.labels[rows]
+    return images._replace(pixels=pixels, labels=labels, names=names, key=f"{images.key} {count}")
 
 
 def check_subset(images: Images, count: int | None) -> None:
@@ -117,11 +174,24 @@ def check_subset(images: Images, count: int | None) -> None:
         raise SearchError(f"subset={count}: fewer images than the {len(images.classes)} classes")
 
 
-def _open(folder: Path) -> Images:
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    pixels: NDArray[np.uint8] = np.load(folder / "pixels.npy", mmap_mode="r")
-    key = f"{folder.parent.name}/{folder.name}"
-    return Images(pixels, np.load(folder / "labels.npy"), tuple(index["classes"]), tuple(index["names"]), key)
+_INDEX = "index"
+
+
+def _open(folder: Path) -> _Whole:
+    """Raises Damaged, and OSError."""
+    name = _INDEX
+    try:
+        index = read_record(folder / name)
+        arrays = [opened(folder / (name := f"{part}.npy"), index[part]) for part in ("pixels", "labels")]
+    except Damaged as error:
+        raise Damaged(f"{name}: {error}") from None
+    return _Whole(index, arrays[0], np.array(arrays[1]))
+
+
+def _images(folder: Path, whole: _Whole, contents: Sequence[str]) -> Images:
+    record, key = whole.record, f"{folder.parent.name}/{folder.name}"
+    identity = Identity.of(record["classes"], record["images"], record["listing"], contents)
+    return Images(whole.pixels, whole.labels, identity.classes, tuple(record["names"]), key, identity)
 
 
 def _build(source: Source, spec: ImageSpec, home: Path, splits: Sequence[Split], progress: Progress | None) -> None:
@@ -129,13 +199,17 @@ def _build(source: Source, spec: ImageSpec, home: Path, splits: Sequence[Split],
     for stale in home.glob("*.part"):
         shutil.rmtree(stale)
     classes, listed = source.splits()
+    whole = {"images": {split: len(items) for split, items in listed.items()}, "listing": listing_of(listed)}
     parts = {split: home / f"{split}.part" for split in splits}
     try:
-        _decode(source, spec, {split: listed[split] for split in splits}, parts, progress)
+        contents = _decode(source, spec, {split: listed[split] for split in splits}, parts, progress)
         for split, part in parts.items():
-            np.save(part / "labels.npy", np.array([item.label for item in listed[split]], dtype=np.int64))
-            index = {"classes": classes, "names": [item.name for item in listed[split]]}
-            (part / "index.json").write_text(json.dumps(index), encoding="utf-8")
+            names, labels = [item.name for item in listed[split]], [item.label for item in listed[split]]
+            np.save(part / "labels.npy", np.array(labels, dtype=np.int64))
+            about = {name: describe(np.load(part / f"{name}.npy", mmap_mode="r")) for name in ("pixels", "labels")}
+            record = {"classes": classes, "names": names, "content": contents[split]}
+            write_record(part / _INDEX, record | whole | about)
+            shared.share_all(part)
             part.rename(home / split)
     finally:
         for part in parts.values():
@@ -148,13 +222,16 @@ def _decode(
     items: dict[Split, list[Item]],
     parts: dict[Split, Path],
     progress: Progress | None,
-) -> None:
+) -> dict[Split, str]:
+    """Decode the images of the splits into their folders; of each split what `content_of` says."""
     where = {item.name: (split, row) for split, some in items.items() for row, item in enumerate(some)}
     arrays: dict[Split, np.memmap[tuple[int, ...], np.dtype[np.uint8]]] = {}
+    digests = {split: [b""] * len(some) for split, some in items.items()}
 
-    def work(name: str, data: Content) -> tuple[str, NDArray[np.uint8]]:
+    def work(name: str, data: Content) -> tuple[str, NDArray[np.uint8], bytes]:
         try:
-            return name, pixels_of(decode(data), spec)
+            data = data.read_bytes() if isinstance(data, Path) else data
+            return name, pixels_of(decode(data), spec), _digest(data)
         except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and more for broken files
             raise SearchError(f"{source.locate(name)}: the image cannot be read: {error}") from None
 
@@ -162,13 +239,13 @@ def _decode(
     done = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the GIL while it decodes and resizes
         while batch := list(islice(found, 256)):
-            for name, pixels in pool.map(work, *zip(*batch, strict=True)):
+            for name, pixels, digest in pool.map(work, *zip(*batch, strict=True)):
                 split, row = where.pop(name)
                 if split not in arrays:
                     parts[split].mkdir()
                     shape = (len(items[split]), *pixels.shape)
                     arrays[split] = np.lib.format.open_memmap(parts[split] / "pixels.npy", "w+", np.uint8, shape)
-                arrays[split][row] = pixels
+                arrays[split][row], digests[split][row] = pixels, digest
                 done += 1
             if progress:
                 progress(done, done + len(where))
@@ -176,6 +253,14 @@ def _decode(
         raise SearchError(f"{source.locate(next(iter(where)))}: no such image in the source, but the split lists it")
     for array in arrays.values():
         array.flush()
+    return {split: content_of(found) for split, found in digests.items()}
+
+
+def _digest(data: Content) -> bytes:
+    """SHA-256 of a file, or of the pixels of a picture that comes without one."""
+    if isinstance(data, Image.Image):
+        return hashlib.sha256(f"{data.mode} {data.size} ".encode() + data.tobytes()).digest()
+    return hashlib.sha256(data if isinstance(data, bytes) else b"").digest()
 
 
 _NARROWEST = 100

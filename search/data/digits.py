@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,7 +29,7 @@ class Digits:
         return []
 
     def fingerprint(self) -> str:
-        return "scikit-learn"
+        return f"scikit-learn {version('scikit-learn')}"  # which divides them, too
 
     def _load(self) -> Any:
         from sklearn.datasets import load_digits  # late: it takes seconds to import

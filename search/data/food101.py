@@ -47,7 +47,7 @@ class Food101:
         return files_below(self.home, [*self.home.glob("meta/*.json"), *self.home.glob("images/*/*.jpg")])
 
     def fingerprint(self) -> str:
-        return fingerprint_of(self.home, (self.home / file.name for file in self.files()))
+        return fingerprint_of(self.home, self.files())
 
     def splits(self) -> tuple[list[str], dict[Split, list[Item]]]:
         known, test = self._listed("train"), self._listed("test")

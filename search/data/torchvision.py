@@ -64,7 +64,7 @@ class _Published:
         return files_below(self.home, (path for path in self.home.rglob("*") if path.is_file()))
 
     def fingerprint(self) -> str:
-        return fingerprint_of(self.home, (self.home / file.name for file in self.files()))
+        return fingerprint_of(self.home, self.files())
 
     def splits(self) -> tuple[list[str], dict[Split, list[Item]]]:
         known, test = self._open(train=True), self._open(train=False)

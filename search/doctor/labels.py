@@ -64,7 +64,8 @@ def _some(images: Images, count: int) -> Images:
     if len(rows) == len(images.labels):
         return images
     names = tuple(images.names[row] for row in rows)
-    return Images(images.pixels[rows], images.labels[rows], images.classes, names, f"{count} of {images.key}")
+    pixels, labels = images.pixels[rows], images.labels[rows]
+    return images._replace(pixels=pixels, labels=labels, names=names, key=f"{count} of {images.key}")
 
 
 def _nearest(train: Images, val: Images) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

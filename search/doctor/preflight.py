@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ from search.data.base import Source, Split
 from search.data.inputs import inputs
 from search.data.registry import open_source
 from search.errors import SearchError, first_line
+from search.files.arrays import heard
 from search.files.mounts import network_type
 from search.models import build, check_name, image_spec
 from search.space.file import SpaceFile, load_space
@@ -25,6 +26,7 @@ from search.space.space import SearchSpace
 from search.train.dropout import set_dropout
 from search.train.freeze import batch_norm, freeze, steps, train_mode
 from search.train.learner import BUILT
+from search.train.trainer import forget
 
 _LOADED = (*BUILT, "subset")
 """The settings that decide what a trial loads and builds."""
@@ -42,21 +44,33 @@ def _configs(space: SpaceFile, names: Collection[str] = _LOADED) -> Iterator[Tra
         raise SearchError(f"{space.path}: space(trial): {error}") from None
 
 
+class Ready(NamedTuple):
+    """What a check before the first trial found."""
+
+    notes: list[str]
+    """Lines for the user."""
+    data: dict[str, dict[str, Any]]
+    """Data set, as a config names it, to what tells it from others, as a study keeps it."""
+    wrong: Sequence[str] = ()
+    """Of a confirmation, what is wrong with each config; empty if nothing."""
+
+
 def ready(
     path: str | SearchSpace, overrides: Sequence[str], data_root: Path, progress: Callable[[str, int, int], None]
-) -> str:
+) -> Ready:
     """Check the space at `path`, or given itself, and decode its images; returns what the user should know.
 
     To be called before its first trial. `progress` is called as in `prepare`. Raises SearchError.
     """
     space = load_space(path, overrides)
     notes = preflight(space, data_root)
-    prepare(space, data_root, progress)
+    with heard(notes.append):
+        data = prepare(space, data_root, progress)
     kind = network_type(cache.cache_root())
     if kind:
         where = f"the image cache {cache.cache_root()} is on a network file system ({kind})"
         notes.append(f"{where}, and training reads from it: XDG_CACHE_HOME=DIR puts it on a local disk")
-    return "\n".join(notes)
+    return Ready(notes, data)
 
 
 def preflight(space: SpaceFile, data_root: Path) -> list[str]:
@@ -114,13 +128,12 @@ def sizes(dataset: str, root: Path) -> tuple[int, int]:
 
 def ready_to_confirm(
     configs: Sequence[Mapping[str, Any]], data_root: Path, progress: Callable[[str, int, int], None] | None
-) -> list[str]:
+) -> Ready:
     """Check the configs before they are trained and decode their images, the test split's among them.
 
-    Returns what is wrong with each, empty if nothing. `progress` is called as in `prepare`. Raises SearchError for a
-    broken image.
+    `progress` is called as in `prepare`. Raises SearchError for a broken image.
     """
-    found = []
+    found, notes, data = list[str](), list[str](), dict[str, dict[str, Any]]()
     for config in map(make_config, map(dict, configs)):
         try:
             _build(config, data_root)
@@ -128,8 +141,9 @@ def ready_to_confirm(
             found.append(str(error))
             continue
         found.append("")
-        _decode([config], ("train", "val", "test"), data_root, progress)
-    return found
+        with heard(notes.append):
+            data |= _decode([config], ("train", "val", "test"), data_root, progress)
+    return Ready(notes, data, found)
 
 
 def prepared(config: TrainConfig, source: Source, classes: int, say: Callable[[str], None] | None = None) -> nn.Module:
@@ -151,14 +165,15 @@ def prepared(config: TrainConfig, source: Source, classes: int, say: Callable[[s
     return model
 
 
-def prepare(space: SpaceFile, data_root: Path, progress: Callable[[str, int, int], None]) -> None:
+def prepare(space: SpaceFile, data_root: Path, progress: Callable[[str, int, int], None]) -> dict[str, dict[str, Any]]:
     """Decode the images that the trials will see, once, before any worker starts; the test split stays sealed.
 
-    `progress` is called with the data set, how many images are done, and of how many.
+    `progress` is called with the data set, how many images are done, and of how many. Returns what tells each data set
+    from others, as a study keeps it.
     """
     if space.train is not None:
-        return
-    _decode(list(_configs(space)), ("train", "val"), data_root, progress)
+        return {}
+    return _decode(list(_configs(space)), ("train", "val"), data_root, progress)
 
 
 def _decode(
@@ -166,14 +181,18 @@ def _decode(
     splits: tuple[Split, ...],
     data_root: Path,
     progress: Callable[[str, int, int], None] | None,
-) -> None:
+) -> dict[str, dict[str, Any]]:
+    data = {}
+    forget()
     seen = {(config.model, config.dataset, config.image_side, config.weights): None for config in configs}
     for model, dataset, side, weights in seen:
         source = open_source(dataset, data_root)
         follow = partial(progress, dataset) if progress is not None else None
         train, *_ = cache.load(source, inputs(model, source, side, weights), splits, follow)
+        data[dataset] = train.identity.to_json()
         for subset in {c.subset for c in configs if c.dataset == dataset and c.subset is not None}:
             cache.check_subset(train, subset)
+    return data
 
 
 def check_forward(config: TrainConfig, source: Source, classes: int = 10, images: int | None = None) -> None:

@@ -24,7 +24,7 @@ from search.engine.trial import ActiveTrial, Lengths, measured
 from search.errors import first_line, option
 from search.space.file import SpaceFile
 from search.space.values import plain
-from search.study.attributes import BY_HAND, TrialRecord, feasible, value_of
+from search.study.attributes import BY_HAND, StudyRecord, TrialRecord, feasible, value_of
 from search.study.pruner import audited
 from search.study.storage import internals
 from search.study.storage.rdb import record
@@ -55,6 +55,7 @@ class Driver:
         self.retention = Retention(study, space.metric, space.train is None, rules.keeps, rules.run_dir)
         self._supply = Supply(study, rules.stopping)
         self._lengths = Lengths(space.train is not None, self.run.say)
+        self._data = StudyRecord(study).data
         self._failed_in_row = 0
         self._attempts = 0
         self._loner: int | None = None
@@ -181,6 +182,9 @@ class Driver:
         values = measured(report.epoch, self.space.goals, report.step)
         if isinstance(values, str):
             self.fail(job, values)
+            return False
+        if job.saw_other_data(self._data):
+            self.fail(job, f"bad_data: {job.settings['dataset']} is no longer what the study was made with")
             return False
         self._store(job, first, values[0])
         self.callbacks.epoch(job)

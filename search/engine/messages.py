@@ -81,6 +81,10 @@ class Report:
     """In the first epoch: what the model takes (`search.train.footprint`), and its shares of `gpus` and `cpus`."""
     ran_on: dict[str, Any] | None = None
     """Device, precision, threads and versions. None: a train() of the space file."""
+    data: str | None = None
+    """The fingerprint of the data set. None: a train() of the space file."""
+    code: str | None = None
+    """What tells the code of a train() of the space file from other code (`search.space.code`)."""
     val_images: int | None = None
     """In the last epoch: how many validation images it was measured on."""
     predictions: bytes | None = None

@@ -62,6 +62,10 @@ class ActiveTrial:
         report, new = self.last, TrialRecord()
         if first and report.ran_on is not None:
             new.ran_on = report.ran_on
+        if first and report.data is not None:
+            new.data = report.data
+        if first and report.code is not None:
+            new.code = report.code
         if first and (report.step > 1 or self.known.intermediate_values):
             new.resumed_after = [*(self.before.resumed_after or []), report.step - 1]
         if report.cost is not None:
@@ -74,6 +78,11 @@ class ActiveTrial:
             new.test = report.test
         new.epoch = report.epoch
         return new
+
+    def saw_other_data(self, known: Mapping[str, Any]) -> bool:
+        """Whether its last report is of other data than the study has; `known`: those, by their names."""
+        stored = known.get(str(self.settings.get("dataset")), {}).get("fingerprint")
+        return None not in (stored, self.last.data) and stored != self.last.data
 
 
 def measured(epoch: Mapping[str, Any], metrics: Iterable[str], step: int) -> list[float] | str:

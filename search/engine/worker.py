@@ -20,6 +20,7 @@ from search.engine.failures import breaks_gpu, reason
 from search.engine.messages import Closed, Drop, Ended, Failed, Message, Order, Pruned, Report
 from search.engine.processes.ending import END
 from search.errors import SearchError, first_line
+from search.space.code import code_of
 from search.space.file import Train, load_train
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class Worker:
 
     def __init__(self, workplace: WorkerConfig) -> None:
         self.workplace = workplace
-        self._own = load_train(workplace.own_train) if workplace.own_train else None
+        own = workplace.own_train
+        self._code = code_of(Path(own)) if own else None  # first: what is loaded may be newer, and never older
+        self._own = load_train(own) if own else None
         self._attempt = 0
         self._epochs: Iterator[Report] = iter(())
 
@@ -74,7 +77,7 @@ class Worker:
             for step, measured in enumerate(epochs, 1):
                 epoch = _measured(measured)
                 epoch.setdefault("seconds", time.perf_counter() - start)
-                yield Report(order.attempt, epoch, step, last=False, cost=cost if step == 1 else None)
+                yield Report(order.attempt, epoch, step, last=False, cost=cost if step == 1 else None, code=self._code)
                 start = time.perf_counter()
         finally:
             if callable(close := getattr(epochs, "close", None)):  # of a generator
@@ -118,6 +121,7 @@ class Worker:
                 rates=epoch.rates,
                 cost=None if epoch.footprint is None else epoch.footprint | self._shares(ran_on["device"]),
                 ran_on=ran_on,
+                data=epoch.data,
                 val_images=epoch.val_images,
                 predictions=epoch.predictions,
                 test=test,

@@ -55,8 +55,8 @@ def _verdict(row: dict[str, Any]) -> str:
 
 _METHODS = {
     "mcnemar": "McNemar: exact test on the same images, Holm over the studies, 5%.",
-    "newcombe": "Newcombe: 95% interval of the difference of two shares, where predictions for the same images are "
-    "missing; it is wider than need be if the images are the same.",
+    "newcombe": "Newcombe: 95% interval of the difference of two shares, where predictions are missing, or where it is "
+    "not known that the images are the same; it is wider than need be if they are.",
 }
 _LIMIT = "Each best was picked among its study's trials, so of two equally good studies the longer one looks better."
 

@@ -14,6 +14,7 @@ from search.analysis.view import StudyView
 from search.config import TrainConfig, is_train_config
 from search.reporting import columns
 from search.study.attributes import TrialRecord, config_of, epoch_of, feasible, value_of
+from search.study.code import letters, versions
 
 TIE = "AGAINST THE FIRST"
 NOTHING = "No trial completed."
@@ -32,8 +33,12 @@ def frame(view: StudyView, extra: Sequence[str] = (), rows: int | None = None, t
     if view.several:
         return pd.DataFrame([_front_row(view, trial) | columns.cells(trial, extra) for trial in trials]).fillna("")
     varied = sorted({name.rpartition(".")[2] for trial in trials for name in trial.params})
+    made_by = letters(view.trials) if len(versions(view.trials)) > 1 else {}
     found = [
-        (value_of(trial) if feasible(trial) else None, _row(view, trial, varied) | columns.cells(trial, extra))
+        (
+            value_of(trial) if feasible(trial) else None,
+            _row(view, trial, varied) | _code(trial, made_by) | columns.cells(trial, extra),
+        )
         for trial in trials
     ] + _baselines(view, trials)
     ordered = _rank(found, view.sign)
@@ -70,6 +75,11 @@ def _row(view: StudyView, trial: FrozenTrial, varied: list[str]) -> dict[str, st
     if "seeds" in test and "TESTING ACC" in measured:
         measured["TESTING ACC"] += f" (mean of {test['seeds']} seeds)"
     return {"Trial": _label(trial)} | columns.settings(config, varied) | measured
+
+
+def _code(trial: FrozenTrial, names: dict[str, str]) -> dict[str, str]:
+    """The code of train() that made the trial, where trials differ in it."""
+    return {"CODE": names.get(TrialRecord(trial).code or "", "?")} if names else {}
 
 
 def _front_row(view: StudyView, trial: FrozenTrial) -> dict[str, str]:

@@ -149,6 +149,8 @@ class StudyRecord(_Record):
     """Trial number, as text, to its evaluation on the test split (`search.study.test_split`)."""
     confirms = _Key(str)
     """The name of the study that this one confirms."""
+    data = _Dict()
+    """Data set, as a config names it, to what tells it from others (`search.data.identity`)."""
 
 
 class TrialRecord(_Record):
@@ -162,6 +164,10 @@ class TrialRecord(_Record):
     """What its model takes (`search.train.footprint`), and `gpus` and `cpus`, its shares of devices."""
     ran_on = _Dict(_is_runtime)
     """Device, precision, threads and versions."""
+    data = _Key(str)
+    """The fingerprint of the data set that it was trained on. None: it is not known."""
+    code = _Key(str)
+    """What tells the code of a train() of one's own from other code (`search.space.code`). None: it is not known."""
     resumed_after = _Key(list)
     """The epochs after which it was interrupted and went on."""
     notes = _Key(list)

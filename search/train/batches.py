@@ -18,6 +18,7 @@ from search.config import TrainConfig
 from search.data import cache
 from search.data.augment import Augment, centre, exact_views, fixed_view, send
 from search.data.base import Split
+from search.data.identity import Identity
 from search.data.inputs import inputs
 from search.data.registry import open_source
 from search.models import ImageSpec, check_name
@@ -43,6 +44,8 @@ class Batches(Protocol):
     classes: tuple[str, ...]
     images: str
     """Where the image cache has the split."""
+    identity: Identity
+    """What tells the data set from others."""
 
     def __len__(self) -> int:
         """The number of images, N."""
@@ -64,7 +67,7 @@ class Data:
         """`spec`: what the images were decoded for."""
         self.device, self.spec, self.size = device, spec, spec.crop
         self.key = f"{images.key} {spec.crop} {spec.mean} {spec.std}"
-        self.classes, self.images = images.classes, images.key
+        self.classes, self.images, self.identity = images.classes, images.key, images.identity
         self._whole = images.pixels if device == "cpu" else placed(images.pixels, device, room(device))
         self._centre = centre(self._whole, spec.crop)
         self.labels = torch.from_numpy(images.labels).to(device)
@@ -164,7 +167,7 @@ class Activations:
 
     def __init__(self, values: Tensor, data: Data, views: int, channels_last: bool) -> None:
         """`values`: (views x N, ...), all images in the first view, then all in the second."""
-        self.labels, self.classes, self.images = data.labels, data.classes, data.images
+        self.labels, self.classes, self.images, self.identity = data.labels, data.classes, data.images, data.identity
         self._values, self._views, self._channels_last = values, views, channels_last
         self._device = data.device
 

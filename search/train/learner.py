@@ -99,7 +99,8 @@ class Learner:
     def about(self) -> dict[str, Any]:
         """What belongs to the trained model beside its config, as JSON takes it."""
         images = self._images
-        return {"classes": list(images.classes), "input": images.spec.about()}
+        about = {"classes": list(images.classes), "input": images.spec.about()}
+        return about | ({"data": images.identity.fingerprint} if images.identity.fingerprint else {})
 
     def cache_prefix(self, val: Data, budget: int = CACHE_SIZE) -> Batches:
         """Train from now on on what the frozen layers make of the images, computed once; `val` through them, too.

@@ -16,7 +16,7 @@ from torch import nn
 from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.entry_points import METRICS
 from search.files.locations import Where
-from search.train.batches import Batches, default_data_root, load_splits
+from search.train.batches import Batches, default_data_root, load_data, load_splits
 from search.train.checkpoints import Checkpoints, State
 from search.train.device import Runtime, make_repeatable, resolve_runtime
 from search.train.evaluate import evaluate, packed
@@ -107,6 +107,12 @@ _spare: dict[tuple[object, ...], tuple[Learner, Batches]] = {}
 """The learner of the last trial, at most one. To build and load a model takes longer than many a trial's epoch."""
 
 
+def forget() -> None:
+    """Drop what this process keeps of earlier trials: their data may have changed since."""
+    _spare.clear()
+    load_data.cache_clear()
+
+
 def new_learner(
     config: TrainConfig, root: Path, runtime: Runtime, cache_size: int, say: Callable[[str], None] | None = None
 ) -> tuple[Learner, Batches]:
@@ -154,6 +160,7 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
         seconds=time.perf_counter() - start,
         val_images=len(val) if last else None,
         about=learner.about if last else None,
+        data=val.identity.fingerprint or None,
         predictions=packed(val, seen) if last else None,
         **measured,
     )

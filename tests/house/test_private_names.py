@@ -10,6 +10,8 @@ HOMES = {"engine/ray/patches.py", "study/storage/internals.py"}
 OTHERS = {
     "commands/steps/confirm.py": {"_plain"},  # of Progress, a class of this package
     "engine/processes/ending.py": {"_exit", "_run_exitfuncs", "_shutdown"},  # as multiprocessing ends its processes
+    "data/cache.py": {"_replace"},
+    "doctor/labels.py": {"_replace"},
     "models/images.py": {"_replace"},  # of a named tuple, and documented
     "models/base.py": {"_replace"},
     "doctor/case.py": {"_DropoutNd"},  # of torch, as the next three

@@ -43,7 +43,7 @@ def made(name: str, answers: list[Right], bits: bool = True, seconds: float = 60
     for number, answer in enumerate(answers):
         value = float(answer.mean())
         epoch = {"val_acc": value, "machine_seconds": seconds}
-        attrs = {"config": CONFIG | {"dataset": dataset}, "epoch": epoch, "val_images": len(answer)}
+        attrs = {"config": CONFIG | {"dataset": dataset}, "epoch": epoch, "val_images": len(answer), "data": dataset}
         add(study, number, value=value, user_attrs=attrs, intermediate_values={1: 0.1, 2: value})
         if bits:
             add_predictions(name, number, answer)

@@ -19,6 +19,7 @@ from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.data import cache
 from search.data.caltech101 import Caltech101
 from search.data.digits import Digits
+from search.files import arrays
 from search.train import evaluate_test, train
 from search.train.batches import activations, load_data, load_splits
 from search.train.device import resolve_runtime
@@ -159,6 +160,7 @@ def test_the_looks_at_the_test_split_share_it_too(tmp_path: Path, changed: dict[
     for path in files:
         values = np.load(path, mmap_mode="r+")
         values[:] = 0
+        arrays.write_record(path.with_name("index"), arrays.describe(values))
     assert evaluate_kept(*kept_weights)[0] < 0.2  # it is what was kept that is looked at
 
 

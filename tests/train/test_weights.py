@@ -94,6 +94,11 @@ def test_weights_of_other_classes_or_other_images_are_refused(tmp_path: Path) ->
     save(model, CONFIG, path, about | {"input": data.spec._replace(interpolation="bicubic").about()})
     with pytest.raises(SearchError, match="trained on other images: 8 x 8 px, bicubic there, 8 x 8 px, bilinear here"):
         load(model, CONFIG, path, data)
+    save(model, CONFIG, path, about | {"data": data.identity.fingerprint})
+    load(model, CONFIG, path, data)
+    save(model, CONFIG, path, about | {"data": "0123456789abcdef"})
+    with pytest.raises(SearchError, match="trained on other data than the data set has now"):
+        load(model, CONFIG, path, data)
     save(model, CONFIG, path)  # by an older version
     load(model, CONFIG, path, data)
     data.spec = data.spec._replace(interpolation="bicubic")

@@ -30,6 +30,7 @@ from search.monitoring.progress import Progress
 from search.reporting import page
 from search.reporting.sections.confirmation import table, verdict
 from search.space.file import SpaceFile, load_space
+from search.study import data
 from search.study import study as studies
 from search.study.attributes import StudyRecord, TrialRecord, config_of, metric_of
 from search.study.lease import lease
@@ -179,10 +180,15 @@ def _train(
     models = {candidate.config["model"] for candidate in found} if file is None else None
     path = None if file is None else file.path
     place = workplace_of(options, test=file is None, own_train=None if path is None else str(path))
-    with engine_of(options, wanted, place, None if path else check, models, console, path) as (engine, wrong):
-        found = _that_can_be(found, wrong or [""] * len(found), console)
+    with engine_of(options, wanted, place, None if path else check, models, console, path) as (engine, ready):
+        seen = ready.data if ready else {}
+        data.check(original, seen)
+        for note in ready.notes if ready else ():
+            console.out(note)
+        found = _that_can_be(found, ready.wrong if ready else [""] * len(found), console)
         made = studies.open_study(options.url, confirmation.name_of(options.name), space)
         with lease(made) as ours:
+            data.settle(made, seen)
             studies.requeue(made)
             StudyRecord(made).confirms = options.name
             for candidate, seed in missing(made, found, options.seeds):

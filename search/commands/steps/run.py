@@ -38,7 +38,7 @@ from search.space.direction import verb
 from search.space.file import SpaceFile, load_space
 from search.space.points import check_fixed
 from search.space.space import SearchSpace
-from search.study import queue, test_split
+from search.study import code, data, queue, test_split
 from search.study import study as studies
 from search.study.attributes import StudyRecord, TrialRecord, epoch_of, feasible, metric_of, ranked, value_of
 from search.study.lease import lease
@@ -68,25 +68,19 @@ def run_search(options: RunOptions) -> Study:
     points = queue.best_points(options.storage, options.source, name, space) if options.source is not None else None
     again, told = f"; to go on: {same()}", RunNotification(notices, name, start, console)
     with told, storages.storage_errors(options.storage, again), interruptible(again, console) as signalled:
-        with _engine(space, wanted, options, console) as (engine, notes):
+        with _engine(space, wanted, options, console) as (engine, notes, found):
             _check_budget(stopping, engine)
             told.study = study = studies.open_study(options.storage, name, space)
             with lease(study) as ours:
+                notes += [*data.settle(study, found), *code.changes(study, space)]
                 studies.requeue(study)
                 _introduce(study, space, points, notes, console)
                 progress = Progress(console, name)
                 board = TensorBoard(Path("runs") / file_name(name) / "tensorboard", space.metric)
                 callbacks: list[Callback] = [progress, board, KeepPredictions(name), Notes(study)]
                 _note_audit(study, space, options, console)
-                rules = Rules(
-                    trials=options.trials or space.trials,
-                    stopping=stopping,
-                    max_failures=options.max_failures,
-                    audit=options.audit,
-                    run_dir=options.run_dir,
-                )
                 run = Run(say=progress.say, ours=ours, signalled=signalled)
-                driver = Driver(study, space, rules, callbacks, run)
+                driver = Driver(study, space, _rules(space, options, stopping), callbacks, run)
                 progress.attach(driver)
                 drive(driver, progress, engine, console, signalled)
                 if not options.sealed:
@@ -134,6 +128,16 @@ class RunNotification:
                 yield f"trials: {', '.join(f'{count} {state}' for state, count in sorted(counts.items()))}"
                 yield StudyRecord(self.study).ended or ""
         yield f"took {duration(time.monotonic() - self.start)}"
+
+
+def _rules(space: SpaceFile, options: RunOptions, stopping: Stopping) -> Rules:
+    return Rules(
+        trials=options.trials or space.trials,
+        stopping=stopping,
+        max_failures=options.max_failures,
+        audit=options.audit,
+        run_dir=options.run_dir,
+    )
 
 
 def _stopping(space: SpaceFile, options: RunOptions, start: float) -> Stopping:
@@ -223,8 +227,8 @@ def _wanted(space: SpaceFile, options: RunOptions) -> dict[str, Any]:
 @contextmanager
 def _engine(
     space: SpaceFile, wanted: dict[str, Any], options: RunOptions, console: Console
-) -> Iterator[tuple[Engine, list[str]]]:
-    """What runs the trials, and lines about it, once the space is checked and its images are decoded."""
+) -> Iterator[tuple[Engine, list[str], data.Found]]:
+    """What runs the trials, lines about it, and the data, once the space is checked and its images are decoded."""
     own_train = str(space.path.resolve()) if space.train else None
     workplace = workplace_of(options, own_train=own_train, patience=options.trial_timeout)
     given = options.where
@@ -234,12 +238,12 @@ def _engine(
     models = None if own_train else {settings["model"] for settings in known}
     check = None if own_train else (entry_points.CHECK_SPACE, *what)
     travels = None if isinstance(source, SearchSpace) else space.path
-    with engine_of(options, wanted, workplace, check, models, console, travels) as (engine, note):
-        notes = [note] if note else []
+    with engine_of(options, wanted, workplace, check, models, console, travels) as (engine, ready):
+        notes, found = (list(ready.notes), ready.data) if ready else ([], {})
         if wanted.get("gpus") == "auto" and options.engine != "inline":
             engine, why = _sharing(cast("Tune", engine), what, wanted.get("cpus"), console)
             notes.append(why)
-        yield engine, notes
+        yield engine, notes, found
 
 
 def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: Console) -> tuple[Tune, str]:

@@ -17,6 +17,7 @@ from search.engine.failures import reason
 from search.errors import NothingCompleted, SearchError
 from search.reporting import page
 from search.study import test_split
+from search.study.attributes import TrialRecord
 from search.study.study import load_study
 from search.train import evaluate_test, train
 from search.train.device import cores, resolve_runtime
@@ -42,7 +43,7 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
         device, threads = "auto", None
     epochs = train(best.config, data_root, device, threads if isinstance(threads, int) else None, cache_size, say)
     try:
-        last, model = _follow(epochs, best.config.epochs, say)
+        last, model = _follow(epochs, best.config.epochs, say, _data(best, storage))
     except SearchError:
         raise
     except Exception as error:  # it diverged, or there is no memory for it
@@ -91,8 +92,16 @@ def verdict(best: Best, last: Epoch, ran_on: Mapping[str, Any], study: Study | N
     return inside, f"{numbers}, {where}; {'; '.join(other)}"
 
 
-def _follow(epochs: Generator[Epoch, None, nn.Module], total: int, say: Say) -> tuple[Epoch, nn.Module]:
-    """Draw every epoch, saying each; the last one and the model."""
+def _data(best: Best, storage: str) -> str | None:
+    """The fingerprint of the data that the trial saw, if the study is there and knows it."""
+    study = _study(best, storage)
+    return TrialRecord(study.get_trials(deepcopy=False)[best.trial]).data if study is not None else None
+
+
+def _follow(
+    epochs: Generator[Epoch, None, nn.Module], total: int, say: Say, data: str | None
+) -> tuple[Epoch, nn.Module]:
+    """Draw every epoch, saying each; the last one and the model. Raises SearchError for other data than `data`."""
     last: Epoch | None = None
     while True:
         try:
@@ -100,6 +109,8 @@ def _follow(epochs: Generator[Epoch, None, nn.Module], total: int, say: Say) -> 
         except StopIteration as end:
             assert last is not None  # a config has at least one epoch
             return last, end.value
+        if None not in (data, last.data) and data != last.data:
+            raise SearchError("the trial saw other data: the data set has changed since, and no number can be compared")
         say(
             f"epoch {last.epoch}/{total}  training loss {last.train_loss:.4f}  validation loss {last.val_loss:.4f}  "
             f"validation accuracy {last.val_acc:.4f}  lr {last.lr:.3g}  {last.seconds:.1f} s"

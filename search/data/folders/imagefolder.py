@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -149,10 +148,7 @@ class ImageFolder:
         return [*self.layout.sources, *self.layout.files]
 
     def fingerprint(self) -> str:
-        files = self.files()
-        home = Path(os.path.commonpath([os.path.realpath(self._tree.home), *(file.real for file in files)]))
-        seen = fingerprint_of(home, (Path(file.real) for file in files))
-        return hashlib.sha256(os.fsencode(f"{seen} {files}")).hexdigest()
+        return fingerprint_of(self.home, self.files())
 
     def splits(self) -> tuple[list[str], dict[Split, list[Item]]]:
         return drawn(self.layout, visible(str(self.home)))

@@ -98,10 +98,8 @@ class OwnData:
     def fingerprint(self) -> str:
         """Of the code, the files that it returned, the labels, and the pixels that it returned."""
         layout, pictures = self._made
-        files = self.files()
-        there = [file.real for file in files if Path(file.real).exists()]
         digest = hashlib.sha256(os.fsencode(f"{Path(self._file).read_bytes()!r} {layout.files}"))
-        digest.update(fingerprint_of(Path(os.path.commonpath(there)), map(Path, there[1:])).encode())
+        digest.update(fingerprint_of(Path(self._file), self.files()).encode())
         for picture in pictures.values():
             if not isinstance(picture, Path) and not callable(picture):
                 digest.update(np.ascontiguousarray(picture).tobytes())

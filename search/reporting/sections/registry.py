@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from search.analysis.view import StudyView
 from search.reporting.section import Section
-from search.reporting.sections import confirmation, freezing, gains, importance, pruning, ties, trials
+from search.reporting.sections import code, confirmation, freezing, gains, importance, pruning, ties, trials
 
 SECTIONS: tuple[Callable[[StudyView], Section | None], ...] = (
     ties.section,
@@ -20,6 +20,7 @@ SECTIONS: tuple[Callable[[StudyView], Section | None], ...] = (
     pruning.of_audit,
     gains.rows,
     trials.failed,
+    code.section,
     confirmation.section,
 )
 """Under the ranked table; those with a title follow those without."""

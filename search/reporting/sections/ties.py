@@ -5,6 +5,7 @@ from __future__ import annotations
 from optuna.trial import FrozenTrial
 
 from search.analysis.cost import seconds_an_epoch, taken
+from search.analysis.ties import sample_of
 from search.analysis.view import StudyView
 from search.format import format_number
 from search.reporting.section import Section
@@ -22,11 +23,20 @@ def section(view: StudyView) -> Section | None:
         text = "Ties are not tested: that needs the trials' predictions, which are not in the run folder."
         return Section(text) if len(view.ranked) > 1 else None
     tied = [trial for trial in view.ranked if found.tied(trial.number)]
+    limit = _LIMIT + _of_other_images(view, first)
     if not tied:
-        return Section(f"All {len(found.p)} trials tested differ from trial {first.number} ({_METHOD}). {_LIMIT}")
+        return Section(f"All {len(found.p)} trials tested differ from trial {first.number} ({_METHOD}). {limit}")
     is_ = "is" if len(tied) == 1 else "are"
     text = f"{len(tied)} of {len(found.p)} trials tested {is_} statistically tied with trial {first.number} ({_METHOD})"
-    return Section(f"{text}. {_cheapest(first, tied)}{_LIMIT}")
+    return Section(f"{text}. {_cheapest(first, tied)}{limit}")
+
+
+def _of_other_images(view: StudyView, first: FrozenTrial) -> str:
+    others = [trial.number for trial in view.ranked if sample_of(trial) != sample_of(first)]
+    if not others:
+        return ""
+    which = f"Trial {others[0]} is" if len(others) == 1 else f"{len(others)} trials are"
+    return f" {which} not tested: of other images than trial {first.number}, or of images that are not known."
 
 
 def _cheapest(first: FrozenTrial, tied: list[FrozenTrial]) -> str:
