@@ -79,10 +79,12 @@ class ActiveTrial:
         new.epoch = report.epoch
         return new
 
-    def saw_other_data(self, known: Mapping[str, Any]) -> bool:
-        """Whether its last report is of other data than the study has; `known`: those, by their names."""
-        stored = known.get(str(self.settings.get("dataset")), {}).get("fingerprint")
-        return None not in (stored, self.last.data) and stored != self.last.data
+    def other_data(self, known: Mapping[str, Any]) -> str:
+        """Why it fails if its last report is of other data than the study has; `known`: those, by their names."""
+        name = str(self.settings.get("dataset"))
+        stored = known.get(name, {}).get("fingerprint")
+        other = None not in (stored, self.last.data) and stored != self.last.data
+        return f"bad_data: {name} is no longer what the study was made with" if other else ""
 
 
 def measured(epoch: Mapping[str, Any], metrics: Iterable[str], step: int) -> list[float] | str:
