@@ -191,12 +191,7 @@ def _train(
             data.settle(made, seen)
             studies.requeue(made)
             StudyRecord(made).confirms = options.name
-            for candidate, seed in missing(made, found, options.seeds):
-                record = TrialRecord()
-                record.of, record.config = candidate.of, candidate.config | {"seed": seed}
-                if candidate.baseline is not None:
-                    record.baseline = candidate.baseline
-                made.enqueue_trial({"seed": seed}, user_attrs=record.stored)
+            _fill(made, found, options.seeds)
             progress = _Progress(console, made.study_name)
             rules = Rules(trials=len(made.get_trials(deepcopy=False)), keeps=False, run_dir=options.run_dir)
             driver = Driver(made, space, rules, [progress], Run(ours=ours, signalled=signalled))
@@ -221,6 +216,16 @@ def _own_file(original: Study) -> SpaceFile | None:
     if record.space is None or not file.fits(record.space):
         raise SearchError(f"{name} has another space than {record.space_file} has now, or was run with {option('set')}")
     return file
+
+
+def _fill(made: Study, found: Sequence[Candidate], seeds: int) -> None:
+    """Queue what is missing."""
+    for candidate, seed in missing(made, found, seeds):
+        record = TrialRecord()
+        record.of, record.config = candidate.of, candidate.config | {"seed": seed}
+        if candidate.baseline is not None:
+            record.baseline = candidate.baseline
+        made.enqueue_trial({"seed": seed}, user_attrs=record.stored)
 
 
 def _that_can_be(found: list[Candidate], wrong: Sequence[str], console: Console) -> list[Candidate]:
