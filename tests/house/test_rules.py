@@ -15,7 +15,6 @@ WRITTEN = [*SOURCES, *sorted((REPO / "tests").rglob("*.py")), *sorted((REPO / "b
 
 LONG = {
     "commands/steps/export.py:read_best": 45,
-    "commands/steps/run.py:run_search": 43,
     "engine/ray/watchdog.py:watched": 47,
     "reporting/plots/confusion.py:section": 41,
     "reporting/plots/parallel.py:section": 41,
