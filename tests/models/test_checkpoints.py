@@ -122,7 +122,7 @@ def edit(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[
         ),
         ("cnn", edit("0.0.weight", lambda w: (w * 100).to(torch.int8)), "'0.0.weight' is of the type torch.int8; tor"),
     ],
-    ids=str,
+    ids=["grey", "patches", "positions", "missing", "foreign", "several", "inf", "nan", "int8"],
 )
 def test_only_the_last_layer_may_differ(
     tmp_path: Path, model: str, change: Callable[[State], State], message: str
