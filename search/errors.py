@@ -53,6 +53,11 @@ def option(name: str, value: object = None) -> str:
     return f"{name}={'' if value is None else value}"
 
 
+def switch(name: str) -> str:
+    """A switch that is turned on, as the caller writes it: ``--sealed``, or ``sealed=True`` in Python."""
+    return flag(name) if on_command_line() else f"{name}=True"
+
+
 def on_command_line() -> bool:
     """Whether the command started this process, itself or through another."""
     return COMMAND_LINE in os.environ

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from search.commands import units
-from search.commands.options import DataRoot, Parsed, SpaceOptions
+from search.commands.options import DataRoot, Parsed, SkipBroken, SpaceOptions
 
 
 @dataclass(kw_only=True)
 class CheckOptions(SpaceOptions):
     data_root: DataRoot = Parsed(units.data_root, "data")
+    skip_broken: SkipBroken = False
 
 
 def check(options: CheckOptions) -> bool:
@@ -16,6 +17,8 @@ def check(options: CheckOptions) -> bool:
 
     Pictures go to runs/STUDY/check. The test split is not read.
     """
+    from search.data.reading.skipping import skipping
     from search.doctor.doctor import check_space
 
-    return check_space(options.where, options.overrides, options.name, options.data_root) == 0
+    with skipping(options.skip_broken):
+        return check_space(options.where, options.overrides, options.name, options.data_root) == 0

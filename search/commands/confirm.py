@@ -15,5 +15,7 @@ def confirm(options: ConfirmOptions) -> "Study":
     goes on.
     """
     from search.commands.steps.confirm import confirm_study
+    from search.data.reading.skipping import skipping
 
-    return confirm_study(options)
+    with skipping(options.skip_broken):
+        return confirm_study(options)

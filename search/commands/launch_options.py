@@ -14,6 +14,7 @@ from search.commands.options import (
     Help,
     Parsed,
     Reports,
+    SkipBroken,
     SpaceOptions,
     StorageOptions,
     StudyOptions,
@@ -66,6 +67,7 @@ class LaunchOptions(StorageOptions):
         ),
     ] = Parsed(units.run_dir, "runs")
     cache_size: CacheSize = Parsed(units.bytes, CACHE_SIZE)
+    skip_broken: SkipBroken = False
     verbose: Verbose = False
 
 

@@ -131,6 +131,10 @@ CacheSize = Annotated[
         envvar="SEARCH_CACHE_SIZE",
     ),
 ]
+SkipBroken = Annotated[
+    bool,
+    Help("Leave out images that cannot be read, and count them; else they are refused.", envvar="SEARCH_SKIP_BROKEN"),
+]
 Verbose = Annotated[bool, Help("Let Ray talk.")]
 
 

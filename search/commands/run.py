@@ -11,5 +11,7 @@ if TYPE_CHECKING:
 def run(options: RunOptions) -> "Study":
     """Run the search that a space file describes, or go on with it; then write its report and best config."""
     from search.commands.steps.run import run_search
+    from search.data.reading.skipping import skipping
 
-    return run_search(options)
+    with skipping(options.skip_broken):
+        return run_search(options)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from search.commands import units
-from search.commands.options import CACHE_SIZE, STORAGE, CacheSize, DataRoot, Help, Parsed, StorageOptions
+from search.commands.options import CACHE_SIZE, STORAGE, CacheSize, DataRoot, Help, Parsed, SkipBroken, StorageOptions
 
 
 @dataclass(kw_only=True)
@@ -15,6 +15,7 @@ class TrainOptions(StorageOptions):
         kw_only=False
     )
     data_root: DataRoot = Parsed(units.data_root, "data")
+    skip_broken: SkipBroken = False
     cache_size: CacheSize = Parsed(units.bytes, CACHE_SIZE)
     verify: Annotated[bool, Help("Only say whether the number comes out again; exit status 1 if it does not.")] = False
 
@@ -22,10 +23,11 @@ class TrainOptions(StorageOptions):
 def train(options: TrainOptions) -> bool:
     """Train a best config again from nothing; print validation and, once, test accuracy; write the model beside it."""
     from search.commands.steps.train import retrain
+    from search.data.reading.skipping import skipping
     from search.study.storage.open import check_storage
 
     if options.storage != STORAGE:  # which need not be there
         check_storage(options.storage)
-    return retrain(
-        options.best, options.storage, options.data_root, options.cache_size, partial(print, flush=True), options.verify
-    )
+    say = partial(print, flush=True)
+    with skipping(options.skip_broken):
+        return retrain(options.best, options.storage, options.data_root, options.cache_size, say, options.verify)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from search.data.folders.listing import File
 from search.errors import SearchError
@@ -21,6 +21,20 @@ Content = bytes | Path | Exception | Image.Image
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Of ImageNet's training images, RGB, in [0, 1], as torchvision's weights have them."""
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class NoTestSplit(SearchError):
+    """The data set has training and validation images, and no others."""
+
+
+class Said(NamedTuple):
+    """What a user should know of how a data set was found.
+
+    `left_out`: how many files were not read, by ending or reason; `notes`: lines on what is doubtful or was decided.
+    """
+
+    left_out: Mapping[str, int] = MappingProxyType({})
+    notes: Sequence[str] = ()
 
 
 class Item(NamedTuple):
@@ -53,6 +67,9 @@ class Source(Protocol):
 
     def read(self, names: set[str]) -> Iterator[tuple[str, Content]]:
         """The named images, in the source's order."""
+
+    def said(self) -> Said:
+        """What was left out, and what was decided, when the images were listed."""
 
     def locate(self, name: str) -> str:
         """The path or expression by which a person finds the named image."""
@@ -133,18 +150,3 @@ def read_files(home: Path, names: set[str], named_by: str) -> Iterator[tuple[str
         except (FileNotFoundError, IsADirectoryError):
             raise SearchError(f"{path}: no such image; {named_by}") from None
         yield name, data
-
-
-def decode(data: Content) -> Image.Image:
-    """The picture in `data`, whole; raises OSError or ValueError if it is broken."""
-    if isinstance(data, Exception):
-        raise data
-    if isinstance(data, Path):
-        data = data.read_bytes()
-    try:
-        image = data if isinstance(data, Image.Image) else Image.open(io.BytesIO(data))
-    except UnidentifiedImageError:
-        kind = f"{len(data)} bytes that are no picture" if isinstance(data, bytes) and data else "the file is empty"
-        raise ValueError(f"{kind}, or none that Pillow knows") from None
-    image.load()
-    return image

@@ -5,20 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from search.data.base import Content, Item, Source, Split, decode
-from search.data.frames import frame
-from search.data.identity import NOWHERE, Identity, content_of, listing_of
-from search.errors import SearchError
+from search.data.base import NoTestSplit, Source, Split
+from search.data.identity import NOWHERE, Identity, listing_of
+from search.data.reading.decoding import Progress, decode, unreadable, write_list
+from search.data.reading.skipping import skips_broken
+from search.errors import SearchError, visible
 from search.files import shared
 from search.files.arrays import Damaged, describe, opened, read_record, tell, write_record
 
@@ -41,6 +40,10 @@ class Images(NamedTuple):
     names: tuple[str, ...]
     key: str
     identity: Identity = NOWHERE
+    broken: tuple[tuple[str, str], ...] = ()
+    """Images of the split that cannot be read and are left out, and why."""
+    remarks: Mapping[str, int] = MappingProxyType({})
+    """How many images were treated, or look, how."""
 
 
 def cache_root() -> Path:
@@ -56,10 +59,6 @@ def _spec(source: Source, spec: ImageSpec | int | None) -> ImageSpec:
         return spec
     own = own_images(source)
     return own if spec is None else ImageSpec((spec, spec), (spec, spec), own.mean, own.std)
-
-
-Progress = Callable[[int, int], None]
-"""Called with how many images are done, of how many."""
 
 
 def load(
@@ -86,6 +85,9 @@ def load(
         raise SearchError(
             f"the image cache {home} cannot be used: {error}; XDG_CACHE_HOME=DIR names another place"
         ) from None
+    broken = [image for split in wanted for image in found[split].broken]
+    if broken and not skips_broken():  # an earlier run left them out
+        raise unreadable(source, broken, write_list(source, broken, cache_root() / Path(found[wanted[0]].key).parent))
     return [found[split] for split in splits]
 
 
@@ -191,7 +193,9 @@ def _open(folder: Path) -> _Whole:
 def _images(folder: Path, whole: _Whole, contents: Sequence[str]) -> Images:
     record, key = whole.record, f"{folder.parent.name}/{folder.name}"
     identity = Identity.of(record["classes"], record["images"], record["listing"], contents)
-    return Images(whole.pixels, whole.labels, identity.classes, tuple(record["names"]), key, identity)
+    broken = tuple((str(name), str(reason)) for name, reason in record["broken"])
+    names = tuple(record["names"])
+    return Images(whole.pixels, whole.labels, identity.classes, names, key, identity, broken, record["remarks"])
 
 
 def _build(source: Source, spec: ImageSpec, home: Path, splits: Sequence[Split], progress: Progress | None) -> None:
@@ -199,91 +203,22 @@ def _build(source: Source, spec: ImageSpec, home: Path, splits: Sequence[Split],
     for stale in home.glob("*.part"):
         shutil.rmtree(stale)
     classes, listed = source.splits()
+    if "test" in splits and not listed["test"]:
+        raise NoTestSplit(f"{visible(source.locate(''))}: the data set has no test split")
     whole = {"images": {split: len(items) for split, items in listed.items()}, "listing": listing_of(listed)}
     parts = {split: home / f"{split}.part" for split in splits}
     try:
-        contents = _decode(source, spec, {split: listed[split] for split in splits}, parts, progress)
+        made = decode(source, spec, {split: listed[split] for split in splits}, parts, progress)
         for split, part in parts.items():
-            names, labels = [item.name for item in listed[split]], [item.label for item in listed[split]]
+            found = made[split]
+            names, labels = [item.name for item in found.items], [item.label for item in found.items]
             np.save(part / "labels.npy", np.array(labels, dtype=np.int64))
             about = {name: describe(np.load(part / f"{name}.npy", mmap_mode="r")) for name in ("pixels", "labels")}
-            record = {"classes": classes, "names": names, "content": contents[split]}
+            record: dict[str, Any] = {"classes": classes, "names": names, "content": found.content}
+            record |= {"broken": found.broken, "remarks": found.remarks}
             write_record(part / _INDEX, record | whole | about)
             shared.share_all(part)
             part.rename(home / split)
     finally:
         for part in parts.values():
             shutil.rmtree(part, ignore_errors=True)
-
-
-def _decode(
-    source: Source,
-    spec: ImageSpec,
-    items: dict[Split, list[Item]],
-    parts: dict[Split, Path],
-    progress: Progress | None,
-) -> dict[Split, str]:
-    """Decode the images of the splits into their folders; of each split what `content_of` says."""
-    where = {item.name: (split, row) for split, some in items.items() for row, item in enumerate(some)}
-    arrays: dict[Split, np.memmap[tuple[int, ...], np.dtype[np.uint8]]] = {}
-    digests = {split: [b""] * len(some) for split, some in items.items()}
-
-    def work(name: str, data: Content) -> tuple[str, NDArray[np.uint8], bytes]:
-        try:
-            data = data.read_bytes() if isinstance(data, Path) else data
-            return name, pixels_of(decode(data), spec), _digest(data)
-        except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and more for broken files
-            raise SearchError(f"{source.locate(name)}: the image cannot be read: {error}") from None
-
-    found = source.read(set(where))
-    done = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the GIL while it decodes and resizes
-        while batch := list(islice(found, 256)):
-            for name, pixels, digest in pool.map(work, *zip(*batch, strict=True)):
-                split, row = where.pop(name)
-                if split not in arrays:
-                    parts[split].mkdir()
-                    shape = (len(items[split]), *pixels.shape)
-                    arrays[split] = np.lib.format.open_memmap(parts[split] / "pixels.npy", "w+", np.uint8, shape)
-                arrays[split][row], digests[split][row] = pixels, digest
-                done += 1
-            if progress:
-                progress(done, done + len(where))
-    if where:
-        raise SearchError(f"{source.locate(next(iter(where)))}: no such image in the source, but the split lists it")
-    for array in arrays.values():
-        array.flush()
-    return {split: content_of(found) for split, found in digests.items()}
-
-
-def _digest(data: Content) -> bytes:
-    """SHA-256 of a file, or of the pixels of a picture that comes without one."""
-    if isinstance(data, Image.Image):
-        return hashlib.sha256(f"{data.mode} {data.size} ".encode() + data.tobytes()).digest()
-    return hashlib.sha256(data if isinstance(data, bytes) else b"").digest()
-
-
-_NARROWEST = 100
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """The picture with 8 bits a channel, which Pillow's `convert` would cut off where there are 16.
-
-    Raises ValueError for numbers whose black and white nobody can know.
-    """
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 0xFFFF:
-            raise ValueError(f"pixels from {values.min()} to {values.max()}; an image has 8 or 16 bits a channel")
-        return Image.fromarray((values >> 8).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("pixels that are fractions; save it with 8 or 16 bits a channel")
-    return image.convert("RGBA") if "transparency" in image.info and image.mode == "P" else image
-
-
-def pixels_of(image: Image.Image, spec: ImageSpec) -> NDArray[np.uint8]:
-    """A decoded picture as the cache keeps it: (H, W, C). Raises ValueError for one that is none to look at."""
-    image = _eight_bits(image).convert(spec.channels)
-    if max(image.size) > _NARROWEST * min(image.size):  # resized by its short side, it would take gigabytes
-        raise ValueError(f"{image.width} x {image.height} px; one side is more than {_NARROWEST} times the other")
-    return frame(image, spec)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from search.data.base import Content, Item, Split, files_below, fingerprint_of, read_files, stratified
+from search.data.base import Content, Item, Said, Split, files_below, fingerprint_of, read_files, stratified
 from search.data.folders.listing import File
 from search.errors import SearchError, option
 
@@ -130,6 +130,9 @@ class Caltech101:
         if self.source.is_dir():
             return read_files(self.source, names, "train.txt or test.txt names it")
         return ((name, data) for name, data in self._members(names.__contains__) if name in names)
+
+    def said(self) -> Said:
+        return Said()
 
     def locate(self, name: str) -> str:
         return str(self.source / name)

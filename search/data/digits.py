@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from search.data.base import Content, Item, Split, stratified
+from search.data.base import Content, Item, Said, Split, stratified
 from search.data.folders.listing import File
 
 
@@ -47,6 +47,9 @@ class Digits:
         for i, image in enumerate(self._load().images):
             if str(i) in names:
                 yield str(i), Image.fromarray((image * (255 / 16)).astype(np.uint8), "L")
+
+    def said(self) -> Said:
+        return Said()
 
     def locate(self, name: str) -> str:
         return f"sklearn.datasets.load_digits()[{name}]"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from search.data.base import Content, Item, Split, files_below, fingerprint_of, stratified
+from search.data.base import Content, Item, Said, Split, files_below, fingerprint_of, stratified
 from search.data.folders.listing import File
 from search.errors import SearchError, option
 
@@ -85,6 +85,9 @@ class _Published:
                 for i, pixels in enumerate(np.asarray(self._open(part == "train").data)):
                     if f"{part}/{i}" in names:
                         yield f"{part}/{i}", Image.fromarray(pixels)
+
+    def said(self) -> Said:
+        return Said()
 
     def locate(self, name: str) -> str:
         return f"{self.home}: {name}"

@@ -13,8 +13,9 @@ from torch import nn
 
 from search.config import TrainConfig, make_config
 from search.data import cache
-from search.data.base import Source, Split
+from search.data.base import NoTestSplit, Source, Split
 from search.data.inputs import inputs
+from search.data.reading import summary
 from search.data.registry import open_source
 from search.errors import SearchError, first_line
 from search.files.arrays import heard
@@ -50,7 +51,7 @@ class Ready(NamedTuple):
     notes: list[str]
     """Lines for the user."""
     data: dict[str, dict[str, Any]]
-    """Data set, as a config names it, to what tells it from others, as a study keeps it."""
+    """Data set, as a config names it, to what tells it from others, as a study keeps it, and lines on it, `said`."""
     wrong: Sequence[str] = ()
     """Of a confirmation, what is wrong with each config; empty if nothing."""
 
@@ -66,6 +67,7 @@ def ready(
     notes = preflight(space, data_root)
     with heard(notes.append):
         data = prepare(space, data_root, progress)
+    notes = [line for known in data.values() for line in known["said"]] + notes
     kind = network_type(cache.cache_root())
     if kind:
         where = f"the image cache {cache.cache_root()} is on a network file system ({kind})"
@@ -142,7 +144,10 @@ def ready_to_confirm(
             continue
         found.append("")
         with heard(notes.append):
-            data |= _decode([config], ("train", "val", "test"), data_root, progress)
+            try:
+                data |= _decode([config], ("train", "val", "test"), data_root, progress)
+            except NoTestSplit:
+                data |= _decode([config], ("train", "val"), data_root, progress)
     return Ready(notes, data, found)
 
 
@@ -188,8 +193,10 @@ def _decode(
     for model, dataset, side, weights in seen:
         source = open_source(dataset, data_root)
         follow = partial(progress, dataset) if progress is not None else None
-        train, *_ = cache.load(source, inputs(model, source, side, weights), splits, follow)
-        data[dataset] = train.identity.to_json()
+        read = dict(zip(splits, cache.load(source, inputs(model, source, side, weights), splits, follow), strict=True))
+        train = read["train"]
+        if dataset not in data:
+            data[dataset] = train.identity.to_json() | {"said": summary.lines(dataset, source, read)}
         for subset in {c.subset for c in configs if c.dataset == dataset and c.subset is not None}:
             cache.check_subset(train, subset)
     return data

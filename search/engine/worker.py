@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from numbers import Real
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from optuna import TrialPruned
 
 from search.config import CACHE_SIZE, Epoch, TrainConfig
+from search.data.base import NoTestSplit
 from search.engine.failures import breaks_gpu, reason
 from search.engine.messages import Closed, Drop, Ended, Failed, Message, Order, Pruned, Report
 from search.engine.processes.ending import END
@@ -92,8 +94,7 @@ class Worker:
         from search.train.device import resolve_runtime
         from search.train.weights import save
 
-        place, keep = self.workplace, order.keep
-        config = TrainConfig(**order.settings)
+        place, keep, config = self.workplace, order.keep, TrainConfig(**order.settings)
         ran_on = resolve_runtime(config.precision, place.device, place.threads).describe()
         root = Path(place.data_root)
         notes: list[str] = []
@@ -107,8 +108,9 @@ class Worker:
                 except Exception as error:  # a full disk, for one: the trial has its numbers all the same
                     notes.append(f"its weights are not kept: {first_line(error)}")
             if place.test:
-                test_acc, images = evaluate_test(model, config, root, place.device, place.cache_size)
-                test = {"test_acc": test_acc, "images": images}
+                with suppress(NoTestSplit):
+                    found = evaluate_test(model, config, root, place.device, place.cache_size)
+                    test = {"test_acc": found[0], "images": found[1]}
 
         where = (root, place.device, place.threads, place.cache_size)
         for epoch in train(config, *where, say=notes.append, done=done, checkpoints=order.checkpoints):

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from search.data.base import decode, stratified
+from search.data.base import stratified
+from search.data.reading.pictures import read_picture
 
 
 @given(st.dictionaries(st.integers(0, 9), st.integers(2, 40), min_size=2), st.integers(0, 2**32 - 1))
@@ -31,4 +32,4 @@ def test_another_seed_is_another_split() -> None:
 def test_decode_takes_what_pillow_takes() -> None:
     file = io.BytesIO()
     Image.new("CMYK", (3, 2)).save(file, "JPEG")
-    assert decode(file.getvalue()).size == (3, 2)
+    assert read_picture(file.getvalue()).image.size == (3, 2)

@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from search.data import cache
-from search.data.base import Item, Source, Split, decode
+from search.data.base import Item, Source, Split
 from search.data.caltech101 import Caltech101
+from search.data.reading.pictures import read_picture
 from search.data.registry import open_source
 from search.errors import SearchError
 
@@ -88,7 +89,7 @@ def lay_out(tmp_path: Path, layout: str, break_it: Callable[[Path], object] = la
 def digests(source: Source) -> dict[str, str]:
     """Each image of the splits by name, as a digest of its pixels."""
     names = {item.name for items in source.splits()[1].values() for item in items}
-    return {name: hashlib.sha256(decode(data).tobytes()).hexdigest() for name, data in source.read(names)}
+    return {name: hashlib.sha256(read_picture(data).image.tobytes()).hexdigest() for name, data in source.read(names)}
 
 
 @pytest.mark.parametrize("listed", [True, False], ids=["split files", "no split files"])
@@ -179,14 +180,14 @@ def test_a_zip_of_something_else_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("layout", "says"),
-    [("folder", r"; train\.txt or test\.txt names it"), ("archive", " in the source, but the split")],
+    [("folder", r"; train\.txt or test\.txt names it"), ("archive", ", but the split")],
 )
 def test_a_split_file_naming_a_missing_image(tmp_path: Path, layout: str, says: str) -> None:
     root = lay_out(tmp_path, layout)
     listings(root / "caltech101")
     with (root / "caltech101" / "train.txt").open("a") as file:
         file.write("bee/image_0999.jpg\n")
-    with pytest.raises(SearchError, match=rf"bee/image_0999\.jpg: no such image{says}"):
+    with pytest.raises(SearchError, match=rf"bee/image_0999\.jpg: .*no such image{says}"):
         cache.load(Caltech101(root), 8, SPLITS)
 
 
@@ -232,7 +233,7 @@ def test_the_real_archive(shared_data: Path) -> None:
     wanted = {items[i].name for items in splits.values() for i in range(0, 2892, 100)}
     read = dict(source.read(wanted))
     assert set(read) == wanted
-    assert all(min(decode(data).size) > 60 for data in read.values())
+    assert all(min(read_picture(data).image.size) > 60 for data in read.values())
 
 
 def test_the_real_archive_without_split_files(shared_data: Path, tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from search.data.base import decode
 from search.data.digits import Digits
+from search.data.reading.pictures import read_picture
 from search.data.registry import open_source
 
 
@@ -17,5 +17,5 @@ def test_digits(tmp_path: Path) -> None:
     names = [item.name for items in splits.values() for item in items]
     assert len(set(names)) == 1797
     assert Digits(tmp_path).splits() == (classes, splits)
-    image = decode(next(source.read({splits["val"][0].name}))[1])
+    image = read_picture(next(source.read({splits["val"][0].name}))[1]).image
     assert (image.mode, image.size) == ("L", (8, 8))

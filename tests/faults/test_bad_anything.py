@@ -20,8 +20,8 @@ from refusals import GOOD
 
 from search.commands.steps.export import read_best
 from search.config import TrainConfig, make_config
-from search.data.base import decode
-from search.data.cache import pixels_of
+from search.data.reading.decoding import pixels_of
+from search.data.reading.pictures import read_picture
 from search.errors import SearchError, visible
 from search.files.atomic import file_name
 from search.models import ImageSpec
@@ -176,7 +176,7 @@ PICTURES = [encoded(kind) for kind in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIF
 def test_any_picture(data: st.DataObject) -> None:
     content = data.draw(damaged(data.draw(st.sampled_from(PICTURES))) | st.binary(max_size=100))
     try:
-        pixels = pixels_of(decode(content), ImageSpec((8, 8), (8, 8), (0.5,) * 3, (0.5,) * 3))
+        pixels = pixels_of(read_picture(content).image, ImageSpec((8, 8), (8, 8), (0.5,) * 3, (0.5,) * 3))
     except Exception:  # cache.load names the file, whatever Pillow raised
         return
     assert pixels.shape == (8, 8, 3)

@@ -47,7 +47,7 @@ def flipped(data: bytes, at: int) -> bytes:
 
 BROKEN: dict[str, tuple[str, bytes, str]] = {
     # what it is: the file's name and content, and what is said after its path
-    "empty": ("x.jpg", b"", "the file is empty, or none that Pillow knows"),
+    "empty": ("x.jpg", b"", "the file is empty, or none that Pillow decodes"),
     "a truncated JPEG": ("x.jpg", encoded("JPEG")[:-200], "image file is truncated"),
     "a JPEG's head": ("x.jpg", encoded("JPEG")[:20], ""),
     "a text": ("x.jpg", b"no picture\n", "11 bytes that are no picture"),

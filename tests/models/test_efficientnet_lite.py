@@ -9,8 +9,8 @@ import torch
 from torchvision.transforms import v2
 
 from search import models
-from search.data.base import decode
 from search.data.caltech101 import Caltech101
+from search.data.reading.pictures import read_picture
 
 
 def test_efficientnet_lite0_is_the_published_network() -> None:
@@ -45,7 +45,7 @@ def test_efficientnet_lite0_knows_real_pictures(shared_data: Path) -> None:
     assert spec is not None
     source, wanted = Caltech101(shared_data), {"dalmatian": 251, "accordion": 401, "grand_piano": 579}
     labels = {f"{name}/image_{i:04}.jpg": index for name, index in wanted.items() for i in range(1, 6)}
-    pictures = {name: decode(data).convert("RGB") for name, data in source.read(set(labels))}
+    pictures = {name: read_picture(data).image.convert("RGB") for name, data in source.read(set(labels))}
     resize, crop = v2.Resize(spec.resize[0]), v2.CenterCrop(spec.crop)
     tensor = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(spec.mean, spec.std)])
     with torch.no_grad():

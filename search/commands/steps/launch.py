@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 
 _SMALL_MODELS = ({"cnn"}, {"mlp"}, {"cnn", "mlp"})
 """What a space may search without torchvision, whose import takes longer than a short search of these."""
+
+
+LINE_EVERY = 10.0
+"""Seconds between two lines of progress where there is no terminal to show a bar."""
 
 
 def drive(driver: Driver, progress: Progress, engine: Engine, console: Console, signalled: list[int]) -> None:
@@ -147,12 +152,18 @@ def _preload(models: set[str] | None) -> Sequence[str]:
 
 
 def wait(work: Callable[[Callable[..., None]], Any], console: Console, verb: str = "") -> Any:
-    """What `work` returns; meanwhile a bar, if it has progress to show."""
+    """What `work` returns; meanwhile a bar, if it has progress to show, and without a terminal a line now and then."""
     with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", visible=False)
+        said = time.monotonic()
 
         def advance(what: str, done: int, total: int) -> None:
+            nonlocal said
             bar.update(task, description=f"{verb}{what}", completed=done, total=total, visible=True)
+            if not console.is_terminal and time.monotonic() - said >= LINE_EVERY:
+                said = time.monotonic()
+                line = f"{verb}{what}: {done:,} of {total:,} images"
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         return work(advance)
 

@@ -52,8 +52,7 @@ if TYPE_CHECKING:
 
 def run_search(options: RunOptions) -> Study:
     """Run a search from its words to its report. Raises SearchError for what is wrong, Interrupted."""
-    start = time.monotonic()
-    console = Console(highlight=False)
+    start, console = time.monotonic(), Console(highlight=False)
     locations.written_to(options.reports, "reports")
     space = load_space(options.where, options.overrides)
     if space.train is not None:  # else the training side checks more

@@ -13,6 +13,7 @@ from search.analysis.statistics import next_draw, wilson
 from search.analysis.view import StudyView
 from search.commands.steps.export import Best, read_best
 from search.config import Epoch
+from search.data.base import NoTestSplit
 from search.engine.failures import reason
 from search.errors import NothingCompleted, SearchError
 from search.reporting import page
@@ -54,16 +55,28 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
         say(f"{'' if reproduced else 'not '}reproduced: {why}")
         return reproduced
     say(f"validation accuracy {last.val_acc:.4f}{_against(best, last)}")
-    test_acc, images = evaluate_test(model, best.config, data_root, device, cache_size, cores())
-    say(f"test accuracy       {test_acc:.4f}")
+    tested = _tested(model, best, data_root, device, cache_size, say)
     model_path = path.with_suffix(".safetensors")
     save(model, best.config, model_path, last.about)
     say(f"wrote {model_path}")
     study = _study(best, storage)
-    if study is not None:
-        test_split.record(study, best.trial, test_acc, images, last.val_acc)
+    if study is not None and tested is not None:
+        test_split.record(study, best.trial, *tested, last.val_acc)
         say(f"wrote {page.write(StudyView(study), path.parent).path}")
     return True
+
+
+def _tested(
+    model: nn.Module, best: Best, data_root: Path, device: str, cache_size: int, say: Say
+) -> tuple[float, int] | None:
+    """The accuracy on the test split and of how many images, which is said; None if there is none."""
+    try:
+        accuracy, images = evaluate_test(model, best.config, data_root, device, cache_size, cores())
+    except NoTestSplit as error:
+        say(f"not evaluated: {error}")
+        return None
+    say(f"test accuracy       {accuracy:.4f}")
+    return accuracy, images
 
 
 def verdict(best: Best, last: Epoch, ran_on: Mapping[str, Any], study: Study | None) -> tuple[bool, str]:

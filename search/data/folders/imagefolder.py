@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from search.data.base import IMAGENET_MEAN, IMAGENET_STD, Content, Item, Split, divided, fingerprint_of
+from search.data.base import IMAGENET_MEAN, IMAGENET_STD, Content, Item, Said, Split, divided, fingerprint_of
 from search.data.folders import archive, layout, table
 from search.data.folders.archive import Archive
 from search.data.folders.layout import LAYOUTS, Layout
@@ -155,6 +155,9 @@ class ImageFolder:
 
     def read(self, names: set[str]) -> Iterator[tuple[str, Content]]:
         return self._tree.read(names)
+
+    def said(self) -> Said:
+        return Said(self.layout.left_out, self.layout.notes)
 
     def locate(self, name: str) -> str:
         return self._tree.locate(name)

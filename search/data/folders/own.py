@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from search.data.base import IMAGENET_MEAN, IMAGENET_STD, Content, Item, Split, fingerprint_of
+from search.data.base import IMAGENET_MEAN, IMAGENET_STD, Content, Item, Said, Split, fingerprint_of
 from search.data.folders.imagefolder import drawn
 from search.data.folders.layout import KNOWN, Layout, check_classes, class_name
 from search.data.folders.listing import File
@@ -128,6 +128,9 @@ class OwnData:
             return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
         except Exception as error:  # the user's own code
             return ValueError(f"{type(error).__name__}: {first_line(error)}")
+
+    def said(self) -> Said:
+        return Said(self.layout.left_out, self.layout.notes)
 
     def locate(self, name: str) -> str:
         picture = self._made[1].get(name)

@@ -14,6 +14,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from search.data.reading.skipping import inherited
 from search.engine.failures import RunAborted
 from search.engine.processes.forkserver import Call, Died, ForkServer, run_fork_server
 from search.engine.ray.cluster import Resources, fits, joined
@@ -180,7 +181,7 @@ def borrowed(address: str, folder: Path, space: Path | None, verbose: bool) -> I
     `folder`: a scratch folder, where both are gathered. Raises SearchError if no Ray is at the address, or the space
     file's folder is too large.
     """
-    with joined(address, {**gathered(folder, space), "env_vars": _ENVIRONMENT | spelling()}, verbose):
+    with joined(address, {**gathered(folder, space), "env_vars": _ENVIRONMENT | spelling() | inherited()}, verbose):
         yield
 
 

@@ -1,0 +1,193 @@
+"""The pictures of a data set into arrays: in parallel, with every file that cannot be read named at once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from search.data.base import Content, Item, Source, Split
+from search.data.folders.layout import some
+from search.data.frames import frame
+from search.data.identity import content_of
+from search.data.reading.pictures import is_flat, read_picture, warnings_counted
+from search.data.reading.skipping import skips_broken
+from search.errors import SearchError, switch, visible
+
+if TYPE_CHECKING:
+    from search.models.images import ImageSpec
+
+LIST = "unreadable.txt"
+"""Beside the arrays: a line for each file that cannot be read, its path, a tab and the reason."""
+
+Progress = Callable[[int, int], None]
+"""Called with how many images are done, of how many."""
+
+
+class Decoded(NamedTuple):
+    """A split whose array is written: what is in it, and what is not.
+
+    `broken`: name and reason of each image that cannot be read. `remarks`: how many images were treated, or look, how.
+    """
+
+    items: list[Item]
+    content: str
+    broken: list[tuple[str, str]]
+    remarks: dict[str, int]
+
+
+def pixels_of(image: Image.Image, spec: ImageSpec) -> NDArray[np.uint8]:
+    """An upright picture of 8 bits a channel as the cache keeps it: (H, W, C)."""
+    return frame(image.convert(spec.channels), spec)
+
+
+class _Done(NamedTuple):
+    """One image: its pixels (H, W, C) and the digest of its file, or why it cannot be read."""
+
+    name: str
+    pixels: NDArray[np.uint8] | None
+    digest: bytes
+    remarks: tuple[str, ...]
+    reason: str = ""
+
+
+def decode(
+    source: Source,
+    spec: ImageSpec,
+    items: dict[Split, list[Item]],
+    parts: dict[Split, Path],
+    progress: Progress | None,
+) -> dict[Split, Decoded]:
+    """Write the images of each split to ``pixels.npy`` in its folder of `parts`: (N, H, W, C), uint8.
+
+    Raises SearchError that names the unreadable images and the file which lists them all, unless `skips_broken`; and
+    then for a class of the training split of which nothing is left.
+    """
+    splits = {split: _Split(some_, parts[split]) for split, some_ in items.items()}
+    where: dict[str, list[tuple[Split, int]]] = {}
+    for split, some_ in items.items():
+        for row, item in enumerate(some_):
+            where.setdefault(item.name, []).append((split, row))
+    total = len(where)
+    with warnings_counted() as warned:
+        for done, image in enumerate(_images(source, spec, set(where)), 1):
+            for split, row in where.pop(image.name):
+                splits[split].take(row, image)
+            if progress and (done % 256 == 0 or not where):
+                progress(done, total)
+    for name, places in where.items():
+        for split, row in places:
+            gone = "no such image, but the split lists it"
+            splits[split].take(row, _Done(name, None, b"", (), gone))
+    broken = [found for split in splits.values() for found in split.broken.values()]
+    if broken:
+        listed = write_list(source, broken, next(iter(parts.values())).parent)
+        if not skips_broken():
+            raise unreadable(source, broken, listed)
+    first = next(iter(splits.values()))
+    first.remarks.update(f"with a warning of Pillow ({text})" for text in warned.elements())
+    return {split: found.finished(source) for split, found in splits.items()}
+
+
+def write_list(source: Source, broken: Sequence[tuple[str, str]], folder: Path) -> Path:
+    """Write which images cannot be read, and why, to a file in `folder`; returns it."""
+    lines = sorted(f"{visible(source.locate(name))}\t{visible(reason)}\n" for name, reason in broken)
+    path = folder / LIST
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def unreadable(source: Source, broken: Sequence[tuple[str, str]], listed: Path) -> SearchError:
+    """The refusal of a data set with unreadable images, which `listed` lists."""
+    name, reason = broken[0]
+    more = f"; {len(broken) - 1:,} more cannot be read" if len(broken) > 1 else ""
+    return SearchError(
+        f"{visible(source.locate(name))}: the image cannot be read: {reason}{more} (list: {listed}); "
+        f"mend or remove what is listed, or leave it out with {switch('skip_broken')}"
+    )
+
+
+def _images(source: Source, spec: ImageSpec, names: set[str]) -> Iterator[_Done]:
+    """The named images, decoded by as many threads as there are cores, in the source's order."""
+
+    def work(name: str, data: Content) -> _Done:
+        try:
+            if isinstance(data, Path):
+                data = data.read_bytes()
+            image, remarks = read_picture(data)
+            pixels = pixels_of(image, spec)
+            if is_flat(pixels):
+                remarks = (*remarks, "nearly of one colour")
+            return _Done(name, pixels, _digest(data), remarks)
+        except FileNotFoundError:
+            return _Done(name, None, b"", (), "no such file")
+        except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError and more for broken files
+            return _Done(name, None, b"", (), str(error) or type(error).__name__)
+
+    found = source.read(names)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the GIL while it decodes and resizes
+        while batch := list(islice(found, 256)):
+            yield from pool.map(work, *zip(*batch, strict=True))
+
+
+def _digest(data: Content) -> bytes:
+    """SHA-256 of a file, or of the pixels of a picture that comes without one."""
+    if isinstance(data, Image.Image):
+        return hashlib.sha256(f"{data.mode} {data.size} ".encode() + data.tobytes()).digest()
+    assert isinstance(data, bytes)
+    return hashlib.sha256(data).digest()
+
+
+class _Split:
+    """The array of one split while it is made."""
+
+    def __init__(self, items: list[Item], folder: Path) -> None:
+        self._items, self._folder = items, folder
+        self._digests = [b""] * len(items)
+        self._array: np.memmap[tuple[int, ...], np.dtype[np.uint8]] | None = None
+        self.broken: dict[int, tuple[str, str]] = {}
+        self.remarks: Counter[str] = Counter()
+
+    def take(self, row: int, image: _Done) -> None:
+        if image.pixels is None:
+            self.broken[row] = (image.name, image.reason)
+            return
+        if self._array is None:
+            self._folder.mkdir()
+            shape = (len(self._items), *image.pixels.shape)
+            self._array = np.lib.format.open_memmap(self._folder / "pixels.npy", "w+", np.uint8, shape)
+        self._array[row], self._digests[row] = image.pixels, image.digest
+        self.remarks.update(image.remarks)
+
+    def finished(self, source: Source) -> Decoded:
+        """Close the array, without the rows that could not be read. Raises SearchError if a class has none left."""
+        rows = [row for row in range(len(self._items)) if row not in self.broken]
+        if self._array is None:
+            raise SearchError(f"{visible(source.locate(''))}: none of {len(self._items)} images of a split can be read")
+        self._array.flush()
+        kept = [self._items[row] for row in rows]
+        lost = {item.label for item in self._items} - {item.label for item in kept}
+        if lost:
+            names, _ = source.splits()
+            which = some(names[label] for label in sorted(lost))
+            raise SearchError(f"{visible(source.locate(''))}: no image of a split's class can be read: {which}")
+        if self.broken:
+            path = self._folder / "whole.npy"
+            (self._folder / "pixels.npy").rename(path)
+            shape = (len(rows), *self._array.shape[1:])
+            small = np.lib.format.open_memmap(self._folder / "pixels.npy", "w+", np.uint8, shape)
+            for start in range(0, len(rows), 1024):
+                small[start : start + 1024] = self._array[rows[start : start + 1024]]
+            small.flush()
+            path.unlink()
+        content = content_of(self._digests[row] for row in rows)
+        return Decoded(kept, content, list(self.broken.values()), dict(self.remarks))

@@ -1,0 +1,47 @@
+"""What was read of a data set, what was left out, and what is doubtful, in lines for the screen and the report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from search.data.base import Source, Split
+from search.data.cache import Images, cache_root
+from search.data.folders.layout import counted, some
+from search.data.reading.decoding import write_list
+from search.errors import switch
+
+
+def lines(dataset: str, source: Source, read: Mapping[Split, Images]) -> list[str]:
+    """`dataset` in one line, and one more for what a user should know beside.
+
+    ``clothing: 10 classes, 3,068 + 341 + 372 images; left out: 10 .heic, 2 unreadable (list: ...)``; the images of
+    training, validation and test, in this order. `read`: the splits that are decoded, training and validation at least.
+    The test split stays closed: it has as many images as are listed.
+    """
+    train, said = read["train"], source.said()
+    title = dataset.removeprefix("imagefolder:").rstrip("/").rpartition("/")[2] or dataset
+    counts = {split: len(images.labels) for split, images in read.items()}
+    listed = dict(train.identity.images) | counts
+    images = " + ".join(f"{listed.get(split, 0):,}" for split in ("train", "val", "test") if listed.get(split))
+    left = counted(Counter(said.left_out))
+    broken = [image for split in read.values() for image in split.broken]
+    if broken:
+        where = write_list(source, broken, cache_root() / Path(train.key).parent)
+        left += f"{', ' if left else ''}{len(broken):,} unreadable (list: {where})"
+    first = f"{title}: {len(train.classes)} classes, {images} images{f'; left out: {left}' if left else ''}"
+    notes = [*said.notes]
+    if not listed.get("test"):
+        notes.append(f"there is no test split, so that nothing is evaluated in the end, as with {switch('sealed')}")
+    for split in ("val", "test"):
+        if split in read:
+            absent = np.setdiff1d(np.arange(len(train.classes)), read[split].labels)
+            notes += [f"{split} has no image of {some(train.classes[i] for i in absent)}"] if len(absent) else []
+    remarks: Counter[str] = Counter()
+    for split_ in read.values():
+        remarks.update(split_.remarks)
+    notes += [f"{count:,} images {remark}" for remark, count in sorted(remarks.items())]
+    return [first, *(f"{title}: {note}" for note in notes)]
