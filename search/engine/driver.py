@@ -167,8 +167,8 @@ class Driver:
                 self._complete(job)
             case Pruned(reason=reason):
                 self._prune(job, reason)
-            case Lost():
-                self._lost(job)
+            case Lost(how=how):
+                self._lost(job, how)
             case Silent(seconds=seconds):
                 self.fail(job, f"timeout: no epoch within {seconds:g} s ({option('trial_timeout')})")
             case Failed(reason=reason) if not self._tried_alone(job, reason):
@@ -246,13 +246,13 @@ class Driver:
         for job in list(self.live.values()):
             self.receive(job, Lost(job.attempt))
 
-    def _lost(self, job: ActiveTrial) -> None:
+    def _lost(self, job: ActiveTrial, how: str) -> None:
         """The worker died: back in the queue, unless that happened too often in a row without a new epoch."""
         further = job.last.step > max(job.known.intermediate_values, default=0)
         attempts = 1 if further else (job.before.attempts or 0) + 1
         job.record.attempts = attempts
         if attempts >= MAX_ATTEMPTS:
-            self.fail(job, deaths(attempts))
+            self.fail(job, deaths(attempts, how))
         else:
             self.release(job)
 

@@ -49,11 +49,15 @@ def memory_kills(events: Path = _MEMORY) -> int:
 _BEFORE = memory_kills()
 
 
-def deaths(times: int) -> str:
-    """Why a trial failed whose worker died so often: for want of memory only where the kernel says so."""
+def deaths(times: int, how: str = "") -> str:
+    """Why a trial failed whose worker died so often, the last time by `how`.
+
+    For want of memory only where the kernel says so.
+    """
     killed = memory_kills() - _BEFORE
     memory = f"; the kernel killed {killed} processes here for want of memory" if killed > 0 else ""
-    return f"node_lost: its worker process died {times} times{memory}"
+    last = f", the last time by {how}" if how else ""
+    return f"node_lost: its worker process died {times} times{last}{memory}"
 
 
 def unmeasured(metric: str, epoch: Mapping[str, Any]) -> str:

@@ -123,6 +123,8 @@ class Lost:
     """The training process died."""
 
     attempt: int
+    how: str = ""
+    """As `SIGKILL` or `exit status 1`; empty where nobody knows."""
 
 
 @dataclass(frozen=True)

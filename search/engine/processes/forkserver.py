@@ -23,6 +23,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
+from search.engine.processes.children import Children
 from search.engine.processes.ending import END, leave
 from search.engine.processes.scratch import scratch, sweep
 from search.engine.processes.signals import handled, uninterrupted
@@ -208,63 +209,30 @@ def _answer(connection: Connection, function: str, args: tuple[Any, ...]) -> Non
         connection.send(("raised", error))
 
 
-def _serve(listening: socket.socket, serves: int, modules: list[str]) -> list[int]:
+def _serve(listening: socket.socket, serves: int, modules: list[str], children: Children) -> None:
     """Fork a process for each client, and write a byte to `serves`, until the process that started this one is gone.
 
-    The first of the `modules` is imported before any client is served, the others between clients. Returns descriptors
-    of the forked processes that may still run.
+    The first of the `modules` is imported before any client is served, the others between clients.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
     gc.disable()  # it takes a sixth of an import's time, and a collection in a child would copy every page
     ready: list[Any] = []
-    children: list[int] = []
     while 0 not in ready:  # stdin is readable when the driver ends
         if listening in ready:
             accepted, _ = listening.accept()
             if (pid := os.fork()) == 0:
                 listening.close()
-                for descriptor in (serves, *children):
+                for descriptor in (serves, *children.running):
                     os.close(descriptor)
                 _child(Connection(accepted.detach()))
             accepted.close()
-            children = [*_alive(children), *_descriptor(pid)]
+            children.add(pid)
             with suppress(BlockingIOError):  # the pipe is full of bytes that nobody has read yet
                 os.write(serves, b".")
         elif modules:
             importlib.import_module(modules.pop(0))
-        ready = wait([listening, 0], 0 if modules else None)
-    return children
-
-
-def _descriptor(pid: int) -> list[int]:
-    with suppress(ProcessLookupError):  # it has ended
-        return [os.pidfd_open(pid)]
-    return []
-
-
-def _alive(children: Sequence[int]) -> list[int]:
-    """Those whose processes run; the others are closed."""
-    ended = wait(children, 0)
-    alive = [child for child in children if child not in ended]
-    for child in set(children).difference(alive):
-        os.close(child)
-    return alive
-
-
-def _end_in_order(children: Sequence[int]) -> None:
-    """Tell each forked process that nobody waits for it, and wait until all have ended; SIGTERM kills them."""
-
-    def send(number: int) -> None:
-        for child in children:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(child, number)
-
-    signal.signal(signal.SIGTERM, lambda *_: send(signal.SIGKILL))
-    send(signal.SIGINT)
-    while children:
-        wait(children)
-        children = _alive(children)
+        ready = wait([listening, 0, *children.running], 0 if modules else None)
+        children.reap()
 
 
 def _child(connection: Connection) -> None:
@@ -288,8 +256,9 @@ def _child(connection: Connection) -> None:
 
 
 if __name__ == "__main__":
-    left = _serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), sys.argv[4:])
+    forked = Children(Path(sys.argv[3]))
+    _serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), sys.argv[4:], forked)
     if sys.stdin.read():
-        _end_in_order(left)
+        forked.end_in_order()
     else:  # the driver was killed, and cannot remove the folder
         sweep(Path(sys.argv[3]))

@@ -11,6 +11,7 @@ from typing import Any
 from ray import tune
 
 from search.engine.messages import Closed, Drop, Failed, Lost, Message, Silent
+from search.engine.processes.children import how_it_ended
 from search.engine.processes.forkserver import fork
 from search.engine.ray import nodes
 from search.entry_points import TRAIN
@@ -29,8 +30,8 @@ class WarmWorker(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if self._connection is None:
-            fork_server = new_config["fork_server"] or nodes.address_here()
-            self._connection = fork(fork_server, TRAIN, new_config["workplace"], _placed())
+            self._fork_server = new_config["fork_server"] or nodes.address_here()
+            self._connection = fork(self._fork_server, TRAIN, new_config["workplace"], _placed())
         elif self._asked:
             self._answer(self._connection)  # of a trial whose result is not needed any more
         # The trial begins at once: other trials may keep Tune busy before it asks for the first epoch.
@@ -50,9 +51,11 @@ class WarmWorker(tune.Trainable):
                 self._give_up()
             return {"message": message}
         except (EOFError, OSError) as error:  # TimeoutError is one
+            pid = self._pid
             self._give_up(error)
             if self._patience is None or not isinstance(error, TimeoutError):
-                return {"message": Lost(self._attempt)}
+                how = how_it_ended(self._fork_server, pid) if pid is not None else ""
+                return {"message": Lost(self._attempt, how)}
             return {"message": Silent(self._attempt, self._patience)}
 
     def drop(self) -> str:
