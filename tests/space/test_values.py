@@ -102,7 +102,9 @@ PLAIN: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "kept"), PLAIN, ids=[repr(value)[:30] for value, _ in PLAIN])
+@pytest.mark.parametrize(
+    ("value", "kept"), PLAIN, ids=[f"{type(value).__name__} {number}" for number, (value, _) in enumerate(PLAIN)]
+)
 def test_a_value_is_kept_plain_and_loads_again(value: Any, kept: Any) -> None:
     assert plain(value) == kept
     assert type(plain(value)) is type(kept)
