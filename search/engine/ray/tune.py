@@ -7,6 +7,7 @@ RUNNING trials behind. cluster.py starts Ray.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ with quick_imports():
 from search.engine.base import EngineFailed, share
 from search.engine.driver import Driver
 from search.engine.processes.forkserver import Call, ForkServer
+from search.engine.processes.signals import handled
 from search.engine.ray.adapters import Asks, Broken, Quiet, Reports
 from search.engine.ray.closing import Closing
 from search.engine.ray.trainable import WarmWorker
@@ -175,7 +177,8 @@ class Tune:
         class_cache.DEFAULT_ENV_VARS.clear()
         class_cache.ENV_VARS_TO_PROPAGATE.clear()
         try:
-            with watchdog.watched() as dead:
+            # Tune takes SIGUSR1, and keeps it: the process has other uses for it, of a notebook, for one.
+            with watchdog.watched() as dead, handled(signal.SIG_IGN, signal.SIGUSR1):
                 tuner.fit()
         except Broken as broken:
             raise broken.cause from broken.cause.__cause__  # not from Tune

@@ -55,3 +55,4 @@ def test_a_trial_whose_worker_dies_says_how(write: Callable[[str, str], Path]) -
     errors = [trial.user_attrs["error"] for trial in search.load_study("own").trials]
     assert errors[0].startswith("node_lost: its worker process died 3 times, the last time by exit status 3")
     assert errors[1].startswith("node_lost: its worker process died 3 times, the last time by SIGKILL")
+    assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL  # which Tune takes
