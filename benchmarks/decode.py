@@ -67,7 +67,8 @@ def main() -> None:
         for name, run in sides.items():
             counts[name], seconds = run()
             rates[name].append(counts[name] / seconds)
-    lines = [f"{words.side} px; images/s, median of {words.runs} runs that take turns (each run).", ""]
+    load = f"the machine's load was {os.getloadavg()[0]:.1f} at the end"
+    lines = [f"{words.side} px; images/s, median of {words.runs} runs that take turns; {load}.", ""]
     lines += ["| what | images | images/s | runs |", "|---|---|---|---|"]
     for name, found in rates.items():
         each = ", ".join(f"{rate:,.0f}" for rate in found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,9 @@ def check(case: Case) -> Finding:
         axis.imshow(np.squeeze(image), cmap="gray", vmin=0, vmax=1)
         axis.set_title(data.classes[label].replace("$", r"\$")[:24], fontsize=10)
     path = case.folder / "images.png"
-    write_whole(path, lambda part: figure.savefig(part, format="png"))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a class name in a script that the font has not
+        write_whole(path, lambda part: figure.savefig(part, format="png"))
     flat = int((np.ptp(images, axis=(1, 2)).max(axis=1) < 1e-3).sum())
     if flat:
         seen = f"{flat} of {len(images)} training images are of one colour: {path}"

@@ -46,3 +46,13 @@ def test_pictures_of_one_colour_are_named() -> None:
     found = check(case("imagefolder:own"))
     assert found.status == "warn"
     assert "training images are of one colour" in found.seen
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_class_name_that_the_font_has_not_is_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    for label in ("猫", "犬"):
+        Path(f"data/own/{label}").mkdir(parents=True)
+        for i in range(9):
+            Image.new("RGB", (70, 70), (i * 20, 90, 0)).save(f"data/own/{label}/{i}.png")
+    check(case("imagefolder:own"))
+    assert [str(item.message) for item in recwarn if "Glyph" in str(item.message)] == []
