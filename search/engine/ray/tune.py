@@ -177,8 +177,7 @@ class Tune:
         class_cache.DEFAULT_ENV_VARS.clear()
         class_cache.ENV_VARS_TO_PROPAGATE.clear()
         try:
-            # Tune takes SIGUSR1, and keeps it: the process has other uses for it, of a notebook, for one.
-            with watchdog.watched() as dead, handled(signal.SIG_IGN, signal.SIGUSR1):
+            with watchdog.watched() as dead, handled(signal.SIG_IGN, signal.SIGUSR1):  # which Tune takes and keeps
                 tuner.fit()
         except Broken as broken:
             raise broken.cause from broken.cause.__cause__  # not from Tune
