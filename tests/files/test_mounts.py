@@ -109,7 +109,7 @@ def test_a_source_on_a_network_is_read_once(mount: Callable[[Path, str], None], 
     with slow(pictures) as first:
         cache.load(open_source("imagefolder:pets", pictures), 8, ("train", "val"), lambda *done: progress.append(done))
     used = FILES * 4 // 5  # the test split stays where it is
-    assert first["open"] <= used + 32
+    assert first["open"] <= used + 3 * 32  # a glimpse of some, each time it is asked which they are
     assert progress[-1] == (used, used)
     with slow(pictures) as second:
         cache.load(open_source("imagefolder:pets", pictures), 8, ("train", "val"), lambda *done: progress.append(done))
