@@ -15,8 +15,8 @@ def code_of(path: Path) -> str:
     """Twelve digits of a SHA-256 of the space file at `path` and of the modules beside it that it imports.
 
     Comments, docstrings, blank lines and quotes do not count, nor does what `search run` itself reads of the file, as
-    long as no other code of the file names it. Modules from elsewhere do not count. A file that cannot be parsed counts
-    as its bytes.
+    long as no other code of the file names it. Modules from elsewhere do not count, nor does this package. A file that
+    cannot be parsed counts as its bytes.
     """
     digest = hashlib.sha256()
     for name, tree in sorted(_modules(path).items()):
@@ -93,8 +93,10 @@ def _imported(tree: ast.Module, file: Path, folder: Path) -> Iterator[Path]:
 
 
 def _files(above: Path, module: str) -> Iterator[Path]:
-    """The files that the import of `module` runs, its packages' own among them."""
+    """The files that the import of `module` runs, its packages' own among them; not those of this package."""
     place = above
+    if module.partition(".")[0] == "search":
+        return
     for part in module.split("."):
         place /= part
         for file in (place.with_name(f"{place.name}.py"), place / "__init__.py"):

@@ -73,7 +73,8 @@ def _go_to(folder: Path) -> None:
     global _at, _strangers
     if _at is not None:
         for name, module in list(sys.modules.items()):
-            if name not in _strangers and _beside(module, _at):
+            ours = name.partition(".")[0] == "search"  # where the space file lies in a checkout of this package
+            if name not in _strangers and not ours and _beside(module, _at):
                 del sys.modules[name]
         if _at != folder and sys.path[:1] == [str(_at)]:
             del sys.path[0]

@@ -90,6 +90,9 @@ def test_what_train_may_run_counts(code: Callable[..., str], file: str, old: str
 def test_what_is_not_imported_and_where_the_folder_lies_do_not_count(code: Callable[..., str], tmp_path: Path) -> None:
     before = code()
     assert code("other.py", "1", "2") == before
+    Path("search").mkdir()  # a space file in a checkout of this package
+    Path("search/__init__.py").write_text("SEARCH = 1\n")
+    assert code() == before
     (tmp_path / "elsewhere").mkdir()
     for file, text in FILES.items():
         path = tmp_path / "elsewhere" / file
