@@ -57,8 +57,9 @@ def _spec(source: Source, spec: ImageSpec | int | None) -> ImageSpec:
 
     if isinstance(spec, ImageSpec):
         return spec
-    own = own_images(source)
-    return own if spec is None else ImageSpec((spec, spec), (spec, spec), own.mean, own.std)
+    if spec is None:
+        return own_images(source)
+    return ImageSpec((spec, spec), (spec, spec), source.mean, source.std)
 
 
 def load(
