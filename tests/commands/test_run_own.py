@@ -44,7 +44,7 @@ def test_pruned_by_its_own_code(cli: Any, write: Write, easy: bool) -> None:
     assert "trial 3 pruned: infeasible" in out
     report = Path("reports/space.md").read_text()
     assert "3 completed, 3 were pruned, 0 failed" in report
-    assert "Trials that their own code pruned:\n\n- trial 1: too | large\n- trial 2" in report
+    assert "Trials that their own code pruned:\n\n- trial 1: too \\| large\n- trial 2" in report
 
 
 CONSTRAINED = """

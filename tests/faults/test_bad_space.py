@@ -141,7 +141,7 @@ FUNCTIONS: dict[str, tuple[str, str]] = {
     # what it is: what space(trial) does, and what is said
     "raises": ("raise ValueError('a\\nb')", "s.py: space(trial) raised ValueError: a"),
     "exits": ("raise SystemExit(4)", "s.py: space(trial) raised SystemExit: 4"),
-    "prunes": ("import optuna; raise optuna.TrialPruned", "s.py: space(trial) raised TrialPruned: no message"),
+    "prunes": ("import optuna; raise optuna.TrialPruned", "s.py: space(trial) pruned the point: no message"),
     "returns nothing": ("pass", "s.py: space(trial) returned a NoneType; it must be a dict of settings"),
     "returns a list": ("return [1]", "s.py: space(trial) returned a list; it must be a dict of settings"),
     "returns pairs": ("return {(1, 2): 3}", "that cannot be used: the record keeps a dict whose keys are"),

@@ -28,6 +28,7 @@ STUDY: dict[str, Any] = {
     "ended": "the time is over",
     "tests": {"0": {"test_acc": 0.9}},
     "confirms": "s",
+    "data": {"digits": {"classes": ["0", "1"]}},
 }
 TRIAL: dict[str, Any] = {
     "config": {"lr": 0.1},
@@ -40,6 +41,8 @@ TRIAL: dict[str, Any] = {
     "test": {"test_acc": 0.9},
     "audited": 4,
     "error": "oom",
+    "data": "0123456789abcdef",
+    "code": "fedcba9876543210",
     "attempts": 2,
     "alone": True,
     "pruned": "too slow",

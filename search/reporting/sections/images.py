@@ -8,5 +8,6 @@ from search.reporting.section import Section
 
 
 def section(view: StudyView) -> Section | None:
-    lines = [str(line) for stored in view.record.data.values() for line in stored.get("said", ())]
+    stored = [about for about in view.record.data.values() if isinstance(about, dict)]  # others write there, too
+    lines = [str(line) for about in stored for line in about.get("said", ())]
     return Section("\n".join(f"- {escape_cell(line)}" for line in lines), title="Images") if lines else None
