@@ -26,25 +26,33 @@ class WarmWorker(tune.Trainable):
         self._asked = False
         self._attempt = 0
         self._patience: float | None = config["workplace"].patience
-        self.reset_config(config)
+        self._connect(config)
+        # Tune may have given the trial to another actor before this one was ready: it begins when Tune asks.
+        self._order: bytes | None = config["order"]
+        self._attempt = config["attempt"]
+
+    def _connect(self, config: dict[str, Any]) -> Connection:
+        if self._connection is None:
+            self._fork_server = config["fork_server"] or nodes.address_here()
+            self._connection = fork(self._fork_server, TRAIN, config["workplace"], _placed())
+        return self._connection
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        if self._connection is None:
-            self._fork_server = new_config["fork_server"] or nodes.address_here()
-            self._connection = fork(self._fork_server, TRAIN, new_config["workplace"], _placed())
-        elif self._asked:
+        if self._connection is not None and self._asked:
             self._answer(self._connection)  # of a trial whose result is not needed any more
         # The trial begins at once: other trials may keep Tune busy before it asks for the first epoch.
-        self._connection.send_bytes(new_config["order"])
-        self._attempt = new_config["attempt"]
-        self._asked = True
+        self._connect(new_config).send_bytes(new_config["order"])
+        self._order, self._attempt, self._asked = None, new_config["attempt"], True
         return True
 
     def step(self) -> dict[str, Any]:
         assert self._connection is not None
         try:
-            if not self._asked:
+            if self._order is not None:
+                self._connection.send_bytes(self._order)
+            elif not self._asked:
                 self._connection.send(None)
+            self._order = None
             self._asked = False
             message = self._answer(self._connection)
             if isinstance(message, Failed) and message.broken:
