@@ -36,12 +36,26 @@ def handled(handler: Any, *numbers: int) -> Iterator[None]:
             del _owners[number]
 
 
+_masks: dict[int, Any] = {}
+"""The signals that were blocked before a fork, by thread."""
+
+
+def _hold() -> None:
+    """Signals wait while a process is forked: one that came to the child before `_hand_back` would be lost there."""
+    _masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, _owners)
+
+
+def _release() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.pop(threading.get_ident()))
+
+
 def _hand_back() -> None:
     while _owners:
         signal.signal(*_owners.popitem())
+    _release()
 
 
-os.register_at_fork(after_in_child=_hand_back)
+os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_hand_back)
 
 
 @contextmanager

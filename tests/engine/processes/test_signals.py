@@ -68,3 +68,13 @@ def test_a_forked_process_has_the_handlers_of_before() -> None:
             os._exit(right != [signal.default_int_handler, signal.SIG_DFL])
         assert os.waitpid(child, 0)[1] == 0
         assert signal.getsignal(signal.SIGUSR1) is print
+
+
+def test_a_signal_to_a_process_that_was_just_forked_is_not_lost() -> None:
+    with handled(print, signal.SIGTERM):
+        for _ in range(200):
+            if (child := os.fork()) == 0:
+                signal.pause()
+                os._exit(0)
+            os.kill(child, signal.SIGTERM)
+            assert os.waitpid(child, 0)[1] == signal.SIGTERM
