@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,6 @@ from typing import NamedTuple
 # Several tests run at a time, and a thread that spins while it waits for its share takes a core from another test.
 # Before torch is imported: the OpenMP library reads both names once.
 os.environ |= {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
-
 import numpy as np
 import optuna
 import pytest
@@ -34,6 +34,7 @@ from search.predictions import Predictions
 
 REPO = Path(__file__).resolve().parent.parent
 SPACES = REPO / "spaces"
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores Ctrl-C
 
 
 def pytest_xdist_auto_num_workers() -> int:

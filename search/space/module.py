@@ -26,7 +26,10 @@ class _Loader(SourceFileLoader):
     """Compiles what the file says: the bytecode kept of it may be older, if it was edited within a second."""
 
     def get_code(self, fullname: str) -> CodeType:
-        return compile(self.get_data(self.path), self.path, "exec", dont_inherit=True)
+        try:
+            return compile(self.get_data(self.path), self.path, "exec", dont_inherit=True)
+        except ValueError as error:  # what Python says of null bytes before 3.11.4
+            raise SyntaxError(str(error)) from None
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -17,8 +17,7 @@ TRAINING = """
     from search import Float, SearchSpace
 
     space = SearchSpace(
-        model="cnn", dataset="digits", epochs=40, batch_size=100, subset=300, lr=Float(0.01, 0.1, log=True),
-        step_size=9, gamma=0.5
+        model="cnn", dataset="digits", epochs=40, batch_size=32, lr=Float(0.01, 0.1, log=True), step_size=9, gamma=0.5
     )
     trials, pruner = 2, NopPruner()
 """
