@@ -19,6 +19,7 @@ from search.commands.options import (
     StorageOptions,
     StudyOptions,
     Verbose,
+    declared,
 )
 from search.entry_points import ENGINES
 from search.errors import SearchError, option
@@ -137,7 +138,7 @@ class RunOptions(SpaceOptions, LaunchOptions):
     @cached_property
     def where(self) -> "Path | SearchSpace":  # once, for it writes
         """The space file, or the space; with what only a file can have, a file is written. Raises SearchError."""
-        said = ("train", "metric", "direction", "sampler", "pruner")
+        said = [described.field.name for described in declared(type(self)) if described.help.python]
         names = {name: getattr(self, name) for name in said if getattr(self, name) is not None}
         if isinstance(self.space, (str, Path)):
             for name in names:

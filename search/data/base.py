@@ -75,6 +75,18 @@ class Source(Protocol):
         """The path or expression by which a person finds the named image."""
 
 
+class Photographs:
+    """What data sets of colour photographs share; a source says what differs."""
+
+    native: ClassVar[int | None] = 64
+    mode: ClassVar[str] = "RGB"
+    mean: ClassVar[tuple[float, ...]] = IMAGENET_MEAN
+    std: ClassVar[tuple[float, ...]] = IMAGENET_STD
+
+    def said(self) -> Said:
+        return Said()
+
+
 def stratified(labels: list[int], part: float | int, seed: int = 0) -> tuple[list[int], list[int]]:
     """Split indices in two, `part` of them in the second, class by class in proportion."""
     from sklearn.model_selection import train_test_split  # late: it takes seconds to import

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from search.data.base import Content, Item, Said, Split, files_below, fingerprint_of, read_files, stratified
+from search.data.base import Content, Item, Photographs, Split, divided, files_below, fingerprint_of, read_files
 from search.data.folders.listing import File
 from search.errors import SearchError, option
 
@@ -22,7 +22,7 @@ _FOLDER = "101_ObjectCategories"
 
 
 @dataclass
-class Caltech101:
+class Caltech101(Photographs):
     """Caltech-101 (Li, Andreeto, Ranzato and Perona, doi 10.22002/D1.20086), without its clutter class.
 
     Takes, under `root`/caltech101, the publisher's archive or the zip around it, the extracted folder, or
@@ -31,10 +31,6 @@ class Caltech101:
     """
 
     root: Path
-    native: ClassVar[int] = 64
-    mode: ClassVar[str] = "RGB"
-    mean: ClassVar[tuple[float, ...]] = (0.485, 0.456, 0.406)
-    std: ClassVar[tuple[float, ...]] = (0.229, 0.224, 0.225)
 
     def __post_init__(self) -> None:
         home = self.root / "caltech101"
@@ -82,14 +78,11 @@ class Caltech101:
             return [Item(name, index[name.partition("/")[0]]) for name in names]
 
         pool = items(known)
-        try:
-            if not test:
-                first, second = stratified([item.label for item in pool], 1 / 3)
-                test, pool = [pool[i].name for i in second], [pool[i] for i in first]
-            first, second = stratified([item.label for item in pool], 0.5)
-        except ValueError as error:
-            raise SearchError(f"{self.source}: too few images to split by class: {error}") from None
-        return classes, {"train": [pool[i] for i in first], "val": [pool[i] for i in second], "test": items(test)}
+        tested = items(test)
+        if not tested:
+            pool, tested = divided(pool, 1 / 3, self.source)
+        train, val = divided(pool, 0.5, self.source)
+        return classes, {"train": train, "val": val, "test": tested}
 
     @staticmethod
     def _listed(path: Path) -> list[str]:
@@ -130,9 +123,6 @@ class Caltech101:
         if self.source.is_dir():
             return read_files(self.source, names, "train.txt or test.txt names it")
         return ((name, data) for name, data in self._members(names.__contains__) if name in names)
-
-    def said(self) -> Said:
-        return Said()
 
     def locate(self, name: str) -> str:
         return str(self.source / name)

@@ -6,14 +6,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from search.data.base import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     Content,
     Item,
-    Said,
+    Photographs,
     Split,
     divided,
     files_below,
@@ -26,7 +23,7 @@ from search.errors import SearchError
 
 
 @dataclass
-class Food101:
+class Food101(Photographs):
     """Food-101 (Bossard, Guillaumin and Van Gool 2014), 101,000 photographs in 101 classes, as torchvision unpacks it.
 
     The publisher's test split, and for validation a tenth of the training split, class by class, with a fixed
@@ -34,10 +31,6 @@ class Food101:
     """
 
     root: Path
-    native: ClassVar[int] = 64
-    mode: ClassVar[str] = "RGB"
-    mean: ClassVar[tuple[float, ...]] = IMAGENET_MEAN
-    std: ClassVar[tuple[float, ...]] = IMAGENET_STD
 
     def __post_init__(self) -> None:
         self.home = self.root / "food-101"
@@ -64,9 +57,6 @@ class Food101:
 
     def read(self, names: set[str]) -> Iterator[tuple[str, Content]]:
         return read_files(self.home, names, "the split lists it")
-
-    def said(self) -> Said:
-        return Said()
 
     def locate(self, name: str) -> str:
         return str(self.home / name)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from search.data.base import Content, Item, Said, Split, files_below, fingerprint_of, stratified
+from search.data.base import Content, Item, Said, Split, divided, files_below, fingerprint_of
 from search.data.folders.listing import File
 from search.errors import SearchError, option
 
@@ -68,16 +68,8 @@ class _Published:
 
     def splits(self) -> tuple[list[str], dict[Split, list[Item]]]:
         known, test = self._open(train=True), self._open(train=False)
-        labels = [int(label) for label in known.targets]
-        try:
-            train, val = stratified(labels, 0.1)
-        except ValueError as error:
-            raise SearchError(f"{self.home}: too few images to split by class: {error}") from None
-        return list(known.classes), {
-            "train": [Item(f"train/{i}", labels[i]) for i in train],
-            "val": [Item(f"train/{i}", labels[i]) for i in val],
-            "test": [Item(f"test/{i}", int(label)) for i, label in enumerate(test.targets)],
-        }
+        train, val = divided(_items("train", known.targets), 0.1, self.home)
+        return list(known.classes), {"train": train, "val": val, "test": _items("test", test.targets)}
 
     def read(self, names: set[str]) -> Iterator[tuple[str, Content]]:
         for part in ("train", "test"):
@@ -91,6 +83,10 @@ class _Published:
 
     def locate(self, name: str) -> str:
         return f"{self.home}: {name}"
+
+
+def _items(part: str, labels: Any) -> list[Item]:
+    return [Item(f"{part}/{i}", int(label)) for i, label in enumerate(labels)]
 
 
 class CIFAR10(_Published):

@@ -11,6 +11,7 @@ from optuna.samplers import RandomSampler
 from torch import nn
 
 from search.config import TrainConfig, make_config
+from search.data.inputs import inputs
 from search.data.registry import open_source
 from search.doctor.case import Finding
 from search.doctor.preflight import check_forward, prepared, sizes
@@ -59,8 +60,9 @@ class Builder:
         """What is wrong with the model, its weights, and the smallest batch of `images` that it gets."""
         source = open_source(config.dataset, self._root)
         try:
-            prepared(config, source, classes)
-            check_forward(config, source, classes, images)
+            spec = inputs(config.model, source, config.image_side, config.weights)
+            prepared(config, spec, classes)
+            check_forward(config, spec, classes, images)
         except SearchError as error:
             return str(error)
         except Exception as error:  # the user's own code

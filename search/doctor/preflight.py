@@ -13,14 +13,14 @@ from torch import nn
 
 from search.config import TrainConfig, make_config
 from search.data import cache
-from search.data.base import NoTestSplit, Source, Split
+from search.data.base import NoTestSplit, Split
 from search.data.inputs import inputs
 from search.data.reading import summary
 from search.data.registry import open_source
 from search.errors import SearchError, first_line
 from search.files.arrays import heard
 from search.files.mounts import network_type
-from search.models import build, check_name, image_spec
+from search.models import ImageSpec, build, check_name, image_spec
 from search.space.file import SpaceFile, load_space
 from search.space.points import check_fixed, drawn
 from search.space.space import SearchSpace
@@ -100,20 +100,19 @@ def preflight(space: SpaceFile, data_root: Path) -> list[str]:
 def _build(config: TrainConfig, data_root: Path) -> list[str]:
     """Build the model of `config` and put a batch through it; what to say of its images and weights."""
     check_name(config.model)
-    source = open_source(config.dataset, data_root)
+    spec = inputs(config.model, open_source(config.dataset, data_root), config.image_side, config.weights)
     classes = 10
     if config.weights is not None:  # by which it is said whether the last layer is new
         with suppress(SearchError):  # a damaged data set, of which the decoding will say it
             classes = sizes(config.dataset, data_root)[0]
     said: list[str] = []
-    prepared(config, source, classes, said.append)
-    check_forward(config, source, classes)
-    return [_seen(config, source), *said]
+    prepared(config, spec, classes, said.append)
+    check_forward(config, spec, classes)
+    return [_seen(config, spec), *said]
 
 
-def _seen(config: TrainConfig, source: Source) -> str:
-    """What the model of `config` sees of `source`, and why."""
-    spec = inputs(config.model, source, config.image_side, config.weights)
+def _seen(config: TrainConfig, spec: ImageSpec) -> str:
+    """What the model of `config` sees, and why."""
     own = image_spec(config.model, None, config.weights) is None
     why = "the data set's own size" if own else "as its weights were made for"
     why = "image_side" if config.image_side else f"{why}; image_side=N chooses another"
@@ -151,12 +150,11 @@ def ready_to_confirm(
     return Ready(notes, data, found)
 
 
-def prepared(config: TrainConfig, source: Source, classes: int, say: Callable[[str], None] | None = None) -> nn.Module:
-    """The model of `config`, frozen as it says. Raises SearchError.
+def prepared(config: TrainConfig, spec: ImageSpec, classes: int, say: Callable[[str], None] | None = None) -> nn.Module:
+    """The model of `config` for images of `spec`, frozen as the config says. Raises SearchError.
 
     Without weights no value matters, and the meta device builds the largest in no time. `say`: what was read of them.
     """
-    spec = inputs(config.model, source, config.image_side, config.weights)
     make = partial(build, config.model, classes, len(spec.channels), config.weights, spec.crop, config.hidden, say)
     model = None
     if config.weights is None:
@@ -202,14 +200,13 @@ def _decode(
     return data
 
 
-def check_forward(config: TrainConfig, source: Source, classes: int = 10, images: int | None = None) -> None:
-    """Raise SearchError unless the model of `config`, in training mode, takes a batch of what it will see of `source`.
+def check_forward(config: TrainConfig, spec: ImageSpec, classes: int = 10, images: int | None = None) -> None:
+    """Raise SearchError unless the model of `config`, in training mode, takes a batch of images of `spec`.
 
     `images`: of an epoch, whose smallest batch is tried; None: two images, or `batch_size` if that is one. On the meta
     device, which has shapes alone and takes no time; a model that it cannot build, or that fails there, is built on
     the CPU.
     """
-    spec = inputs(config.model, source, config.image_side, config.weights)
 
     def made() -> tuple[nn.Module, tuple[int, ...]]:
         net = build(config.model, classes, len(spec.channels), None, spec.crop, config.hidden)

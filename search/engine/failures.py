@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sysconfig
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from search.errors import SearchError, first_line
-from search.study.storage import retry
 
 CLASSES = ("oom", "diverged", "bad_data", "timeout", "node_lost", "stopped", "user_code")
 """The first words of a trial's stored `error`. `user_code`: what the space, its train() or its model raised."""
@@ -94,14 +92,3 @@ def reason(error: BaseException) -> str:
     line = f"{theirs[-1].line}: " if theirs and theirs[-1].line else ""
     what = text if text == type(error).__name__ else f"{type(error).__name__}: {text}"
     return f"user_code: {where}{line}{what}"
-
-
-@contextmanager
-def blamed(what: str) -> Iterator[None]:
-    """Raise RunAborted for what the space file's sampler or pruner raises: it would again, at every trial."""
-    try:
-        yield
-    except (*retry.ERRORS, OSError):
-        raise
-    except Exception as error:
-        raise RunAborted(f"the study's {what} failed: {reason(error)}") from error

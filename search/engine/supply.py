@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 from optuna.study import Study
 
-from search.engine.failures import blamed
+from search.engine.failures import RunAborted, reason
 from search.study.stopping import Reached, Stopping
+from search.study.storage import retry
 from search.study.supply import NO_MORE, has_points, queued, stoppable
 
 
@@ -22,7 +23,7 @@ class Supply:
     @contextmanager
     def asked(self, what: str) -> Iterator[None]:
         """Call the space file's `what`: its sampler, pruner or callback. Raises RunAborted for what it raises."""
-        with blamed(what), self.heeded(what):
+        with _blamed(what), self.heeded(what):
             yield
 
     @contextmanager
@@ -44,3 +45,14 @@ class Supply:
                 return True
             self._stopping.stopped = reached = NO_MORE
         return reached is NO_MORE and queued(self._study)
+
+
+@contextmanager
+def _blamed(what: str) -> Iterator[None]:
+    """Raise RunAborted for what the space file's sampler or pruner raises: it would again, at every trial."""
+    try:
+        yield
+    except (*retry.ERRORS, OSError):
+        raise
+    except Exception as error:
+        raise RunAborted(f"the study's {what} failed: {reason(error)}") from error

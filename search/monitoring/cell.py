@@ -23,7 +23,7 @@ class Cell:
         from IPython.display import display
 
         self._view, self._done, self._next = view, done, 0.0
-        self._handle: Any = display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        self._handle: Any = display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call] # untyped
 
     def update(self, now: bool = False) -> None:
         """Draw the view, `now` or if the last time is long enough ago."""

@@ -27,20 +27,29 @@ def write(path: Path, names: Mapping[str, Any]) -> None:
     Functions of a notebook or script are kept whole, with the globals that they use as these are now, and with the
     lines of their cells for messages. Raises SearchError for what cannot be handed to another process.
     """
-    for name, value in names.items():
-        try:
-            cloudpickle.dumps(value)
-        except Exception as error:  # of any kind, from a class of the user's
-            said = f"it cannot be handed to a training process ({type(error).__name__}: {first_line(error)})"
-            raise SearchError(f"{option(name)}: {said}; open or build what it uses inside of it") from None
+    try:
+        packed = cloudpickle.dumps(dict(names))
+    except Exception:  # of any kind, from a class of the user's
+        _refuse(names)
+        raise
     lines = {file: linecache.getlines(file) for file in [*linecache.cache] if not Path(file).is_file()}
     kept = {
         "sys_path": [folder for folder in sys.path if folder],
         "lines": lines,
-        "names": cloudpickle.dumps(dict(names)),
+        "names": packed,
     }
     write_whole(path, lambda part: part.write_bytes(pickle.dumps(kept)))
     _here[path.resolve()] = dict(names)
+
+
+def _refuse(names: Mapping[str, Any]) -> None:
+    """Raise SearchError for the first of the `names` that cannot be handed to another process."""
+    for name, value in names.items():
+        try:
+            cloudpickle.dumps(value)
+        except Exception as error:
+            said = f"it cannot be handed to a training process ({type(error).__name__}: {first_line(error)})"
+            raise SearchError(f"{option(name)}: {said}; open or build what it uses inside of it") from None
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -162,8 +162,7 @@ def wait(work: Callable[[Callable[..., None]], Any], console: Console, verb: str
             bar.update(task, description=f"{verb}{what}", completed=done, total=total, visible=True)
             if not console.is_terminal and time.monotonic() - said >= LINE_EVERY:
                 said = time.monotonic()
-                line = f"{verb}{what}: {done:,} of {total:,} images"
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
+                console.out(f"{verb}{what}: {done:,} of {total:,} images")
 
         return work(advance)
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from search.data.base import IMAGENET_MEAN, IMAGENET_STD, Content, Item, Said, Split, divided, fingerprint_of
+from search.data.base import Content, Item, Photographs, Said, Split, divided, fingerprint_of
 from search.data.folders import archive, layout, table
 from search.data.folders.archive import Archive
 from search.data.folders.layout import LAYOUTS, Layout
@@ -36,7 +36,7 @@ class Folder:
 
 
 @dataclass
-class ImageFolder:
+class ImageFolder(Photographs):
     """A user's own pictures at `home`: a folder, an archive or a table.
 
     Class folders alone are split 60:20:20. With train and test, a fifth of train is for validation. With train and val
@@ -46,9 +46,6 @@ class ImageFolder:
 
     home: Path
     native: ClassVar[int | None] = None
-    mode: ClassVar[str] = "RGB"
-    mean: ClassVar[tuple[float, ...]] = IMAGENET_MEAN
-    std: ClassVar[tuple[float, ...]] = IMAGENET_STD
 
     def __post_init__(self) -> None:
         self._table: str | None = None

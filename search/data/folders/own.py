@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from search.data.base import IMAGENET_MEAN, IMAGENET_STD, Content, Item, Said, Split, fingerprint_of
+from search.data.base import Content, Item, Photographs, Said, Split, fingerprint_of
 from search.data.folders.imagefolder import drawn
 from search.data.folders.layout import KNOWN, Layout, check_classes, class_name
 from search.data.folders.listing import File
@@ -25,7 +25,7 @@ SHAPE = "it returns pairs (picture, label), triples (picture, label, split), or 
 
 
 @dataclass
-class OwnData:
+class OwnData(Photographs):
     """What a function in a user's file returns, called with the data root, or with nothing if it takes nothing.
 
     Pairs (picture, label), from which validation and test are drawn as from class folders; triples (picture, label,
@@ -36,10 +36,6 @@ class OwnData:
 
     spelled: str
     root: Path
-    native: ClassVar[int] = 64
-    mode: ClassVar[str] = "RGB"
-    mean: ClassVar[tuple[float, ...]] = IMAGENET_MEAN
-    std: ClassVar[tuple[float, ...]] = IMAGENET_STD
 
     def __post_init__(self) -> None:
         self._file, _, self._name = self.spelled.rpartition(":")

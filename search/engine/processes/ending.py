@@ -77,7 +77,7 @@ def leave() -> None:
 
     Modules are not torn down, which takes longer, and may crash in compiled code.
     """
-    for last in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
+    for last in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined] # Python's own
         with suppress(BaseException):  # `atexit` has said what its functions raised
             last()
     with suppress(OSError, ValueError):
