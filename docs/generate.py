@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import MISSING
 from pathlib import Path
@@ -13,6 +14,9 @@ from search.config import TrainConfig
 from search.errors import flag
 
 DOCS = Path(__file__).parent
+
+SHARED = 2
+"""An option that so many commands have, in the same words, stands once."""
 
 
 def settings() -> str:
@@ -39,18 +43,39 @@ def commands() -> str:
         "| command | what it does |\n|---|---|",
     ]
     lines += [f"| `search {name}` | {(inspect.getdoc(verb) or '').splitlines()[0]} |" for name, verb in verbs.items()]
-    for name, verb in verbs.items():
-        lines += [f"\n## search {name}\n", "| option | default | meaning |\n|---|---|---|"]
-        options = declared(inspect.get_annotations(verb)["options"])
-        lines += [_option(described) for described in options if not described.help.python]
+    tables = {
+        name: [(_name(described), _option(described)) for described in options if not described.help.python]
+        for name, verb in verbs.items()
+        for options in [declared(inspect.get_annotations(verb)["options"])]
+    }
+    uses = Counter(option for options in tables.values() for option in options)
+    common = {
+        option: None
+        for options in tables.values()
+        for option in options
+        if option[0][0] == "-" and uses[option] >= SHARED
+    }
+    head = "| option | default | meaning |\n|---|---|---|"
+    lines += ["\n## Options of several commands\n", head, *(row for _, row in common)]
+    for name, options in tables.items():
+        lines += [f"\n## search {name}\n", head, *(row for word, row in options if (word, row) not in common)]
+        if also := [f"`{word}`" for word, row in options if (word, row) in common]:
+            lines.append(f"\nAlso {', '.join(also)}.")
     return "\n".join(lines) + "\n"
+
+
+def _name(described: Declared) -> str:
+    return (
+        flag(described.field.name)
+        if described.field.kw_only
+        else described.help.metavar or described.field.name.upper()
+    )
 
 
 def _option(described: Declared) -> str:
     """One option's row in a table."""
-    told, name, default = described.help, described.field.name, described.field.default
-    word = flag(name) if described.field.kw_only else told.metavar or name.upper()
-    word = " ".join(part for part in (word, told.metavar if described.field.kw_only else None) if part)
+    told, default = described.help, described.field.default
+    word = " ".join(part for part in (_name(described), told.metavar if described.field.kw_only else None) if part)
     shown = "" if default in (MISSING, None, False, ()) else f"`{default}`"
     text = told.text + (f" Variable: `{told.envvar}`." if told.envvar else "")
     cells = (f"`{'...' if told.rest else word}`", shown, text)
