@@ -77,6 +77,7 @@ def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def clean(tmp_path: Path, cache_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, "an earlier test has left a handler of signals behind"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache_home))
     for name in ("SEARCH_STORAGE", "SEARCH_DATA_ROOT", "SEARCH_CACHE_SIZE", "SEARCH_NOTIFY", "SEARCH_AUTH"):

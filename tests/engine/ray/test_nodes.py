@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from s3 import Store, server
 
 from search.engine.processes.scratch import scratch
 from search.engine.ray import auth, nodes
+from search.engine.ray.patches import sigterm_left_alone
 from search.errors import SearchError
 from search.files import locations
 
@@ -65,16 +67,21 @@ class Grown:
 
         self._folder, self.token = folder, auth.new_token(folder)
         self.workers: dict[str, Any] = {}
-        with auth.token_required(self.token), pytest.MonkeyPatch.context() as patch:
-            patch.setenv(
-                "RAY_TMPDIR", str(folder)
-            )  # Cluster writes its address there, into a folder that it does not make
+        with self._here(), pytest.MonkeyPatch.context() as patch:
+            # Cluster writes its address there, into a folder that it does not make.
+            patch.setenv("RAY_TMPDIR", str(folder))
             (folder / "ray").mkdir()
             head = {"num_cpus": 0, "temp_dir": str(folder / "h"), "include_dashboard": False}
             self.ray = Cluster(initialize_head=True, head_node_args=head)
 
+    @contextmanager
+    def _here(self) -> Iterator[None]:
+        """A node is started from this process, whose signals stay its own."""
+        with auth.token_required(self.token), sigterm_left_alone():
+            yield
+
     def add(self, name: str) -> None:
-        with auth.token_required(self.token):
+        with self._here():
             self.workers[name] = self.ray.add_node(num_cpus=1, temp_dir=str(self._folder / name))
 
     def lose(self, name: str) -> None:
