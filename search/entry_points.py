@@ -36,8 +36,8 @@ FORK_SERVER_PROGRAM = "search.engine.processes.forkserver"
 
 RAY_PRELOAD = "search.engine.ray.tune"
 """Ray's workers import it before they are asked for."""
-PRELOAD = ("search.doctor.preflight", "search.train.trainer", "torch._dynamo")
-"""What the fork server imports first; the last is imported by every first optimizer step."""
+PRELOAD = ("search.doctor.preflight", "search.train.trainer")
+"""What the fork server imports first."""
 PRELOAD_TORCHVISION = "torchvision.models"
 PRELOAD_OWN = "search.engine.worker"
 """What a train() of the space file is called with."""

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from typing import Any, TypeVar, cast
 
 import torch
-from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch import nn, optim
+from torch.optim import Optimizer
 
 from search.config import TrainConfig
 from search.train.freeze import within
 from search.train.layer_groups import layer_groups
+
+Kind = TypeVar("Kind", bound=Optimizer)
+
+
+def _never_compiled(kind: type[Kind]) -> type[Kind]:
+    """Torch wraps an optimizer's methods for torch.compile, and the first call imports what takes 1.5 s of a core."""
+    names = ("add_param_group", "load_state_dict", "state_dict", "step", "zero_grad")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    return cast(type[Kind], type(kind.__name__, (kind,), methods | {"step": torch.no_grad()(methods["step"])}))
+
+
+Adam, AdamW, SGD = _never_compiled(optim.Adam), _never_compiled(optim.AdamW), _never_compiled(optim.SGD)
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
