@@ -225,7 +225,6 @@ def test_a_node_that_does_not_reach_the_bucket_is_named(grown: Grown, folder: Ca
     line = run.output.splitlines()[-1]
     says = r"search: node [\d.]+: --run-dir s3://elsewhere/x: The specified bucket does not exist"
     assert re.fullmatch(says, line), run.output
-    print(run.output)
 
 
 def test_without_the_token_one_line_says_what_is_missing(
