@@ -83,12 +83,13 @@ Path("out").write_text(str(statistics.median(seconds[1:])))  # the first pass re
 
 
 def ours_steps(data_root: Path, model: str, count: int) -> float:
-    """Images a second of full fine-tuning: `count` of the trainer's own steps of 256 images, after one to warm up."""
+    """Images a second of full fine-tuning: `count` of the trainer's own steps of 256 images, after some to warm up."""
     code = """
 import sys, time
 from pathlib import Path
 import torch
 from search.config import make_config
+from search.doctor.cost import full_batches
 from search.train.batches import load_splits
 from search.train.device import resolve_runtime
 from search.train.learner import Learner
@@ -99,11 +100,13 @@ place = resolve_runtime(config.precision)
 (data,) = load_splits(config, root, place.device, "train")
 learner = Learner(config, data, place)
 learner.begin(1)
-batches = torch.randperm(len(data), generator=learner.order).split(256)[: count + 1]
-learner.step(batches[0]).item()
+batches = [batch.to(place.device) for batch in full_batches(config, len(data))]
+for index in batches[:1 if place.device == "cpu" else 10]:
+    learner.step(index).item()
 began = time.perf_counter()
-losses = [learner.step(index) for index in batches[1:]]
-losses[-1].item()
+for number in range(1, count + 1):
+    loss = learner.step(batches[number % len(batches)])
+loss.item()
 Path("out").write_text(str(256 * count / (time.perf_counter() - began)))
 """
     with temporary() as folder:

@@ -85,5 +85,12 @@ QUICK = Plan(
     models=(),
 )
 GPU = Plan(
-    loaders=(4, 16), readers=(4, 16), most=None, few=None, study_epochs=10, models=("alexnet", "resnet50", "vit_b_16")
+    loaders=(4, 16),
+    readers=(4, 16),
+    most=None,
+    few=None,
+    study_epochs=10,
+    models=("alexnet", "resnet50", "vit_b_16"),
+    epochs=100,  # of some milliseconds each
+    steps=200,
 )

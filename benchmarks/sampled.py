@@ -13,6 +13,11 @@ from pathlib import Path
 
 from benchmarks import sides
 
+
+class NoSpy(sides.BenchError):
+    """There is no py-spy here."""
+
+
 RATE = "4"
 """Samples a second: 20 took a sixth of the study's speed on two cores."""
 _WORKER = "serve (search/engine/worker.py"
@@ -55,7 +60,7 @@ def run(space: Path, data_root: Path, *words: str) -> tuple[sides.Run, dict[str,
     """`sides.ours` with py-spy beside it, and the shares of its workers' time."""
     spy = Path(sys.executable).with_name("py-spy")
     if not spy.is_file():
-        raise sides.BenchError(f"no {spy}: pip install py-spy")
+        raise NoSpy(f"no {spy}: pip install py-spy")
     with sides.temporary() as folder:
         raw = folder / "raw"
         spying = ["record", "--subprocesses", "--idle", "--nonblocking", "--rate", RATE, "--format", "raw", "--output"]

@@ -89,7 +89,8 @@ def call(
     words: Sequence[str | Path], folder: Path, under: Sequence[str | Path] = (), **variables: str
 ) -> tuple[float, float]:
     """Run Python in `folder`, `under` another command; when it began and ended. Raises BenchError with what it said."""
-    own = {"PYTHONPATH": str(HERE.parent), "RAY_USAGE_STATS_ENABLED": "0", "PYTHONDONTWRITEBYTECODE": ""}
+    found = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
+    own = {"PYTHONPATH": found, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONDONTWRITEBYTECODE": ""}
     environment = {**os.environ, **own, **variables}  # compiled bytecode is a warm cache, too
     began = time.time()
     done = subprocess.run(

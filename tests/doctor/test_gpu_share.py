@@ -136,6 +136,7 @@ def test_what_cannot_be_measured_has_a_gpu_alone(write: Write) -> None:
     assert "nowhere" in why
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_is_busy_for_a_part_of_a_step() -> None:
     seen = measure([TrainConfig(**SETTINGS)], Path(), "cuda")

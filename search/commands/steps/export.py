@@ -18,6 +18,7 @@ import yaml
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from search import __version__
 from search.config import FIRST_FIELDS, TrainConfig, is_train_config, make_config
 from search.errors import SearchError, nearest, option
 from search.files.atomic import file_name, write_text
@@ -82,7 +83,8 @@ def write_best(study: Study, folder: Path, number: int | None = None) -> Path:
         "value": trial.values[0] if trial.values and len(trial.values) == 1 else trial.values,
         "ran_on": ran_on,
         "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("search", "optuna", "ray")},
+        | {"search": __version__}  # a checkout that is not installed has one, too
+        | {name: version(name) for name in ("optuna", "ray")},
     }
     head = f"# search train {path}\n" if is_train_config(config) else ""
     write_text(path, head + yaml.dump(content, Dumper=_Dumper, sort_keys=False))

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Client, Connection, wait
@@ -181,10 +181,10 @@ def fork(address: str, function: str, *args: Any) -> Connection:
 
 
 class Call:
-    """A call of ``function(*args, progress)`` that runs in a process of its own."""
+    """A call of ``function(*args, progress)`` that runs in a process of its own, with the variables `environment`."""
 
-    def __init__(self, address: str, function: str, *args: Any) -> None:
-        self._connection = fork(address, ANSWER_CALL, function, args)
+    def __init__(self, address: str, function: str, *args: Any, environment: Mapping[str, str] | None = None) -> None:
+        self._connection = fork(address, ANSWER_CALL, function, args, dict(environment or {}))
 
     def result(self, progress: Callable[..., None]) -> Any:
         """Return what the function returns, and pass its progress on. Raises what the function raised, or Died."""
@@ -201,7 +201,8 @@ class Call:
                 progress(*value)
 
 
-def _answer(connection: Connection, function: str, args: tuple[Any, ...]) -> None:
+def _answer(connection: Connection, function: str, args: tuple[Any, ...], environment: dict[str, str]) -> None:
+    os.environ.update(environment)
     try:
         value = resolve_name(function)(*args, lambda *value: connection.send(("progress", value)))
         connection.send(("returned", value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -72,8 +73,17 @@ def _name(node: str) -> str:
 
 
 def call_here(function: str, args: tuple[Any, ...]) -> Any:
-    """Call a function of the training side in a process of this node, and return its result. For workers."""
-    return Call(address_here(), function, *args).result(lambda *progress: None)
+    """Call a function of the training side in a process of this node, and return its result. For workers.
+
+    The process sees the GPU that Ray has given this worker, as a training process does.
+    """
+    return Call(address_here(), function, *args, environment=placed()).result(lambda *progress: None)
+
+
+def placed() -> dict[str, str]:
+    """The GPUs and the threads that Ray has given this worker."""
+    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 @dataclass

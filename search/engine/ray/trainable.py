@@ -34,7 +34,7 @@ class WarmWorker(tune.Trainable):
     def _connect(self, config: dict[str, Any]) -> Connection:
         if self._connection is None:
             self._fork_server = config["fork_server"] or nodes.address_here()
-            self._connection = fork(self._fork_server, TRAIN, config["workplace"], _placed())
+            self._connection = fork(self._fork_server, TRAIN, config["workplace"], nodes.placed())
         return self._connection
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -103,9 +103,3 @@ class WarmWorker(tune.Trainable):
         if not connection.poll(self._patience):
             raise TimeoutError
         return connection.recv()
-
-
-def _placed() -> dict[str, str]:
-    """The GPUs and the threads that Ray has given this worker."""
-    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
-    return {name: os.environ[name] for name in names if name in os.environ}
