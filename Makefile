@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+OLDEST := .venv/oldest
 
-.PHONY: demo test test-slow soak lint format lock screenshots clean bench bench-quick bench-gpu bench-profile bench-efficiency docs dist
+.PHONY: demo test test-slow test-oldest soak lint format lock screenshots clean bench bench-quick bench-gpu bench-profile bench-efficiency docs dist
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -25,6 +26,14 @@ test: $(READY) ## lint, types and tests; mypy works while tests wait for process
 
 test-slow: $(READY) ## the tests that take more than a minute
 	$(BIN)/pytest -m slow
+
+$(OLDEST)/.ready: $(READY) .ci/oldest.txt
+	rm -rf $(OLDEST)
+	$(BIN)/uv pip install --quiet --no-deps --require-hashes --python $(BIN)/python --target $(OLDEST) -r .ci/oldest.txt
+	@touch $@
+
+test-oldest: $(OLDEST)/.ready ## the trainer's tests with the oldest torch that pyproject.toml names; it lies before the newest
+	PYTHONPATH=$(CURDIR)/$(OLDEST) $(BIN)/pytest -n auto --dist worksteal -m "not slow and not soak" tests/train
 
 soak: $(READY) ## break real runs in every way, and write the counts to docs/reliability.md; SOAK=0.1: a tenth, two at a time, written nowhere
 	SOAK_PAGE=$(if $(SOAK),,docs/reliability.md) SOAK=$(or $(SOAK),1) $(BIN)/pytest $(if $(SOAK),-n 2 --dist worksteal) -m soak

@@ -168,7 +168,7 @@ def gather(wheels: Path, data: Path, preset: int) -> None:
     print(f"images: {images} JPEGs of {classes} classes")
     for folder in (one, two):
         more = "" if size(folder) < MOST else f", more than {MOST >> 20}: --preset 6 makes Ray smaller"
-        print(f"{folder.relative_to(REPO)}: {size(folder) / 2**20:.1f} MiB{more}")
+        print(f"{folder}: {size(folder) / 2**20:.1f} MiB{more}")
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from benchmarks.gpu.kit import REPO, Kit
 
-CARRIED = REPO / ".gpu"
+CARRIED = Path(os.environ.get("GPU_CARRIED") or REPO / ".gpu")
+"""What `prepare` gathers, one folder a command."""
 _FACTS = """
 import json, os, sys, torch
 from importlib.metadata import version, PackageNotFoundError
@@ -42,7 +43,7 @@ def unpack(kit: Kit) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     one = CARRIED / "one"
     if not one.is_dir():
-        kit.note("unpack", nothing=f"{one.relative_to(REPO)} is not here: what is installed is used")
+        kit.note("unpack", nothing=f"{one} is not here: what is installed is used")
         return
     wheels = [*one.glob("*.whl"), *one.parent.glob("two/*.whl")]
     status, said = _install(kit, *wheels)

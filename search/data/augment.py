@@ -1,7 +1,7 @@
 """Random changes of training batches, each image its own, reproducible by seed.
 
 MixUp, CutMix and the random crop and flip of torchvision.transforms.v2 draw once for a whole batch; those here, written
-by hand, draw for each image. RandAugment and TrivialAugmentWide are torchvision's, called image by image.
+by hand, draw for each image. RandAugment and TrivialAugmentWide are torchvision's, drawn for each image, too.
 """
 
 from __future__ import annotations
@@ -43,12 +43,7 @@ class Augment:
 
     def __init__(self, kind: str, generator: torch.Generator) -> None:
         self._kind, self._generator = kind, generator
-        self._policy: Any = None
-        if kind in ("randaugment", "trivialaugment"):
-            from torchvision.transforms import v2  # late: it takes seconds to import
-
-            policy = v2.RandAugment if kind == "randaugment" else v2.TrivialAugmentWide
-            self._policy = policy(interpolation=v2.InterpolationMode.BILINEAR)
+        self._policy = Policy(kind) if kind in ("randaugment", "trivialaugment") else None
 
     def __call__(self, pixels: Tensor, crop: Size) -> Tensor:
         """Images (B, H, W, C), uint8, cut to the height and width `crop`."""
@@ -57,13 +52,59 @@ class Augment:
             return torch.where(mirrored, mirror(pixels, crop), centre(pixels, crop))
         with drawing_from(self._generator):
             pixels = crop_flip(pixels, crop)
-            if self._policy is None:
-                return pixels
-            return torch.stack([self._policy(image) for image in pixels.permute(0, 3, 1, 2)]).permute(0, 2, 3, 1)
+            return pixels if self._policy is None else self._policy(pixels)
 
     def draw(self, count: int, views: int) -> Tensor:
         """Which of so many views each of `count` images is seen in: (count,), int64."""
         return torch.randint(views, (count,), generator=self._generator)
+
+
+class Policy:
+    """torchvision's RandAugment or TrivialAugmentWide: what it draws image by image, computed group by group.
+
+    The images that drew the same change are changed in one call. Each gets the pixels that torchvision's own call for
+    it alone would give, from the same random numbers.
+    """
+
+    def __init__(self, kind: str) -> None:
+        from torchvision.transforms import v2  # late: it takes seconds to import
+
+        self._rand = kind == "randaugment"
+        self._policy: Any = (v2.RandAugment if self._rand else v2.TrivialAugmentWide)(
+            interpolation=v2.InterpolationMode.BILINEAR
+        )
+        self._magnitudes: dict[tuple[str, int, int], list[float]] = {}
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Change images (B, H, W, C), uint8, in place; draws from the global generator."""
+        turns = self._policy.num_ops if self._rand else 1
+        drawn = [[self._draw(*pixels.shape[1:3]) for _ in range(turns)] for _ in pixels]
+        for turn in range(turns):
+            groups: dict[tuple[str, float], list[int]] = {}
+            for row, changes in enumerate(drawn):
+                groups.setdefault(changes[turn], []).append(row)
+            for (name, magnitude), rows in groups.items():
+                if name != "Identity":
+                    index = send(torch.tensor(rows), pixels.device)
+                    pixels[index] = self._changed(pixels[index].permute(0, 3, 1, 2), name, magnitude)
+        return pixels
+
+    def _changed(self, images: Tensor, name: str, magnitude: float) -> Tensor:
+        how = {"interpolation": self._policy.interpolation, "fill": self._policy._fill}
+        changed: Tensor = self._policy._apply_image_or_video_transform(images, name, magnitude, **how)
+        return changed.permute(0, 2, 3, 1)
+
+    def _draw(self, height: int, width: int) -> tuple[str, float]:
+        """A change and its magnitude, as torchvision's `forward` draws them for one image."""
+        name, (scale, signed) = self._policy._get_random_item(self._policy._AUGMENTATION_SPACE)
+        key = (name, height, width)
+        if key not in self._magnitudes:
+            found = scale(self._policy.num_magnitude_bins, height, width)
+            self._magnitudes[key] = [] if found is None else list(map(float, found))
+        if not (magnitudes := self._magnitudes[key]):
+            return name, 0.0
+        magnitude = magnitudes[self._policy.magnitude if self._rand else int(torch.randint(len(magnitudes), ()))]
+        return name, -magnitude if signed and torch.rand(()) <= 0.5 else magnitude
 
 
 def make_augment(kind: str, generator: torch.Generator) -> Augment | None:

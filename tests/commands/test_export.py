@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
+from search import __version__
+from search.commands.steps import export
 from search.commands.steps.export import read_best, write_best
 from search.config import TrainConfig
 from search.errors import SearchError
@@ -155,6 +158,17 @@ def written(tmp_path: Path) -> Callable[[str, str], Path]:
         return path
 
     return make
+
+
+def test_a_checkout_that_is_not_installed_names_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def installed(name: str) -> str:
+        if name == "search":
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(export, "version", installed)
+    content = yaml.safe_load(write_best(study(0.5), tmp_path).read_text())
+    assert content["versions"]["search"] == __version__
 
 
 def test_a_file_of_an_earlier_version(written: Callable[[str, str], Path]) -> None:

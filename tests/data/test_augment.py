@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from search.data.augment import Augment, Mix, crop_flip, drawing_from, make_augment
+from search.data.augment import Augment, Mix, Policy, crop_flip, drawing_from, make_augment
 
 KINDS = ["crop_flip", "randaugment", "trivialaugment"]
 
@@ -177,3 +177,27 @@ def test_a_batch_keeps_its_memory_format() -> None:
     x = torch.rand(4, 3, 8, 8).to(memory_format=torch.channels_last)
     mixed, _ = Mix(0.2, 1.0, 4, seeded())(x, torch.arange(4))
     assert mixed.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("kind", "side", "channels"), [("randaugment", 24, 3), ("trivialaugment", 17, 1)])
+def test_a_policy_gives_each_image_what_torchvision_would_give_it_alone(kind: str, side: int, channels: int) -> None:
+    whole = pictures(200, side, channels)
+    policy = Policy(kind)
+    torch.manual_seed(1)
+    alone = [policy._policy(image).permute(1, 2, 0) for image in whole.permute(0, 3, 1, 2)]
+    torch.manual_seed(1)
+    assert torch.equal(policy(whole), torch.stack(alone))
+
+
+def test_the_images_that_draw_the_same_change_are_changed_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy, seen = Policy("randaugment"), list[int]()
+    changed = policy._changed
+
+    def counted(images: Tensor, name: str, magnitude: float) -> Tensor:
+        seen.append(len(images))
+        return changed(images, name, magnitude)
+
+    monkeypatch.setattr(policy, "_changed", counted)
+    policy(pictures(500, 8))
+    assert len(seen) <= 2 * 22  # thirteen changes, nine of them with either sign, twice
+    assert sum(seen) > 900

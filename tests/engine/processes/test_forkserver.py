@@ -18,6 +18,7 @@ from live import until
 from search.engine.processes import forkserver
 from search.engine.processes.ending import END
 from search.engine.processes.forkserver import DEATHS, Call, Died, ForkServer, fork, run_fork_server
+from search.engine.ray import nodes
 from search.errors import SearchError
 
 HERE = f"{Path(__file__).stem}:"
@@ -64,6 +65,10 @@ def count(to: int, progress: Callable[[int], None]) -> str:
     for i in range(to):
         progress(i)
     return "done"
+
+
+def variable(name: str, progress: Callable[[int], None]) -> str | None:
+    return os.environ.get(name)
 
 
 def fail(kind: str, progress: Callable[[int], None]) -> None:
@@ -167,6 +172,16 @@ def test_folder_server_and_children_are_gone_at_the_end(monkeypatch: pytest.Monk
     child.close()
     until(lambda: not alive(server) and not alive(pid), "the end of both")
     assert not fork_server.folder.exists()
+
+
+def test_a_call_sees_the_gpu_that_its_caller_was_given(
+    fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server started before Ray gave its worker a GPU."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    monkeypatch.setattr(nodes, "address_here", lambda: fork_server.address)
+    assert nodes.call_here(HERE + "variable", ("CUDA_VISIBLE_DEVICES",)) == "3"
+    assert Call(fork_server.address, HERE + "variable", "CUDA_VISIBLE_DEVICES").result(lambda *_: None) is None
 
 
 @pytest.mark.parametrize(("patience", "left"), [(None, True), (0.5, False), (0.0, False)])
