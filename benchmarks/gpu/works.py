@@ -87,12 +87,12 @@ def resumed(kit: Kit) -> None:
     killed_at = _killed(kit, *words)
     time.sleep(2)
     after = kit.gpu()
-    status, said = kit.search("killed", 60, *words, shown=3)
+    status, _ = kit.search("killed", 60, *words, shown=3)
     last = {name: [trial["epoch"] for trial in kit.trials(name)] for name in ("whole", "killed")}
     keys = ("epoch", "train_loss", "val_loss", "val_acc")
     pairs = [[epoch.get(key) for epoch in epochs for key in keys] for epochs in last.values()]
     found = {"status": status, "killed_at": killed_at, "memory_after_kill": after, "same": pairs[0] == pairs[1]}
-    kit.note("resumed", **found, whole=pairs[0], killed=pairs[1], goes_on=lines(said, "go on first"))
+    kit.note("resumed", **found, whole=pairs[0], killed=pairs[1])
 
 
 def _killed(kit: Kit, *words: object) -> int:

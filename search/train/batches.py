@@ -46,6 +46,8 @@ class Batches(Protocol):
     """Where the image cache has the split."""
     identity: Identity
     """What tells the data set from others."""
+    home: str
+    """The device where the inputs lie: a step whose indices are elsewhere waits for them."""
 
     def __len__(self) -> int:
         """The number of images, N."""
@@ -69,6 +71,7 @@ class Data:
         self.key = f"{images.key} {spec.crop} {spec.mean} {spec.std}"
         self.classes, self.images, self.identity = images.classes, images.key, images.identity
         self._whole = images.pixels if device == "cpu" else placed(images.pixels, device, room(device))
+        self.home = device if isinstance(self._whole, Tensor) else "cpu"
         self._centre = centre(self._whole, spec.crop)
         self.labels = torch.from_numpy(images.labels).to(device)
         self.channels = images.pixels.shape[3]
@@ -110,14 +113,18 @@ def room(device: str) -> int:
 def placed(values: np.ndarray[Any, Any] | Tensor, device: str, most: int) -> np.ndarray[Any, Any] | Tensor:
     """`values` (N, ...) on `device`, copied slice by slice; as they are if they take more than `most` bytes.
 
-    What stays is a file that all workers of the host share. Each batch is then copied on its own.
+    What stays is a file that all workers of the host share. Each batch is then copied on its own. It stays, too, where
+    other workers have taken the memory meanwhile.
     """
     size = values.nbytes
     if size > most:
         return values
     shape = tuple(values.shape)
     dtype = values.dtype if isinstance(values, Tensor) else torch.from_numpy(values[:0].copy()).dtype
-    whole = torch.empty(shape, dtype=dtype, device=device)
+    try:
+        whole = torch.empty(shape, dtype=dtype, device=device)
+    except torch.OutOfMemoryError:
+        return values
     rows = max(1, SLICE * shape[0] // max(size, 1))
     for first in range(0, shape[0], rows):
         part = values[first : first + rows]
@@ -169,6 +176,7 @@ class Activations:
         """`values`: (views x N, ...), all images in the first view, then all in the second."""
         self.labels, self.classes, self.images, self.identity = data.labels, data.classes, data.images, data.identity
         self._values, self._views, self._channels_last = values, views, channels_last
+        self.home = str(values.device)
         self._device = data.device
 
     def __len__(self) -> int:
@@ -178,8 +186,7 @@ class Activations:
         self, index: Tensor, memory_format: torch.memory_format, augment: Augment | None = None
     ) -> tuple[Tensor, Tensor]:
         """Activations (B, ...) and labels (B,); of each image the view that `augment` draws, without it the first."""
-        index = send(index, self.labels.device)
-        labels = self.labels[index]
+        labels = self.labels[send(index, self.labels.device)]
         if augment is not None:
             index = index + len(self) * send(augment.draw(len(index), self._views), index.device)
         values = send(self._values[index.to(self._values.device)], self._device)

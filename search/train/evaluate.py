@@ -58,7 +58,7 @@ def evaluate(model: nn.Module, data: Batches, runtime: Runtime) -> Evaluation:
     total = torch.zeros((), dtype=torch.float64, device=runtime.device)
     best = []
     with runtime.autocast():  # once, so that it casts each weight once
-        for index in torch.arange(len(data), device=runtime.device).split(EVAL_BATCH[runtime.device]):
+        for index in torch.arange(len(data), device=data.home).split(EVAL_BATCH[runtime.device]):
             x, y = data.batch(index, runtime.memory_format)
             logits = model(x).float()
             total += F.cross_entropy(logits, y, reduction="sum")

@@ -124,11 +124,21 @@ def new_learner(
         make_repeatable(learner.model, runtime, learner.image(), say)
     if config.frozen and cache_size:
         try:
-            return learner, learner.cache_prefix(val_data, cache_size)
+            seen = learner.cache_prefix(val_data, cache_size)
+            _say_home(learner, say)
+            return learner, seen
         except (NoPrefix, NoRoom) as error:
             if say is not None:
                 say(f"{config.model}, frozen={','.join(config.frozen)}: computed anew in every epoch: {error}")
+    _say_home(learner, say)
     return learner, val_data
+
+
+def _say_home(learner: Learner, say: Callable[[str], None] | None) -> None:
+    """Say that what is trained on does not lie on the GPU."""
+    if say is not None and learner.data.home == "cpu" != learner.runtime.device:
+        left = "the GPU's free memory is too small for all that is trained on, so each batch is copied from the host"
+        say(f"{left}; fewer trials a GPU leave more of it, and a smaller image_side or subset takes less")
 
 
 def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
@@ -136,7 +146,7 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
     start = time.perf_counter()
     lr, rates = learner.begin(number), learner.rates()
     count = len(learner.data)
-    order = torch.randperm(count, generator=learner.order).to(learner.runtime.device)  # once: every copy takes a wait
+    order = torch.randperm(count, generator=learner.order).to(learner.data.home)  # once: every copy takes a wait
     batches = learner.batches(order)
     losses = torch.stack([learner.step(index) for index in batches]).double().cpu()
     sizes = torch.tensor([len(batch) for batch in batches], dtype=torch.float64)

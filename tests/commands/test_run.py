@@ -241,6 +241,17 @@ def test_the_trials_that_share_a_gpu_are_counted_beside_the_run(
     assert shared.resources.gpus == pytest.approx(1 / shared.slots, abs=1e-4)
 
 
+@pytest.mark.parametrize(("space", "words"), [("", ("--gpus-per-trial", "2")), ("resources = dict(gpus=1.5)", ())])
+def test_the_built_in_training_is_given_no_second_gpu(
+    cli: Any, write: Write, space: str, words: tuple[str, ...]
+) -> None:
+    write("space.py", DIGITS + space)
+    status, _, err = cli(*RUN, *words)
+    assert status == 2
+    assert "the built-in training uses one GPU a trial; say 1 or a part of one" in err
+    assert [path.name for path in Path().iterdir() if path.name != "__pycache__"] == ["space.py"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

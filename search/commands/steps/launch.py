@@ -26,7 +26,7 @@ from search.engine.processes import forkserver
 from search.engine.processes.signals import handled, unheard
 from search.engine.worker import WorkerConfig
 from search.entry_points import ENGINES, PRELOAD, PRELOAD_OWN, PRELOAD_TORCHVISION
-from search.errors import Interrupted, NothingCompleted, on_command_line, option
+from search.errors import Interrupted, NothingCompleted, SearchError, on_command_line, option
 from search.monitoring.notify import hidden
 from search.monitoring.progress import Progress
 from search.study import study as studies
@@ -128,6 +128,11 @@ def engine_of(
     `models`: those that may be trained; none named: any; None: a train() of the space file.
     """
     gpus = wanted.get("gpus")
+    if workplace.own_train is None and isinstance(gpus, (int, float)) and gpus > 1:
+        raise SearchError(
+            f"{option('gpus_per_trial', f'{gpus:g}')}: the built-in training uses one GPU a trial; say 1 or a part of "
+            "one, and the other GPUs train other trials"
+        )
     setup = Setup(
         workplace=workplace,
         cpus=wanted.get("cpus"),
