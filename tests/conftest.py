@@ -42,6 +42,14 @@ def pytest_xdist_auto_num_workers() -> int:
     return len(os.sched_getaffinity(0)) + 1
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m gpu`, only the files with such tests are read: others import what a machine with a GPU may lack."""
+    if config.getoption("markexpr") != "gpu" or not collection_path.name.startswith("test_"):
+        return None
+    text = collection_path.read_text(encoding="utf-8") if collection_path.is_file() else "mark.gpu"
+    return None if "mark.gpu" in text or "from gpu import" in text else True
+
+
 def pytest_collection_finish() -> None:
     """What was imported stays: Python's garbage collector need not look through it in every test."""
     gc.collect()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -18,7 +20,7 @@ from optuna import TrialPruned
 
 from search.config import CACHE_SIZE, Epoch, TrainConfig
 from search.data.base import NoTestSplit
-from search.engine.failures import breaks_gpu, reason
+from search.engine.failures import breaks_gpu, kind, reason
 from search.engine.messages import Closed, Drop, Ended, Failed, Message, Order, Pruned, Report
 from search.engine.processes.ending import END
 from search.errors import SearchError, first_line
@@ -132,6 +134,12 @@ class Worker:
 
     def step(self) -> Message:
         """Train one epoch. Returns a Report, Ended or Failed; raises no Exception."""
+        message = self._step()
+        if isinstance(message, Failed) and kind(message.reason) == "oom":
+            _give_back()
+        return message
+
+    def _step(self) -> Message:
         try:
             return next(self._epochs, Ended(self._attempt))
         except KeyboardInterrupt:
@@ -202,6 +210,14 @@ def _answer(worker: Worker, connection: Connection) -> Message | Closed:
         if END.gone:
             raise
         return worker.failed(error)  # the user's code raised it
+
+
+def _give_back() -> None:
+    """Hand back what a failed trial held of the GPU: other trials share it, and this one is tried again alone."""
+    gc.collect()
+    torch = sys.modules.get("torch")  # a train() of the user's need not use it
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _measured(epoch: Any) -> dict[str, Any]:

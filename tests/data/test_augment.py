@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from gpu import DEVICES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -134,6 +135,16 @@ def test_mixup_mixes_pixels_as_it_mixes_labels(seed: int, alpha: float, count: i
     assert ((labels > 0).sum(1) <= 2).all()
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_batch_is_mixed_where_it_is_as_on_the_host(device: str) -> None:
+    x, y = torch.rand(16, 3, 9, 8, generator=seeded()), torch.arange(16) % 5
+    here, labels = Mix(0.4, 1.0, 5, seeded(2))(x, y)
+    mixed, shares = Mix(0.4, 1.0, 5, seeded(2))(x.to(device), y.to(device))
+    assert mixed.device.type == shares.device.type == device
+    assert torch.allclose(mixed.cpu(), here, atol=1e-6)
+    assert torch.allclose(shares.cpu(), labels, atol=1e-6)
+
+
 @given(seed=st.integers(0, 2**31), alpha=st.floats(1e-3, 50), height=st.integers(1, 9), width=st.integers(1, 9))
 @settings(deadline=None)
 def test_cutmix_pastes_a_box_and_its_share_of_the_label(seed: int, alpha: float, height: int, width: int) -> None:
@@ -179,14 +190,18 @@ def test_a_batch_keeps_its_memory_format() -> None:
     assert mixed.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("kind", "side", "channels"), [("randaugment", 24, 3), ("trivialaugment", 17, 1)])
-def test_a_policy_gives_each_image_what_torchvision_would_give_it_alone(kind: str, side: int, channels: int) -> None:
-    whole = pictures(200, side, channels)
+def test_a_policy_gives_each_image_what_torchvision_would_give_it_alone(
+    kind: str, side: int, channels: int, device: str
+) -> None:
+    whole = pictures(200, side, channels).to(device)
     policy = Policy(kind)
     torch.manual_seed(1)
     alone = [policy._policy(image).permute(1, 2, 0) for image in whole.permute(0, 3, 1, 2)]
     torch.manual_seed(1)
-    assert torch.equal(policy(whole), torch.stack(alone))
+    far = (policy(whole).int() - torch.stack(alone).int()).abs().max().item()
+    assert far <= (device == "cuda")  # whose sums over a group may be rounded otherwise
 
 
 def test_the_images_that_draw_the_same_change_are_changed_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:

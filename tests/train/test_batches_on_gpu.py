@@ -9,12 +9,13 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from gpu import DEVICES
 
 from search.data import cache
 from search.data.inputs import inputs
 from search.data.registry import open_source
 from search.train import batches
-from search.train.batches import Activations, Data, placed, room
+from search.train.batches import Activations, Data, load_data, placed, room
 from search.train.device import Runtime
 from search.train.learner import Learner
 from search.train.trainer import _say_home
@@ -54,6 +55,18 @@ def test_what_other_workers_left_no_room_for_stays_where_it_is(monkeypatch: pyte
     monkeypatch.setattr(torch, "empty", full)
     values = np.zeros((7, 5), np.uint8)
     assert placed(values, "cuda", 10**9) is values
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_batch_on_the_device_is_the_hosts(device: str) -> None:
+    index = torch.tensor([3, 1, 1])
+    (there,), (here,) = (load_data("cnn", "digits", Path(), each, ("val",)) for each in (device, "cpu"))
+    assert there.home == device
+    x, y = there.batch(index.to(there.home), torch.channels_last)
+    expected, labels = here.batch(index, torch.channels_last)
+    assert x.device.type == device
+    assert torch.allclose(x.cpu(), expected)
+    assert torch.equal(y.cpu(), labels)
 
 
 class Seen(torch.overrides.TorchFunctionMode):

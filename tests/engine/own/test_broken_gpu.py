@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 import search
 from search.engine.failures import breaks_gpu
+from search.engine.messages import Failed, Order
+from search.engine.worker import Worker, WorkerConfig
 from search.errors import SearchError
 
 OWN = """
@@ -52,3 +55,36 @@ def test_this_process_gives_up(write: Callable[[str, str], Path]) -> None:
         search.run(path, engine="inline")
     assert [trial.state.name for trial in search.load_study("own").trials] == ["COMPLETE", "FAIL"]
     assert search.run(path, engine="inline").trials[2].state.name == "COMPLETE"
+
+
+FULL = """
+    import weakref
+    from optuna import Trial
+    class Big: ...
+    seen = []
+    metric, trials = "score", 1
+    def space(trial: Trial):
+        return {}
+    def train(config):
+        big = Big()
+        big.itself = big  # as a model and its hooks
+        seen.append(weakref.ref(big))
+        raise RuntimeError("CUDA error: out of memory")
+        yield {"score": 1}
+"""
+
+
+def test_what_a_trial_without_memory_held_is_handed_back_at_once(
+    write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    worker = Worker(WorkerConfig(str(tmp_path), "cuda", 1, str(write("full.py", FULL))))
+    alive: list[object] = []
+    assert worker._own is not None
+    seen = worker._own.__globals__["seen"]
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: alive.extend(each() for each in seen))
+    worker.start(Order(1, {}))
+    message = worker.step()
+    assert isinstance(message, Failed)
+    assert message.reason.startswith("oom: ")
+    assert alive == [None]
