@@ -39,8 +39,7 @@ def test_it_starts_where_only_python_is_installed() -> None:
 
 
 def test_a_part_of_the_first_command_on_a_cpu(tmp_path: Path) -> None:
-    found = run(tmp_path, "one", "--only", "facts,inline")
-    assert found["facts"]["ray_sees_gpus"] == found["facts"]["gpus"] == 0
+    found = run(tmp_path, "one", "--only", "inline")
     assert found["inline"]["status"] == 0
     assert found["inline"]["states"] == {"COMPLETE": 1}
     assert found["inline"]["devices"] == {"cpu": 1}
@@ -52,6 +51,7 @@ def test_the_whole_first_command_on_a_cpu(tmp_path: Path) -> None:
     found = run(tmp_path, "one")
     assert {name for name, each in found.items() if each.get("status")} == set()
     assert [each for each in found.values() if "error" in each] == []
+    assert found["facts"]["ray_sees_gpus"] == found["facts"]["gpus"] == 0
     assert json.loads(found["forks"]["said"][0]) == [["cpu", 1e9, 0, False]] * 3
     assert found["poison"]["states"] == found["poison-inline"]["states"] == {"COMPLETE": 3, "FAIL": 3}
     assert found["resumed"]["same"]
@@ -80,7 +80,7 @@ def test_a_step_and_an_epoch_are_measured(tmp_path: Path, capsys: pytest.Capture
     speeds.cached(place, "head", speeds.CACHED["lite0 head auto 64"])
     speeds.tuned(place, "whole", speeds.TUNED["alexnet bf16 256 mixup"])
     epoch, step = map(json.loads, capsys.readouterr().out.splitlines())
-    assert epoch["epoch_ms"] > epoch["step_ms"] > 0
+    assert min(epoch["epoch_ms"], epoch["step_ms"], epoch["evaluate_ms"]) > 0
     assert step["images_s"] == pytest.approx(8 / step["ms"] * 1e3)
     assert step["tflop"] > 0
     assert (tmp_path / "profile.txt").read_text().count("==") == 2

@@ -10,6 +10,12 @@ HOMES = {"engine/ray/patches.py", "study/storage/internals.py"}
 OTHERS = {
     "commands/steps/confirm.py": {"_plain"},  # of Progress, a class of this package
     "engine/processes/ending.py": {"_exit", "_run_exitfuncs", "_shutdown"},  # as multiprocessing ends its processes
+    "data/augment.py": {  # of torchvision: what its policies draw and do, which a test compares with their own call
+        "_AUGMENTATION_SPACE",
+        "_apply_image_or_video_transform",
+        "_fill",
+        "_get_random_item",
+    },
     "data/cache.py": {"_replace"},
     "doctor/labels.py": {"_replace"},
     "models/images.py": {"_replace"},  # of a named tuple, and documented

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import yaml
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from search import __version__
 from search.config import FIRST_FIELDS, TrainConfig, is_train_config, make_config
 from search.errors import SearchError, nearest, option
 from search.files.atomic import file_name, write_text
@@ -83,7 +83,7 @@ def write_best(study: Study, folder: Path, number: int | None = None) -> Path:
         "value": trial.values[0] if trial.values and len(trial.values) == 1 else trial.values,
         "ran_on": ran_on,
         "versions": {"python": platform.python_version()}
-        | {"search": __version__}  # a checkout that is not installed has one, too
+        | {"search": resolve_name("search:__version__")}  # which is there without an install, too
         | {name: version(name) for name in ("optuna", "ray")},
     }
     head = f"# search train {path}\n" if is_train_config(config) else ""
