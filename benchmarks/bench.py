@@ -21,6 +21,7 @@ from pathlib import Path
 from benchmarks import image_files, results, sides
 from benchmarks.plan import FULL, GPU, QUICK, Plan, Row
 from benchmarks.rows import Bench
+from search.errors import COMMAND_LINE, SearchError
 
 
 def _number(value: float) -> str:
@@ -104,7 +105,7 @@ def main() -> int:
             plan, arguments.data_root, images, side_by_side, arguments.gpu, log=lambda line: print(line, flush=True)
         )
         rows = run(bench, arguments.only)
-    except sides.BenchError as error:
+    except (sides.BenchError, SearchError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     minutes = (time.monotonic() - began) / 60
@@ -123,4 +124,5 @@ def _titles(arguments: argparse.Namespace) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
+    os.environ[COMMAND_LINE] = "1"  # messages speak of --data-root
     sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import REPO
 from PIL import Image
 
 from benchmarks import bench, efficiency, image_files, judged, late, processes, results, sampled, sides
@@ -182,6 +184,15 @@ def test_the_bench_for_gpus_says_in_one_line_that_there_is_none(
     monkeypatch.setattr(sys, "argv", ["bench", "--gpu"])
     assert bench.main() == 2
     assert capsys.readouterr().err == "bench: no GPU is visible here: make bench measures on the CPU\n"
+
+
+def test_the_bench_without_its_images_says_in_one_line_where_they_belong() -> None:
+    words = [sys.executable, "-m", "benchmarks.bench", "--quick", "--data-root", "absent"]
+    run = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(REPO)})
+    assert run.returncode == 2
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("bench: no Caltech-101 in absent/caltech101: ")
+    assert line.endswith("name the folder above with --data-root")
 
 
 def test_a_no_op_study_is_measured_from_its_first_result_to_its_last(tmp_path: Path) -> None:
