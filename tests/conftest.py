@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 # Several tests run at a time, and a thread that spins while it waits for its share takes a core from another test.
 # Before torch is imported: the OpenMP library reads both names once.
@@ -17,20 +17,21 @@ os.environ |= {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
 import numpy as np
 import optuna
 import pytest
-import s3 as s3_server
 import torch
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from optuna.study import Study
 from optuna.trial import create_trial
-from postgres import Postgres, server
-from s3fs import S3FileSystem
 from safetensors.torch import save_file
 from torch import nn
 
 from search import cli as command
 from search import predictions
 from search.predictions import Predictions
+
+if TYPE_CHECKING:  # only some tests need a database or a bucket, and not every machine has the libraries
+    from postgres import Postgres
+    from s3 import Store
 
 REPO = Path(__file__).resolve().parent.parent
 SPACES = REPO / "spaces"
@@ -95,6 +96,8 @@ def clean(tmp_path: Path, cache_home: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A real PostgreSQL for the whole test run; who stops it starts it again."""
+    from postgres import server
+
     with server() as found:
         yield found
 
@@ -106,15 +109,19 @@ def database(postgres: Postgres) -> str:
 
 
 @pytest.fixture(scope="session")
-def s3() -> Iterator[s3_server.Store]:
+def s3() -> Iterator[Store]:
     """A real S3 server for the whole test run."""
-    with s3_server.server() as found:
+    from s3 import server
+
+    with server() as found:
         yield found
 
 
 @pytest.fixture
-def bucket(s3: s3_server.Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def bucket(s3: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URL of an empty S3 bucket, which the environment says how to reach."""
+    from s3fs import S3FileSystem
+
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
     yield s3.bucket()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,20 @@ def test_messages_spell_options_as_their_caller_does() -> None:
         if count and not name.startswith("cli/"):
             found[name] = count
     assert found == OPTIONS
+
+
+def test_every_test_starts_without_the_extras() -> None:
+    """A machine that has no database's or bucket's library runs the tests that need none, such as those of a GPU."""
+    extras = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    optional = {re.split(r"[\[<>=]", name)[0].replace("-", "_") for names in extras.values() for name in names}
+    assert {"psycopg", "s3fs", "moto"} <= optional
+    found, left = set[str](), {"conftest"}
+    while left - found:
+        name = (left - found).pop()
+        found.add(name)
+        path = REPO / "tests" / f"{name}.py"
+        for node in ast.parse(path.read_text(encoding="utf-8")).body if path.is_file() else ():
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                whole = [node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names]
+                left |= {each.partition(".")[0] for each in whole}
+    assert found & optional <= {"pytest"}
