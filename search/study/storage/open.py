@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 from filelock import FileLock
 from optuna.storages import RDBStorage
 from optuna.study import Study
-from sqlalchemy import URL, create_engine, event, make_url
+from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
 
 from search.errors import SearchError, StorageFailed, option
@@ -140,9 +140,18 @@ def _parsed(url: str) -> URL:
     return parsed.set(drivername="postgresql+psycopg") if plain and find_spec("psycopg2") is None else parsed
 
 
+class _Logged(sqlite3.Connection):
+    """With a write-ahead log from its first statement: a table that is created does not wait for the disk either."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.execute("PRAGMA journal_mode=WAL")
+        self.execute("PRAGMA synchronous=NORMAL")
+
+
 def _connect_args(parsed: URL) -> dict[str, Any]:
     if parsed.get_backend_name() == "sqlite":
-        return {"timeout": _BUSY}
+        return {"timeout": _BUSY, "factory": _Logged}
     if parsed.drivername in ("postgresql+psycopg", "postgresql+psycopg2", "postgresql"):
         return {name: value for name, value in _POSTGRES.items() if name not in parsed.query}
     return {}
@@ -165,23 +174,13 @@ def connect(url: str) -> RDBStorage:
     """
     check_storage(url)
     parsed = _parsed(url)
-    sqlite = parsed.get_backend_name() == "sqlite"
-    place = str(_sqlite_file(parsed).resolve()) if sqlite else url
+    place = str(_sqlite_file(parsed).resolve()) if parsed.get_backend_name() == "sqlite" else url
     lock = _lock_folder() / f"{hashlib.sha256(place.encode(errors='surrogateescape')).hexdigest()[:12]}.lock"
     try:
         with FileLock(lock):
-            storage = _created(parsed)
+            return _created(parsed)
     except (*retry.ERRORS, RuntimeError, ImportError) as error:
         raise SearchError(f"storage {redact(url)} cannot be used: {retry.reason(error)}") from None
-    if sqlite:
-
-        @event.listens_for(storage.engine, "connect")
-        def tune(connection: Any, _: Any) -> None:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-
-        storage.engine.dispose()
-    return storage
 
 
 def _created(parsed: URL) -> Storage:
