@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import sys
 import sysconfig
 from importlib.machinery import PathFinder, SourceFileLoader
@@ -91,7 +92,10 @@ def _go_to(folder: Path) -> None:
 def _beside(module: ModuleType, folder: Path) -> bool:
     """Whether the module lies in the folder, and not in an environment inside it."""
     file = getattr(module, "__file__", None)
-    return isinstance(file, str) and folder in Path(file).parents and not file.startswith(_LIBRARIES)
+    if not isinstance(file, str) or file.startswith(_LIBRARIES):
+        return False
+    # Path(file).parents would take a tenth of a second for the modules of a session.
+    return os.path.normpath(file).startswith(f"{folder}/" if folder.name else "/")
 
 
 def _is_file(module: ModuleType, path: Path) -> bool:
