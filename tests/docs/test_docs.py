@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from conftest import SPACES, Cli
 from house.test_layers import LAYERS
+from optuna.study import create_study
 from pages import PAGES, REPO, blocks, commands
 from PIL import Image
 from served import served
 
 from search.cli import app
+from search.study.storage.open import connect
 
 README, ARCHITECTURE = PAGES["README.md"], PAGES["docs/architecture.md"]
 OWN_TESTS = {"docs/cluster.md", "docs/docker.md"}  # test_cluster_page.py and test_docker_page.py follow them
@@ -95,12 +97,17 @@ def test_the_pages_of_a_search_have_commands_that_run() -> None:
     }
 
 
-@pytest.mark.parametrize("command", [c for c in commands("".join(PAGES.values())) if c.startswith(SERVERS)])
-def test_every_server_of_the_documents_answers(command: str, cli: Cli, tmp_path: Path) -> None:
-    shutil.copytree(SPACES, tmp_path / "spaces")
+STARTED = [command for command in commands("".join(PAGES.values())) if command.startswith(SERVERS)]
+
+
+def test_search_up_stands_in_the_documents_as_its_own_test_starts_it() -> None:
+    assert {command for command in STARTED if not command.startswith("search dashboard")} == {"search up"}
+
+
+@pytest.mark.parametrize("command", [command for command in STARTED if command != "search up"])
+def test_every_dashboard_of_the_documents_answers(command: str, tmp_path: Path) -> None:
     (tmp_path / "dashboard.secret").write_text("long-enough")
-    done = cli("run", "spaces/sklearn_digits.py", "--engine", "inline", "--trials", 1, "--name", "digits")
-    assert done.status == 0
+    create_study(storage=connect("sqlite:///studies.db"), study_name="digits")
     with served(tmp_path, *shlex.split(command)[1:], "--port", "0") as server:
         answer = server.ask("/dashboard", Authorization="Bearer long-enough")
         assert (answer.status, b"<html" in answer.body) == (200, True)

@@ -19,13 +19,31 @@ from search import Float, SearchSpace
 space = SearchSpace(model="linear", dataset="stripes", epochs=4, schedule="linear", lr=Float(0.01, 0.1))
 metric, direction, trials = "val_sure", "maximize", 2
 """
+DONE = (
+    "run space.py --engine inline",
+    "train reports/space.best.yaml",
+    "report space --json",
+    "--help",
+    "value space --digits 2",
+)
+COMMANDS = """
+import sys
+from search.cli import main
+for command in sys.argv[1:]:
+    print(end="\\0")
+    sys.argv[1:] = command.split()
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, (command, end.code)
+"""
 
 
 class House:
     """A copy of search/ with all recipes followed, and a folder to run it in."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self.said = root, dict[str, str]()
         shutil.copytree(REPO / "search", root / "search", ignore=shutil.ignore_patterns("__pycache__"))
         for block in blocks(PAGES["docs/extending.md"], "python"):
             first, _, code = block.partition("\n")
@@ -52,10 +70,10 @@ class House:
         end = found[0].end()
         file.write_text(text[:end] + code + text[end:], encoding="utf-8")
 
-    def run(self, *words: str) -> str:
-        """What `search` of the copy prints."""
+    def run(self, *commands: str) -> list[str]:
+        """What `search` of the copy prints for each of the commands, in one process."""
         done = subprocess.run(
-            [sys.executable, "-c", "from search.cli import main; main()", *words],
+            [sys.executable, "-c", COMMANDS, *commands],
             cwd=self.root,
             env=os.environ | {"PYTHONPATH": str(self.root), "XDG_CACHE_HOME": str(self.root / "cache")},
             capture_output=True,
@@ -63,25 +81,20 @@ class House:
             check=False,
         )
         assert done.returncode == 0, done
-        return done.stdout
+        return done.stdout.split("\0")[1:]
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     made = House(tmp_path_factory.mktemp("house"))
-    made.run("run", "space.py", "--engine", "inline")
+    made.said = dict(zip(DONE, made.run(*DONE), strict=True))
     return made
-
-
-def data(house: House) -> dict[str, object]:
-    said: dict[str, object] = json.loads(house.run("report", "space", "--json"))
-    return said
 
 
 def test_the_model_data_set_and_schedule_train(house: House) -> None:
     best = (house.root / "reports" / "space.best.yaml").read_text(encoding="utf-8")
     assert {"model: linear", "dataset: stripes", "schedule: linear"} <= {line.strip() for line in best.splitlines()}
-    lines = house.run("train", "reports/space.best.yaml").splitlines()
+    lines = house.said["train reports/space.best.yaml"].splitlines()
     rates = [float(found[1]) for line in lines if (found := re.search(r"^epoch .* lr ([\d.e-]+) ", line))]
     assert rates == pytest.approx([rates[0] * left / 4 for left in (4, 3, 2, 1)], rel=0.01)
 
@@ -91,14 +104,14 @@ def test_the_metric_is_searched_for(house: House) -> None:
 
 
 def test_the_section_is_on_the_page_and_in_the_data(house: House) -> None:
-    slowest = data(house)["slowest"]
+    slowest = json.loads(house.said["report space --json"])["slowest"]
     assert slowest in (0, 1)
     assert f"The slowest trial is {slowest}." in (house.root / "reports" / "space.md").read_text(encoding="utf-8")
 
 
 def test_the_verb_is_a_command_with_its_option(house: House) -> None:
-    assert "value" in house.run("--help")
-    assert re.fullmatch(r"0\.\d\d\n", house.run("value", "space", "--digits", "2"))
+    assert "value" in house.said["--help"]
+    assert re.fullmatch(r"0\.\d\d\n", house.said["value space --digits 2"])
 
 
 def test_each_recipe_is_one_piece_of_code_and_one_line() -> None:

@@ -33,9 +33,9 @@ def space(trial):
 def train(config):
     yield {"loss": OFFSET - config["x"]}
 OFFSET = 2
-again = dict(train=train, metric="loss", name="a b", engine=ENGINE, sampler=optuna.samplers.RandomSampler(seed=1))
-search.run(space, trials=2, **again)
-study = search.run(space, trials=3, **again)
+again = dict(train=train, metric="loss", name="a b", sampler=optuna.samplers.RandomSampler(seed=1))
+search.run(space, trials=2, engine="inline", **again)
+study = search.run(space, trials=3, engine=ENGINE, **again)
 print(study.direction.name, [2 - t.params["x"] == t.value for t in study.trials], isinstance(study, optuna.Study))
 try:
     search.run("space.py", train=train)

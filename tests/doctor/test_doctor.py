@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -41,30 +42,31 @@ def pictures(shuffled: bool) -> None:
 
 
 def test_a_sound_space_passes_every_check(cli: Any, write: Write) -> None:
-    status, out, err = cli("check", space(write))
+    path = space(write)
+    path.write_text(path.read_text().replace("batch_size=32", "batch_size=Choice(32, 64)"))
+    status, out, err = cli("check", path)
     assert (status, err) == (0, ""), out
     lines = out.splitlines()
     assert lines[0].startswith("checking cnn on digits at the middle of the space (lr=0.03162)")
     names = ("choices", "images", "duplicates", "labels", "head", "initial loss", "memorise", "lr range", "speed")
     assert [line[5:18].strip() for line in lines[1:-1]] == [*names, "memory"]
     assert sorted(path.name for path in Path("runs/s/check").iterdir()) == ["images.png", "lr_range.png"]
+    speed, memory = (" ".join(line.split()) for line in lines[-3:-1])
+    assert speed.startswith("ok speed a step of 64 images takes ")  # the largest batch, measured in its own process
+    found = re.match(r"ok memory ([\d.]+) GiB a trial of batch_size=64, ", memory)
+    assert found is not None, memory
+    assert 0.2 < float(found[1]) < 2.0  # torch itself, and a small model
 
 
-@pytest.mark.parametrize(
-    ("changed", "lines"),
-    [
-        (
-            {"more": "frozen=('2',), weights=Choice(scratch=None, file='no.pth')"},
-            ["FAIL choices       weights=file: weights='no.pth'", "FAIL head          2.weight is random and frozen"],
-        ),
-        ({"lr": "1.0, 1e3"}, ["FAIL lr range      useful "]),
-    ],
-)
-def test_what_is_broken_is_named_and_the_other_checks_go_on(
-    cli: Any, write: Write, changed: dict[str, str], lines: list[str]
-) -> None:
-    status, out, _ = cli("check", space(write, **changed))
+def test_what_is_broken_is_named_and_the_other_checks_go_on(cli: Any, write: Write) -> None:
+    more = "frozen=('2',), weights=Choice(scratch=None, file='no.pth')"
+    status, out, _ = cli("check", space(write, lr="1.0, 1e3", more=more))
     assert status == 1
+    lines = (
+        "FAIL choices       weights=file: weights='no.pth'",
+        "FAIL head          2.weight is random and frozen",
+        "FAIL lr range      useful ",
+    )
     for broken, line in zip(failed(out), lines, strict=True):
         assert broken.startswith(line)
     assert "10 checks in" in out

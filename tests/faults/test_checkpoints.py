@@ -1,4 +1,4 @@
-"""A run that was killed goes on from its checkpoints."""
+"""A run that was killed leaves no process, and goes on from its checkpoints."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from live import WAIT, Run, until
 from optuna.trial import TrialState
 
@@ -17,23 +18,28 @@ TRAINING = """
     from search import Float, SearchSpace
 
     space = SearchSpace(
-        model="cnn", dataset="digits", epochs=40, batch_size=32, lr=Float(0.01, 0.1, log=True), step_size=9, gamma=0.5
+        model="cnn", dataset="digits", epochs=24, batch_size=32, lr=Float(0.01, 0.1, log=True), step_size=9, gamma=0.5
     )
-    trials, pruner = 2, NopPruner()
+    trials, pruner, resources = 2, NopPruner(), {resources}
 """
+NO_GPU = not torch.cuda.is_available()
 
 
 @pytest.mark.usefixtures("torch_threads")
 def test_a_killed_run_goes_on_from_its_checkpoints_with_the_same_numbers(folder: Callable[[str], Path]) -> None:
-    run = Run(folder(TRAINING), "--sealed")
+    run = Run(folder(TRAINING.format(resources=dict(gpus="auto") if NO_GPU else {})), "--sealed")
     kept = run.folder / "runs/space/checkpoints"
     try:
         until(lambda: len({path.parent for path in kept.glob("*/*.checkpoint")}) == 2, "a checkpoint of both")
-        until(lambda: len([1 for trial in run.trials() if (trial.last_step or 0) >= 8]) == 2, "eight epochs of both")
+        until(lambda: len([1 for trial in run.trials() if (trial.last_step or 0) >= 5]) == 2, "epochs of both")
+        (temp,) = run.temp()
         run.process.kill()
         until(lambda: not run.alive(), "the end of every process")
+        until(lambda: not temp.exists(), "the end of its folder")
     finally:
         run.end()
+    if NO_GPU:  # with one, auto would measure it
+        assert "--gpus-per-trial auto: no GPU here to share\nno GPU: training on" in run.output
     before = run.trials()
     assert {trial.state for trial in before} == {TrialState.RUNNING}
     newest = [max(int(path.name.split(".")[0]) for path in kept.glob(f"{old.number}/*.checkpoint")) for old in before]

@@ -1,4 +1,7 @@
-"""After a CUDA error other than a lack of memory, a process trains no more: its errors are faked, for lack of a GPU."""
+"""After a CUDA error other than a lack of memory, a process trains no more: its errors are faked, for lack of a GPU.
+
+That another process takes its place, test_ends.py shows.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +43,6 @@ OWN = """
 )
 def test_which_errors_leave_no_gpu(error: Exception, breaks: bool) -> None:
     assert breaks_gpu(error) == breaks
-
-
-def test_the_next_trial_gets_a_new_process(write: Callable[[str, str], Path]) -> None:
-    study = search.run(write("own.py", OWN), cpus_per_trial=2)
-    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE"]
-    first, broken, last = (trial.user_attrs["epoch"]["pid"] for trial in study.trials)
-    assert first == broken != last
 
 
 def test_this_process_gives_up(write: Callable[[str, str], Path]) -> None:

@@ -17,7 +17,7 @@ KINDS = """
     import optuna
     from search import ASHA
 
-    kinds = "good long short fails nan missing byhand pool after poor".split()
+    kinds = "good long short fails nan missing byhand pool after poor".split() + {more}
     metric, trials, pruner = "score", len(kinds), ASHA(1, 4)
     here = Path(__file__).parent
 
@@ -62,6 +62,10 @@ KINDS = """
             more = pool() if kind == "pool" else {}
             score = 0.1 if kind == "poor" else 0.9
             yield {"wrong" if kind == "missing" else "score": score}
+            if kind == "exits":
+                os._exit(3)
+            if kind == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
             if kind == "fails":
                 raise ValueError("no good")
             if kind == "byhand":
@@ -72,12 +76,19 @@ KINDS = """
             if kind == "long":
                 yield {"score": 0.5}
                 yield {"score": 0.6}
+            if kind == "cuda":
+                raise RuntimeError("CUDA error: device-side assert triggered")
             if kind == "after":
                 raise RuntimeError("the model cannot be saved")
             say("after", kind)
         finally:
             say("close", kind, os.getpid())
 """
+
+
+MORE = ["cuda", "exits", "killed", "last1", "last2", "last3"]
+KILLED = {"exits", "killed"}
+"""Kinds that end a process, which the inline engine has only one of; the errors of a GPU are faked."""
 
 
 @dataclass
@@ -92,15 +103,30 @@ class Ended:
         return [kind for found, kind, *_ in self.log if found == word]
 
 
-@pytest.fixture(scope="module", params=["inline", "tune"])
-def ended(request: pytest.FixtureRequest, folder: Callable[[str], Path]) -> Iterator[Ended]:
-    run = Run(folder(KINDS), "--engine", request.param)
+def ran(path: Path, engine: str) -> Iterator[Ended]:
+    run = Run(path, "--engine", engine)
     try:
         assert run.process.wait(WAIT) == 0, run.output
         log = [line.split() for line in (run.folder / "log").read_text().splitlines()]
         yield Ended(run, {trial.user_attrs["config"]["kind"]: trial for trial in run.trials()}, log)
     finally:
         run.end()
+
+
+@pytest.fixture(scope="module")
+def inline(folder: Callable[[str], Path]) -> Iterator[Ended]:
+    yield from ran(folder(KINDS.replace("{more}", "[]")), "inline")
+
+
+@pytest.fixture(scope="module")
+def tune(folder: Callable[[str], Path]) -> Iterator[Ended]:
+    yield from ran(folder(KINDS.replace("{more}", str(MORE))), "tune")
+
+
+@pytest.fixture(params=["inline", "tune"])
+def ended(request: pytest.FixtureRequest) -> Ended:
+    found: Ended = request.getfixturevalue(request.param)
+    return found
 
 
 def test_a_train_runs_to_its_own_end(ended: Ended) -> None:
@@ -110,24 +136,43 @@ def test_a_train_runs_to_its_own_end(ended: Ended) -> None:
     assert long.intermediate_values == {1: 0.9, 2: 0.9, 3: 0.5, 4: 0.6}
     assert after.state == TrialState.FAIL
     assert after.user_attrs["error"].endswith("RuntimeError: the model cannot be saved")
-    assert set(ended.said("after")) == {"good", "long", "pool"}
+    assert set(ended.said("after")) - {*MORE} == {"good", "long", "pool"}
     (line,) = [line for line in ended.run.output.splitlines() if "epochs=2" in line]
     assert line.endswith(("more often than its setting epochs=2 says; the pruner is not asked after that", "otherwise"))
 
 
 def test_a_train_is_closed_however_its_trial_ends(ended: Ended) -> None:
     states = {kind: trial.state.name for kind, trial in ended.trials.items()}
-    assert [kind for kind, state in states.items() if state == "FAIL"] == ["fails", "nan", "missing", "after"]
+    failed = {"fails", "nan", "missing", "after", "cuda", *KILLED}
+    assert {kind for kind, state in states.items() if state == "FAIL"} == failed & {*states}
     assert [kind for kind, state in states.items() if state == "PRUNED"] == ["byhand", "poor"]
-    assert sorted(ended.said("close")) == sorted(ended.said("open")) == sorted(states)
-    assert {tuple(words[1:]) for words in ended.log if words[0] == "open"} == {
-        tuple(words[1:]) for words in ended.log if words[0] == "close"
-    }  # each in its own process
+    opened, closed = (
+        sorted(words[1:] for words in ended.log if words[0] == word and words[1] not in KILLED)
+        for word in ("open", "close")
+    )
+    assert opened == closed  # each in its own process
+    assert sorted(kind for kind, _ in opened) == sorted({*states} - KILLED)
 
 
 def test_each_process_calls_what_atexit_has(ended: Ended) -> None:
-    trained = {pid for word, _, *pids in ended.log if word == "open" for pid in pids}
-    assert trained <= set(ended.said("exit"))
+    trained = {words[2]: words[1] for words in ended.log if words[0] == "open"}  # with its last
+    assert {pid for pid, kind in trained.items() if kind not in KILLED} <= set(ended.said("exit"))
+
+
+def test_a_trial_whose_worker_dies_says_how(tune: Ended) -> None:
+    for kind, how in (("exits", "exit status 3"), ("killed", "SIGKILL")):
+        said = f"node_lost: its worker process died 3 times, the last time by {how}"
+        assert tune.trials[kind].user_attrs["error"].startswith(said)
+        assert tune.said("open").count(kind) == 3
+
+
+def test_a_process_whose_gpu_is_broken_trains_no_more(tune: Ended) -> None:
+    opened = [words[1:] for words in tune.log if words[0] == "open"]
+    (broken,) = (place for place, (kind, _) in enumerate(opened) if kind == "cuda")
+    before, after = opened[:broken], opened[broken + 1 :]
+    assert opened[broken][1] in {pid for _, pid in before}  # it was warm
+    assert len(after) >= 6
+    assert opened[broken][1] not in {pid for _, pid in after}
 
 
 def test_what_a_train_forks_has_the_handlers_of_a_script(ended: Ended) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +127,7 @@ def test_what_works_in_a_script_works_in_train(cli: Cli, write: Write, engine: s
     }
     assert result.out.startswith("minimise rmse\n")
     assert load_study("sqlite:///studies.db", "space").best_trial.number == 8
+    assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL  # which Tune takes
 
 
 def test_train_is_the_function_of_the_module_that_was_read(write: Write) -> None:

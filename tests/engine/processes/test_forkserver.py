@@ -2,81 +2,40 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from live import until
 
 from search.engine.processes import forkserver
-from search.engine.processes.ending import END
 from search.engine.processes.forkserver import DEATHS, Call, Died, ForkServer, fork, run_fork_server
 from search.engine.ray import nodes
 from search.errors import SearchError
 
-HERE = f"{Path(__file__).stem}:"
+HERE = "forked:"
 FOUND = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-"""Where a server finds this file, and whatever this process finds."""
+"""Where a server finds forked.py, and whatever this process finds."""
 
 
-@pytest.fixture
-def fork_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServer]:
-    monkeypatch.setenv("PYTHONPATH", FOUND)
-    with run_fork_server(("json", "numpy")) as server:
-        yield server
+def server() -> Iterator[ForkServer]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", FOUND)
+        with run_fork_server(("json", "numpy")) as made:
+            yield made
+
+
+fork_server = pytest.fixture(server, scope="module")
+its_own = pytest.fixture(server)
+"""For a test that kills it."""
 
 
 def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
-
-
-def echo(connection: Connection, prefix: str) -> None:
-    import numpy as np
-
-    connection.send((os.getpid(), os.getppid(), "torch" in sys.modules, float(np.random.random())))
-    while True:
-        connection.send(prefix + connection.recv())
-
-
-def sleep_long(connection: Connection) -> None:
-    connection.send(os.getpid())
-    time.sleep(1000)
-
-
-def open_something(connection: Connection, patience: float | None, log: str) -> None:
-    END.patience = patience
-    connection.send(os.getpid())
-    atexit.register(Path(log).write_text, "left")
-    try:
-        with END.interruptible():
-            time.sleep(1000)
-    finally:
-        time.sleep(1000 if patience == 0.5 else 0.1)
-
-
-def count(to: int, progress: Callable[[int], None]) -> str:
-    for i in range(to):
-        progress(i)
-    return "done"
-
-
-def variable(name: str, progress: Callable[[int], None]) -> str | None:
-    return os.environ.get(name)
-
-
-def fail(kind: str, progress: Callable[[int], None]) -> None:
-    if kind == "search":
-        raise SearchError("no such file")
-    if kind == "dies":
-        os.kill(os.getpid(), signal.SIGKILL)
-    raise ValueError("odd")
 
 
 def test_children_are_forked_from_what_is_imported_and_draw_differently(fork_server: ForkServer) -> None:
@@ -122,18 +81,18 @@ def test_a_killed_child_is_an_end_of_file_and_the_next_one_works(fork_server: Fo
     assert Call(fork_server.address, HERE + "count", 1).result(print) == "done"
 
 
-def test_a_killed_server_is_replaced_and_what_it_forked_lives_on(fork_server: ForkServer) -> None:
+def test_a_killed_server_is_replaced_and_what_it_forked_lives_on(its_own: ForkServer) -> None:
     servers, children = [], []
     for _ in range(DEATHS + 1):
-        children.append(fork(fork_server.address, HERE + "echo", "hi "))
+        children.append(fork(its_own.address, HERE + "echo", "hi "))
         servers.append(children[-1].recv()[1])
         os.kill(servers[-1], signal.SIGKILL)
     assert len(set(servers)) == DEATHS + 1  # in a row, but each had forked something
     for child in children:
         child.send("you")
         assert child.recv() == "hi you"
-    assert Call(fork_server.address, HERE + "count", 1).result(print) == "done"
-    assert fork_server.gone == ""
+    assert Call(its_own.address, HERE + "count", 1).result(print) == "done"
+    assert its_own.gone == ""
 
 
 def test_a_server_that_dies_again_and_again_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,14 +110,14 @@ def test_a_server_that_dies_again_and_again_is_given_up(tmp_path: Path, monkeypa
 
 
 def test_a_server_that_cannot_be_started_again_is_given_up(
-    fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch
+    its_own: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    child = fork(fork_server.address, HERE + "echo", "")
+    child = fork(its_own.address, HERE + "echo", "")
     _, server, *_ = child.recv()
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     os.kill(server, signal.SIGKILL)
-    until(lambda: fork_server.gone, "the server's end")
-    assert "died (signal 9) and cannot be started again: [Errno 2] No such file" in fork_server.gone
+    until(lambda: its_own.gone, "the server's end")
+    assert "died (signal 9) and cannot be started again: [Errno 2] No such file" in its_own.gone
     child.send("you")
     assert child.recv() == "you"
 

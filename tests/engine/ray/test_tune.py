@@ -17,7 +17,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 from live import BIN, CORES, WAIT, Run, ask, free_port, listening, loopback, until
 from optuna.trial import FrozenTrial, TrialState
 
@@ -147,25 +146,6 @@ def test_so_many_trials_share_each_gpu(
     assert shared.workplace.gpus == shared.resources.gpus
     assert shared.resources.cpus * slots <= cpus
     assert engine.cpus_a_gpu == cpus / gpus
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_auto_without_a_gpu_is_the_default_and_says_so(folder: Callable[[str], Path]) -> None:
-    run = Run(folder(AUTO))
-    try:
-        assert run.process.wait(WAIT) == 0, run.output
-    finally:
-        run.end()
-    assert "--gpus-per-trial auto: no GPU here to share\nno GPU: training on" in run.output
-    assert [trial.state for trial in run.trials()] == [TrialState.COMPLETE]
-
-
-AUTO = """
-    from search import Float, SearchSpace
-
-    space = SearchSpace(model="cnn", dataset="digits", epochs=1, lr=Float(0.01, 0.3), step_size=1, gamma=0.1)
-    trials, resources = 1, dict(gpus="auto")
-"""
 
 
 def of(watched: Watched, kind: str) -> list[FrozenTrial]:
