@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import sys
 import textwrap
@@ -168,6 +169,32 @@ def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
         out, err = capfd.readouterr()
         assert isinstance(status, int)
         return Result(status, out, err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def _ran() -> dict[object, tuple[Result, Path]]:
+    """By words and files: what a command printed, and the folder as it left it."""
+    return {}
+
+
+@pytest.fixture
+def once(
+    cli: Cli, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, _ran: dict[object, tuple[Result, Path]]
+) -> Cli:
+    """`cli` for what several tests begin with: where it was run before among the same files, its own are copied."""
+
+    def call(*words: object) -> Result:
+        files = {str(p.relative_to(tmp_path)): p.read_bytes() for p in sorted(tmp_path.rglob("*")) if p.is_file()}
+        key = (*map(str, words), *files.items())
+        if key in _ran:
+            result, left = _ran[key]
+            shutil.copytree(left, tmp_path, dirs_exist_ok=True)
+        else:
+            result = cli(*words)
+            _ran[key] = result, shutil.copytree(tmp_path, tmp_path_factory.mktemp("ran"), dirs_exist_ok=True)
+        return result
 
     return call
 

@@ -38,12 +38,12 @@ CONFIRM = ("confirm", "space", "--engine", "inline")
 
 
 @pytest.fixture
-def searched(cli: Cli, write: Write) -> Result:
+def searched(once: Cli, write: Write) -> Result:
     """A search of three trials, the first a hand-tuned row; another row is no point of the space, and the best."""
     rows = "Mine,cnn,false,all,0.05,0.9,0,1,1,0.1,1.0,0.5,\nFar,cnn,false,all,0.2,0.5,0,1,1,1.0,1.0,0.9,\n"
     write("rows.csv", f"{HEAD}\n{rows}")
     write("space.py", SPACE)
-    done = cli("run", "space.py", "--engine", "inline")
+    done = once("run", "space.py", "--engine", "inline")
     assert done.status == 0, done.err
     return done
 

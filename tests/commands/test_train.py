@@ -12,7 +12,7 @@ import optuna
 import pytest
 import scipy.stats
 import torch
-from conftest import add_seeds
+from conftest import Cli, add_seeds
 from optuna.study import Study
 from optuna.trial import create_trial
 from safetensors.torch import load_model
@@ -45,11 +45,11 @@ pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads")
 
 
 @pytest.fixture
-def searched(cli: Callable[..., Any], write: Write, request: pytest.FixtureRequest) -> Path:
+def searched(once: Cli, write: Write, request: pytest.FixtureRequest) -> Path:
     """The best config of a search of two trials."""
     precision = getattr(request, "param", "fp32")
     write("tiny.py", SPACE.format(precision=precision))
-    done = cli("run", "tiny.py", "--engine", "inline", "--trials", 2, "--sealed")
+    done = once("run", "tiny.py", "--engine", "inline", "--trials", 2, "--sealed")
     assert done.status == 0, done.err
     return Path("reports/tiny.best.yaml")
 

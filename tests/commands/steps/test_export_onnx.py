@@ -45,13 +45,13 @@ pytestmark = pytest.mark.usefixtures("sys_path", "one_thread")
 
 
 @pytest.fixture
-def trained(cli: Cli, write: Write, request: pytest.FixtureRequest) -> str:
+def trained(once: Cli, write: Write, request: pytest.FixtureRequest) -> str:
     """A study of one trial, whose config was trained again; its model's name."""
     model: str = getattr(request, "param", "cnn")
     write("net.py", NET)
     write("tiny.py", SPACE.format(model=model))
-    assert cli("run", "tiny.py", "--engine", "inline", "--trials", 1).status == 0
-    assert cli("train", "reports/tiny.best.yaml").status == 0
+    assert once("run", "tiny.py", "--engine", "inline", "--trials", 1).status == 0
+    assert once("train", "reports/tiny.best.yaml").status == 0
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sqlite3
 import subprocess
 import sys
@@ -24,8 +25,11 @@ URL = "sqlite:///studies.db"
 
 def test_sqlite_keeps_a_write_ahead_log() -> None:
     storage = connect(URL)
-    with storage.engine.connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1  # NORMAL
+    elsewhere = pickle.loads(pickle.dumps(storage))  # noqa: S301 - our own
+    for engine in (storage.engine, elsewhere.engine):
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1  # NORMAL
+        engine.dispose()
     with sqlite3.connect("studies.db") as other:
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     other.close()
