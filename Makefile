@@ -17,6 +17,8 @@ demo: $(READY) ## search the handwritten digits; about a minute
 	$(BIN)/search run spaces/digits.py
 	@echo "open it in a browser: $(BIN)/search dashboard digits --tensorboard"
 
+# The tests start some hundred processes: each would compile this package anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(READY) ## lint, types and tests; mypy works while tests wait for processes of theirs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
