@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from live import WAIT, Run, until
+from live import CORES, WAIT, Run, until
 from optuna.trial import FrozenTrial, TrialState
 
 KINDS = """
@@ -103,8 +103,8 @@ class Ended:
         return [kind for found, kind, *_ in self.log if found == word]
 
 
-def ran(path: Path, engine: str) -> Iterator[Ended]:
-    run = Run(path, "--engine", engine)
+def ran(path: Path, *words: str) -> Iterator[Ended]:
+    run = Run(path, *words)
     try:
         assert run.process.wait(WAIT) == 0, run.output
         log = [line.split() for line in (run.folder / "log").read_text().splitlines()]
@@ -115,12 +115,12 @@ def ran(path: Path, engine: str) -> Iterator[Ended]:
 
 @pytest.fixture(scope="module")
 def inline(folder: Callable[[str], Path]) -> Iterator[Ended]:
-    yield from ran(folder(KINDS.replace("{more}", "[]")), "inline")
+    yield from ran(folder(KINDS.replace("{more}", "[]")), "--engine", "inline")
 
 
 @pytest.fixture(scope="module")
 def tune(folder: Callable[[str], Path]) -> Iterator[Ended]:
-    yield from ran(folder(KINDS.replace("{more}", str(MORE))), "tune")
+    yield from ran(folder(KINDS.replace("{more}", str(MORE))), "--cpus-per-trial", str(max(1, CORES // 2)))
 
 
 @pytest.fixture(params=["inline", "tune"])
