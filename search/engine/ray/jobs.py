@@ -21,7 +21,7 @@ from search.errors import SearchError, option
 
 _STOPS = {"RAY_JOB_STOP_WAIT_TIME_S": "60"}
 """Seconds in which a stopped run puts its trials back in the queue. Ray's default is 3."""
-_STARTS = 60.0
+_STARTS = 120.0
 """Seconds in which a head starts its Jobs API."""
 _SEARCH = "\"$python\" -c 'from search.cli import main; main()'"
 
