@@ -51,7 +51,7 @@ format: $(READY)
 
 lock: $(READY) ## after a change of the dependencies in pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml --extra dev --extra lite --extra onnx \
-		--extra cluster --extra notify --extra postgres \
+		--extra cluster --extra notify --extra postgres --extra timm \
 		--generate-hashes --no-annotate --no-header --no-emit-index-url -o requirements.lock
 
 docs: $(READY) ## the documents as a site, in site/; the reference pages are written anew

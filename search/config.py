@@ -130,6 +130,9 @@ class Epoch(BaseModel):
         None, exclude=True, repr=False, description="of the last epoch: how many validation images were measured"
     )
     data: str | None = Field(None, exclude=True, repr=False, description="the fingerprint of the data set")
+    weights: str | None = Field(
+        None, exclude=True, repr=False, description="what tells the weights that it began with from others"
+    )
     predictions: bytes | None = Field(
         None,
         exclude=True,

@@ -17,8 +17,14 @@ def check(options: CheckOptions) -> bool:
 
     Pictures go to runs/STUDY/check. The test split is not read.
     """
+    from functools import partial
+
+    from rich.console import Console
+
+    from search.commands.steps.launch import wait
     from search.data.reading.skipping import skipping
     from search.doctor.doctor import check_space
 
+    waiting = partial(wait, console=Console(highlight=False), verb="decoding ")
     with skipping(options.skip_broken):
-        return check_space(options.where, options.overrides, options.name, options.data_root) == 0
+        return check_space(options.where, options.overrides, options.name, options.data_root, waiting) == 0

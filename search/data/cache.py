@@ -101,7 +101,7 @@ def _load(
 ) -> dict[Split, Images]:
     """The splits in the folder `home`; builds those that are missing or damaged. Raises OSError, SearchError."""
     found, _ = _sound(home, wanted)
-    if len(found) < len(wanted):
+    if len(found) < len(wanted) or _closed(home) is None:
         shared.make(home)
         with shared.lock(home / "lock"):
             found, damaged = _sound(home, wanted)  # another process may have built it meanwhile
@@ -109,13 +109,25 @@ def _load(
                 tell(f"{home / split}: damaged, and decoded again: {why}")
                 shutil.rmtree(home / split)
             missing = [split for split in wanted if split not in found]
-            if missing:
+            if missing or _closed(home) is None:
                 _build(source, spec, home, missing, progress)
         found, damaged = _sound(home, wanted)
         for split, why in damaged.items():
             raise OSError(f"{split}: damaged as soon as it was written: {why}")
     contents = [found[split].record["content"] for split in _ALWAYS]
     return {split: _images(home / split, whole, contents) for split, whole in found.items()}
+
+
+_CLOSED = "closed"
+"""The file with what `content_of` says of the test split's files, which are read for it and not decoded."""
+
+
+def _closed(home: Path) -> str | None:
+    """What the file says; None if it is not there, or damaged."""
+    try:
+        return str(read_record(home / _CLOSED)["content"])
+    except (FileNotFoundError, Damaged, KeyError, TypeError):
+        return None
 
 
 class _Whole(NamedTuple):
@@ -193,14 +205,18 @@ def _open(folder: Path) -> _Whole:
 
 def _images(folder: Path, whole: _Whole, contents: Sequence[str]) -> Images:
     record, key = whole.record, f"{folder.parent.name}/{folder.name}"
-    identity = Identity.of(record["classes"], record["images"], record["listing"], contents)
+    test = _closed(folder.parent) or ""
+    identity = Identity.of(record["classes"], record["images"], record["listing"], contents, test)
     broken = tuple((str(name), str(reason)) for name, reason in record["broken"])
     names = tuple(record["names"])
     return Images(whole.pixels, whole.labels, identity.classes, names, key, identity, broken, record["remarks"])
 
 
 def _build(source: Source, spec: ImageSpec, home: Path, splits: Sequence[Split], progress: Progress | None) -> None:
-    """Decode `splits` into folders of their own, which take their names at the very end."""
+    """Decode `splits` into folders of their own, which take their names at the very end.
+
+    The test split's files are read as well, for what tells the data set from others.
+    """
     for stale in home.glob("*.part"):
         shutil.rmtree(stale)
     classes, listed = source.splits()
@@ -209,7 +225,8 @@ def _build(source: Source, spec: ImageSpec, home: Path, splits: Sequence[Split],
     whole = {"images": {split: len(items) for split, items in listed.items()}, "listing": listing_of(listed)}
     parts = {split: home / f"{split}.part" for split in splits}
     try:
-        made = decode(source, spec, {split: listed[split] for split in splits}, parts, progress)
+        items = {split: listed[split] for split in splits}
+        made, closed = decode(source, spec, items, parts, progress, listed["test"])
         for split, part in parts.items():
             found = made[split]
             names, labels = [item.name for item in found.items], [item.label for item in found.items]
@@ -220,6 +237,8 @@ def _build(source: Source, spec: ImageSpec, home: Path, splits: Sequence[Split],
             write_record(part / _INDEX, record | whole | about)
             shared.share_all(part)
             part.rename(home / split)
+        write_record(home / _CLOSED, {"content": closed})
+        shared.share(home / _CLOSED)
     finally:
         for part in parts.values():
             shutil.rmtree(part, ignore_errors=True)

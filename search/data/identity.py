@@ -15,31 +15,44 @@ class Identity(NamedTuple):
 
     `fingerprint`: 16 digits of a SHA-256 of the classes, the names and labels of all splits, and the content of every
     file of training and validation. The place of the files, their times, and what size they are decoded to, do not
-    count. `classes`: in the order of the labels. `images`: the number of images of each split.
+    count. `classes`: in the order of the labels. `images`: the number of images of each split. `test`: 16 digits of a
+    SHA-256 of the content of every file of the test split, which need not be decoded for it; empty where there is none,
+    or an older version did not know it.
     """
 
     fingerprint: str
     classes: tuple[str, ...]
     images: Mapping[str, int]
+    test: str = ""
 
     @classmethod
-    def of(cls, classes: Iterable[str], images: Mapping[str, int], listing: str, contents: Sequence[str]) -> Identity:
-        """`listing`: what `listing_of` says. `contents`: what `content_of` says of training and of validation."""
+    def of(
+        cls, classes: Iterable[str], images: Mapping[str, int], listing: str, contents: Sequence[str], test: str
+    ) -> Identity:
+        """`listing`: what `listing_of` says. `contents` of training and validation, `test`: what `content_of` says."""
         names = tuple(classes)
         whole = json.dumps([names, dict(images), listing, *contents], sort_keys=True)
-        return cls(hashlib.sha256(whole.encode()).hexdigest()[:16], names, dict(images))
+        return cls(hashlib.sha256(whole.encode()).hexdigest()[:16], names, dict(images), test[:16])
 
     @classmethod
     def from_json(cls, stored: Any) -> Identity | None:
         """What `to_json` made; None if it is something else."""
         try:
-            return cls(str(stored["fingerprint"]), tuple(stored["classes"]), dict(stored["images"]))
-        except (TypeError, KeyError, ValueError):
+            found = cls(str(stored["fingerprint"]), tuple(stored["classes"]), dict(stored["images"]))
+            return found._replace(test=str(stored.get("test", "")))
+        except (AttributeError, TypeError, KeyError, ValueError):
             return None
 
     def to_json(self) -> dict[str, Any]:
         """As the study's attributes keep it."""
-        return {"fingerprint": self.fingerprint, "classes": list(self.classes), "images": dict(self.images)}
+        kept = {"fingerprint": self.fingerprint, "classes": list(self.classes), "images": dict(self.images)}
+        return kept | ({"test": self.test} if self.test else {})
+
+    def is_other(self, than: Identity) -> bool:
+        """Whether it is of other images; an identity without `test` says nothing of the test split."""
+        if self.fingerprint != than.fingerprint:
+            return True
+        return bool(self.test and than.test) and self.test != than.test
 
 
 NOWHERE = Identity("", (), {})
@@ -55,5 +68,6 @@ def listing_of(splits: Mapping[Split, Sequence[Item]]) -> str:
 
 
 def content_of(digests: Iterable[bytes]) -> str:
-    """A SHA-256, in hex, of the digests of a split's files, in the order of its images."""
-    return hashlib.sha256(b"".join(digests)).hexdigest()
+    """A SHA-256, in hex, of the digests of a split's files, in the order of its images; of no images, nothing."""
+    whole = b"".join(digests)
+    return hashlib.sha256(whole).hexdigest() if whole else ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from search.data.base import Source
@@ -26,6 +28,21 @@ DATASETS: dict[str, Callable[[Path], Source]] = {
 
 FOLDER = "imagefolder:"
 """Before the path of a user's own folder of pictures, from the data root or absolute."""
+
+
+@lru_cache(maxsize=4)
+def _opened(name: str, root: Path, here: str) -> Source:
+    return open_source(name, root)
+
+
+def opened(name: str, root: Path) -> Source:
+    """What `open_source` returned first since `forget_opened`, for a check: to list many files takes a while."""
+    return _opened(name, root, os.getcwd())  # noqa: PTH109 # a key
+
+
+def forget_opened() -> None:
+    """Data sets may have changed: `opened` opens and lists them again."""
+    _opened.cache_clear()
 
 
 def open_source(name: str, root: Path) -> Source:

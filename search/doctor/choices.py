@@ -12,7 +12,7 @@ from torch import nn
 
 from search.config import TrainConfig, make_config
 from search.data.inputs import inputs
-from search.data.registry import open_source
+from search.data.registry import opened
 from search.doctor.case import Finding
 from search.doctor.preflight import check_forward, prepared, sizes
 from search.errors import SearchError, first_line
@@ -58,7 +58,7 @@ class Builder:
 
     def _step(self, config: TrainConfig, classes: int, images: int) -> str:
         """What is wrong with the model, its weights, and the smallest batch of `images` that it gets."""
-        source = open_source(config.dataset, self._root)
+        source = opened(config.dataset, self._root)
         try:
             spec = inputs(config.model, source, config.image_side, config.weights)
             prepared(config, spec, classes)

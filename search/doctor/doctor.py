@@ -6,16 +6,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from search.config import TrainConfig, make_config
-from search.data.registry import open_source
+from search.data.registry import opened
 from search.doctor import choices, cost, duplicates, head, images, initial_loss, labels, lr_range, memorise
 from search.doctor.case import Case, Finding
+from search.doctor.preflight import decode
 from search.errors import SearchError, first_line
 from search.files.atomic import file_name
 from search.space.file import SpaceFile, load_space
@@ -23,7 +25,9 @@ from search.space.points import Point, check_fixed, neighbours, rate_range
 from search.space.space import SearchSpace
 from search.study.study import check_name
 from search.train.device import resolve_runtime
+from search.train.trainer import forget
 
+Wait = Callable[[Callable[[Callable[..., None]], Any]], Any]
 _COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
 
 
@@ -65,19 +69,23 @@ CHECKS: dict[str, Callable[[Examination], Finding | list[Finding]]] = {
 """Name to check, in the order in which they run; each is a file of this folder."""
 
 
-def check_space(path: Path | SearchSpace, overrides: Sequence[str], name: str | None, data_root: Path) -> int:
+def check_space(
+    path: Path | SearchSpace, overrides: Sequence[str], name: str | None, data_root: Path, wait: Wait
+) -> int:
     """Check the space at `path`, or given itself, printing a line a check; 1 if one fails, else 0.
 
+    `wait`: calls what it is given with a function for its progress, which it shows, and returns what that returns.
     Pictures go to runs/<study>/check. Raises SearchError for a file that is no space.
     """
     start, console = time.monotonic(), Console(highlight=False)
     space = load_space(path, overrides)
     check_fixed(space)
+    forget()
     study = name if name is not None else space.name
     check_name(study)
     folder = Path("runs") / file_name(study) / "check"
     counts: Counter[str] = Counter()
-    for finding in _examine(space, data_root, folder, console):
+    for finding in _examine(space, data_root, folder, console, wait):
         counts[finding.status] += 1
         words = f" {finding.name:<13} {finding.seen}{f': {finding.remedy}' if finding.remedy else ''}"
         console.print(Text.assemble((f"{finding.status:<4}", _COLOURS[finding.status]), words), soft_wrap=True)
@@ -88,7 +96,7 @@ def check_space(path: Path | SearchSpace, overrides: Sequence[str], name: str | 
     return 1 if counts["FAIL"] else 0
 
 
-def _examine(space: SpaceFile, root: Path, folder: Path, console: Console) -> Iterator[Finding]:
+def _examine(space: SpaceFile, root: Path, folder: Path, console: Console, wait: Wait) -> Iterator[Finding]:
     """Every finding, as it comes."""
     builder = choices.Builder(root, custom=space.train is not None)
     with console.status("building"):
@@ -102,14 +110,21 @@ def _examine(space: SpaceFile, root: Path, folder: Path, console: Console) -> It
         return
     config = make_config(point.settings)
     runtime = resolve_runtime(config.precision)
-    case = Case(config, open_source(config.dataset, root), root, runtime, folder)
+    case = Case(config, opened(config.dataset, root), root, runtime, folder)
     where = f"{runtime.device}, {runtime.precision}, CPU threads: {runtime.threads}"
     console.out(f"checking {_describe(config, point)}; {where}")
-    examination = Examination(space, point, builder, case)
-    for name, check in CHECKS.items():
+    examination, checks, broken = Examination(space, point, builder, case), CHECKS, ""
+    try:
+        for data in wait(partial(decode, [config], ("train", "val"), root)).values():
+            console.print("\n".join(data["said"]), markup=False, highlight=False, soft_wrap=True)
+    except SearchError as error:  # without images nothing else can be checked
+        checks, broken = {"choices": CHECKS["choices"]}, first_line(error)
+    for name, check in checks.items():
         with console.status(name):
             found = _found(name, check, examination)
         yield from found
+    if broken:
+        yield Finding("FAIL", "images", broken)
 
 
 def _found(

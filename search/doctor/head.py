@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from search.config import TrainConfig
 from search.doctor.case import Case, Finding
 from search.models import build
+from search.models.weights import heads_of
 from search.train.freeze import within
 
 
 def check(case: Case, others: dict[str, TrainConfig]) -> Finding:
     """Find configs whose head is random and does not train; `others`: those of the space's other options, by option.
 
-    The head is made of the parameters whose shape depends on the number of classes. It is random if two seeds
+    The head is made of the modules whose shapes depend on the number of classes. It is random if two seeds
     give it different values, so not where a weights file fills it. A failure where no option trains the head.
     """
     found: dict[tuple[object, ...], str] = {}
@@ -42,16 +43,17 @@ def _frozen_random(case: Case, config: TrainConfig) -> str:
     """The name of a parameter of the head that is frozen and random; empty if there is none."""
     data = case.data()[0]
 
-    def make(classes: int, seed: int, weights: str | None) -> dict[str, Tensor]:
+    def make(classes: int, seed: int, weights: str | None) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            net = build(config.model, classes, data.channels, weights, data.size, config.hidden)
-        return {name: parameter.detach() for name, parameter in net.named_parameters()}
+            return build(config.model, classes, data.channels, weights, data.size, config.hidden)
 
     count = len(data.classes)
-    ours, wider = make(count, 0, config.weights), make(count + 1, 1, None)
-    head = [name for name in ours if ours[name].shape != wider[name].shape and within(name, config.frozen)]
+    net = make(count, 0, config.weights)
+    heads = heads_of(net, lambda: make(count + 1, 0, None))
+    ours = dict(net.named_parameters())
+    head = [name for name in ours if name.rpartition(".")[0] in heads and within(name, config.frozen)]
     if not head:
         return ""
-    again = make(count, 1, config.weights)
+    again = dict(make(count, 1, config.weights).named_parameters())
     return next((name for name in head if not torch.equal(ours[name], again[name])), "")

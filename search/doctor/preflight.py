@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,14 +16,16 @@ from search.data import cache
 from search.data.base import NoTestSplit, Split
 from search.data.inputs import inputs
 from search.data.reading import summary
-from search.data.registry import open_source
+from search.data.registry import opened
 from search.errors import SearchError, first_line
 from search.files.arrays import heard
 from search.files.mounts import network_type
 from search.models import ImageSpec, build, check_name, image_spec
+from search.models.weights import Loaded
 from search.space.file import SpaceFile, load_space
 from search.space.points import check_fixed, drawn
 from search.space.space import SearchSpace
+from search.study.data import weights_name
 from search.train.dropout import set_dropout
 from search.train.freeze import batch_norm, freeze, steps, train_mode
 from search.train.learner import BUILT
@@ -52,6 +54,8 @@ class Ready(NamedTuple):
     """Lines for the user."""
     data: dict[str, dict[str, Any]]
     """Data set, as a config names it, to what tells it from others, as a study keeps it, and lines on it, `said`."""
+    weights: dict[str, str]
+    """Weights, as a study names them, to what tells their content from others."""
     wrong: Sequence[str] = ()
     """Of a confirmation, what is wrong with each config; empty if nothing."""
 
@@ -63,8 +67,8 @@ def ready(
 
     To be called before its first trial. `progress` is called as in `prepare`. Raises SearchError.
     """
-    space = load_space(path, overrides)
-    notes = preflight(space, data_root)
+    space, weights = load_space(path, overrides), dict[str, str]()
+    notes = preflight(space, data_root, weights)
     with heard(notes.append):
         data = prepare(space, data_root, progress)
     notes = [line for known in data.values() for line in known["said"]] + notes
@@ -72,15 +76,16 @@ def ready(
     if kind:
         where = f"the image cache {cache.cache_root()} is on a network file system ({kind})"
         notes.append(f"{where}, and training reads from it: XDG_CACHE_HOME=DIR puts it on a local disk")
-    return Ready(notes, data)
+    return Ready(notes, data, weights)
 
 
-def preflight(space: SpaceFile, data_root: Path) -> list[str]:
+def preflight(space: SpaceFile, data_root: Path, weights: dict[str, str] | None = None) -> list[str]:
     """Find every data set and build every model of `space` once, frozen and loaded as its trials will be.
 
     Returns lines on what each model sees, and what was read of its weights. Raises SearchError for the first that is
-    not there. Trains nothing and creates nothing.
+    not there. Trains nothing and creates nothing. `weights`: what tells weights from others is put there.
     """
+    forget()
     check_fixed(space)
     if space.train is not None:
         return []
@@ -91,24 +96,25 @@ def preflight(space: SpaceFile, data_root: Path) -> list[str]:
             continue
         seen.add(key)
         try:
-            said |= dict.fromkeys(_build(config, data_root))
+            said |= dict.fromkeys(_build(config, data_root, {} if weights is None else weights))
         except SearchError as error:
             raise SearchError(f"{space.path}: {error}") from None
     return list(said)
 
 
-def _build(config: TrainConfig, data_root: Path) -> list[str]:
-    """Build the model of `config` and put a batch through it; what to say of its images and weights."""
+def _build(config: TrainConfig, data_root: Path, weights: dict[str, str]) -> list[str]:
+    """Build the model of `config` and put a batch through it; what to say of its images and `weights`, put there."""
     check_name(config.model)
-    spec = inputs(config.model, open_source(config.dataset, data_root), config.image_side, config.weights)
+    spec = inputs(config.model, opened(config.dataset, data_root), config.image_side, config.weights)
     classes = 10
     if config.weights is not None:  # by which it is said whether the last layer is new
         with suppress(SearchError):  # a damaged data set, of which the decoding will say it
             classes = sizes(config.dataset, data_root)[0]
-    said: list[str] = []
-    prepared(config, spec, classes, said.append)
+    loaded: list[Loaded] = []
+    prepared(config, spec, classes, loaded.append)
     check_forward(config, spec, classes)
-    return [_seen(config, spec), *said]
+    weights |= {weights_name(config.model_dump()): read.digest for read in loaded}
+    return [_seen(config, spec), *(read.said for read in loaded)]
 
 
 def _seen(config: TrainConfig, spec: ImageSpec) -> str:
@@ -119,10 +125,9 @@ def _seen(config: TrainConfig, spec: ImageSpec) -> str:
     return f"{config.model} sees {config.dataset} at {spec} ({why})"
 
 
-@lru_cache(maxsize=8)
 def sizes(dataset: str, root: Path) -> tuple[int, int]:
     """Classes and training images of a data set. Raises SearchError if it is not there."""
-    classes, items = open_source(dataset, root).splits()
+    classes, items = opened(dataset, root).splits()
     split: Split = "train"
     return len(classes), len(items[split])
 
@@ -134,28 +139,32 @@ def ready_to_confirm(
 
     `progress` is called as in `prepare`. Raises SearchError for a broken image.
     """
-    found, notes, data = list[str](), list[str](), dict[str, dict[str, Any]]()
+    forget()
+    found, notes, data, weights = list[str](), list[str](), dict[str, dict[str, Any]](), dict[str, str]()
     for config in map(make_config, map(dict, configs)):
         try:
-            _build(config, data_root)
+            _build(config, data_root, weights)
         except SearchError as error:
             found.append(str(error))
             continue
         found.append("")
         with heard(notes.append):
             try:
-                data |= _decode([config], ("train", "val", "test"), data_root, progress)
+                data |= decode([config], ("train", "val", "test"), data_root, progress)
             except NoTestSplit:
-                data |= _decode([config], ("train", "val"), data_root, progress)
-    return Ready(notes, data, found)
+                data |= decode([config], ("train", "val"), data_root, progress)
+    return Ready(notes, data, weights, found)
 
 
-def prepared(config: TrainConfig, spec: ImageSpec, classes: int, say: Callable[[str], None] | None = None) -> nn.Module:
+def prepared(
+    config: TrainConfig, spec: ImageSpec, classes: int, read: Callable[[Loaded], None] | None = None
+) -> nn.Module:
     """The model of `config` for images of `spec`, frozen as the config says. Raises SearchError.
 
-    Without weights no value matters, and the meta device builds the largest in no time. `say`: what was read of them.
+    Without weights no value matters, and the meta device builds the largest in no time. `read`: called with what was
+    read of them.
     """
-    make = partial(build, config.model, classes, len(spec.channels), config.weights, spec.crop, config.hidden, say)
+    make = partial(build, config.model, classes, len(spec.channels), config.weights, spec.crop, config.hidden, read)
     model = None
     if config.weights is None:
         with suppress(NotImplementedError), torch.device("meta"):  # RegNet reads the widths it computes: not on meta
@@ -176,20 +185,20 @@ def prepare(space: SpaceFile, data_root: Path, progress: Callable[[str, int, int
     """
     if space.train is not None:
         return {}
-    return _decode(list(_configs(space)), ("train", "val"), data_root, progress)
+    return decode(list(_configs(space)), ("train", "val"), data_root, progress)
 
 
-def _decode(
+def decode(
     configs: Sequence[TrainConfig],
     splits: tuple[Split, ...],
     data_root: Path,
     progress: Callable[[str, int, int], None] | None,
 ) -> dict[str, dict[str, Any]]:
+    """Decode what training on the `configs` reads of the `splits`; what `prepare` returns. Raises SearchError."""
     data = {}
-    forget()
     seen = {(config.model, config.dataset, config.image_side, config.weights): None for config in configs}
     for model, dataset, side, weights in seen:
-        source = open_source(dataset, data_root)
+        source = opened(dataset, data_root)
         follow = partial(progress, dataset) if progress is not None else None
         read = dict(zip(splits, cache.load(source, inputs(model, source, side, weights), splits, follow), strict=True))
         train = read["train"]

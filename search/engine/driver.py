@@ -24,7 +24,8 @@ from search.engine.trial import ActiveTrial, Lengths, measured
 from search.errors import first_line, option
 from search.space.file import SpaceFile
 from search.space.values import plain
-from search.study.attributes import BY_HAND, StudyRecord, TrialRecord, feasible, value_of
+from search.study.attributes import BY_HAND, TrialRecord, feasible, value_of
+from search.study.data import made_with
 from search.study.pruner import audited
 from search.study.storage import internals
 from search.study.storage.rdb import record
@@ -55,7 +56,7 @@ class Driver:
         self.retention = Retention(study, space.metric, space.train is None, rules.keeps, rules.run_dir)
         self._supply = Supply(study, rules.stopping)
         self._lengths = Lengths(space.train is not None, self.run.say)
-        self._data = StudyRecord(study).data
+        self._made_with = made_with(study)
         self._failed_in_row = 0
         self._attempts = 0
         self._loner: int | None = None
@@ -179,7 +180,7 @@ class Driver:
         first = job.last.step == 0
         spent = (job.before.epoch if first else job.last.epoch).get("machine_seconds", 0.0)
         job.last = replace(report, epoch={**report.epoch, "machine_seconds": spent + report.epoch["seconds"]})
-        values = job.other_data(self._data) or measured(report.epoch, self.space.goals, report.step)
+        values = job.other(self._made_with) or measured(report.epoch, self.space.goals, report.step)
         if isinstance(values, str):
             self.fail(job, values)
             return False

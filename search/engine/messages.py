@@ -83,6 +83,8 @@ class Report:
     """Device, precision, threads and versions. None: a train() of the space file."""
     data: str | None = None
     """The fingerprint of the data set. None: a train() of the space file."""
+    weights: str | None = None
+    """What tells the weights that it began with from others. None: it began without, or a train() of the space file."""
     code: str | None = None
     """What tells the code of a train() of the space file from other code (`search.space.code`)."""
     val_images: int | None = None

@@ -9,10 +9,12 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, Trial
 
+from search.data.identity import Identity
 from search.engine.failures import unmeasured
 from search.engine.messages import Order, Report, SaveWeights
 from search.files.locations import Where
 from search.study.attributes import TrialRecord
+from search.study.data import Found, weights_name
 
 
 @dataclass
@@ -64,6 +66,8 @@ class ActiveTrial:
             new.ran_on = report.ran_on
         if first and report.data is not None:
             new.data = report.data
+        if first and report.weights is not None:
+            new.weights = report.weights
         if first and report.code is not None:
             new.code = report.code
         if first and (report.step > 1 or self.known.intermediate_values):
@@ -79,12 +83,15 @@ class ActiveTrial:
         new.epoch = report.epoch
         return new
 
-    def other_data(self, known: Mapping[str, Any]) -> str:
-        """Why it fails if its last report is of other data than the study has; `known`: those, by their names."""
-        name = str(self.settings.get("dataset"))
-        stored = known.get(name, {}).get("fingerprint")
-        other = None not in (stored, self.last.data) and stored != self.last.data
-        return f"bad_data: {name} is no longer what the study was made with" if other else ""
+    def other(self, known: Found) -> str:
+        """Why it fails if its last report is of other data, or of other weights, than the study has: `known`."""
+        dataset, weights = str(self.settings.get("dataset")), weights_name(self.settings)
+        stored = Identity.from_json(known.data.get(dataset))
+        if stored is not None and self.last.data not in (None, stored.fingerprint):
+            return f"bad_data: {dataset} is no longer what the study was made with"
+        if weights in known.weights and self.last.weights not in (None, known.weights[weights]):
+            return f"bad_data: the weights of {weights} are no longer what the study was made with"
+        return ""
 
 
 def measured(epoch: Mapping[str, Any], metrics: Iterable[str], step: int) -> list[float] | str:

@@ -126,6 +126,7 @@ class Worker:
                 cost=None if epoch.footprint is None else epoch.footprint | self._shares(ran_on["device"]),
                 ran_on=ran_on,
                 data=epoch.data,
+                weights=epoch.weights,
                 val_images=epoch.val_images,
                 predictions=epoch.predictions,
                 test=test,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from search.errors import SearchError, option
 from search.models.images import ImageSpec, Size
-from search.models.weights import load
+from search.models.weights import Loaded, load
 
 
 class Task(NamedTuple):
@@ -64,11 +64,11 @@ class Family(ABC):
         """Bring tensors of `state` whose shape depends on the image's size to the shape in `net`; what was done."""
         return ""
 
-    def pretrained(self, model: str, task: Task, weights: str = "DEFAULT") -> tuple[nn.Module, str]:
+    def pretrained(self, model: str, task: Task, weights: str = "DEFAULT") -> tuple[nn.Module, Loaded]:
         """`build`, with published weights in every layer but the head; what to say of them. Raises SearchError."""
         return self.loaded(model, task, self.weights_file(model, weights))
 
-    def loaded(self, model: str, task: Task, file: Path) -> tuple[nn.Module, str]:
+    def loaded(self, model: str, task: Task, file: Path) -> tuple[nn.Module, Loaded]:
         """`build`, with the weights of `file`, and what to say of them. Raises SearchError."""
         net = self.build(model, task)
 

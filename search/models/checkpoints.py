@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -82,6 +83,15 @@ def unwrapped(content: Any, file: Path, own: Mapping[str, Tensor], rename: Calla
     said += [f"without the prefix {'.'.join(taken) + '.'!r}"] if taken else []
     state = {name: inner[old] for old, name in names.items()}
     return Unwrapped(state, f", {', '.join(said)}" if said else "", metadata)
+
+
+def digest_of(state: Mapping[str, Tensor]) -> str:
+    """16 digits of a SHA-256 of the tensors' names, types, shapes and values, in whatever order and file they lie."""
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
 
 
 def _inner(content: Any, file: Path) -> tuple[Mapping[str, Any], list[str]]:

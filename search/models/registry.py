@@ -17,7 +17,7 @@ from search.models.mlp import MLP
 from search.models.small import Small
 from search.models.timm import Timm
 from search.models.torchvision import Torchvision
-from search.models.weights import given_file
+from search.models.weights import Loaded, given_file
 
 FAMILIES: list[Family] = [Small(), MLP(), EfficientNetLite(), Custom(), Timm(), Torchvision()]
 """The first that has a name builds it; torchvision, which takes seconds to import, is asked last."""
@@ -61,14 +61,14 @@ def build(
     weights: str | None = None,
     side: int | Size | None = None,
     hidden: Sequence[int] = (512, 64, 512),
-    say: Callable[[str], None] | None = None,
+    read: Callable[[Loaded], None] | None = None,
 ) -> nn.Module:
     """Build `model` with a head for `num_classes`; its other layers from `weights`, if given.
 
     `channels` and `side`, in pixels, or height and width: of the images; by default, what the weights were made for,
-    or 64 px. `hidden`: mlp's widths. `say`: called with one
-    line for what was read of `weights`. Initial values come from torch's global generator. Raises SearchError for an
-    unknown model, unusable weights, or a size that the model cannot be built for.
+    or 64 px. `hidden`: mlp's widths. `read`: called with what was read of `weights`. Initial values come from torch's
+    global generator. Raises SearchError for an unknown model, unusable weights, or a size that the model cannot be
+    built for.
     """
     family = family_of(model)
     family.check(model)
@@ -81,13 +81,13 @@ def build(
         if weights is None:
             return family.build(model, task)
         if family.published(model, weights):
-            net, read = family.pretrained(model, task, weights)
+            net, loaded = family.pretrained(model, task, weights)
         else:
-            net, read = family.loaded(model, task, given_file(weights))
+            net, loaded = family.loaded(model, task, given_file(weights))
     except (ValueError, AssertionError) as error:  # a vision transformer whose patches do not fill the image
         raise SearchError(f"{model} cannot take {size[0]} x {size[1]} px: {first_line(error)}") from None
-    if say is not None:
-        say(read)
+    if read is not None:
+        read(loaded)
     return net
 
 

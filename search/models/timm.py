@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from search.errors import SearchError, first_line, option
 from search.models.base import Family, Task, extra
+from search.models.checkpoints import digest_of
 from search.models.images import ImageSpec, Size
+from search.models.weights import Loaded, heads_of, within
 
 TIMM = "timm/"
 """Before the name of a model of timm, such as timm/resnet18.a1_in1k."""
@@ -57,14 +59,17 @@ class Timm(Family):
         changed = [name for name, value in state.items() if before.get(name) not in (None, value.shape)]
         return f"timm brought {', '.join(changed)} to the size of the images" if changed else ""
 
-    def pretrained(self, model: str, task: Task, weights: str = "DEFAULT") -> tuple[nn.Module, str]:
+    def pretrained(self, model: str, task: Task, weights: str = "DEFAULT") -> tuple[nn.Module, Loaded]:
         try:
-            return _create(model, task, pretrained=True), f"{model}: its published weights, but for the last layer"
+            net = _create(model, task, pretrained=True)
         except Exception as error:  # huggingface_hub raises a dozen kinds
             raise SearchError(
                 f"the weights of {model} cannot be had ({first_line(error)}); name a file with "
                 f'weights="path/to/file.safetensors", or go without: {option("set", "weights=scratch")}'
             ) from None
+        heads = heads_of(net, lambda: self.build(model, task._replace(num_classes=task.num_classes + 1)))
+        state = {name: value for name, value in net.state_dict().items() if not within(name, heads)}
+        return net, Loaded(f"{model}: its published weights, but for the last layer", digest_of(state))
 
 
 def _create(model: str, task: Task, pretrained: bool) -> nn.Module:

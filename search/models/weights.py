@@ -7,16 +7,26 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from http.client import HTTPException
 from pathlib import Path
+from typing import NamedTuple
 from urllib.error import URLError
 
 import torch
 from torch import nn
 
 from search.errors import SearchError, option
-from search.models.checkpoints import State, read, unwrapped
+from search.models.checkpoints import State, digest_of, read, unwrapped
 
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
 """Heads of GoogLeNet and Inception v3, which are left out."""
+
+
+class Loaded(NamedTuple):
+    """What was read of weights."""
+
+    said: str
+    """In one line, for the user."""
+    digest: str
+    """What tells them from other weights, by their content."""
 
 
 def given_file(weights: str) -> Path:
@@ -53,22 +63,22 @@ def load(
     wider: Callable[[], nn.Module],
     rename: Callable[[str], str] = str,
     fit: Callable[[State, nn.Module], str] = lambda state, net: "",
-) -> str:
+) -> Loaded:
     """Copy every layer from the weights `file` into `net`, its last one if that has the same shape there.
 
     `wider`: builds the same model for one class more, by which its last layer is known. `rename`: the name in the
     model for a name in the file. `fit`: changes tensors whose shape depends on the image's size, and says how.
-    Returns what was read, in one line. Raises SearchError for the weights of another model, and for broken ones.
+    Returns what was read. Raises SearchError for the weights of another model, and for broken ones.
     """
     own = net.state_dict()
     found = unwrapped(read(file), file, own, rename)
-    state = found.state
+    state, digest = found.state, digest_of(found.state)
     notes = [fit(state, net)]
     differ = [name for name in state if name in own and state[name].shape != own[name].shape]
     absent = sorted({*own} - {*state} - _tied(own, state))
     absent = [name for name in absent if not name.endswith(".num_batches_tracked")]  # older files have none
     foreign = [name for name in state if name not in own and not name.startswith(_AUXILIARY)]
-    heads = _heads(net, wider) if differ or absent or foreign else set()
+    heads = heads_of(net, wider) if differ or absent or foreign else set()
     new = sorted({_module(name) for name in (*differ, *absent)} & heads)
     _refuse(file, model, own, state, [[n for n in names if not within(n, new)] for names in (differ, absent, foreign)])
     taken = OrderedDict((name, value) for name, value in state.items() if name in own and _module(name) not in new)
@@ -79,7 +89,7 @@ def load(
         notes.append(f"{', '.join(new)} is new: {_classes(state, new)}")
     left = sorted({name.partition(".")[0] for name in state if name not in own and not within(name, new)})
     notes += [f"left out: {', '.join(left)}"] if left else []
-    return "; ".join([f"{file}: {len(taken)} of {len(own)} tensors{found.said}", *filter(None, notes)])
+    return Loaded("; ".join([f"{file}: {len(taken)} of {len(own)} tensors{found.said}", *filter(None, notes)]), digest)
 
 
 def _module(name: str) -> str:
@@ -92,7 +102,7 @@ def within(name: str, modules: Iterable[str]) -> bool:
     return any(_module(name) == module or name.startswith(f"{module}.") for module in modules)
 
 
-def _heads(net: nn.Module, wider: Callable[[], nn.Module]) -> set[str]:
+def heads_of(net: nn.Module, wider: Callable[[], nn.Module]) -> set[str]:
     """The modules whose tensors have another shape in the same model for one class more."""
     with torch.random.fork_rng(devices=[]):
         try:

@@ -151,6 +151,8 @@ class StudyRecord(_Record):
     """The name of the study that this one confirms."""
     data = _Dict()
     """Data set, as a config names it, to what tells it from others (`search.data.identity`)."""
+    weights = _Dict()
+    """Weights, as `search.study.data.weights_name` names them, to what tells their content from others."""
 
 
 class TrialRecord(_Record):
@@ -166,6 +168,8 @@ class TrialRecord(_Record):
     """Device, precision, threads and versions."""
     data = _Key(str)
     """The fingerprint of the data set that it was trained on. None: it is not known."""
+    weights = _Key(str)
+    """What tells the weights that it began with from others. None: it began without, or it is not known."""
     code = _Key(str)
     """What tells the code of a train() of one's own from other code (`search.space.code`). None: it is not known."""
     resumed_after = _Key(list)

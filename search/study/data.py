@@ -1,9 +1,10 @@
-"""Which data a study's numbers are of: kept with it, and compared whenever it goes on."""
+"""Which data and weights a study's numbers are of: kept with it, and compared whenever it goes on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from optuna.study import Study
 
@@ -11,39 +12,81 @@ from search.data.identity import Identity
 from search.errors import SearchError, option
 from search.study.attributes import StudyRecord, TrialRecord, config_of
 
-Found = Mapping[str, Mapping[str, Any]]
-"""Data set, as a config names it, to what `Identity.to_json` says of it."""
+
+class Found(NamedTuple):
+    """What a check before the first trial found, or what a study was made with."""
+
+    data: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    """Data set, as a config names it, to what `Identity.to_json` says of it."""
+    weights: Mapping[str, str] = MappingProxyType({})
+    """Weights, as `weights_name` names them, to what tells their content from others."""
+
+
+def made_with(study: Study) -> Found:
+    """What is kept with the study."""
+    record = StudyRecord(study)
+    return Found(record.data, record.weights)
+
+
+def weights_name(settings: Mapping[str, Any]) -> str:
+    """How a config's weights are named, with the model and the side that they are fitted to; without them, nothing."""
+    if settings.get("weights") is None:
+        return ""
+    side = settings.get("image_side")
+    return f"{settings.get('model')} {settings['weights']}" + (f" at {side} px" if side is not None else "")
 
 
 def check(study: Study, found: Found) -> None:
-    """Raise SearchError if the study's trials were made with other data than `found`; names what differs."""
-    for dataset, stored in StudyRecord(study).data.items():
-        old, new = Identity.from_json(stored), Identity.from_json(found.get(dataset))
-        if old is not None and new is not None and old.fingerprint != new.fingerprint:
-            name = study.study_name
-            raise SearchError(
-                f"the study {name!r} was made with other data of the name {dataset}: {difference(old, new)}; "
-                f"{option('name', 'new')} {option('source', name)} begins a new one with its best"
-            )
+    """Raise SearchError if the study was made with other data or weights than `found`; names what differs."""
+    known, name = made_with(study), study.study_name
+    begin = f"{option('name', 'new')} {option('source', name)} begins a new one with its best"
+    for dataset, stored in known.data.items():
+        old, new = Identity.from_json(stored), Identity.from_json(found.data.get(dataset))
+        if old is not None and new is not None and old.is_other(new):
+            what = f"with other data of the name {dataset}: {difference(old, new)}"
+            raise SearchError(f"the study {name!r} was made {what}; {begin}")
+    for weights, digest in known.weights.items():
+        if found.weights.get(weights, digest) != digest:
+            what = f"with other weights of the name {weights}: their content has changed since"
+            raise SearchError(f"the study {name!r} was made {what}; {begin}")
 
 
 def settle(study: Study, found: Found) -> list[str]:
-    """Keep with the study what is not known of its data yet; returns lines for the user. Raises SearchError."""
+    """Keep with the study what is not known of its data and weights yet; lines for the user. Raises SearchError."""
     check(study, found)
-    record, lines = StudyRecord(study), []
-    known = record.data
-    fresh = {dataset: dict(stored) for dataset, stored in found.items() if dataset not in known}
-    for dataset in fresh:
-        trials = study.get_trials(deepcopy=False)
-        old = [trial for trial in trials if TrialRecord(trial).epoch and TrialRecord(trial).data is None]
+    record, known = StudyRecord(study), made_with(study)
+    fresh = {dataset: dict(stored) for dataset, stored in found.data.items() if dataset not in known.data}
+    weights = {name: digest for name, digest in found.weights.items() if name not in known.weights}
+    lines = _unknown(study, fresh, weights) if fresh or weights else []
+    for dataset, stored in known.data.items():  # of an older version, which did not know the test split's content
+        if isinstance(stored, dict) and "test" not in stored and "test" in found.data.get(dataset, {}):
+            fresh[dataset] = stored | {"test": found.data[dataset]["test"]}
+    if fresh:
+        record.data = dict(known.data) | fresh
+    if weights:
+        record.weights = dict(known.weights) | weights
+    return lines
+
+
+def _unknown(study: Study, data: Mapping[str, Any], weights: Mapping[str, str]) -> list[str]:
+    """Lines on earlier trials of which it is not known what they saw, or began with."""
+    trials, lines = [trial for trial in study.get_trials(deepcopy=False) if TrialRecord(trial).epoch], []
+    for dataset in data:
+        old = [trial for trial in trials if TrialRecord(trial).data is None]
         count = sum(config_of(trial).get("dataset") == dataset for trial in old)
         if count:
             lines.append(
                 f"of {count} earlier trials it is not known which data of the name {dataset} they saw, for an older "
                 "version ran them; from now on other data are refused"
             )
-    if fresh:
-        record.data = known | fresh
+    for name in weights:
+        old = [trial for trial in trials if TrialRecord(trial).weights is None]
+        count = sum(weights_name(config_of(trial)) == name for trial in old)
+        if count:
+            lines.append(
+                f"of {count} earlier trials it is not known which weights of the name {name} they began with, for an "
+                "older version ran them; from now on others are refused"
+            )
     return lines
 
 
@@ -59,6 +102,8 @@ def difference(old: Identity, new: Identity) -> str:
             parts.append(f"{split} had {there:,} images and has {here:,}")
     if parts:
         return ", ".join(parts)
+    if old.fingerprint == new.fingerprint:
+        return "the pictures of the test split are others"
     order = " in another order" if old.classes != new.classes else ""
     return f"the classes and their number are the same{order}, the pictures, their names or their classes are not"
 

@@ -20,6 +20,7 @@ from search.data.augment import Augment, centre, exact_views, fixed_view, send
 from search.data.base import Split
 from search.data.identity import Identity
 from search.data.inputs import inputs
+from search.data.reading.skipping import skips_broken
 from search.data.registry import open_source
 from search.models import ImageSpec, check_name
 from search.models.images import Size
@@ -147,10 +148,12 @@ def load_data(
     subset: int | None = None,
     side: int | None = None,
     weights: str | None = None,
+    skip: bool = False,
 ) -> tuple[Data, ...]:
     """The splits of `dataset` as `model` wants to see them, of training `subset` images; kept from trial to trial.
 
-    `side`: pixels of the whole image, if not as the model's `weights` were made for.
+    `side`: pixels of the whole image, if not as the model's `weights` were made for. `skip`: what `skips_broken` says,
+    for what is kept is of one answer.
     """
     check_name(model)
     source = open_source(dataset, root)
@@ -165,7 +168,7 @@ def load_data(
 
 def load_splits(config: TrainConfig, root: Path, device: str, *splits: Split) -> tuple[Data, ...]:
     """The splits as the model of `config` wants to see them, as `load_data` keeps them."""
-    how = (config.subset, config.image_side, config.weights)
+    how = (config.subset, config.image_side, config.weights, skips_broken())
     return load_data(config.model, config.dataset, root, device, splits, *how)
 
 

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from search.config import CACHE_SIZE, TrainConfig
 from search.data.augment import Mix, exact_views, make_augment
 from search.models import build
+from search.models.weights import Loaded
 from search.train.batches import Batches, Data, activations
 from search.train.device import Runtime
 from search.train.dropout import set_dropout, toss_coins
@@ -39,7 +40,10 @@ class Learner:
         self.data: Batches = data
         self._images, self.runtime = data, runtime
         torch.manual_seed(config.seed)
-        self.model = build(config.model, len(data.classes), data.channels, config.weights, data.size, config.hidden)
+        self.weights = ""
+        """What tells the weights that the model was built with from others; nothing if it was built without."""
+        built = (len(data.classes), data.channels, config.weights, data.size, config.hidden)
+        self.model = build(config.model, *built, self._note)
         freeze(self.model, config.frozen)
         set_dropout(self.model, config)
         toss_coins(self.model)
@@ -50,6 +54,9 @@ class Learner:
         self._random = torch.get_rng_state()
         self._cut: Cut | None = None
         self._prepare(config)
+
+    def _note(self, read: Loaded) -> None:
+        self.weights = read.digest
 
     def restart(self, config: TrainConfig) -> None:
         """Begin another trial, whose config differs in none of BODY: as if this learner were new."""
@@ -99,8 +106,9 @@ class Learner:
     def about(self) -> dict[str, Any]:
         """What belongs to the trained model beside its config, as JSON takes it."""
         images = self._images
+        known = {"data": images.identity.fingerprint, "test": images.identity.test, "weights": self.weights}
         about = {"classes": list(images.classes), "input": images.spec.about()}
-        return about | ({"data": images.identity.fingerprint} if images.identity.fingerprint else {})
+        return about | {name: digest for name, digest in known.items() if digest}
 
     def cache_prefix(self, val: Data, budget: int = CACHE_SIZE) -> Batches:
         """Train from now on on what the frozen layers make of the images, computed once; `val` through them, too.

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 
 from search.config import CACHE_SIZE, Epoch, TrainConfig
+from search.data.reading.skipping import skips_broken
+from search.data.registry import forget_opened
 from search.entry_points import METRICS
 from search.files.locations import Where
 from search.train.batches import Batches, default_data_root, load_data, load_splits
@@ -62,7 +64,7 @@ def train(
     """
     runtime = resolve_runtime(config.precision, device, threads)
     root = Path(data_root) if data_root else default_data_root()
-    key = (*(getattr(config, name) for name in BODY), root, runtime, cache_size)
+    key = (*(getattr(config, name) for name in BODY), root, runtime, cache_size, skips_broken())
     spare = _spare  # at the interpreter's end the module's name is gone before its generators are
     if key in spare:
         learner, val = spare.pop(key)
@@ -111,6 +113,7 @@ def forget() -> None:
     """Drop what this process keeps of earlier trials: their data may have changed since."""
     _spare.clear()
     load_data.cache_clear()
+    forget_opened()
 
 
 def new_learner(
@@ -171,6 +174,7 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
         val_images=len(val) if last else None,
         about=learner.about if last else None,
         data=val.identity.fingerprint or None,
+        weights=learner.weights or None,
         predictions=packed(val, seen) if last else None,
         **measured,
     )

@@ -24,7 +24,8 @@ def save(model: nn.Module, config: TrainConfig, path: Where, about: Mapping[str,
 
     The metadata have, as JSON, the config and what else belongs to the model, of which `Epoch.about` is made: the
     `classes` in the order of its outputs, the `input`, which is how a picture becomes its image, and the fingerprint
-    of the `data`. The model stays where it is. Raises OSError.
+    of the `data`, of its `test` split, and of the `weights` that it began with. The model stays where it is. Raises
+    OSError.
     """
     metadata = {name: json.dumps(value) for name, value in (about or {}).items()} | {"config": config.model_dump_json()}
     try:
@@ -70,3 +71,5 @@ def _check(path: Where, about: Mapping[str, str], data: Data) -> None:
         raise SearchError(f"{path}: trained on other images: {spec} there, {data.spec} here")
     if "data" in about and json.loads(about["data"]) != data.identity.fingerprint:
         raise SearchError(f"{path}: trained on other data than the data set has now")
+    if "test" in about and data.identity.test not in ("", json.loads(about["test"])):
+        raise SearchError(f"{path}: the pictures of the test split are others than when it was trained")

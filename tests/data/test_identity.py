@@ -98,6 +98,36 @@ def test_one_pixel_of_one_picture_makes_another_data_set(tmp_path: Path) -> None
     assert identity("a", tmp_path).fingerprint != first.fingerprint
 
 
+def test_one_pixel_of_the_test_split_makes_another_data_set_though_nothing_of_it_is_decoded(tmp_path: Path) -> None:
+    pictures(tmp_path / "a", 10)
+    first = identity("a", tmp_path)
+    tested = {item.name for item in open_source("imagefolder:a", tmp_path).splits()[1]["test"]}
+    path = tmp_path / "a" / sorted(tested)[0]
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    after = identity("a", tmp_path)
+    assert (after.fingerprint, after[1:3]) == (first.fingerprint, first[1:3])
+    assert after.test != first.test
+    assert after.is_other(first)
+    assert not list((tmp_path / "cache").rglob("test"))  # it stays closed
+    (tests,) = cache.load(open_source("imagefolder:a", tmp_path), 8, ("test",))
+    assert tests.identity == after
+    path.write_bytes(b"no picture")  # which only who decodes it refuses
+    assert identity("a", tmp_path).test != after.test
+
+
+def test_a_cache_of_an_older_version_learns_of_the_test_split(tmp_path: Path) -> None:
+    pictures(tmp_path / "a", 10)
+    first = identity("a", tmp_path)
+    (record,) = (tmp_path / "cache").rglob("closed")
+    record.unlink()
+    assert identity("a", tmp_path) == first
+    record.write_bytes(b"torn")
+    assert identity("a", tmp_path) == first
+    assert not first.is_other(first._replace(test=""))  # of which nothing is known
+
+
 def test_a_fingerprint_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SearchError, match="there are no images in it"):
         fingerprint_of(tmp_path, [])
@@ -110,6 +140,8 @@ def test_what_a_package_carries_is_known_by_its_pixels() -> None:
     assert train.identity.images == {"train": 898, "val": 449, "test": 450}
 
 
-@pytest.mark.parametrize("stored", [None, {}, {"fingerprint": "a"}, 7, {"fingerprint": "a", "classes": 1, "images": 2}])
+@pytest.mark.parametrize(
+    "stored", [None, {}, {"fingerprint": "a"}, 7, {"fingerprint": "a", "classes": 1, "images": 2}, "text"]
+)
 def test_what_another_program_stored_is_no_identity(stored: object) -> None:
     assert Identity.from_json(stored) is None

@@ -17,6 +17,7 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 
 from search import models
 from search.errors import SearchError
+from search.models.weights import Loaded
 
 State = dict[str, Any]
 
@@ -62,10 +63,10 @@ def test_every_wrapper_is_taken_off_and_said(tmp_path: Path, form: str) -> None:
     source = models.build("cnn", 5).state_dict()
     wrap, said = WRAPPED[form]
     torch.save(wrap(source), tmp_path / "w.pth")
-    heard: list[str] = []
-    net = models.build("cnn", 5, weights=str(tmp_path / "w.pth"), say=heard.append).state_dict()
+    heard: list[Loaded] = []
+    net = models.build("cnn", 5, weights=str(tmp_path / "w.pth"), read=heard.append).state_dict()
     assert all(torch.equal(value, source[name]) for name, value in net.items())
-    assert heard == [f"{tmp_path}/w.pth: 6 of 6 tensors{said}"]
+    assert [read.said for read in heard] == [f"{tmp_path}/w.pth: 6 of 6 tensors{said}"]
 
 
 def test_an_average_of_torchs_own_is_read_with_the_version_of_its_modules(tmp_path: Path) -> None:
@@ -77,19 +78,19 @@ def test_an_average_of_torchs_own_is_read_with_the_version_of_its_modules(tmp_pa
 
 
 def test_what_is_new_and_what_is_left_out_is_said(tmp_path: Path) -> None:
-    heard: list[str] = []
+    heard: list[Loaded] = []
     file = save_weights(models.build("googlenet", 5), tmp_path / "w.pth")
-    models.build("googlenet", 7, weights=file, say=heard.append)
-    assert heard.pop().endswith("tensors; fc is new: the file has one of 5 classes")
+    models.build("googlenet", 7, weights=file, read=heard.append)
+    assert heard.pop().said.endswith("tensors; fc is new: the file has one of 5 classes")
     state = models.build("resnet18", 5).state_dict()
     torch.save({name: value for name, value in state.items() if not name.startswith("fc.")}, tmp_path / "b.pth")
-    models.build("resnet18", 7, weights=str(tmp_path / "b.pth"), say=heard.append)
-    assert heard.pop().endswith("120 of 122 tensors; fc is new: the file has none")
+    models.build("resnet18", 7, weights=str(tmp_path / "b.pth"), read=heard.append)
+    assert heard.pop().said.endswith("120 of 122 tensors; fc is new: the file has none")
     deeper = {**state, "fc.1.weight": torch.zeros(5, 512), "fc.1.bias": torch.zeros(5)}
     del deeper["fc.weight"], deeper["fc.bias"]
     torch.save(deeper, tmp_path / "d.pth")
-    models.build("resnet18", 7, weights=str(tmp_path / "d.pth"), say=heard.append)
-    assert "120 of 122 tensors; fc is new: the file has one of 5 classes" in heard.pop()
+    models.build("resnet18", 7, weights=str(tmp_path / "d.pth"), read=heard.append)
+    assert "120 of 122 tensors; fc is new: the file has one of 5 classes" in heard.pop().said
 
 
 def edit(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[State], State]:
@@ -155,11 +156,11 @@ def test_the_last_layer_is_known_by_the_number_of_classes(tmp_path: Path, model:
 
 def test_the_position_embedding_is_interpolated_as_torchvision_does(tmp_path: Path) -> None:
     source = models.build("vit_b_32", 5, side=224)
-    file, heard = save_weights(source, tmp_path / "w.pth"), list[str]()
-    net = models.build("vit_b_32", 5, side=384, weights=file, say=heard.append)
+    file, heard = save_weights(source, tmp_path / "w.pth"), list[Loaded]()
+    net = models.build("vit_b_32", 5, side=384, weights=file, read=heard.append)
     expected = interpolate_embeddings(384, 32, source.state_dict())["encoder.pos_embedding"]
     assert torch.equal(net.state_dict()["encoder.pos_embedding"], expected)
-    assert heard[0].endswith("; position embedding of 49 patches interpolated to 144")
+    assert heard[0].said.endswith("; position embedding of 49 patches interpolated to 144")
     with torch.no_grad():
         assert net.eval()(torch.zeros(1, 3, 384, 384)).shape == (1, 5)
 

@@ -107,7 +107,6 @@ def test_a_classifier_of_torchvision_takes_a_batch_free_and_frozen(model: str) -
 @pytest.mark.usefixtures("torch_threads")
 @pytest.mark.parametrize("name", TIMM)
 def test_a_family_of_timm_takes_a_batch_free_and_frozen(name: str) -> None:
-    pytest.importorskip("timm", reason="timm is an extra: this test did NOT run")
     assert feed(f"timm/{name}") == UNCUT.get(f"timm/{name}", "")
 
 

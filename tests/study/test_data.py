@@ -14,6 +14,7 @@ from conftest import Cli
 from PIL import Image
 
 from search.data.identity import Identity
+from search.data.registry import open_source
 from search.study import data
 from search.study.attributes import StudyRecord, TrialRecord
 from search.study.study import load_study
@@ -86,6 +87,24 @@ def test_a_picture_in_place_of_another_is_other_data(cli: Cli, write: Callable[[
     )
 
 
+def test_another_test_split_is_other_data_and_is_not_evaluated(cli: Cli, write: Callable[[str, str], Path]) -> None:
+    write("space.py", SPACE)
+    assert cli(*RUN, 1).status == 0
+    record, place = StudyRecord(load_study(URL, "space")), open_source("imagefolder:pets", Path("data"))
+    tested = place.splits()[1]["test"][0].name
+    picture(tested.removesuffix(".png"), 100)
+    refused = cli(*RUN, 2)
+    assert refused.status == 2
+    assert "other data of the name imagefolder:pets: the pictures of the test split are others" in refused.err
+    trained = cli("train", "reports/space.best.yaml", "--data-root", "data")
+    assert trained.status == 0
+    assert "not evaluated: the test split has other pictures than the study's" in trained.out
+    assert "test accuracy" not in trained.out
+    record.data = {name: {k: v for k, v in stored.items() if k != "test"} for name, stored in record.data.items()}
+    assert cli(*RUN, 2).status == 0  # an older version knew nothing of the test split
+    assert record.data["imagefolder:pets"]["test"]
+
+
 def test_a_study_from_before_goes_on_and_says_that_its_data_are_not_known(
     cli: Cli, write: Callable[[str, str], Path]
 ) -> None:
@@ -93,7 +112,7 @@ def test_a_study_from_before_goes_on_and_says_that_its_data_are_not_known(
     assert cli(*RUN, 2).status == 0
     study = load_study(URL, "space")
     StudyRecord(study).data = None  # as a version before it was kept
-    assert data.settle(study, {}) == []
+    assert data.settle(study, data.Found()) == []
     with closing(sqlite3.connect("studies.db")) as connection:
         connection.execute("DELETE FROM trial_user_attributes WHERE key = 'data'")
         connection.commit()

@@ -99,6 +99,11 @@ def test_weights_of_other_classes_or_other_images_are_refused(tmp_path: Path) ->
     save(model, CONFIG, path, about | {"data": "0123456789abcdef"})
     with pytest.raises(SearchError, match="trained on other data than the data set has now"):
         load(model, CONFIG, path, data)
+    save(model, CONFIG, path, about | {"test": data.identity.test})
+    load(model, CONFIG, path, data)
+    save(model, CONFIG, path, about | {"test": "0123456789abcdef"})
+    with pytest.raises(SearchError, match="the pictures of the test split are others than when it was trained"):
+        load(model, CONFIG, path, data)
     save(model, CONFIG, path)  # by an older version
     load(model, CONFIG, path, data)
     data.spec = data.spec._replace(interpolation="bicubic")

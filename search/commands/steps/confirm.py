@@ -181,7 +181,7 @@ def _train(
     path = None if file is None else file.path
     place = workplace_of(options, test=file is None, own_train=None if path is None else str(path))
     with engine_of(options, wanted, place, None if path else check, models, console, path) as (engine, ready):
-        seen = ready.data if ready else {}
+        seen = data.Found(ready.data, ready.weights) if ready else data.Found()
         data.check(original, seen)
         for note in ready.notes if ready else ():
             console.out(note)

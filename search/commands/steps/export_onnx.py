@@ -29,10 +29,10 @@ def write_onnx(study: Study, folder: Path, path: Path, number: int | None = None
 
     Input ``images`` (N, C, H, W), float32, normalised as in training; output ``logits`` (N, classes), float32; N is
     free. The metadata is the safetensors', as JSON: `classes` in the order of the logits, `input`, which says how a
-    picture becomes an image, the fingerprint of the `data`, and `config`; beside these, of `input`, `mean` and `std` of
-    each channel for values in [0, 1], and `resize`, the pixels of the short side before the centre is cut out, or
-    height and width. The data set is not asked. Raises SearchError if the model is not there, is of another config, or
-    cannot be exported.
+    picture becomes an image, the fingerprints of the `data`, of its `test` split and of the `weights` that the training
+    began with, and `config`. Beside these there are, of `input`, `mean` and `std` of each channel for values in [0, 1],
+    and `resize`, the pixels of the short side before the centre is cut out, or height and width. The data set is not
+    asked. Raises SearchError if the model is not there, is of another config, or cannot be exported.
     """
     extra("onnxscript", "onnx")
     trial, best = pick(study, number), best_path(study, folder, number)
@@ -64,7 +64,8 @@ def _about(weights: Path, remedy: str) -> dict[str, Any]:
     try:
         with safe_open(weights, "pt") as file:
             kept = file.metadata() or {}
-        about = {name: json.loads(kept[name]) for name in ("classes", "input", "data", "config") if name in kept}
+        names = ("classes", "input", "data", "test", "weights", "config")
+        about = {name: json.loads(kept[name]) for name in names if name in kept}
         make_config(about["config"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise SearchError(f"{weights}: no model of `search train`: {first_line(error)}") from None

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from optuna.study import Study
+from rich.console import Console
 from torch import cuda, nn
 
 from search.analysis.statistics import next_draw, wilson
 from search.analysis.view import StudyView
 from search.commands.steps.export import Best, read_best
+from search.commands.steps.launch import wait
 from search.config import Epoch
 from search.data.base import NoTestSplit
+from search.data.identity import Identity
+from search.doctor.preflight import decode
 from search.engine.failures import reason
 from search.errors import NothingCompleted, SearchError
 from search.reporting import page
 from search.study import test_split
-from search.study.attributes import TrialRecord
+from search.study.attributes import StudyRecord, TrialRecord
 from search.study.study import load_study
 from search.train import evaluate_test, train
 from search.train.device import cores, resolve_runtime
@@ -42,9 +47,13 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
     if device == "cuda" and not cuda.is_available():
         say("the trial ran on a GPU and none is here: training on the CPU; the numbers may differ a little")
         device, threads = "auto", None
+    waiting = partial(wait, console=Console(highlight=False), verb="decoding ")
+    for data in waiting(partial(decode, [best.config], ("train", "val"), data_root)).values():
+        for line in data["said"]:
+            say(line)
     epochs = train(best.config, data_root, device, threads if isinstance(threads, int) else None, cache_size, say)
     try:
-        last, model = _follow(epochs, best.config.epochs, say, _data(best, storage))
+        last, model = _follow(epochs, best.config.epochs, say, _trial(best, storage))
     except SearchError:
         raise
     except Exception as error:  # it diverged, or there is no memory for it
@@ -55,7 +64,11 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
         say(f"{'' if reproduced else 'not '}reproduced: {why}")
         return reproduced
     say(f"validation accuracy {last.val_acc:.4f}{_against(best, last)}")
-    tested = _tested(model, best, data_root, device, cache_size, say)
+    tested = None
+    if _other_test(best, storage, last):
+        say("not evaluated: the test split has other pictures than the study's, so that no two numbers can be compared")
+    else:
+        tested = _tested(model, best, data_root, device, cache_size, say)
     model_path = path.with_suffix(".safetensors")
     save(model, best.config, model_path, last.about)
     say(f"wrote {model_path}")
@@ -105,16 +118,23 @@ def verdict(best: Best, last: Epoch, ran_on: Mapping[str, Any], study: Study | N
     return inside, f"{numbers}, {where}; {'; '.join(other)}"
 
 
-def _data(best: Best, storage: str) -> str | None:
-    """The fingerprint of the data that the trial saw, if the study is there and knows it."""
+def _trial(best: Best, storage: str) -> TrialRecord:
+    """What the study keeps of the trial; nothing if it is not in `storage`."""
     study = _study(best, storage)
-    return TrialRecord(study.get_trials(deepcopy=False)[best.trial]).data if study is not None else None
+    return TrialRecord(study.get_trials(deepcopy=False)[best.trial] if study is not None else None)
+
+
+def _other_test(best: Best, storage: str, last: Epoch) -> bool:
+    """Whether the test split is known to have other pictures than when the study was made."""
+    study, here = _study(best, storage), (last.about or {}).get("test")
+    stored = Identity.from_json(StudyRecord(study).data.get(best.config.dataset)) if study is not None else None
+    return stored is not None and bool(stored.test and here) and stored.test != here
 
 
 def _follow(
-    epochs: Generator[Epoch, None, nn.Module], total: int, say: Say, data: str | None
+    epochs: Generator[Epoch, None, nn.Module], total: int, say: Say, trial: TrialRecord
 ) -> tuple[Epoch, nn.Module]:
-    """Draw every epoch, saying each; the last one and the model. Raises SearchError for other data than `data`."""
+    """Draw every epoch, saying each; the last one and the model. Raises SearchError for what `trial` did not see."""
     last: Epoch | None = None
     while True:
         try:
@@ -122,8 +142,11 @@ def _follow(
         except StopIteration as end:
             assert last is not None  # a config has at least one epoch
             return last, end.value
-        if None not in (data, last.data) and data != last.data:
-            raise SearchError("the trial saw other data: the data set has changed since, and no number can be compared")
+        since = "changed since, and no number can be compared"
+        if None not in (trial.data, last.data) and trial.data != last.data:
+            raise SearchError(f"the trial saw other data: the data set has {since}")
+        if None not in (trial.weights, last.weights) and trial.weights != last.weights:
+            raise SearchError(f"the trial began with other weights: they have {since}")
         say(
             f"epoch {last.epoch}/{total}  training loss {last.train_loss:.4f}  validation loss {last.val_loss:.4f}  "
             f"validation accuracy {last.val_acc:.4f}  lr {last.lr:.3g}  {last.seconds:.1f} s"

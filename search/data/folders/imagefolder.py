@@ -145,6 +145,11 @@ class ImageFolder(Photographs):
         return [*self.layout.sources, *self.layout.files]
 
     def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        """As of the listing, and so once for each."""
         return fingerprint_of(self.home, self.files())
 
     def splits(self) -> tuple[list[str], dict[Split, list[Item]]]:

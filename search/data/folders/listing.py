@@ -48,9 +48,10 @@ class Listing:
 
 @cache
 def formats() -> tuple[str, ...]:
-    """The formats that the installed Pillow decodes, by its names."""
+    """The formats that the installed Pillow decodes, by its names: those of most pictures first, as they are tried."""
     Image.init()
-    return tuple(name for name in Image.OPEN if name not in _NO_DECODER and features.check(_NEEDS.get(name, "pil")))
+    known = (name for name in Image.OPEN if name not in _NO_DECODER and features.check(_NEEDS.get(name, "pil")))
+    return tuple(sorted(known, key=lambda name: name not in ("JPEG", "PNG")))
 
 
 @cache

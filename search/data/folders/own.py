@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -36,6 +36,7 @@ class OwnData(Photographs):
 
     spelled: str
     root: Path
+    native: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         self._file, _, self._name = self.spelled.rpartition(":")
@@ -92,6 +93,10 @@ class OwnData(Photographs):
         return [File(Path(self._file).name, os.path.realpath(self._file)), *own]
 
     def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         """Of the code, the files that it returned, the labels, and the pixels that it returned."""
         layout, pictures = self._made
         digest = hashlib.sha256(os.fsencode(f"{Path(self._file).read_bytes()!r} {layout.files}"))

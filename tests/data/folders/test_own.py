@@ -48,6 +48,13 @@ def test_a_function_says_the_pictures(tmp_path: Path, write: Write, form: str) -
     assert open_source(f"{path}:pets", tmp_path).fingerprint() != before
 
 
+def test_small_pictures_stay_as_small_as_they_are(write: Write) -> None:
+    code = "from PIL import Image\ndef pets():\n    return [(Image.new('L', (40, 32), i), i % 2) for i in range(10)]\n"
+    source = open_source(f"{write('mine.py', code)}:pets", Path())
+    (train,) = cache.load(source, None, ("train",))
+    assert train.pixels.shape == (6, 32, 32, 3)
+
+
 def test_a_function_may_take_nothing(write: Write) -> None:
     code = "from PIL import Image\ndef pets():\n    return [(Image.new('L', (9, 9), i), i % 2) for i in range(10)]\n"
     assert seen(write("mine.py", code)) == (["0", "1"], [6, 2, 2])
