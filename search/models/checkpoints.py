@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
@@ -43,18 +44,36 @@ class Unwrapped(NamedTuple):
 
 
 def read(file: Path) -> Any:
-    """What a file of weights holds; no code of it runs. Raises SearchError."""
+    """What a file of weights holds, whatever its ending; no code of it runs. Raises SearchError."""
     try:
-        if file.suffix == ".safetensors":
+        if is_safetensors(file):
             return load_file(file)
         with torch.serialization.safe_globals(_BESIDE):
             return torch.load(file, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        blocked = "Unsupported" in str(error) or "GLOBAL" in str(error)
-        remedy = "; it holds Python objects: save model.state_dict() alone" if blocked else ""
-        raise SearchError(f"{file}: no state dict can be read from it ({type(error).__name__}){remedy}") from None
     except Exception as error:  # torch and safetensors raise a dozen kinds
-        raise SearchError(f"{file}: no state dict can be read from it ({type(error).__name__})") from None
+        blocked = isinstance(error, UnpicklingError) and "GLOBAL" in str(error)
+        remedy = "; it holds Python objects: save model.state_dict() alone" if blocked else _other(file)
+        raise SearchError(f"{file}: no state dict can be read from it ({type(error).__name__}){remedy}") from None
+
+
+def is_safetensors(file: Path) -> bool:
+    """Whether the file is of safetensors, whatever its ending: a length and then a JSON object. Raises OSError."""
+    with file.open("rb") as content:
+        start = content.read(9)
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") < file.stat().st_size
+
+
+def _other(file: Path) -> str:
+    """What the file is instead, with the remedy, where its first bytes tell; else nothing."""
+    with suppress(OSError), file.open("rb") as content:
+        start = content.read(64).lstrip().lower()
+        if not start:
+            return "; it is empty: copy or download it again"
+        if start.startswith(b"version https://git-lfs"):
+            return "; it is a pointer of Git LFS: `git lfs pull` brings the file itself"
+        if start.startswith((b"<!doctype", b"<html", b"<?xml", b"{")):
+            return "; it is a page of text, as a failed download leaves it: download it again"
+    return ""
 
 
 def unwrapped(content: Any, file: Path, own: Mapping[str, Tensor], rename: Callable[[str], str]) -> Unwrapped:
@@ -123,9 +142,9 @@ def _holds_tensors(value: Mapping[Any, Any]) -> bool:
 
 def carried(file: Path) -> ImageSpec | None:
     """The images that a model of `search train` was trained on, of which its file has a note; None for other files."""
-    if file.suffix != ".safetensors":
-        return None
     try:
+        if not is_safetensors(file):
+            return None
         with safe_open(file, "pt") as content:
             return read_spec(json.loads((content.metadata() or {})["input"]))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):

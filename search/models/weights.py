@@ -140,7 +140,10 @@ def _refuse(file: Path, model: str, own: State, state: State, wrong: list[list[s
 
 
 def _check_values(file: Path, net: nn.Module, taken: State) -> None:
-    """Raise SearchError for a tensor that is not made of finite numbers; a buffer may hold an infinity, as a mask."""
+    """Raise SearchError for a tensor that is not made of finite numbers; a buffer may hold an infinity, as a mask.
+
+    Not so the statistics of batch normalisation, whose variance is not below 0 either.
+    """
     parameters = {name for name, _ in net.named_parameters()}
     own = net.state_dict()
     for name, value in taken.items():
@@ -149,10 +152,13 @@ def _check_values(file: Path, net: nn.Module, taken: State) -> None:
         if not value.is_floating_point():
             continue
         value = value.float() if value.itemsize == 1 else value
-        bad = ~value.isfinite() if name in parameters else value.isnan()
+        finite = name in parameters or name.endswith((".running_mean", ".running_var"))
+        bad, what = (~value.isfinite() if finite else value.isnan()), "NaN or infinite"
+        if not bad.any() and name.endswith(".running_var"):
+            bad, what = value < 0, "variances below 0"
         if bad.any():
             count = f"{int(bad.sum())} of the {value.numel()} values of {name!r}"
-            raise SearchError(f"{file}: broken weights: {count} are NaN or infinite")
+            raise SearchError(f"{file}: broken weights: {count} are {what}")
 
 
 def _classes(state: State, new: Sequence[str]) -> str:

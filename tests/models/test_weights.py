@@ -74,7 +74,14 @@ def test_auxiliary_heads_in_the_file_are_left_out(tmp_path: Path) -> None:
         ("w.safetensors", "resnet18", "not the weights of cnn: '"),
         ("w.pth", b"no weights at all", "no state dict can be read from it ("),
         ("w.safetensors", b"no weights at all", "no state dict can be read from it ("),
-        ("w.pth", b"", "no state dict can be read from it ("),
+        ("w.pth", b"", "no state dict can be read from it (EOFError); it is empty"),
+        (
+            "w.pth",
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "no state dict can be read from it (UnpicklingError); "
+            "it is a pointer of Git LFS: `git lfs pull` brings the file itself",
+        ),
+        ("w.pth", b"\n<!DOCTYPE html>", "no state dict can be read from it (UnpicklingError); it is a page of text"),
         ("w.pth", [1, 2], "no state dict can be read from it ("),
         ("w.pth", {}, "no state dict can be read from it ("),
         (
@@ -99,6 +106,23 @@ def test_a_wrong_file_is_named(tmp_path: Path, name: str, content: object, messa
         models.build("cnn", 10, weights=str(file))
     assert str(error.value).startswith(f"{file}: {message}")
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_file_is_read_by_its_content_whatever_its_ending(tmp_path: Path) -> None:
+    source = models.build("cnn", 10)
+    for made, called in (("a.safetensors", "a.pth"), ("b.pth", "b.safetensors")):
+        Path(save_weights(source, tmp_path / made)).rename(tmp_path / called)
+        net = models.build("cnn", 10, weights=str(tmp_path / called))
+        assert torch.equal(next(net.parameters()), next(source.parameters()))
+
+
+@pytest.mark.parametrize(("value", "said"), [(float("inf"), "NaN or infinite"), (-1.0, "variances below 0")])
+def test_broken_statistics_of_batch_normalisation_are_refused(tmp_path: Path, value: float, said: str) -> None:
+    state = models.build("resnet18", 5).state_dict()
+    state["bn1.running_var"][3] = value
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(SearchError, match=rf"broken weights: 1 of the 64 values of 'bn1\.running_var' are {said}"):
+        models.build("resnet18", 5, weights=str(tmp_path / "w.pth"))
 
 
 def test_offline_the_error_says_which_file_to_put_where(offline: Path) -> None:

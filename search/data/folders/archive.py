@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
 import posixpath
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from search.data.folders.listing import File, Listing, is_litter
 from search.errors import SearchError, visible
@@ -35,7 +39,7 @@ class Archive:
         found, real = Listing(), str(self.home.resolve())
         names: set[str] = set()
         for name, size, kind in self._members():
-            inside = posixpath.normpath(name)
+            inside = _inside(name)
             parts = inside.split("/")
             folders = parts if kind == "folder" else parts[:-1]
             if any(map(is_litter, parts)):
@@ -67,13 +71,9 @@ class Archive:
                         link = (info.external_attr >> 16) & 0o170000 == 0o120000
                         yield info.filename, info.file_size, "other" if link else "folder" if info.is_dir() else "file"
                 return
-            with tarfile.open(self.home, "r|*", errors="surrogateescape") as tar:
-                for member in tar:
-                    yield (
-                        member.name,
-                        member.size,
-                        "file" if member.isreg() else "folder" if member.isdir() else "other",
-                    )
+            for _, member in _tarred(self.home):
+                kind = "file" if member.isreg() else "folder" if member.isdir() else "other"
+                yield member.name, member.size, kind
         except _BROKEN as error:
             raise self._damaged(error) from None
 
@@ -84,18 +84,17 @@ class Archive:
             if _is_zip(self.home):
                 with zipfile.ZipFile(self.home) as zipped:
                     for info in zipped.infolist():
-                        name = posixpath.normpath(info.filename)
+                        name = _inside(info.filename)
                         if name in left and not info.is_dir():
                             left.remove(name)
                             yield name, _unzipped(zipped, info)
                 return
-            with tarfile.open(self.home, "r|*", errors="surrogateescape") as tar:
-                for member in tar:
-                    name = posixpath.normpath(member.name)
-                    if name in left and member.isreg() and not member.name.startswith("/"):
-                        left.remove(name)
-                        file = tar.extractfile(member)
-                        yield name, file.read(LARGEST) if file else b""
+            for tar, member in _tarred(self.home):
+                name = _inside(member.name)
+                if name in left and member.isreg() and not member.name.startswith("/"):
+                    left.remove(name)
+                    file = tar.extractfile(member)
+                    yield name, file.read(LARGEST) if file else b""
         except _BROKEN as error:
             raise self._damaged(error) from None
 
@@ -108,6 +107,35 @@ class Archive:
 
 def _is_zip(path: Path) -> bool:
     return path.name.lower().endswith(".zip")
+
+
+def _inside(name: str) -> str:
+    """The path of a member from the archive's root; some programs of Windows write it with backslashes."""
+    return posixpath.normpath(name if "/" in name else name.replace("\\", "/"))
+
+
+_PACKED: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+"""The first bytes of a packed file, and what opens it and compares the checksums that it carries."""
+
+
+def _tarred(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The members of a tar in their order. Raises one of _BROKEN if it is damaged, at the latest after the last.
+
+    The tarfile module takes a broken header for the end, and leaves the checksum behind a packed tar unread.
+    """
+    with path.open("rb") as file:
+        start = file.read(8)
+    packed = next((opener for first, opener in _PACKED.items() if start.startswith(first)), None)
+    with ExitStack() as stack:
+        plain: Any = stack.enter_context(packed(path) if packed else path.open("rb"))
+        tar: Any = stack.enter_context(tarfile.open(fileobj=plain, mode="r:", errors="surrogateescape"))
+        for member in tar:
+            yield tar, member
+            tar.members.clear()  # a million of them take a gigabyte
+        plain.seek(tar.offset)
+        while rest := plain.read(1 << 20):
+            if rest.strip(b"\0"):
+                raise tarfile.ReadError(f"something that is no file of it begins at byte {tar.offset:,}")
 
 
 def _unzipped(zipped: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes | Exception:

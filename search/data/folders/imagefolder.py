@@ -75,6 +75,10 @@ class ImageFolder(Photographs):
         try:
             found = layout.arrange(listing, visible(str(self.home)))
         except SearchError as error:
+            packed = [file.name for file in listing.files if archive.is_archive(Path(file.name))]
+            if packed and not any(is_picture(file.name) for file in listing.files):
+                remedy = f"imagefolder:{visible(str(self.home))}/{visible(packed[0])} reads the archive in it"
+                raise SearchError(f"{error}; {remedy}") from None
             if not tables:
                 raise
             if len(tables) > 1:
@@ -106,18 +110,24 @@ class ImageFolder(Photographs):
     def _tabled(self, name: str, listing: Listing) -> Layout:
         """The layout that the table at `name` says."""
         known = {file.name: file.real for file in listing.files}
+        stems: dict[str, list[str]] = {}
+        for file in listing.files:
+            if is_picture(file.name):
+                stems.setdefault(file.name.rpartition(".")[0], []).append(file.name)
         outside = isinstance(self._tree, Folder)
 
-        def real(path: str) -> str | None:
+        def find(path: str) -> tuple[str, str] | None:
+            if path not in known and len(stems.get(path, ())) == 1:  # it stands in the table without its ending
+                path = stems[path][0]
             found = known.get(path)
             if found is None and outside and path.startswith(("/", "../")):
                 there = self._tree.home / path
                 found = os.path.realpath(there) if there.is_file() else None
-            return found
+            return None if found is None else (path, found)
 
         where = visible(self._tree.locate(name))
         tops = sorted(folder for folder in listing.folders if folder.count("/") < 2)
-        found = table.arrange(table.read_table(self._content(name), where), name, where, real, tops)
+        found = table.arrange(table.read_table(self._content(name), where), name, where, find, tops)
         named = {file.real for file in found.files}
         unnamed = sum(file.real not in named and is_picture(file.name) for file in listing.files)
         if unnamed:

@@ -206,17 +206,37 @@ def _classes(level: _Level, split: str, layout: Layout) -> None:
         raise SearchError(f"{level.where}: {len(level.direct):,} pictures, but no class folders; {LAYOUTS}")
     if level.direct:
         layout.left_out["beside the class folders"] += len(level.direct)
+    _check_levels(level)
     nested = []
+    spelled: dict[str, list[str]] = {}
     for top in level.tops:
         inner = level.below(top)
+        spelled.setdefault(class_name(top), []).append(top)
         layout.files += [File(file.name, file.real, class_name(top), split) for file in inner.pictures]
         if not inner.direct and len(inner.tops) > 1:
             nested.append(f"{visible(top)} of {some(inner.tops, 2)}")
+    where = f"{split}: " if split else ""
+    same = [f"{name} ({len(tops)} folders)" for name, tops in spelled.items() if len(tops) > 1]
+    if same:
+        layout.notes.append(f"{where}folders whose names look the same are one class: {some(same)}")
     if nested:
-        where = f"{split}: " if split else ""
         layout.notes.append(f"{where}classes made of folders in folders: {some(nested, 2)}")
     if level.empty:
         layout.notes.append(f"{level.where}: no picture that can be read in the class folders {some(level.empty)}")
+
+
+def _check_levels(level: _Level) -> None:
+    """Raise SearchError if the classes seem to lie in one of the folders, beside others with a few pictures."""
+    nested = [top for top in level.tops if not (inner := level.below(top)).direct and len(inner.tops) > 1]
+    if len(nested) != 1 or len(level.tops) < 2:
+        return
+    inner, others = level.below(nested[0]), [top for top in level.tops if top not in nested]
+    if len(inner.pictures) > len(level.pictures) / 2 and all(level.below(top).direct for top in others):
+        raise SearchError(
+            f"{level.where}: {visible(nested[0])} holds the folders {some(inner.tops)} and most of the pictures, and "
+            f"{some(others)} none: if those are the classes, imagefolder:{inner.where} reads them; "
+            f"if {visible(nested[0])} is a class, move its pictures out of its folders"
+        )
 
 
 def _check(layout: Layout, where: str, others: Sequence[File]) -> None:
@@ -239,16 +259,17 @@ def check_classes(layout: Layout, where: str) -> None:
         unknown = sorted(own - classes)
         if unknown:
             raise SearchError(
-                f"{where}: {split} has classes that train has not: {some(unknown)}{_meant(unknown, classes)}"
+                f"{where}: {split} has classes that train has not: {some(unknown)}{_meant(unknown, classes)}; "
+                "add pictures of them to train, or take them out"
             )
         if own and own != classes:
             layout.notes.append(f"{split} has no picture of {some(sorted(classes - own))}")
     twins: dict[str, list[str]] = {}
     for name in sorted(classes):
-        twins.setdefault(name.casefold(), []).append(name)
+        twins.setdefault(name.casefold().strip(), []).append(name)
     alike = [" and ".join(names) for names in twins.values() if len(names) > 1]
     if alike:
-        layout.notes.append(f"classes that differ only in capitals: {some(alike)}")
+        layout.notes.append(f"classes that differ only in capitals or blanks: {some(alike)}")
     layout.notes += _twice(layout.files)
 
 

@@ -31,6 +31,8 @@ COLUMNS = {
     "split": ("split", "set", "subset", "partition", "data set", "data_set"),
 }
 """The usual names of each column, in lower case, the plainest first."""
+_NUMBERED = ("id", "image_id", "img_id", "image_name")
+"""Names of a column that is the path where no other is: of pictures mostly named without their ending."""
 ENDINGS = (".csv", ".tsv")
 _TRIED = 100
 """Rows by which the folder is found that their paths are read from."""
@@ -76,6 +78,8 @@ def columns(cells: Sequence[str], name: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for what, known in COLUMNS.items():
         places = [place for place, text in enumerate(names) if text in known]
+        if what == "path" and not places:
+            places = [place for place, text in enumerate(names) if text in _NUMBERED]
         exact = [place for place in places if names[place] == what]
         if len(exact or places) > 1:
             which = some(cells[place] for place in exact or places)
@@ -96,13 +100,15 @@ def read_table(data: bytes, name: str) -> Table:
     """The rows of a table. Raises SearchError that names the line which cannot be understood."""
     cells, delimiter = header(data, name)
     places, notes = columns(cells, name), []
+    if not cells:
+        raise SearchError(f"{name}: the table is empty")
     bare = len(cells) in (2, 3) and is_picture(cells[0])
     if bare and not {"path", "label"} <= places.keys():
         places = dict(zip(("path", "label", "split"), range(len(cells)), strict=False))
         notes.append("the table has no header; its columns are read as path, label" + (", split" * (len(cells) > 2)))
     elif not {"path", "label"} <= places.keys():
         raise SearchError(f"{name}: its columns are {some(cells, 8)}; it needs path and label, and may have split")
-    unread = [cell for place, cell in enumerate(cells) if place not in places.values()]
+    unread = [cell or "one without a name" for place, cell in enumerate(cells) if place not in places.values()]
     if unread:
         notes.append(f"columns that are not read: {some(unread)}")
     reader = csv.reader(io.StringIO(_text(data, name)), delimiter=delimiter)
@@ -110,7 +116,7 @@ def read_table(data: bytes, name: str) -> Table:
     try:
         for count, cells_ in enumerate(reader):
             if any(cell.strip() for cell in cells_) and (bare or count):
-                rows.append(_row(cells_, places, reader.line_num, name))
+                rows.append(_row(cells_, places, len(cells), reader.line_num, name))
     except csv.Error as error:
         raise SearchError(f"{name}, line {reader.line_num}: {error}") from None
     if not rows:
@@ -118,8 +124,11 @@ def read_table(data: bytes, name: str) -> Table:
     return Table(rows, notes)
 
 
-def _row(cells: list[str], places: dict[str, int], line: int, name: str) -> Row:
-    """One line of a table; raises SearchError for an empty cell or an unknown split."""
+def _row(cells: list[str], places: dict[str, int], width: int, line: int, name: str) -> Row:
+    """One line of a table of `width` columns; raises SearchError for an empty cell, an unknown split, or too much."""
+    if any(cell.strip() for cell in cells[width:]):
+        seen = f"{len(cells)} cells, where the first line has {width}"
+        raise SearchError(f"{name}, line {line}: {seen}; a text that holds the delimiter stands in quotes")
     found = {what: cells[place].strip() if place < len(cells) else "" for what, place in places.items()}
     for what in places:
         if not found[what]:
@@ -130,33 +139,33 @@ def _row(cells: list[str], places: dict[str, int], line: int, name: str) -> Row:
     return Row(line, found["path"], class_name(found["label"]), KNOWN[split.lower()] if split else None)
 
 
-def arrange(table: Table, name: str, where: str, real: Callable[[str], str | None], folders: Sequence[str]) -> Layout:
+def arrange(
+    table: Table, name: str, where: str, find: Callable[[str], tuple[str, str] | None], folders: Sequence[str]
+) -> Layout:
     """The pictures of a table that lies at `name` from the root; `where`: how a person finds it.
 
-    `real` says where a file lies that is at a path from the root; None: there is none. Paths are tried from the table's
-    own folder, from the root, and then from each of `folders`. Raises SearchError for files that are not there, and
-    for a picture with two labels.
+    `find` gives the name and the place on the disk of the file at a path from the root; None: there is none. Paths are
+    tried from the table's own folder, from the root, and then from each of `folders`. Raises SearchError for files that
+    are not there, and for a picture with two labels.
     """
     layout = Layout(notes=list(table.notes))
     layout.numeric = all(row.label.isascii() and row.label.isdigit() for row in table.rows)
     own = posixpath.dirname(name)
     bases = list(dict.fromkeys((own, "", *folders)))
     few = table.rows[:: -(-len(table.rows) // _TRIED)]
-    base = max(bases, key=lambda base: sum(real(_at(base, row.path)) is not None for row in few))
+    base = max(bases, key=lambda base: sum(find(_at(base, row.path)) is not None for row in few))
     if base != own:
         layout.notes.append(f"the paths of the table are read from {base or 'the folder above'}")
     seen: dict[tuple[str, str], Row] = {}
     missing = []
     for row in table.rows:
-        path = _at(base, row.path)
-        there = real(path)
-        if there is None and "\\" in row.path:
-            path = _at(base, row.path.replace("\\", "/"))
-            there = real(path)
-        if there is None:
+        file = find(_at(base, row.path))
+        if file is None and "\\" in row.path:
+            file = find(_at(base, row.path.replace("\\", "/")))
+        if file is None:
             missing.append(row)
             continue
-        _add(File(path, there, row.label, row.split or ""), row, seen, layout, where)
+        _add(File(*file, row.label, row.split or ""), row, seen, layout, where)
     if missing:
         first = some(f"{row.path} (line {row.line})" for row in missing)
         raise SearchError(f"{where}: {len(missing):,} of {len(table.rows):,} pictures are not there: {first}")

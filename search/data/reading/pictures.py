@@ -79,6 +79,8 @@ def _opened(data: Content) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=formats())
     except UnidentifiedImageError:
         kind = f"{len(data)} bytes that are no picture" if data else "the file is empty"
+        if data.startswith(b"version https://git-lfs"):
+            raise ValueError("a pointer of Git LFS; `git lfs pull` brings the picture itself") from None
         raise ValueError(f"{kind}, or none that Pillow decodes") from None
 
 

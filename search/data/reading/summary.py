@@ -39,9 +39,9 @@ def lines(dataset: str, source: Source, read: Mapping[Split, Images]) -> list[st
     for split in ("val", "test"):
         if split in read:
             absent = np.setdiff1d(np.arange(len(train.classes)), read[split].labels)
-            notes += [f"{split} has no image of {some(train.classes[i] for i in absent)}"] if len(absent) else []
+            notes += [f"{split} has no picture of {some(train.classes[i] for i in absent)}"] if len(absent) else []
     remarks: Counter[str] = Counter()
     for split_ in read.values():
         remarks.update(split_.remarks)
     notes += [f"{count:,} images {remark}" for remark, count in sorted(remarks.items())]
-    return [first, *(f"{title}: {note}" for note in notes)]
+    return [first, *(f"{title}: {note}" for note in dict.fromkeys(notes))]

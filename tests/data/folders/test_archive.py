@@ -103,6 +103,30 @@ def test_a_damaged_archive_is_named(tmp_path: Path, kind: str) -> None:
         ImageFolder(path).splits()
 
 
+@pytest.mark.parametrize("kind", ["gztar", "bztar", "xztar", "tar"])
+def test_a_flipped_byte_in_a_tar_is_no_end_of_it(tmp_path: Path, kind: str) -> None:
+    """In the header of the last file but one, of which the tarfile module makes the end; or in a packed picture."""
+    home = lay_out(tmp_path / "pets", {"cat": 5, "dog": 5})
+    path = Path(shutil.make_archive(str(tmp_path / "pets"), kind, home))
+    with tarfile.open(path) as tar:
+        at = tar.getmembers()[-2].offset if kind == "tar" else path.stat().st_size // 2
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(SearchError, match=r"pets\.[\w.]+: the archive cannot be read: "):
+        ImageFolder(path).splits()
+
+
+def test_a_zip_of_windows_and_a_folder_of_archives(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as zipped:
+        for i in range(10):
+            zipped.writestr(f"pets\\{'cat' if i % 2 else 'dog'}\\{i}.png", encoded())
+    assert seen(tmp_path / "pets.zip") == (["cat", "dog"], [6, 2, 2])
+    assert cache.load(ImageFolder(tmp_path / "pets.zip"), 8, ("train",))[0].pixels.shape == (6, 8, 8, 3)
+    with pytest.raises(SearchError, match=r"no pictures in it \(found: 1 \.zip\).*; imagefolder:.*/pets\.zip reads"):
+        ImageFolder(tmp_path).splits()
+
+
 def test_one_damaged_file_in_a_zip_is_one_file(tmp_path: Path) -> None:
     home = lay_out(tmp_path / "pets", {"cat": 5, "dog": 5})
     path = Path(shutil.make_archive(str(tmp_path / "pets"), "zip", home))

@@ -167,12 +167,26 @@ def test_classes_of_folders_in_folders_are_said(tmp_path: Path) -> None:
     assert notes(tiny) == ""
 
 
+def test_classes_in_one_folder_beside_another_with_examples_are_refused(tmp_path: Path) -> None:
+    """As the repository of a public data set has them."""
+    lay_out(tmp_path, {"Dataset/0": 3, "Dataset/1": 3, "Dataset/2": 3, "Examples": 4})
+    message = refusal(tmp_path)
+    assert "Dataset holds the folders 0, 1, 2 and most of the pictures, and Examples none" in message
+    assert f"imagefolder:{tmp_path}/Dataset reads them; if Dataset is a class, move its pictures" in message
+    lay_out(tmp_path, {"Examples": 12})  # cats, and dogs by their breed
+    assert "classes made of folders in folders: Dataset of 0, 1 and 1 more" in notes(tmp_path)
+
+
 def test_class_names_of_all_kinds(tmp_path: Path) -> None:
     lay_out(tmp_path, {"train/Ku\u0308he": 3, "train/\udcff": 3, "train/a\nb": 3, "train/CAT": 3, "train/cat": 3})
     lay_out(tmp_path, {"val/K\u00fche": 3, "val/cat": 1})
     classes, _ = counts(tmp_path)
     assert classes == ["CAT", "K\u00fche", "\\udcff", "a\\nb", "cat"]
-    assert "classes that differ only in capitals: CAT and cat" in notes(tmp_path)
+    assert "classes that differ only in capitals or blanks: CAT and cat" in notes(tmp_path)
+    lay_out(tmp_path, {"train/K\u00fche": 1, "train/cat ": 2})
+    said = notes(tmp_path)
+    assert "train: folders whose names look the same are one class: K\u00fche (2 folders)" in said
+    assert "classes that differ only in capitals or blanks: CAT and cat and cat \n" in f"{said}\n"
     for label in classes:
         label.encode()
 

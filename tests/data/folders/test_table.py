@@ -103,6 +103,18 @@ def test_a_folder_with_a_table_and_flat_pictures_is_read_by_it(tmp_path: Path) -
     assert layout.left_out == {"pictures that the table does not name": 5}
 
 
+def test_pictures_may_stand_in_a_table_without_their_ending(tmp_path: Path) -> None:
+    lay_out(tmp_path, {"train": 10, "test": 2})
+    table(tmp_path, "id,breed_id,label\n" + "".join(f"{i},7,{'ab'[i % 2]}\n" for i in range(10)), "train.csv")
+    assert seen(tmp_path / "train.csv") == (["a", "b"], [6, 2, 2])
+    notes = ImageFolder(tmp_path / "train.csv").layout.notes
+    assert notes == ["columns that are not read: breed_id", "the paths of the table are read from train"]
+    (tmp_path / "train" / "3.jpg").write_bytes(b"x")
+    assert "1 of 10 pictures are not there: 3 (line 5)" in refusal(tmp_path / "train.csv")  # there are two of that name
+    table(tmp_path, "id,,filename,label\n" + "".join(f"x,,test/{i}.png,{'ab'[i]}\n" for i in range(2)), "two.csv")
+    assert "columns that are not read: id, one without a name" in ImageFolder(tmp_path / "two.csv").layout.notes
+
+
 def test_a_table_beside_class_folders_agrees_or_is_refused(tmp_path: Path) -> None:
     lay_out(tmp_path, {"cat": 5, "dog": 5})
     names = [(f"{label}/{i}.png", label) for label in ("cat", "dog") for i in range(5)]
@@ -131,6 +143,8 @@ BAD = {
         "val has classes that train has not: c; known are a, b",
     ),
     "no train": ("path,label,split\nimages/1.png,a,val\nimages/2.png,b,test\n", "no train"),
+    "a label with a comma": ("path,label\nimages/1.png,cat, big\n", "line 2: 3 cells, where the first line has 2"),
+    "an empty file": ("", "the table is empty"),
     "a quote without end": ('path,label\n"images/1.png,cat\n', ""),
 }  # fmt: skip
 

@@ -50,6 +50,9 @@ def test_all_unreadable_files_are_listed_at_once(tmp_path: Path) -> None:
     names = [line.partition("\t")[0].removeprefix(f"{home}/") for line in lines]
     assert names == ["train/cat/1.png", "train/dog/0.png", "val/cat/2.png"]
     assert "the file is empty" in lines[0]
+    (home / "train" / "cat" / "1.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(SearchError, match="a pointer of Git LFS; `git lfs pull` brings the picture itself"):
+        load(tmp_path)
 
 
 def test_unreadable_files_are_left_out_if_the_user_says_so(tmp_path: Path) -> None:
