@@ -38,8 +38,8 @@ class Identity(NamedTuple):
     def from_json(cls, stored: Any) -> Identity | None:
         """What `to_json` made; None if it is something else."""
         try:
-            found = cls(str(stored["fingerprint"]), tuple(stored["classes"]), dict(stored["images"]))
-            return found._replace(test=str(stored.get("test", "")))
+            known = (str(stored["fingerprint"]), tuple(stored["classes"]), dict(stored["images"]))
+            return cls(*known, str(stored.get("test", "")))
         except (AttributeError, TypeError, KeyError, ValueError):
             return None
 

@@ -97,8 +97,7 @@ class Worker:
         from search.train.weights import save
 
         place, keep, config = self.workplace, order.keep, TrainConfig(**order.settings)
-        ran_on = resolve_runtime(config.precision, place.device, place.threads).describe()
-        root = Path(place.data_root)
+        ran_on, root = resolve_runtime(config.precision, place.device, place.threads).describe(), Path(place.data_root)
         notes: list[str] = []
         test: dict[str, Any] | None = None
 

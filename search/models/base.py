@@ -71,11 +71,11 @@ class Family(ABC):
     def loaded(self, model: str, task: Task, file: Path) -> tuple[nn.Module, Loaded]:
         """`build`, with the weights of `file`, and what to say of them. Raises SearchError."""
         net = self.build(model, task)
+        return net, load(net, model, file, lambda: self.wider(model, task), self.rename, self.fit)
 
-        def wider() -> nn.Module:
-            return self.build(model, task._replace(num_classes=task.num_classes + 1))
-
-        return net, load(net, model, file, wider, self.rename, self.fit)
+    def wider(self, model: str, task: Task) -> nn.Module:
+        """`build` for one class more, by which the last layer is known."""
+        return self.build(model, task._replace(num_classes=task.num_classes + 1))
 
 
 PIP = "pip install -e"

@@ -48,8 +48,8 @@ def read(file: Path) -> Any:
     try:
         if is_safetensors(file):
             return load_file(file)
-        with torch.serialization.safe_globals(_BESIDE):
-            return torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_BESIDE), file.open("rb") as content:  # of a path, the ending would count
+            return torch.load(content, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise a dozen kinds
         blocked = isinstance(error, UnpicklingError) and "GLOBAL" in str(error)
         remedy = "; it holds Python objects: save model.state_dict() alone" if blocked else _other(file)

@@ -67,7 +67,7 @@ class Timm(Family):
                 f"the weights of {model} cannot be had ({first_line(error)}); name a file with "
                 f'weights="path/to/file.safetensors", or go without: {option("set", "weights=scratch")}'
             ) from None
-        heads = heads_of(net, lambda: self.build(model, task._replace(num_classes=task.num_classes + 1)))
+        heads = heads_of(net, lambda: self.wider(model, task))
         state = {name: value for name, value in net.state_dict().items() if not within(name, heads)}
         return net, Loaded(f"{model}: its published weights, but for the last layer", digest_of(state))
 

@@ -64,6 +64,10 @@ class Best:
     metric: str
     value: float | None
     ran_on: dict[str, Any]
+    data: str | None = None
+    """The fingerprint of the data that the trial saw. None: it is not known."""
+    weights: str | None = None
+    """What tells the weights that it began with from others. None: it began without, or it is not known."""
 
 
 def write_best(study: Study, folder: Path, number: int | None = None) -> Path:
@@ -73,7 +77,8 @@ def write_best(study: Study, folder: Path, number: int | None = None) -> Path:
     """
     trial = pick(study, number)
     path = best_path(study, folder, number)
-    config, ran_on = _config(trial), TrialRecord(trial).ran_on
+    config, record = _config(trial), TrialRecord(trial)
+    seen = {"data": record.data, "weights": record.weights}
     content = {
         "config": config,
         "study": study.study_name,
@@ -81,7 +86,8 @@ def write_best(study: Study, folder: Path, number: int | None = None) -> Path:
         "state": trial.state.name,
         "metric": metric_of(study),
         "value": trial.values[0] if trial.values and len(trial.values) == 1 else trial.values,
-        "ran_on": ran_on,
+        "ran_on": record.ran_on,
+        **{name: digest for name, digest in seen.items() if digest is not None},
         "versions": {"python": platform.python_version()}
         | {"search": resolve_name("search:__version__")}  # which is there without an install, too
         | {name: version(name) for name in ("optuna", "ray")},
@@ -210,4 +216,4 @@ def read_best(path: Path) -> Best:
         raise SearchError(f"{path}: 'value' is no measurement: it has {len(repr(value))} digits")
     if value is not None and not math.isfinite(value):  # of a trial that diverged under plain Optuna
         content["value"] = None
-    return Best(made, *(content[name] for name in kinds))
+    return Best(made, *(content.get(name) for name in (*kinds, "data", "weights")))

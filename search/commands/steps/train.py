@@ -15,7 +15,7 @@ from search.analysis.statistics import next_draw, wilson
 from search.analysis.view import StudyView
 from search.commands.steps.export import Best, read_best
 from search.commands.steps.launch import wait
-from search.config import Epoch
+from search.config import Epoch, TrainConfig
 from search.data.base import NoTestSplit
 from search.data.identity import Identity
 from search.doctor.preflight import decode
@@ -23,7 +23,7 @@ from search.engine.failures import reason
 from search.errors import NothingCompleted, SearchError
 from search.reporting import page
 from search.study import test_split
-from search.study.attributes import StudyRecord, TrialRecord
+from search.study.attributes import StudyRecord
 from search.study.study import load_study
 from search.train import evaluate_test, train
 from search.train.device import cores, resolve_runtime
@@ -47,13 +47,10 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
     if device == "cuda" and not cuda.is_available():
         say("the trial ran on a GPU and none is here: training on the CPU; the numbers may differ a little")
         device, threads = "auto", None
-    waiting = partial(wait, console=Console(highlight=False), verb="decoding ")
-    for data in waiting(partial(decode, [best.config], ("train", "val"), data_root)).values():
-        for line in data["said"]:
-            say(line)
+    _decode(best.config, data_root, say)
     epochs = train(best.config, data_root, device, threads if isinstance(threads, int) else None, cache_size, say)
     try:
-        last, model = _follow(epochs, best.config.epochs, say, _trial(best, storage))
+        last, model = _follow(epochs, best.config.epochs, say, best)
     except SearchError:
         raise
     except Exception as error:  # it diverged, or there is no memory for it
@@ -64,11 +61,8 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
         say(f"{'' if reproduced else 'not '}reproduced: {why}")
         return reproduced
     say(f"validation accuracy {last.val_acc:.4f}{_against(best, last)}")
-    tested = None
-    if _other_test(best, storage, last):
-        say("not evaluated: the test split has other pictures than the study's, so that no two numbers can be compared")
-    else:
-        tested = _tested(model, best, data_root, device, cache_size, say)
+    other = _other_test(best, storage, last, say)
+    tested = None if other else _tested(model, best, data_root, device, cache_size, say)
     model_path = path.with_suffix(".safetensors")
     save(model, best.config, model_path, last.about)
     say(f"wrote {model_path}")
@@ -77,6 +71,14 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
         test_split.record(study, best.trial, *tested, last.val_acc)
         say(f"wrote {page.write(StudyView(study), path.parent).path}")
     return True
+
+
+def _decode(config: TrainConfig, data_root: Path, say: Say) -> None:
+    """Decode the images, if no earlier command has, with its progress; `say` what was read."""
+    waiting = partial(wait, console=Console(highlight=False), verb="decoding ")
+    for data in waiting(partial(decode, [config], ("train", "val"), data_root)).values():
+        for line in data["said"]:
+            say(line)
 
 
 def _tested(
@@ -118,22 +120,17 @@ def verdict(best: Best, last: Epoch, ran_on: Mapping[str, Any], study: Study | N
     return inside, f"{numbers}, {where}; {'; '.join(other)}"
 
 
-def _trial(best: Best, storage: str) -> TrialRecord:
-    """What the study keeps of the trial; nothing if it is not in `storage`."""
-    study = _study(best, storage)
-    return TrialRecord(study.get_trials(deepcopy=False)[best.trial] if study is not None else None)
-
-
-def _other_test(best: Best, storage: str, last: Epoch) -> bool:
-    """Whether the test split is known to have other pictures than when the study was made."""
+def _other_test(best: Best, storage: str, last: Epoch, say: Say) -> bool:
+    """Whether the test split is known to have other pictures than when the study was made, which is said."""
     study, here = _study(best, storage), (last.about or {}).get("test")
     stored = Identity.from_json(StudyRecord(study).data.get(best.config.dataset)) if study is not None else None
-    return stored is not None and bool(stored.test and here) and stored.test != here
+    if stored is None or not (stored.test and here) or stored.test == here:
+        return False
+    say("not evaluated: the test split has other pictures than the study's, so that no two numbers can be compared")
+    return True
 
 
-def _follow(
-    epochs: Generator[Epoch, None, nn.Module], total: int, say: Say, trial: TrialRecord
-) -> tuple[Epoch, nn.Module]:
+def _follow(epochs: Generator[Epoch, None, nn.Module], total: int, say: Say, trial: Best) -> tuple[Epoch, nn.Module]:
     """Draw every epoch, saying each; the last one and the model. Raises SearchError for what `trial` did not see."""
     last: Epoch | None = None
     while True:

@@ -82,16 +82,14 @@ def decode(
     for split, some_ in items.items():
         for row, item in enumerate(some_):
             where.setdefault(item.name, []).append((split, row))
-    closed = {item.name: b"" for item in sealed}
-    total = len({*where, *closed})
+    closed, total = {item.name: b"" for item in sealed}, len(where)
     with warnings_counted() as warned:
-        for done, image in enumerate(_images(source, spec, {*where, *closed}, frozenset(where)), 1):
-            if image.name in closed:
-                closed[image.name] = image.digest
+        for image in _images(source, spec, {*where, *closed}, frozenset(where)):
+            closed |= {image.name: image.digest} if image.name in closed else {}
             for split, row in where.pop(image.name, ()):
                 splits[split].take(row, image)
-            if progress and (done % 256 == 0 or done == total):
-                progress(done, total)
+                if progress and ((done := total - len(where)) % 256 == 0 or done == total):
+                    progress(done, total)
     for name, places in where.items():
         for split, row in places:
             splits[split].take(row, _Done(name, reason="no such image, but the split lists it"))

@@ -118,13 +118,15 @@ def test_a_flipped_byte_in_a_tar_is_no_end_of_it(tmp_path: Path, kind: str) -> N
 
 
 def test_a_zip_of_windows_and_a_folder_of_archives(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as zipped:
+    home = tmp_path / "down"
+    home.mkdir()
+    with zipfile.ZipFile(home / "pets.zip", "w") as zipped:
         for i in range(10):
             zipped.writestr(f"pets\\{'cat' if i % 2 else 'dog'}\\{i}.png", encoded())
-    assert seen(tmp_path / "pets.zip") == (["cat", "dog"], [6, 2, 2])
-    assert cache.load(ImageFolder(tmp_path / "pets.zip"), 8, ("train",))[0].pixels.shape == (6, 8, 8, 3)
+    assert seen(home / "pets.zip") == (["cat", "dog"], [6, 2, 2])
+    assert cache.load(ImageFolder(home / "pets.zip"), 8, ("train",))[0].pixels.shape == (6, 8, 8, 3)
     with pytest.raises(SearchError, match=r"no pictures in it \(found: 1 \.zip\).*; imagefolder:.*/pets\.zip reads"):
-        ImageFolder(tmp_path).splits()
+        ImageFolder(home).splits()
 
 
 def test_one_damaged_file_in_a_zip_is_one_file(tmp_path: Path) -> None:
