@@ -28,6 +28,16 @@ _LARGEST = 2**20
 """Bytes of a best-config YAML, which has some 2,000."""
 
 
+_KINDS: dict[str, Any] = {
+    "study": str,
+    "trial": int,
+    "metric": str,
+    "value": (int, float, type(None)),
+    "ran_on": dict,
+}
+"""What a best-config YAML has beside its config, by its types."""
+
+
 class _Loader(yaml.SafeLoader):
     """Safe YAML in which 1e-3 is a number (PyYAML reads it as text) and two equal keys are an error."""
 
@@ -199,14 +209,7 @@ def read_best(path: Path) -> Best:
         made = make_config(config)
     except SearchError as error:
         raise SearchError(f"{path}: config: {error}") from None
-    kinds: dict[str, Any] = {
-        "study": str,
-        "trial": int,
-        "metric": str,
-        "value": (int, float, type(None)),
-        "ran_on": dict,
-    }
-    for name, kind in kinds.items():
+    for name, kind in _KINDS.items():
         if name not in content or not isinstance(content[name], kind) or isinstance(content[name], bool):
             raise SearchError(f"{path}: {name!r} is {'missing' if name not in content else 'of the wrong type'}")
     value = content["value"]
@@ -216,4 +219,5 @@ def read_best(path: Path) -> Best:
         raise SearchError(f"{path}: 'value' is no measurement: it has {len(repr(value))} digits")
     if value is not None and not math.isfinite(value):  # of a trial that diverged under plain Optuna
         content["value"] = None
-    return Best(made, *(content.get(name) for name in (*kinds, "data", "weights")))
+    known: list[Any] = [content.get(name) for name in (*_KINDS, "data", "weights")]
+    return Best(made, *known)
