@@ -59,18 +59,26 @@ class OwnData(Photographs):
     def _made(self) -> tuple[Layout, dict[str, Any]]:
         """The layout, and of each image's name what the function returned for it."""
         function = self._function
-        layout, pictures = Layout(), dict[str, Any]()
+        layout, pictures, known, labels = Layout(), dict[str, Any](), set[File](), dict[str, str]()
         try:
             arguments = [self.root] if inspect.signature(function).parameters else []
             for place, (picture, label, split) in enumerate(_rows(function(*arguments), self.spelled)):
                 path = self.root / picture if isinstance(picture, (str, Path)) else None
                 name = str(picture) if path is not None else f"{split or 'image'}/{place}"
-                pictures[name] = path if path is not None else picture
                 real = os.path.realpath(path) if path is not None else f"{self.spelled}/{place}"
-                layout.files.append(File(name, real, class_name(str(label)), split))
+                file = File(name, real, _label(label, name, self.spelled), split)
+                if file in known:
+                    layout.left_out["pictures that are returned twice"] += 1
+                    continue
+                if name in pictures and (other := labels[name]) != file.label:
+                    said = f"{visible(name)} is {other} and {file.label}; a picture has one class"
+                    raise SearchError(f"{self.spelled}: {said}")
+                known.add(file)
+                labels[name], pictures[name] = file.label, path if path is not None else picture
+                layout.files.append(file)
         except SearchError:
             raise
-        except Exception as error:  # the user's own code
+        except (Exception, SystemExit) as error:  # the user's own code
             raise SearchError(f"{self.spelled}: {type(error).__name__}: {first_line(error)}") from None
         layout.numeric = all(file.label.isascii() and file.label.isdigit() for file in layout.files)
         if layout.splits and any(not file.split for file in layout.files):
@@ -124,10 +132,11 @@ class OwnData(Photographs):
             if isinstance(picture, (bytes, Path, Image.Image)):
                 return picture
             array = np.asarray(picture)
-            if array.dtype != np.uint8 or array.ndim not in (2, 3):
-                return ValueError(f"an array {array.shape} of {array.dtype}; (H, W) or (H, W, C) of uint8 is needed")
+            if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,), (4,)):
+                needed = "(H, W) or (H, W, C) of uint8 is needed, with 1, 3 or 4 channels"
+                return ValueError(f"an array {array.shape} of {array.dtype}; {needed}")
             return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
-        except Exception as error:  # the user's own code
+        except (Exception, SystemExit) as error:  # the user's own code
             return ValueError(f"{type(error).__name__}: {first_line(error)}")
 
     def said(self) -> Said:
@@ -157,6 +166,16 @@ def _pairs(rows: Any, spelled: str, most: int) -> Iterator[tuple[Any, ...]]:
         if not isinstance(row, (tuple, list)) or not 2 <= len(row) <= most:
             raise SearchError(f"{spelled} returned {visible(repr(row)[:80])} among the pairs; {SHAPE}")
         yield tuple(row)
+
+
+def _label(label: Any, name: str, spelled: str) -> str:
+    """A label as the name of a class. Raises SearchError for what is neither a text nor a number, or says nothing."""
+    label = label.item() if hasattr(label, "item") and getattr(label, "ndim", 0) == 0 else label  # NumPy's, torch's
+    text = class_name(str(label))
+    if not isinstance(label, (str, int, float)) or not text.strip() or label != label:
+        what = f"the label {visible(repr(label)[:80])}"
+        raise SearchError(f"{spelled}: {what} of {visible(name)} names no class; give it a text or a number")
+    return text
 
 
 def _split(split: Any, spelled: str) -> str:

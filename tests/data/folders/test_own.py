@@ -9,6 +9,7 @@ import pytest
 from pictures import lay_out
 
 from search.data import cache
+from search.data.folders.own import OwnData
 from search.data.registry import open_source
 from search.errors import SearchError
 
@@ -55,17 +56,39 @@ def test_small_pictures_stay_as_small_as_they_are(write: Write) -> None:
     assert train.pixels.shape == (6, 32, 32, 3)
 
 
+def test_pictures_that_are_returned_twice_are_left_out(tmp_path: Path, write: Write) -> None:
+    """Each of them could be in training and in validation."""
+    lay_out(tmp_path, {"images": 10})
+    path = write("mine.py", "def pets(root):\n    return [(f'images/{i % 10}.png', i % 2) for i in range(14)]\n")
+    source = OwnData(f"{path}:pets", tmp_path)
+    assert [len(items) for items in source.splits()[1].values()] == [6, 2, 2]
+    assert source.said().left_out == {"pictures that are returned twice": 4}
+
+
+def test_labels_may_be_numbers_of_any_library(write: Write) -> None:
+    head = "import numpy as np\nimport torch\nfrom PIL import Image\n"
+    for label in ("np.int64(i % 2)", "torch.tensor(i % 2)", "np.array(i % 2)"):
+        code = f"{head}def pets():\n    return [(Image.new('L', (9, 9), i), {label}) for i in range(10)]\n"
+        assert seen(write("mine.py", code))[0] == ["0", "1"]
+
+
 def test_a_function_may_take_nothing(write: Write) -> None:
     code = "from PIL import Image\ndef pets():\n    return [(Image.new('L', (9, 9), i), i % 2) for i in range(10)]\n"
     assert seen(write("mine.py", code)) == (["0", "1"], [6, 2, 2])
 
 
 BAD = {
+    "[('a.png', 1), ('a.png', 2)]": "a.png is 1 and 2; a picture has one class",
+    "[('a.png', None), ('b.png', 1)]": "the label None of a.png names no class; give it a text or a number",
+    "[('a.png', float('nan')), ('b.png', 1)]": "the label nan of a.png names no class",
+    "[('a.png', ' '), ('b.png', 1)]": "the label ' ' of a.png names no class",
+    "[('a.png', [1]), ('b.png', 1)]": "the label [1] of a.png names no class",
+    "exit(3)": "SystemExit: 3",
     "1 / 0": "ZeroDivisionError: division by zero",
     "7": "returned a int; it returns pairs",
     "[1, 2]": "returned 1 among the pairs; it returns pairs",
     "[]": "0 pictures of 0 classes",
-    "[('a.png', 'cat')] * 9": "9 pictures of 1 classes",
+    "[(f'{i}.png', 'cat') for i in range(9)]": "9 pictures of 1 classes",
     "{'holdout': [('a.png', 0)]}": "returned the split 'holdout'; it is train, val or test",
     "[('a.png', 'cat', 'val'), ('b.png', 'dog', 'val')]": "no picture is in the split train",
     "[('a.png', 'cat', 'train'), ('b.png', 'dog')]": "some pictures have a split and some have none",
