@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 OLDEST := .venv/oldest
 
-.PHONY: demo test test-slow test-oldest soak lint format lock screenshots clean bench bench-quick bench-gpu bench-profile bench-efficiency docs dist
+.PHONY: demo test test-slow test-oldest cluster-test soak lint format lock screenshots clean bench bench-quick bench-gpu bench-profile bench-efficiency docs dist
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -23,7 +23,7 @@ test: $(READY) ## lint, types and tests; mypy works while tests wait for process
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	@nice $(BIN)/mypy > .venv/mypy.log & \
-	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not soak"; tests=$$?; \
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not soak and not cluster"; tests=$$?; \
 	wait $$!; types=$$?; cat .venv/mypy.log; exit $$((tests | types))
 
 test-slow: $(READY) ## the tests that take more than a minute
@@ -36,6 +36,9 @@ $(OLDEST)/.ready: $(READY) .ci/oldest.txt
 
 test-oldest: $(OLDEST)/.ready ## the trainer's tests with the oldest torch that pyproject.toml names; it lies before the newest
 	PYTHONPATH=$(CURDIR)/$(OLDEST) $(BIN)/pytest -n auto --dist worksteal -m "not slow and not soak" tests/train
+
+cluster-test: $(READY) ## a cluster over network namespaces, broken in every way; needs root; counts to docs/reliability.md; 20 minutes
+	SOAK_PAGE=docs/reliability.md $(BIN)/pytest -m cluster
 
 soak: $(READY) ## break real runs in every way, and write the counts to docs/reliability.md; SOAK=0.1: a tenth, two at a time, written nowhere
 	SOAK_PAGE=$(if $(SOAK),,docs/reliability.md) SOAK=$(or $(SOAK),1) $(BIN)/pytest $(if $(SOAK),-n 2 --dist worksteal) -m soak

@@ -1,6 +1,6 @@
 """What a study costs beside its training: 10,000 trials that train nothing, and many that report to one file.
 
-python -m benchmarks.load run [--trials 10000] [--storage URL]      a whole `search run`
+python -m benchmarks.load run [--trials 10000] [--lanes 2] [--storage URL]      a whole `search run`
 python -m benchmarks.load workers [--workers 32] [--seconds 60] [--rate 10]      a whole `search run`
 python -m benchmarks.load trials [--trials 10000] [--storage URL]      a driver without workers
 python -m benchmarks.load reports [--workers 32] [--seconds 60] [--rate 10] [--storage URL]      32 such drivers
@@ -177,11 +177,18 @@ class Block:
         return f"{self.wall:.1f} ms a trial; CPU ms: {cpu}"
 
 
-def run(folder: Path, count: int, block: int, storage: str | None = None) -> tuple[Block, Block]:
-    """The first `block` trials, and the last, of a `search run` of so many trials that train nothing."""
+def run(
+    folder: Path, count: int, block: int, storage: str | None = None, lanes: int | None = None
+) -> tuple[Block, Block]:
+    """The first `block` trials, and the last, of a `search run` of so many trials that train nothing.
+
+    `lanes`: how many run at a time. None: one a core.
+    """
     url = storage or f"sqlite:///{folder}/studies.db"
     command = [str(Path(sys.executable).with_name("search"))]
-    used = _search(folder, _NOTHING, ["--trials", str(count), "--storage", url], command, every=1.0)
+    words = ["--trials", str(count), "--storage", url]
+    words += ["--cpus-per-trial", _share(lanes)] if lanes is not None else []
+    used = _search(folder, _NOTHING, words, command, every=1.0)
     trials = load_study(url, "space").get_trials(deepcopy=False)
     assert all(trial.state.is_finished() for trial in trials)
     ends = sorted(trial.datetime_complete.timestamp() for trial in trials if trial.datetime_complete)
@@ -203,8 +210,7 @@ def workers(folder: Path, count: int, seconds: float, rate: float = 10.0) -> tup
     times = folder / "times.json"
     epochs = round(seconds * rate)
     space = _STEADY.replace("EPOCHS", str(epochs)).replace("RATE", str(rate)).replace("WORKERS", str(count))
-    share = str(math.floor(10_000 * _cores() / count) / 10_000)
-    words = ["--trials", str(count), "--cpus-per-trial", share]
+    words = ["--trials", str(count), "--cpus-per-trial", _share(count)]
     used = _search(folder, space, words, [sys.executable, "-m", "benchmarks.load", "timed", str(times)], every=0.5)
     rows = np.array(json.loads(times.read_text()))  # (epochs, 3): trial, yielded at, written at
     assert len(rows) == count * epochs
@@ -214,6 +220,11 @@ def workers(folder: Path, count: int, seconds: float, rate: float = 10.0) -> tup
     before, after = used.by(since), used.by(until)
     busy = {part: (after[part] - before.get(part, 0.0)) / (until - since) for part in after}
     return steady[:, 2] - steady[:, 1], len(steady) / (until - since), busy
+
+
+def _share(lanes: int) -> str:
+    """The CPUs of a trial of which so many run at a time."""
+    return str(math.floor(10_000 * _cores() / lanes) / 10_000)
 
 
 def _cores() -> int:
@@ -246,13 +257,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=10.0, help="epochs a second of each worker")
+    parser.add_argument("--lanes", type=int, help="trials at a time of `run`")
     parser.add_argument("--storage")
     words = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         url = words.storage or f"sqlite:///{folder}/studies.db"
         if words.what == "run":
             block = min(1000, words.trials // 3)
-            first, last = run(Path(folder), words.trials, block, words.storage)
+            first, last = run(Path(folder), words.trials, block, words.storage, words.lanes)
+            print(f"{1000 / first.wall:.1f} trials a second at first, {1000 / last.wall:.1f} in the end")
             print(f"first {block}: {first}\nlast {block} of {words.trials}: {last}")
             print(f"the last took {last.wall / first.wall:.2f} times what the first took, ", end="")
             print(f"{last.cpu['the driver'] / first.cpu['the driver']:.2f} times of the driver's CPU time")

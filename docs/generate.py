@@ -37,8 +37,9 @@ def commands() -> str:
     verbs = {verb.__name__.rstrip("_"): verb for verb in COMMANDS}
     lines = [
         "# Command line\n\nEach has `--help`. [From Python](../python.md) has the same commands as functions.\n",
-        "Exit status: 0 done; 1 the run failed; 2 the words or the space file are wrong; 3 the storage or the disk;",
-        "130 interrupted, 143 terminated: the same command goes on. `search --version` prints the version.\n",
+        "Exit status: 0 done; 1 the run failed; 2 the words or the space file are wrong; 3 the storage, the disk or",
+        "the cluster; 130 interrupted, 143 terminated: the same command goes on.",
+        "`search --version` prints the version.\n",
         "Environment variables stand beside the option that they give.\n",
         "| command | what it does |\n|---|---|",
     ]

@@ -5,6 +5,8 @@ from difflib import get_close_matches
 
 COMMAND_LINE = "SEARCH_COMMAND_LINE"
 """The command sets this variable, which its processes inherit: messages then spell options as it does."""
+SUBMITTED = "SEARCH_SUBMITTED"
+"""In a job of a cluster: the command that submitted it, without passwords."""
 _FLAGS = {"source": "from", "folder": "in"}
 """Options whose name in Python is another, for `from` and `in` are Python's own words."""
 
@@ -17,6 +19,12 @@ class SearchError(Exception):
 
 class StorageFailed(SearchError):
     """The storage or the disk failed in the middle of a run."""
+
+    exit_status = 3
+
+
+class ClusterFailed(SearchError):
+    """The cluster was lost in the middle of a run; once it is back, the same command goes on."""
 
     exit_status = 3
 

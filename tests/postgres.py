@@ -49,6 +49,7 @@ class Postgres:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._hosts = ["127.0.0.1"]
         self._user = "nobody" if os.geteuid() == 0 else None
         self._programs, word = programs(), folder / "word"
         if self._user:
@@ -75,7 +76,12 @@ class Postgres:
         """Start it, and wait until it answers."""
         if self._process is not None:
             self._process.wait(60)
-        settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "fsync": "off"}
+        settings = {
+            "listen_addresses": ",".join(self._hosts),
+            "port": self.port,
+            "unix_socket_directories": "",
+            "fsync": "off",
+        }
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self._process = self._run("postgres", "-D", str(self._folder / "data"), *words)
         deadline = time.monotonic() + 60
@@ -87,6 +93,14 @@ class Postgres:
                 assert self._process.poll() is None, (self._folder / "log").read_text()
                 assert time.monotonic() < deadline, (self._folder / "log").read_text()
                 time.sleep(0.05)
+
+    def listen(self, address: str) -> None:
+        """Listen at that address of this machine, too, for its network of 256 addresses."""
+        self._hosts.append(address)
+        with (self._folder / "data" / "pg_hba.conf").open("a") as file:
+            file.write(f"host all all {address}/24 scram-sha-256\n")
+        self.stop()
+        self.start()
 
     @property
     def pid(self) -> int:

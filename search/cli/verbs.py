@@ -18,13 +18,17 @@ app = typer.Typer(
     help="Hyperparameter search for people who fine-tune image classifiers.\n\n"
     "Write a space file, run it, read the ranked table, train the best config again:\n\n"
     "  search run spaces/digits.py\n\n  search train reports/digits.best.yaml\n\n"
-    "Exit status: 0 done; 1 the run failed; 2 the words or the space file are wrong; 3 the storage or the disk; "
-    "130 interrupted, 143 terminated: the same command goes on.",
+    "Exit status: 0 done; 1 the run failed; 2 the words or the space file are wrong; 3 the storage, the disk or "
+    "the cluster; 130 interrupted, 143 terminated: the same command goes on.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM ended a verb that says nothing of it itself."""
 
 
 def _options_of(verb: Callable[..., Any]) -> type[Options]:
@@ -70,6 +74,8 @@ def _add(verb: Callable[..., Any]) -> None:
             done = verb(options(**given, **dict.fromkeys(rest, context.args)))
         except Interrupted as stop:  # typer would take a run that ended in good order for one that crashed
             raise typer.Exit(stop.exit_status) from None
+        except KeyboardInterrupt:  # typer would end without a word
+            raise Stopped from None
         raise typer.Exit(1 if done is False else 0)
 
     signature = _signature(options)

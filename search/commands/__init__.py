@@ -20,6 +20,7 @@ COMMANDS: list[Callable[..., object]] = [
     dashboard.dashboard,
     dashboard.up,
     jobs.submit,
+    jobs.jobs,
     jobs.logs,
     jobs.stop,
 ]

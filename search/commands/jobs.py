@@ -1,4 +1,4 @@
-"""The verbs for a cluster that runs a search while nobody waits: submit, logs, stop."""
+"""The verbs for a cluster that runs a search while nobody waits: submit, jobs, logs, stop."""
 
 import os
 import re
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from search.commands import units
 from search.commands.options import Help, Options
-from search.errors import SearchError, option
+from search.commands.report import DataFormat
+from search.errors import SUBMITTED, SearchError, option
 
 if TYPE_CHECKING:
     from search.engine.ray.jobs import Jobs
@@ -58,6 +59,10 @@ class SubmitOptions(ClusterOptions):
 
 
 @dataclass(kw_only=True)
+class JobsOptions(ClusterOptions, DataFormat): ...
+
+
+@dataclass(kw_only=True)
 class JobOptions(ClusterOptions):
     job: Annotated[str, Help("The job's name, as `search submit` printed it.", metavar="JOB")] = field(kw_only=False)
 
@@ -81,6 +86,7 @@ def submit(options: SubmitOptions) -> None:
     not: --data-root names a folder that every node has. Nor do passwords, which Ray would show: --storage-file names a
     file of the cluster's head.
     """
+    from search.commands.steps.launch import same_command
     from search.space.file import load_space
 
     space, folder, address = options.space, options.folder, options.address
@@ -90,9 +96,21 @@ def submit(options: SubmitOptions) -> None:
     ours = {name: os.environ[name] for name in _TRAVEL if name in os.environ}
     _check(options.words, ours)
     load_space(space)
-    job = options.jobs().submit(space, folder, options.words, ours)
+    job = options.jobs().submit(space, folder, options.words, ours | {SUBMITTED: same_command()})
     more = "" if address == _HERE else f" --address {address}"
     print(f"job        {job}\nfollow it  search logs {job} --follow{more}\nstop it    search stop {job}{more}")
+
+
+def jobs(options: JobsOptions) -> None:
+    """List the submitted runs of a cluster, the newest first: name, state, start and end, space file, folder."""
+    as_data = options.as_data
+    rows = options.jobs().listed()
+    if as_data:
+        options.print_data(rows, rows)
+        return
+    from search.reporting.table import listing
+
+    print(listing(rows) if rows else "No job yet.")
 
 
 def logs(options: LogsOptions) -> bool:

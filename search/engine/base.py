@@ -31,6 +31,10 @@ class EngineFailed(RuntimeError):
     """What runs the trials gave up as a whole; the study is unharmed, and the same command goes on."""
 
 
+class ClusterLost(EngineFailed):
+    """The cluster that others started is gone: its head does not answer, or its node on this machine ended."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Setup:
     """What an engine of `entry_points.ENGINES` is started with."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from operator import methodcaller
 from typing import Protocol
@@ -9,6 +10,9 @@ from typing import Protocol
 from optuna.trial import TrialState
 
 from search.engine.trial import ActiveTrial
+
+LATE = 2.0
+"""Seconds after which a trial's end is told, although workers wait for the driver."""
 
 
 class Callback(Protocol):
@@ -28,6 +32,8 @@ class Callbacks:
         self._failing: list[Callback] = []
         self._ended: list[tuple[ActiveTrial, TrialState, str]] = []
         """Trials whose end they have not heard of yet."""
+        self._since = 0.0
+        """When the first of them ended."""
 
     def epoch(self, trial: ActiveTrial) -> None:
         """Tell of an epoch."""
@@ -35,7 +41,13 @@ class Callbacks:
 
     def end(self, trial: ActiveTrial, state: TrialState, reason: str) -> None:
         """Tell of a trial's end, later."""
+        self._since = self._since if self._ended else time.monotonic()
         self._ended.append((trial, state, reason))
+
+    def keep_up(self) -> None:
+        """Tell of the trials that ended, if the first of them has waited for too long."""
+        if self._ended and time.monotonic() - self._since > LATE:
+            self.catch_up()
 
     def catch_up(self) -> None:
         """Tell of the trials that ended."""

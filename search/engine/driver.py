@@ -151,6 +151,7 @@ class Driver:
         somebody has ended the trial in the dashboard, the storage refuses to write to it, and the driver learns of it.
         """
         self._heed_signals()
+        self.callbacks.keep_up()
         if self.live.get(job.number) is not job or message.attempt != job.attempt:
             return False
         try:
@@ -168,8 +169,8 @@ class Driver:
                 self._complete(job)
             case Pruned(reason=reason):
                 self._prune(job, reason)
-            case Lost(how=how):
-                self._lost(job, how)
+            case Lost(how=how, blamed=blamed):
+                self._lost(job, how) if blamed else self.release(job)
             case Silent(seconds=seconds):
                 self.fail(job, f"timeout: no epoch within {seconds:g} s ({option('trial_timeout')})")
             case Failed(reason=reason) if not self._tried_alone(job, reason):
@@ -242,10 +243,10 @@ class Driver:
         if raised:
             self.run.say(f"trial {number}: closing its train(): {raised}")
 
-    def orphaned(self) -> None:
-        """The engine broke down, and all that ran with it."""
+    def orphaned(self, blamed: bool = True) -> None:
+        """The engine broke down, and all that ran with it. `blamed`: it counts as an attempt of each trial."""
         for job in list(self.live.values()):
-            self.receive(job, Lost(job.attempt))
+            self.receive(job, Lost(job.attempt, blamed=blamed))
 
     def _lost(self, job: ActiveTrial, how: str) -> None:
         """The worker died: back in the queue, unless that happened too often in a row without a new epoch."""

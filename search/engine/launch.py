@@ -27,7 +27,7 @@ def with_ray(setup: Setup) -> Iterator[tuple[Tune, Any]]:
     a core.
     """
     with forkserver.run_fork_server(setup.modules, setup.verbose, setup.workplace.patience, setup.say) as forks:
-        checking = forkserver.Call(forks.address, *setup.check) if setup.check else None
+        checking = forkserver.Call(forks.address, *setup.check, tries=forkserver.DEATHS) if setup.check else None
         from search.engine.ray import tune  # late: it takes a second, which the fork server needs for torch
 
         if setup.address is None:
@@ -54,4 +54,4 @@ def _nodes(setup: Setup) -> Nodes:
     there = setup.check and tuple(space.name if space and part == str(space) else part for part in setup.check)
     if there and isinstance(setup.run_dir, str):
         there = (CHECK_RUN_DIR_FIRST, setup.run_dir, *there)
-    return Nodes(setup.modules, there, setup.verbose, setup.workplace.patience)
+    return Nodes(setup.modules, there, setup.say, setup.verbose, setup.workplace.patience)

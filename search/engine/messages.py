@@ -118,6 +118,8 @@ class Failed:
     reason: str
     broken: bool = False
     """The process can use its GPU no more, and shall not serve another trial."""
+    missing: bool = False
+    """The space file is not there; on a node of a cluster, that is the node's failure."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,9 @@ class Lost:
 
     attempt: int
     how: str = ""
-    """As `SIGKILL` or `exit status 1`; empty where nobody knows."""
+    """As `SIGKILL`, `exit status 1` or `a missing space file`; empty where nobody knows."""
+    blamed: bool = True
+    """It counts as an attempt of the trial, which may be why the process died."""
 
 
 @dataclass(frozen=True)

@@ -38,3 +38,5 @@ class Run:
     """Raises SearchError once another process runs the study."""
     signalled: Sequence[int] = ()
     """The signals that came; not empty once the run shall stop."""
+    last_words: Callable[[str], None] = print
+    """Called with why the process ends at once, with the exit status of ClusterFailed. In any thread."""

@@ -181,7 +181,8 @@ def serve(connection: Connection, workplace: WorkerConfig, environment: dict[str
         worker = Worker(workplace)
     except Exception as error:  # the space file was edited while the run went on
         order: Order = connection.recv()
-        connection.send(Failed(order.attempt, reason(error)))
+        missing = workplace.own_train is not None and not Path(workplace.own_train).is_file()
+        connection.send(Failed(order.attempt, reason(error), missing=missing))
         return
     try:
         while not END.gone:

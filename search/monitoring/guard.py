@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import json
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,9 +21,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from werkzeug.datastructures import Authorization, Headers
+from werkzeug.http import parse_cookie
 from werkzeug.wrappers import Response
 
 from search.errors import SearchError, option
+from search.monitoring.tries import COOKIE, Tries
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -53,10 +56,14 @@ class Secret:
         scheme, _, given = header.partition(" ")
         if scheme.lower() == "bearer" and self.user is None:
             return _same(given.strip(), self.word)  # werkzeug takes a token with = in it for a list of parameters
-        basic = Authorization.from_header(header) if scheme.lower() == "basic" else None
-        if basic is None:
+        try:
+            basic = Authorization.from_header(header) if scheme.lower() == "basic" else None
+        except ValueError:
             return False
-        name, word = basic.parameters["username"] or "", basic.parameters["password"] or ""
+        parameters = basic.parameters if basic is not None else {}
+        if "username" not in parameters or "password" not in parameters:  # not what RFC 7617 says
+            return False
+        name, word = parameters["username"] or "", parameters["password"] or ""
         right_name = _same(name, self.user or name)
         return _same(word, self.word) and right_name
 
@@ -94,18 +101,38 @@ def guard(app: WSGIApplication, hosts: Collection[str], secret: Secret | None = 
     ours. An IP address is no such name, and is accepted. Answers without a policy of their own get _SANDBOX.
     """
 
+    tries = Tries()
+
     def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         host, answer = environ.get("HTTP_HOST", ""), app
+        refused, more = _let_in(environ, secret, tries) if secret is not None else (None, {})
         if not _known(host, hosts):
             answer = _refusal(HTTPStatus.FORBIDDEN, f"this server is not known by that name: {option('allowed_host')}")
-        elif secret is not None and not secret.admits(environ.get("HTTP_AUTHORIZATION", "")):
-            ask = {"WWW-Authenticate": 'Basic realm="search", charset="UTF-8"'}
-            answer = _refusal(HTTPStatus.UNAUTHORIZED, "a token, or a user and password, is needed", ask)
+        elif refused is not None:
+            answer = refused
         elif _writes(environ) and not _own_page(environ, host):
             answer = _refusal(HTTPStatus.FORBIDDEN, "a page of another site must not write here")
-        return answer(environ, _hardened(environ["PATH_INFO"], start_response))
+        return answer(environ, _hardened(environ["PATH_INFO"], start_response, more))
 
     return guarded
+
+
+def _let_in(environ: WSGIEnvironment, secret: Secret, tries: Tries) -> tuple[Response | None, dict[str, str]]:
+    """The refusal of whoever has not the secret, and further headers of the answer to who has it."""
+    header, address = environ.get("HTTP_AUTHORIZATION", ""), environ.get("REMOTE_ADDR", "")
+    visitor = parse_cookie(environ).get(COOKIE, "")
+    wait = tries.wait(address, visitor) if header else 0.0
+    if wait > 0:
+        seconds = math.ceil(wait)
+        said = f"too many wrong passwords from here: try again in {seconds} s"
+        return _refusal(HTTPStatus.TOO_MANY_REQUESTS, said, {"Retry-After": str(seconds)}), {}
+    if secret.admits(header):
+        number = tries.right(address, visitor)
+        return None, {"Set-Cookie": f"{COOKIE}={number}; HttpOnly; SameSite=Strict; Path=/"} if number else {}
+    if header:
+        tries.wrong(address)
+    ask = {"WWW-Authenticate": 'Basic realm="search", charset="UTF-8"'}
+    return _refusal(HTTPStatus.UNAUTHORIZED, "a token, or a user and password, is needed", ask), {}
 
 
 def read_only(app: WSGIApplication) -> WSGIApplication:
@@ -136,13 +163,20 @@ def _writes(environ: WSGIEnvironment) -> bool:
 def _own_page(environ: WSGIEnvironment, host: str) -> bool:
     """Whether a request comes from the server's own page, or from no page. Only browsers have to say which."""
     site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
-    if site is not None:
-        return site in ("same-origin", "none")
-    return origin is None or urlsplit(origin).netloc.lower() == host.lower()
+    if site == "same-origin":
+        return True
+    return site in (None, "none") and (origin is None or _host_of(origin) == host.lower())
 
 
-def _hardened(path: str, start_response: StartResponse) -> StartResponse:
-    """`start_response` with _HEADERS and a policy. An uploaded file is sent as an attachment."""
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
+
+
+def _hardened(path: str, start_response: StartResponse, more: Mapping[str, str]) -> StartResponse:
+    """`start_response` with _HEADERS, `more` headers and a policy. An uploaded file is sent as an attachment."""
 
     def start(status: str, headers: list[tuple[str, str]], error: Any = None) -> Any:
         sent = Headers(headers)
@@ -151,6 +185,8 @@ def _hardened(path: str, start_response: StartResponse) -> StartResponse:
         sent.setdefault("Content-Security-Policy", _SANDBOX)
         if path.lstrip("/").startswith("artifacts/"):
             sent.update({"Content-Security-Policy": _SANDBOX, "Content-Disposition": "attachment"})
+        for name, value in more.items():
+            sent.add(name, value)
         return start_response(status, sent.to_wsgi_list(), error)
 
     return start

@@ -33,6 +33,11 @@ _LARGEST = 2**20
 """Bytes of a request: a note or an uploaded file of up to 1 MB."""
 _THREADS = 8
 """Requests at a time; a page of TensorBoard's asks up to six at once."""
+_CONNECTIONS = 500
+_FROM_ONE_ADDRESS = 100
+"""Connections of one address. A further one ends that of them which has been idle for longest."""
+_IDLE = 20
+"""Seconds after which a connection without a request is ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +61,18 @@ class Server:
     """
 
     def __init__(self, storage: BaseStorage, words: Watching) -> None:
+        from waitress.channel import HTTPChannel
         from waitress.server import create_server
+
+        class Channel(HTTPChannel):  # type: ignore[misc] # waitress has no types
+            """A connection, for which another of its address may have to go."""
+
+            def __init__(self, server: Any, sock: socket.socket, addr: Any, adj: Any, map: Any = None) -> None:
+                super().__init__(server, sock, addr, adj, map=map)
+                others = [other for other in server.active_channels.values() if other.addr[:1] == addr[:1]]
+                idle = [other for other in others if other is not self and not other.requests and not other.will_close]
+                if len(others) > _FROM_ONE_ADDRESS and idle:
+                    min(idle, key=lambda other: other.last_activity).will_close = True
 
         names = _names(words)
         self._socket = _bind(words)
@@ -67,9 +83,14 @@ class Server:
                 guard.guard(app, names, words.secret),
                 sockets=[self._socket],
                 threads=_THREADS,
+                connection_limit=_CONNECTIONS,
+                channel_timeout=_IDLE,
+                cleanup_interval=_IDLE // 4,
+                asyncore_use_poll=True,
                 max_request_body_size=_LARGEST + 1,
                 ident=None,
             )
+            self._server.channel_class = Channel
         except BaseException:
             self._socket.close()
             raise

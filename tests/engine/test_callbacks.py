@@ -8,7 +8,7 @@ import pytest
 from driving import Recorder
 from optuna.trial import TrialState
 
-from search.engine.callbacks import Callbacks
+from search.engine.callbacks import LATE, Callbacks
 from search.engine.messages import Report
 from search.engine.trial import ActiveTrial
 
@@ -50,3 +50,19 @@ def test_what_one_cannot_write_is_said_once_and_the_others_hear_all() -> None:
 def test_a_terminal_that_is_gone_ends_the_run() -> None:
     with pytest.raises(BrokenPipeError):
         Callbacks([Failing(BrokenPipeError())], print).epoch(JOB)
+
+
+def test_an_end_is_told_in_time_although_nobody_waits_for_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("search.engine.callbacks.time.monotonic", lambda: now)
+    recorder = Recorder()
+    callbacks = Callbacks([recorder], print)
+    callbacks.keep_up()
+    callbacks.end(JOB, TrialState.PRUNED, "")
+    now += LATE
+    callbacks.end(JOB, TrialState.COMPLETE, "")
+    callbacks.keep_up()
+    assert recorder.ends == []
+    now += 0.1
+    callbacks.keep_up()
+    assert recorder.ends == [(7, TrialState.PRUNED, ""), (7, TrialState.COMPLETE, "")]

@@ -123,6 +123,11 @@ def test_an_engine_that_breaks_down_puts_all_of_its_trials_back() -> None:
     assert not driver.live
     assert [stored(driver.study, n).state for n in (0, 1)] == [TrialState.WAITING] * 2
     assert [ask(driver).number, ask(driver).number] == [first.number, second.number]
+    assert [stored(driver.study, n).user_attrs["attempts"] for n in (0, 1)] == [1, 1]
+    for _ in range(5):
+        driver.orphaned(blamed=False)
+        assert [ask(driver).number, ask(driver).number] == [first.number, second.number]
+    assert [stored(driver.study, n).user_attrs["attempts"] for n in (0, 1)] == [1, 1]
 
 
 def test_what_ran_out_of_memory_beside_others_is_tried_again_alone() -> None:

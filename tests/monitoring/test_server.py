@@ -124,6 +124,17 @@ def test_an_unknown_study_and_a_missing_storage_are_named(cli: Cli, made: Any, t
     assert not (tmp_path / "runs").exists()
 
 
+def closed(connection: socket.socket) -> bool:
+    """Whether the server has ended the connection."""
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
 def test_slow_and_many_clients_hold_up_nobody(made: Any, tmp_path: Path) -> None:
     with served(tmp_path, "dashboard", "--port", "0", "--read-only") as server, ThreadPoolExecutor(40) as pool:
         slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]  # more than it has threads
@@ -131,7 +142,11 @@ def test_slow_and_many_clients_hold_up_nobody(made: Any, tmp_path: Path) -> None
             each.sendall(b"GET / HTTP/1.1\r\nHost: ")
         answers = list(pool.map(lambda _: server.ask("/api/studies").status, range(80)))
         assert answers == [200] * 80
-        for each in slow:
+        idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(300)]
+        for path in ("/dashboard", "/api/studies"):
+            assert server.ask(path).status == 200
+        until(lambda: sum(map(closed, [*slow, *idle])) >= 200, "the oldest of them to go")
+        for each in [*slow, *idle]:
             each.close()
         assert server.end(signal.SIGTERM) == 0
         assert server.output.splitlines()[-1] == "Ctrl-C ends it."  # of what waits nothing is said

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import Progress as Bar
 
-from search.engine.base import Engine, EngineFailed, LimitReached, Setup
+from search.engine.base import ClusterLost, Engine, EngineFailed, LimitReached, Setup
 from search.engine.driver import Driver
 from search.engine.failures import RunAborted
 from search.engine.processes import forkserver
 from search.engine.processes.signals import handled, unheard
 from search.engine.worker import WorkerConfig
 from search.entry_points import ENGINES, PRELOAD, PRELOAD_OWN, PRELOAD_TORCHVISION
-from search.errors import Interrupted, NothingCompleted, SearchError, on_command_line, option
+from search.errors import SUBMITTED, ClusterFailed, Interrupted, NothingCompleted, SearchError, on_command_line, option
 from search.monitoring.notify import hidden
 from search.monitoring.progress import Progress
 from search.study import study as studies
@@ -67,8 +67,7 @@ def drive(driver: Driver, progress: Progress, engine: Engine, console: Console, 
             driver.run.ours()
             studies.requeue(driver.study)
         number = (signalled or [signal.SIGINT])[0]
-        word = "interrupted" if number == signal.SIGINT else "terminated"
-        _say_end(word, driver, f"to go on: {same()}", console)
+        _say_end(_word(number), driver, f"to go on: {same()}", console)
         raise Interrupted(number) from None
     except (EngineFailed, RunAborted):
         driver.run.ours()
@@ -184,13 +183,27 @@ def interruptible(hint: str, console: Console) -> Iterator[list[int]]:
     try:
         with unheard(), handled(interrupt, signal.SIGINT, signal.SIGTERM):
             yield signalled
+    except ClusterLost as error:
+        raise ClusterFailed(f"{error}{hint}") from error
     except (EngineFailed, forkserver.Died) as error:
         raise NothingCompleted(f"{error}{hint}") from error
     except Interrupted:
         raise
     except KeyboardInterrupt:
-        console.out(f"interrupted{hint}")
-        raise Interrupted((signalled or [signal.SIGINT])[0]) from None
+        number = (signalled or [signal.SIGINT])[0]
+        console.out(f"{_word(number)}{hint}")
+        raise Interrupted(number) from None
+
+
+def last_words(end: Callable[[type[BaseException], BaseException, None], None], hint: str, why: str) -> None:
+    """Say that the cluster is lost, and call `end` with that: the process ends now, and no block of it does."""
+    error = ClusterFailed(f"{why}{hint}")
+    print(f"search: {error}", file=sys.stderr, flush=True)
+    end(ClusterFailed, error, None)
+
+
+def _word(number: int) -> str:
+    return "interrupted" if number == signal.SIGINT else "terminated"
 
 
 def same() -> str:
@@ -199,7 +212,12 @@ def same() -> str:
 
 
 def same_command() -> str:
-    """The command line that runs now, to be typed again, but for passwords and addresses of notifications."""
+    """The command line that runs now, or that submitted it, to be typed again.
+
+    Passwords and addresses of notifications are left out.
+    """
+    if submitted := os.environ.get(SUBMITTED):
+        return submitted
     words = ["search"]
     for before, word in pairwise(sys.argv):
         name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)

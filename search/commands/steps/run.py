@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +19,7 @@ from rich.console import Console
 
 from search import entry_points
 from search.commands.launch_options import RunOptions
-from search.commands.steps.launch import drive, engine_of, interruptible, same, wait, workplace_of
+from search.commands.steps.launch import drive, engine_of, interruptible, last_words, same, wait, workplace_of
 from search.engine.base import Engine
 from search.engine.callbacks import Callback
 from search.engine.driver import Driver
@@ -78,7 +79,8 @@ def run_search(options: RunOptions) -> Study:
                 board = TensorBoard(Path("runs") / file_name(name) / "tensorboard", space.metric)
                 callbacks: list[Callback] = [progress, board, KeepPredictions(name), Notes(study)]
                 _note_audit(study, space, options, console)
-                run = Run(say=progress.say, ours=ours, signalled=signalled)
+                last = partial(last_words, told.__exit__, again)
+                run = Run(say=progress.say, ours=ours, signalled=signalled, last_words=last)
                 driver = Driver(study, space, _rules(space, options, stopping), callbacks, run)
                 progress.attach(driver)
                 drive(driver, progress, engine, console, signalled)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing.connection import wait
 from select import POLLRDHUP, poll
 from types import FrameType
 
@@ -84,3 +86,31 @@ def leave() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(0)
+
+
+class StdinEnds:
+    """Notices amid an import that stdin can be read. The import may take longer than anybody waits for this process."""
+
+    class _Heard(BaseException): ...
+
+    def __init__(self) -> None:
+        self._listens = False
+        signal.signal(signal.SIGIO, self._interrupt)
+        fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._listens:
+            self._listens = False
+            raise self._Heard
+
+    def cuts_short(self, work: Callable[[], object]) -> None:
+        """Call `work`, and leave it as soon as stdin can be read."""
+        try:
+            self._listens = True
+            if not wait([0], 0):
+                work()
+        except self._Heard:
+            pass
+        finally:
+            self._listens = False

@@ -18,13 +18,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Client, Connection, wait
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
 from search.engine.processes.children import Children
-from search.engine.processes.ending import END, leave
+from search.engine.processes.ending import END, StdinEnds, leave
 from search.engine.processes.scratch import scratch, sweep
 from search.engine.processes.signals import handled, uninterrupted
 from search.entry_points import ANSWER_CALL, FORK_SERVER_PROGRAM
@@ -44,6 +45,8 @@ class ForkServer:
     """Why the server is given up, once it has died DEATHS times in a row and forked nothing in between."""
 
 
+HOME = "home"
+"""The folder, beside the server's socket, in which forked processes work once it is there."""
 DEATHS = 4
 """The first start and three restarts, as many as Ray gets in one run."""
 
@@ -183,22 +186,43 @@ def fork(address: str, function: str, *args: Any) -> Connection:
 class Call:
     """A call of ``function(*args, progress)`` that runs in a process of its own, with the variables `environment`."""
 
-    def __init__(self, address: str, function: str, *args: Any, environment: Mapping[str, str] | None = None) -> None:
-        self._connection = fork(address, ANSWER_CALL, function, args, dict(environment or {}))
+    def __init__(
+        self,
+        address: str,
+        function: str,
+        *args: Any,
+        environment: Mapping[str, str] | None = None,
+        tries: int = 1,
+    ) -> None:
+        """`tries`: how often it is called where its process is killed each time."""
+        self._ask = partial(fork, address, ANSWER_CALL, function, args, dict(environment or {}))
+        self._connection, self._tries = self._ask(), tries
 
     def result(self, progress: Callable[..., None]) -> Any:
         """Return what the function returns, and pass its progress on. Raises what the function raised, or Died."""
-        with self._connection:
-            while True:
-                try:
-                    kind, value = self._connection.recv()
-                except (EOFError, OSError):
-                    raise Died("the process that checks the space was killed") from None
-                if kind == "returned":
-                    return value
-                if kind == "raised":
-                    raise value
+        try:
+            return self._result(progress)
+        finally:
+            self._connection.close()
+
+    def _result(self, progress: Callable[..., None]) -> Any:
+        while True:
+            try:
+                kind, value = self._connection.recv()
+            except (EOFError, OSError):
+                kind, value = "died", None
+            if kind == "progress":
                 progress(*value)
+                continue
+            if kind == "returned":
+                return value
+            if kind == "raised":
+                raise value
+            self._tries -= 1
+            if self._tries <= 0:
+                raise Died("the process that checks the space was killed")
+            self._connection.close()
+            self._connection = self._ask()
 
 
 def _answer(connection: Connection, function: str, args: tuple[Any, ...], environment: dict[str, str]) -> None:
@@ -216,6 +240,7 @@ def _serve(listening: socket.socket, serves: int, modules: list[str], children: 
     The first of the `modules` is imported before any client is served, the others between clients.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ends = StdinEnds()
     gc.disable()  # it takes a sixth of an import's time, and a collection in a child would copy every page
     ready: list[Any] = []
     while 0 not in ready:  # stdin is readable when the driver ends
@@ -231,7 +256,7 @@ def _serve(listening: socket.socket, serves: int, modules: list[str], children: 
             with suppress(BlockingIOError):  # the pipe is full of bytes that nobody has read yet
                 os.write(serves, b".")
         elif modules:
-            importlib.import_module(modules.pop(0))
+            ends.cuts_short(partial(importlib.import_module, modules.pop(0)))
         ready = wait([listening, 0, *children.running], 0 if modules else None)
         children.reap()
 
@@ -242,6 +267,8 @@ def _child(connection: Connection) -> None:
     gc.freeze()
     gc.enable()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    with suppress(FileNotFoundError):
+        os.chdir(Path(sys.argv[3]) / HOME)
     END.watch(connection.fileno())
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()  # otherwise every child draws the same numbers

@@ -27,6 +27,7 @@ _ENVIRONMENT = {
     "TUNE_FORCE_TRIAL_CLEANUP_S": "1",
     "TUNE_RESULT_BUFFER_LENGTH": "1",
     "RAY_preload_python_modules": RAY_PRELOAD,
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "600",  # our own watch is quicker, and says how to go on
     "RAY_idle_worker_killing_time_threshold_ms": "60000",  # the workers it starts with are those that Tune will want
 }
 os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,8 @@ from search.engine.messages import Lost, Silent
 from search.engine.processes.forkserver import ForkServer
 from search.engine.ray import quick_imports
 from search.engine.ray.closing import Closing
+from search.engine.ray.comings import Comings
+from search.engine.ray.lanes import Lanes
 from search.engine.ray.stall import Stall
 from search.engine.trial import ActiveTrial
 
@@ -61,33 +63,39 @@ class Asks(_NotSaved, Searcher):
         driver: Driver,
         place: dict[str, Any],
         active: dict[str, ActiveTrial],
-        slots: Callable[[], int],
+        lanes: Lanes,
         closing: Closing,
+        comings: Comings,
     ) -> None:
         super().__init__(metric=None, mode=None)
-        self._driver, self._active, self._slots, self._place = driver, active, slots, place
-        self._closing, self._just_asked = closing, False
+        self._driver, self._active, self._lanes, self._place = driver, active, lanes, place
+        self._closing, self._comings, self._just_asked = closing, comings, False
 
     def suggest(self, trial_id: str) -> Any:
         if self._driver.over:
             raise LimitReached
         # Ask late: the sampler then knows more, and the storage shows no waiting trial as RUNNING.
         with _ours():
-            ours = self._driver.next() if len(self._active) < self._slots() else None
+            ours = self._driver.next() if len(self._active) < self._lanes.open(len(self._active)) else None
             if ours is None and not self._just_asked:  # else Tune has yet to send it to a worker
                 self._driver.catch_up()
         self._just_asked = ours is not None
         if ours is None:
             return Searcher.FINISHED if self._driver.finished and not self._closing.waits() else None
         self._active[trial_id] = ours
+        self._lanes.asks(trial_id)
         # Ray's own processes have not loaded the space file, and pass the order on as it is.
         return {"order": ours.order.packed(), "attempt": ours.attempt, **self._place}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         ours = self._active.pop(trial_id, None)
+        self._lanes.ended(trial_id)
         if error and ours is not None:
+            self._comings.lost(ours.number)
             with _ours():
                 self._driver.receive(ours, Lost(ours.attempt))
+        elif ours is not None:
+            self._comings.ended(ours.number)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the storage is the record."""
@@ -105,15 +113,20 @@ class Reports(_NotSaved, FIFOScheduler):
         active: dict[str, ActiveTrial],
         patience: float | None,
         fork_server: ForkServer | None,
+        lanes: Lanes,
         closing: Closing,
+        comings: Comings,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # ray has no types
         self._driver, self._active, self._fork_server, self._closing = driver, active, fork_server, closing
+        self._lanes, self._comings = lanes, comings
         self._patience, self._stall = math.inf if patience is None else patience, Stall(patience)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         self._stall.heard(trial.trial_id)
+        self._lanes.works(trial.trial_id)
         ours = self._active[trial.trial_id]
+        self._comings.runs(ours.number, result["node"])
         with _ours():
             goes_on = self._driver.receive(ours, result["message"])
         if not goes_on:
@@ -137,5 +150,7 @@ class Reports(_NotSaved, FIFOScheduler):
                 raise RunAborted(self._fork_server.gone)
         self._give_up(tune_controller.get_live_trials())
         self._closing.waits()
+        with _ours():
+            self._driver.callbacks.keep_up()  # while a worker starts, Tune asks for no further trial
         # FIFO's own looks at every trial that ever ran.
         return next((trial for trial in tune_controller.get_live_trials() if trial.status == trial.PENDING), None)

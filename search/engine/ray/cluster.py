@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,9 +96,12 @@ def joined(address: str, travels: Mapping[str, Any], verbose: bool) -> Iterator[
     auth.send_token()
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"  # a job's may name the same things
     level = logging.INFO if verbose else logging.CRITICAL
+    if not verbose:
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         try:
-            with held_back(), patches.sigterm_left_alone():
+            hushed = nullcontext() if verbose else _hushed()
+            with held_back(), hushed, patches.sigterm_left_alone(), patches.errors_unsaid(verbose):
                 ray.init(address=address, log_to_driver=verbose, logging_level=level, runtime_env=dict(travels))
         except Exception as error:
             raise SearchError(f"{option('address', address)}: {auth.why_not(error, _ELSEWHERE)}") from error
@@ -114,6 +117,22 @@ def restart(folder: Path, verbose: bool = False) -> None:
     """End a Ray that broke down, with all its processes, and start another. Raises EngineFailed."""
     _clear(folder)
     _start(folder, verbose)
+
+
+def crashed_by_a_stranger(folder: Path) -> bool:
+    """Whether the Ray with its files in `folder` died of a request that Ray checks before it asks for the token.
+
+    Any account of the machine can send it: StartSync of Ray's RaySyncer, without a node's id (Ray 2.60).
+    """
+    logs = Path(_temp(folder)).glob("session_*/logs/*")
+    return any(_ends_with_that(log) for log in logs if log.name.startswith(("raylet", "gcs_server")))
+
+
+def _ends_with_that(log: Path) -> bool:
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 2**16))
+        return b"ray_syncer_server.cc" in file.read()
+    return False
 
 
 def _clear(folder: Path) -> None:
@@ -139,7 +158,8 @@ def _init(folder: Path, verbose: bool, port: int | None) -> Any:
     jobs = {"include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": port}
     try:
         hushed = nullcontext() if verbose else _hushed()
-        with held_back(), hushed, patches.private_ray(jobs=port is not None, logs=verbose):
+        unsaid = patches.errors_unsaid(verbose)
+        with held_back(), hushed, unsaid, patches.private_ray(jobs=port is not None, logs=verbose):
             context = ray.init(
                 address="local",
                 log_to_driver=verbose,

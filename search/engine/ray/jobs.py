@@ -10,19 +10,23 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from search.engine.processes.scratch import scratch
-from search.engine.ray import auth, cluster, nodes
+from search.engine.ray import auth, cluster, luggage
 from search.errors import SearchError, option
 
 _STOPS = {"RAY_JOB_STOP_WAIT_TIME_S": "60"}
 """Seconds in which a stopped run puts its trials back in the queue. Ray's default is 3."""
 _STARTS = 120.0
 """Seconds in which a head starts its Jobs API."""
+_SPACE, _FOLDER = "search_space", "search_folder"
+"""What a job's metadata keep of it."""
+_WORDS = {JobStatus.PENDING: "waiting", JobStatus.SUCCEEDED: "done"}
 _SEARCH = "\"$python\" -c 'from search.cli import main; main()'"
 
 
@@ -33,7 +37,7 @@ class Jobs:
         """Raises SearchError if no head takes jobs there, or it needs the cluster's token."""
         cluster.check_jobs_api()
         auth.send_token()
-        for name in ("ray", "ray.dashboard.modules.dashboard_sdk"):
+        for name in ("ray", "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             self._client = JobSubmissionClient(address)
@@ -55,8 +59,9 @@ class Jobs:
         ]
         entry = " && ".join(steps)
         with scratch() as (here, _):
-            travels = {**nodes.gathered(here, space), "env_vars": _STOPS | environment}
-            return str(self._asked(self._submit_soon, entrypoint=entry, runtime_env=travels))
+            travels = {**luggage.gathered(here, space), "env_vars": _STOPS | environment}
+            about = {_SPACE: space.name, _FOLDER: folder}
+            return str(self._asked(self._submit_soon, entrypoint=entry, runtime_env=travels, metadata=about))
 
     def _submit_soon(self, **job: Any) -> str:
         """Submit, with repeated tries: a head has no agent right after its start. Returns the job's name."""
@@ -101,6 +106,21 @@ class Jobs:
         """End the job as Ctrl-C would. Returns whether it was still running. Raises SearchError."""
         return bool(self._asked(self._client.stop_job, job))
 
+    def listed(self) -> list[dict[str, Any]]:
+        """What was submitted, the newest first, a row each. Raises SearchError."""
+        known = [job for job in self._asked(self._client.list_jobs) if job.submission_id]
+        return [
+            {
+                "job": job.submission_id,
+                "state": _WORDS.get(job.status, str(job.status).lower()),
+                "started": _time(job.start_time),
+                "ended": _time(job.end_time),
+                "space": (job.metadata or {}).get(_SPACE, ""),
+                "folder": (job.metadata or {}).get(_FOLDER, ""),
+            }
+            for job in sorted(known, key=lambda job: job.start_time or 0, reverse=True)
+        ]
+
     def running(self) -> list[str]:
         """The names of the jobs that have not ended."""
         jobs = self._asked(self._client.list_jobs)  # drivers among them, which nobody submitted
@@ -125,3 +145,7 @@ class Jobs:
             raise SearchError(f"the cluster's head refused: {said.splitlines()[-1]}") from None
         except OSError as error:
             raise SearchError(f"the cluster's head does not answer: {str(error).splitlines()[0]}") from None
+
+
+def _time(milliseconds: int | None) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000).isoformat(" ", "seconds") if milliseconds else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,15 +15,15 @@ from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from search.data.reading.skipping import inherited
+from search.engine.base import ClusterLost
 from search.engine.failures import RunAborted
-from search.engine.processes.forkserver import Call, Died, ForkServer, run_fork_server
+from search.engine.processes.forkserver import HOME, Call, Died, ForkServer, run_fork_server
+from search.engine.ray import watchdog
 from search.engine.ray.cluster import Resources, fits, joined
+from search.engine.ray.comings import Comings, Seen
+from search.engine.ray.luggage import Files, copy_of, gathered, unpacked_here
 from search.errors import SearchError, first_line, spelling
 
-MOST = 100 * 2**20
-"""The largest size, in bytes, of the space file's folder, which is copied to every node."""
-_STAYS = (".*", "__pycache__", "*.pyc", "studies.db*", "runs", "reports", "data", "node_modules")
-"""The files of that folder that no node needs."""
 _ENVIRONMENT = {"RAY_CHDIR_TO_TRIAL_DIR": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_AIR_NEW_OUTPUT": "0"}
 
 
@@ -32,14 +31,34 @@ class Keeper:
     """Keeps a node's fork server running. Ray ends it with the run's driver, and the forked processes end with it."""
 
     def __init__(
-        self, preload: Sequence[str], check: tuple[Any, ...] | None, verbose: bool, patience: float | None
+        self,
+        preload: Sequence[str],
+        check: tuple[Any, ...] | None,
+        verbose: bool,
+        patience: float | None,
+        files: Files | None,
     ) -> None:
-        self._stack, self._check, self._wrong = ExitStack(), check, ""
+        """`files`: those of the space file's folder. None: there is no space file."""
+        self._stack, self._check, self._files = ExitStack(), check, files
         self._fork_server: ForkServer = self._stack.enter_context(run_fork_server(preload, verbose, patience))
+        self._source = unpacked_here()
+        self._wrong = self.unpack()
+
+    def unpack(self) -> str:
+        """Give the forked processes a copy of the space file's folder, which no other node takes away.
+
+        Returns what is wrong, or nothing.
+        """
+        try:
+            if self._files is not None:
+                copy_of(self._source, self._fork_server.folder / HOME, self._files)
+        except SearchError as error:
+            return str(error)
+        return ""
 
     def ready(self) -> tuple[str, str]:
         """The fork server's address, and what is wrong on this node, after its check and the decoding of its images."""
-        if self._check is not None:
+        if self._check is not None and not self._wrong:
             try:
                 Call(self._fork_server.address, *self._check).result(lambda *progress: None)
             except (SearchError, Died) as error:
@@ -72,6 +91,11 @@ def _name(node: str) -> str:
     return f"fork server of {node}"
 
 
+def unpack_here() -> None:
+    """Copy the space file's folder again, which a worker has missed on this node. For workers."""
+    ray.get(ray.get_actor(_name(ray.get_runtime_context().get_node_id())).unpack.remote())
+
+
 def call_here(function: str, args: tuple[Any, ...]) -> Any:
     """Call a function of the training side in a process of this node, and return its result. For workers.
 
@@ -95,30 +119,43 @@ class Nodes:
 
     preload: Sequence[str]
     check: tuple[Any, ...] | None
+    say: Callable[[str], None] = print
+    """Called with one line for the user."""
     verbose: bool = False
     patience: float | None = None
     """Seconds that the training gets in the end to close what it opened. None: no limit."""
     resources: Resources = field(default_factory=lambda: Resources(0, 0))
     load: Callable[[], tuple[int, int]] = lambda: (0, 0)
     """How many trials run, and how many have not started yet."""
+    files: Files | None = None
+    """Those of the space file's folder. None: there is no space file."""
     _keepers: dict[str, tuple[str, Any, Any]] = field(default_factory=dict)
     """For each node in use: its address, its Keeper, and the Keeper's answer to `ready` until that has arrived."""
     _wishes: list[Any] = field(default_factory=list)
+    contact: watchdog.Contact | None = None
+    """With the head, once a run has begun."""
+    last_words: Callable[[str], None] = print
+    """Called in another thread with why the cluster is lost, where this one hangs in Ray: the process ends then."""
+    lost: watchdog.Found = field(default_factory=watchdog.Found)
+    """Why the cluster is lost, once it is."""
     _slots: int = 0
     _seen: float = -1.0
 
+    def __post_init__(self) -> None:
+        self.comings = Comings(lambda line: self.say(line))
+
     def slots(self) -> int:
         """How many trials fit at a time now, updated once a second. Raises RunAborted for a node that cannot train."""
-        if time.monotonic() < self._seen + 1.0:
-            return self._slots
-        self._seen, self._slots, alive = time.monotonic(), 0, set()
-        for node in ray.nodes():
-            places = fits(node["Resources"], self.resources) if node["Alive"] else 0
-            if places:
-                alive.add(node["NodeID"])
-                self._slots += places
-                if node["NodeID"] not in self._keepers:
-                    self._keepers[node["NodeID"]] = self._keep(node["NodeID"], node["NodeManagerAddress"])
+        if time.monotonic() < self._seen + 1.0 or (self.contact and not self.contact.reached()):
+            return self._slots  # without its head, Ray's answer would be waited for without end
+        self._seen = time.monotonic()
+        there = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+        seen = {id: Seen(of["NodeManagerAddress"], fits(of["Resources"], self.resources)) for id, of in there.items()}
+        alive = {id: node for id, node in seen.items() if node.places}
+        self._slots = sum(node.places for node in alive.values())
+        self.comings.look(alive)
+        for id in alive.keys() - self._keepers.keys():
+            self._keepers[id] = self._keep(id, alive[id].address)
         self._keepers = {node: kept for node, kept in self._keepers.items() if node in alive}
         self.wait_for_checks(0)
         running, left = self.load()
@@ -141,13 +178,30 @@ class Nodes:
         need = {"num_cpus": self.resources.cpus, "num_gpus": self.resources.gpus, "max_retries": 0}
         return ray.remote(function).options(**need)
 
+    @contextmanager
+    def reached(self) -> Iterator[None]:
+        """Watch the head, and this machine's node, while the block runs. Raises ClusterLost."""
+        address = ray.get_runtime_context().gcs_address
+        self.contact = watchdog.Contact(address, lambda line: self.say(line), lambda why: self.last_words(why))
+        with watchdog.watched(self.contact) as self.lost:
+            try:
+                yield
+            except KeyboardInterrupt:
+                if not self.lost:
+                    raise
+                self.lost.noted = True
+                raise ClusterLost(self.lost[0]) from None
+            finally:
+                if not self.lost:
+                    self.close()
+
     def __len__(self) -> int:
         return len(self._keepers)
 
     def _keep(self, node: str, where: str) -> tuple[str, Any, Any]:
         here = NodeAffinitySchedulingStrategy(node, soft=False)
         options: Any = ray.remote(Keeper).options(name=_name(node), num_cpus=0, scheduling_strategy=here)
-        keeper = options.remote(self.preload, self.check, self.verbose, self.patience)
+        keeper = options.remote(self.preload, self.check, self.verbose, self.patience, self.files)
         return where, keeper, keeper.ready.remote()
 
     def close(self) -> None:
@@ -185,44 +239,13 @@ def _nothing() -> None: ...
 
 
 @contextmanager
-def borrowed(address: str, folder: Path, space: Path | None, verbose: bool) -> Iterator[None]:
+def borrowed(address: str, folder: Path, space: Path | None, verbose: bool) -> Iterator[Files | None]:
     """Connect to the Ray at `address`, and copy this package and the folder of the `space` file to its nodes.
 
-    `folder`: a scratch folder, where both are gathered. Raises SearchError if no Ray is at the address, or the space
-    file's folder is too large.
+    `folder`: a scratch folder, where both are gathered. Yields the files of the space file's folder. Raises SearchError
+    if no Ray is at the address, or the space file's folder is too large.
     """
-    with joined(address, {**gathered(folder, space), "env_vars": _ENVIRONMENT | spelling() | inherited()}, verbose):
-        yield
-
-
-def gathered(folder: Path, space: Path | None) -> dict[str, Any]:
-    """A runtime_env with this package and the space file's folder, both copied into `folder`."""
-    code, ours = folder / "code", Path(__file__).parents[2]
-    shutil.copytree(ours, code / "package" / ours.name, ignore=shutil.ignore_patterns("__pycache__"))
-    travels: dict[str, Any] = {"py_modules": [str(code / "package" / ours.name)]}
-    if space is not None:
-        travels["working_dir"] = str(_gather(space.resolve().parent, code / "space"))
-    return travels
-
-
-def _gather(source: Path, target: Path) -> Path:
-    """Copy the files that a space file may need from its folder."""
-    ignore = shutil.ignore_patterns(*_STAYS)
-    left = MOST
-
-    def copy(file: str, to: str) -> None:
-        nonlocal left
-        left -= Path(file).stat().st_size
-        if left < 0:
-            raise SearchError(
-                f"{source}: more than {MOST >> 20} MB lie beside the space file, and all that travels to every node, "
-                f"such as {file}: put the space file into a folder with what it imports and nothing else"
-            )
-        shutil.copyfile(file, to)
-
-    def skip(folder: str, names: list[str]) -> set[str]:
-        odd = {name for name in names if not (Path(folder) / name).is_file() and not (Path(folder) / name).is_dir()}
-        return ignore(folder, names) | odd  # sockets, pipes, dangling links
-
-    shutil.copytree(source, target, ignore=skip, copy_function=copy)
-    return target
+    travels = gathered(folder, space)
+    files = Files.of(Path(travels["working_dir"])) if space is not None else None
+    with joined(address, {**travels, "env_vars": _ENVIRONMENT | spelling() | inherited()}, verbose):
+        yield files

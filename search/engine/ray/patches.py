@@ -6,8 +6,10 @@ An upgrade of Ray begins here. A missing name raises AttributeError or ImportErr
 from __future__ import annotations
 
 import os
+import socket
+import struct
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
 
 from ray._private import ray_constants, services, utils, worker
@@ -31,6 +33,11 @@ def replaced(target: Any, **attributes: Any) -> Iterator[None]:
 def sigterm_left_alone() -> AbstractContextManager[None]:
     """Keep Ray from handling SIGTERM. search handles it."""
     return replaced(utils, set_sigterm_handler=lambda handler: None)
+
+
+def errors_unsaid(verbose: bool) -> AbstractContextManager[None]:
+    """Keep off the screen what Ray's other processes tell of their errors, unless `verbose`. We say it in one line."""
+    return nullcontext() if verbose else replaced(worker, listen_error_messages=lambda *_: None)
 
 
 @contextmanager
@@ -83,6 +90,16 @@ def servers() -> dict[int, str]:
     started: dict[str, Any] = node.all_processes if node is not None else {}
     words = {"raylet": "raylet", "gcs_server": "control store"}
     return {found.process.pid: word for kind, word in words.items() for found in started.get(kind, ())}
+
+
+def raylet_here() -> dict[int, str]:
+    """The process number and the kind of the server that this process uses of a cluster that others started."""
+    node = worker._global_node
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as asked:
+        asked.connect(node.raylet_socket_name if node is not None else "")
+        pid = struct.unpack("3i", asked.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        return {pid: "the cluster's node on this machine ended"} if pid else {}
+    return {}
 
 
 def read_token_again() -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+import ray
 from ray import tune
 
 from search.engine.messages import Closed, Drop, Failed, Lost, Message, Silent
@@ -26,6 +27,7 @@ class WarmWorker(tune.Trainable):
         self._asked = False
         self._attempt = 0
         self._patience: float | None = config["workplace"].patience
+        self._node = ray.get_runtime_context().get_node_id()
         self._connect(config)
         # Tune may have given the trial to another actor before this one was ready: it begins when Tune asks.
         self._order: bytes | None = config["order"]
@@ -33,6 +35,7 @@ class WarmWorker(tune.Trainable):
 
     def _connect(self, config: dict[str, Any]) -> Connection:
         if self._connection is None:
+            self._borrowed = not config["fork_server"]
             self._fork_server = config["fork_server"] or nodes.address_here()
             self._connection = fork(self._fork_server, TRAIN, config["workplace"], nodes.placed())
         return self._connection
@@ -46,6 +49,10 @@ class WarmWorker(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
+        return {"message": self._message(), "node": self._node}
+
+    def _message(self) -> Message:
+        """The process's next message, or what became of it."""
         assert self._connection is not None
         try:
             if self._order is not None:
@@ -55,16 +62,24 @@ class WarmWorker(tune.Trainable):
             self._order = None
             self._asked = False
             message = self._answer(self._connection)
-            if isinstance(message, Failed) and message.broken:
+            if isinstance(message, Failed) and (message.broken or message.missing):
                 self._give_up()
-            return {"message": message}
+                return self._of_the_node(message)
+            return message
         except (EOFError, OSError) as error:  # TimeoutError is one
             pid = self._pid
             self._give_up(error)
             if self._patience is None or not isinstance(error, TimeoutError):
                 how = how_it_ended(self._fork_server, pid) if pid is not None else ""
-                return {"message": Lost(self._attempt, how)}
-            return {"message": Silent(self._attempt, self._patience)}
+                return Lost(self._attempt, how)
+            return Silent(self._attempt, self._patience)
+
+    def _of_the_node(self, message: Failed) -> Message:
+        """What the failure of a trial is on a node of a cluster where the space file is missing: the node's."""
+        if not message.missing or not self._borrowed:
+            return message
+        nodes.unpack_here()
+        return Lost(self._attempt, "a missing space file")
 
     def drop(self) -> str:
         """Have the trial's training closed; returns what went wrong meanwhile, or nothing.

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,14 @@ with quick_imports():
     from ray.tune.error import TuneError
     from ray.tune.execution import class_cache
 
-from search.engine.base import EngineFailed, share
+from search.engine.base import ClusterLost, EngineFailed, share
 from search.engine.driver import Driver
 from search.engine.processes.forkserver import Call, ForkServer
 from search.engine.processes.signals import handled
 from search.engine.ray.adapters import Asks, Broken, Quiet, Reports
 from search.engine.ray.closing import Closing
+from search.engine.ray.comings import Comings
+from search.engine.ray.lanes import Lanes
 from search.engine.ray.trainable import WarmWorker
 from search.engine.trial import ActiveTrial
 from search.engine.worker import WorkerConfig
@@ -45,7 +48,8 @@ def started(
     `cpus` and `gpus` are a trial's, None for their defaults. Raises SearchError if not even one fits, EngineFailed.
     """
     with cluster.running(fork_server.folder, verbose):
-        yield Tune(fork_server, workplace, Resources(0, 0), 0, verbose).placed(cpus, gpus)
+        engine = Tune(fork_server, workplace, Resources(0, 0), 0, verbose)
+        yield engine._mended(partial(engine.placed, cpus, gpus))
 
 
 @contextmanager
@@ -63,19 +67,20 @@ def joined(
     `space`: the file whose folder travels to them. Raises SearchError if not even one trial fits on one of them, or one
     of them lacks what it needs.
     """
-    with nodes.borrowed(address, fork_server.folder, space, there.verbose):
+    with nodes.borrowed(address, fork_server.folder, space, there.verbose) as there.files:
         engine = Tune(fork_server, workplace, Resources(0, 0), 0, there.verbose, there).placed(cpus, gpus)
         there.resources = engine.resources
-        there.slots()
-        there.wait_for_checks()
-        try:
+        with there.reached():
+            there.slots()
+            there.wait_for_checks()
             yield engine
-        finally:
-            there.close()
 
 
 RESTARTS = 3
 """So often in a row, with no trial ended in between, Ray is started anew in one run."""
+
+
+_STRANGER = "a program without this Ray's token has crashed it (see Security on the page about reliability)"
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,18 @@ class Tune:
         workplace = replace(self.workplace, device=device, threads=threads, gpus=resources.gpus)
         return replace(self, workplace=workplace, resources=resources, slots=slots)
 
+    def _mended(self, work: Callable[[], Tune]) -> Tune:
+        """What `work` returns, which is called again with a new Ray if one of Ray's servers dies meanwhile."""
+        for _ in range(RESTARTS):
+            with watchdog.watched() as dead:
+                try:
+                    return work()
+                except KeyboardInterrupt:
+                    if not dead:
+                        raise
+            cluster.restart(self.fork_server.folder, self.verbose)
+        return work()
+
     def shared(self, cpus: float | None, trials: int) -> Tune:
         """This engine with so many trials on each GPU."""
         return self.placed(cpus, share(trials))
@@ -129,15 +146,22 @@ class Tune:
 
         Raises whatever the driver raised, EngineFailed if Ray breaks down again and again.
         """
-        ended, in_row = -1, 0
+        ended, in_row, broken, by_strangers = -1, 0, False, 0
         while True:
             try:
-                if in_row:
+                if broken:
                     cluster.restart(self.fork_server.folder, self.verbose)
                 return self._fit(driver)
             except EngineFailed as error:
                 if self.nodes is not None:  # it is not ours to start anew
                     raise
+                broken = True
+                if cluster.crashed_by_a_stranger(self.fork_server.folder):
+                    by_strangers += 1
+                    if by_strangers == 1:
+                        driver.run.say(f"{_STRANGER}; its trials go on in a new one, each time that this happens")
+                    driver.orphaned(blamed=False)
+                    continue
                 in_row = 1 if driver.counts.total() > ended else in_row + 1
                 ended = driver.counts.total()
                 if in_row > RESTARTS:
@@ -151,17 +175,43 @@ class Tune:
         """Run the driver's trials in the Ray that is there. Raises EngineFailed if it broke down."""
         active: dict[str, ActiveTrial] = {}
         forks, slots = None if self.nodes else self.fork_server, lambda: self.slots
+        comings = self.nodes.comings if self.nodes else Comings(driver.run.say)
         if self.nodes is not None:
             slots, self.nodes.load = self.nodes.slots, lambda: (len(active), driver.left)
+            self.nodes.say, self.nodes.last_words = driver.run.say, driver.run.last_words
         place = {"workplace": self.workplace, "fork_server": forks.address if forks else ""}
+        lanes = Lanes(slots, cpus := int(ray.cluster_resources().get("CPU", 1)))
         closing = Closing(self.workplace.own_train is not None, driver.closed)
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)  # else one worker starts after another
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(1, cpus))  # else one worker starts after another
+        tuner = self._tuner(
+            Asks(driver, place, active, lanes, closing, comings),
+            Reports(driver, active, self.workplace.patience, forks, lanes, closing, comings),
+        )
+        # Tune hands these to its actors as a runtime_env, and Ray then starts new workers for them.
+        class_cache.DEFAULT_ENV_VARS.clear()
+        class_cache.ENV_VARS_TO_PROPAGATE.clear()
+        try:
+            with self._watched() as dead, handled(signal.SIG_IGN, signal.SIGUSR1):  # which Tune takes and keeps
+                tuner.fit()
+        except Broken as broken:
+            raise broken.cause from broken.cause.__cause__  # not from Tune
+        except KeyboardInterrupt:
+            if not dead or driver.run.signalled:
+                raise
+            if self.nodes is not None:
+                dead.noted = True
+                raise ClusterLost(dead[0]) from None
+            raise EngineFailed(f"Ray's {' and '.join(dead)} died") from None
+        except (TuneError, RayError) as error:
+            raise EngineFailed(f"Ray Tune gave up: {str(error).strip().splitlines()[-1]}") from error
+
+    def _tuner(self, asks: Asks, reports: Reports) -> tune.Tuner:
         trainable = tune.with_resources(WarmWorker, {"cpu": self.resources.cpus, "gpu": self.resources.gpus})
-        tuner = tune.Tuner(
+        return tune.Tuner(
             trainable,
             tune_config=TuneConfig(
-                search_alg=Asks(driver, place, active, slots, closing),
-                scheduler=Reports(driver, active, self.workplace.patience, forks, closing),
+                search_alg=asks,
+                scheduler=reports,
                 num_samples=-1,
                 reuse_actors=True,
             ),
@@ -173,17 +223,7 @@ class Tune:
                 verbose=0,
             ),
         )
-        # Tune hands these to its actors as a runtime_env, and Ray then starts new workers for them.
-        class_cache.DEFAULT_ENV_VARS.clear()
-        class_cache.ENV_VARS_TO_PROPAGATE.clear()
-        try:
-            with watchdog.watched() as dead, handled(signal.SIG_IGN, signal.SIGUSR1):  # which Tune takes and keeps
-                tuner.fit()
-        except Broken as broken:
-            raise broken.cause from broken.cause.__cause__  # not from Tune
-        except KeyboardInterrupt:
-            if not dead or driver.run.signalled:
-                raise
-            raise EngineFailed(f"Ray's {' and '.join(dead)} died") from None
-        except (TuneError, RayError) as error:
-            raise EngineFailed(f"Ray Tune gave up: {str(error).strip().splitlines()[-1]}") from error
+
+    def _watched(self) -> AbstractContextManager[watchdog.Found]:
+        """A watch on Ray's servers; on those of a cluster there is one already, for the whole run."""
+        return watchdog.watched() if self.nodes is None else nullcontext(self.nodes.lost)

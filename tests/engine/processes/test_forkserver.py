@@ -195,3 +195,39 @@ with run_fork_server() as fork_server:
         driver.kill()
     until(lambda: not alive(int(server)) and not alive(int(pid)), "the end of both")
     until(lambda: not Path(folder).exists(), "the folder's end")
+
+
+def test_a_driver_that_is_killed_amid_the_servers_imports_is_noticed_at_once(tmp_path: Path) -> None:
+    (tmp_path / "slow_to_import.py").write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n")
+    script = """
+import sys, time
+from search.engine.processes.forkserver import run_fork_server
+with run_fork_server(["slow_to_import"], verbose=True) as fork_server:
+    print(fork_server.folder, flush=True)
+    time.sleep(1000)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), FOUND])}
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment) as driver:
+        assert driver.stdout is not None
+        said = {driver.stdout.readline().strip(), driver.stdout.readline().strip()}
+        folder = next(line for line in said if line.startswith("/"))
+        (server,) = map(int, said - {folder})
+        assert alive(server)
+        driver.kill()
+        began = time.monotonic()
+        until(lambda: not alive(server) and not Path(folder).exists(), "the end of the server and its folder")
+    assert time.monotonic() - began < 5
+
+
+def die_first(place: str, progress: Callable[[int], None]) -> str:
+    if not Path(place).exists():
+        Path(place).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise PermissionError("this is the function's own")
+
+
+def test_a_call_whose_process_is_killed_may_be_tried_again(fork_server: ForkServer, tmp_path: Path) -> None:
+    with pytest.raises(PermissionError, match="the function's own"):
+        Call(fork_server.address, HERE + "die_first", str(tmp_path / "once"), tries=2).result(print)
+    with pytest.raises(Died):
+        Call(fork_server.address, HERE + "die_first", str(tmp_path / "again")).result(print)

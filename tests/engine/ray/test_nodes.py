@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,15 +18,16 @@ from live import WAIT, Run, until
 from optuna.trial import TrialState
 from s3 import Store, server
 
+from search.engine.processes.forkserver import HOME
 from search.engine.processes.scratch import scratch
-from search.engine.ray import auth, nodes
+from search.engine.ray import auth, luggage
 from search.engine.ray.patches import sigterm_left_alone
 from search.errors import SearchError
 from search.files import locations
 
 HERE = "from helper import here, node"
 GATED = """
-    import pickle, time
+    import os, pickle, time
     from enum import Enum
     from helper import here, node
     from search import Float, SearchSpace
@@ -40,7 +43,7 @@ GATED = """
         for epoch in range(3):
             while epoch and not (here / "go").exists():
                 time.sleep(0.05)
-            yield {"x": config["x"], "node": node()}
+            yield {"x": config["x"], "node": node(), "pid": os.getpid(), "pwd": os.environ["PWD"]}
 """
 SCRIPT = """
 import search
@@ -51,11 +54,12 @@ space = search.SearchSpace(
 search.run(space, name="called", trials=2, address={address!r}, run_dir={run_dir!r}, sealed=True)
 """
 HELPER = """
+import os
 from pathlib import Path
 here = Path({folder!r})
 def node():
-    "0, 1, 2 for the node whose folder the working directory is in."
-    return next(number for number, name in enumerate("abc") if f"/{{name}}/session" in str(Path.cwd()))
+    "0, 1, 2 for the node whose folder its workers started in."
+    return next(number for number, name in enumerate("abc") if f"/{{name}}/session" in os.environ["PWD"])
 """
 
 
@@ -133,6 +137,26 @@ def fork_servers(grown: Grown) -> list[Path]:
     return [process for process in Path("/proc").glob("[0-9]*") if of_the_cluster(process)]
 
 
+def lose_files(run: Run) -> int:
+    """Take the space file from a node whose training process dies then. Returns the number of that process's trial.
+
+    Another Ray node on that machine makes Ray unpack its own copy again, meanwhile.
+    """
+    number, epoch = next((t.number, t.user_attrs["epoch"]) for t in run.running() if "epoch" in t.user_attrs)
+    process = Path("/proc") / str(epoch["pid"])
+    own, rays = (process / "cwd").readlink(), Path(epoch["pwd"])
+    assert own.name == HOME
+    files = [(rays / name).read_bytes() for name in ("space.py", "helper.py")]
+    for folder in (own, rays):
+        shutil.rmtree(folder)
+    own.mkdir()
+    os.kill(epoch["pid"], signal.SIGKILL)
+    rays.mkdir()
+    for name, content in zip(("space.py", "helper.py"), files, strict=True):
+        (rays / name).write_bytes(content)
+    return int(number)
+
+
 def test_a_run_trains_on_both_nodes_and_leaves_nothing_there(
     grown: Grown, folder: Callable[[str], Path], bucket: str
 ) -> None:
@@ -141,8 +165,11 @@ def test_a_run_trains_on_both_nodes_and_leaves_nothing_there(
     try:
         until(lambda: len(set(trained(run).values())) == 2, "epochs of two nodes")
         assert len(fork_servers(grown)) >= 2
+        lost = lose_files(run)
+        until(lambda: run.trials()[lost].user_attrs.get("attempts"), "the loss to be noticed")
         (path / "go").touch()
         assert run.process.wait(WAIT) == 0, run.output
+        assert [trial.number for trial in run.trials() if trial.user_attrs.get("attempts")] == [lost]
         assert "no GPU, 2 nodes of a cluster, 2 trials side by side" in run.output
         assert [trial.state for trial in run.trials()] == [TrialState.COMPLETE] * 2
     finally:
@@ -262,9 +289,9 @@ def test_a_folder_that_is_too_large_to_travel_is_refused(tmp_path: Path, monkeyp
     for name in ("space.py", "helper.py", "runs/large"):
         (source / name).write_bytes(bytes(100))
     os.mkfifo(source / "pipe")
-    monkeypatch.setattr(nodes, "MOST", 200)
-    there = nodes._gather(source, tmp_path / "there")
+    monkeypatch.setattr(luggage, "MOST", 200)
+    there = luggage._gather(source, tmp_path / "there")
     assert sorted(path.name for path in there.iterdir()) == ["helper.py", "space.py"]
     (source / "weights.pth").write_bytes(bytes(100))
     with pytest.raises(SearchError, match="lie beside the space file"):
-        nodes._gather(source, tmp_path / "again")
+        luggage._gather(source, tmp_path / "again")

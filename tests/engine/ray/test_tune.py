@@ -233,3 +233,26 @@ def test_a_ray_that_breaks_down_again_and_again_is_given_up(monkeypatch: pytest.
     with pytest.raises(EngineFailed, match=r"raylet died; that was 4 times in a row without a trial that ended$"):
         engine.run(driver)  # type: ignore[arg-type] # all that it is asked for
     assert said == ["Ray's raylet died; its trials go on in a new one"] * 6
+
+
+def test_a_ray_that_a_stranger_crashes_is_started_anew_as_often_as_it_takes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said, marks, left = list[str](), list[bool](), iter(range(20))
+    driver = SimpleNamespace(
+        counts=Counter(), run=SimpleNamespace(say=said.append), orphaned=lambda blamed=True: marks.append(blamed)
+    )
+    log = tmp_path / "ray" / "session_1" / "logs" / "raylet.err"
+    log.parent.mkdir(parents=True)
+    log.write_text("(raylet) ray_syncer_server.cc:30:  An unexpected system state has occurred.")
+
+    def breaks(self: tune.Tune, driver: Any) -> None:
+        if next(left, None) is not None:
+            raise EngineFailed("Ray's raylet died")
+
+    monkeypatch.setattr(tune.Tune, "_fit", breaks)
+    monkeypatch.setattr("search.engine.ray.cluster.restart", lambda folder, verbose: None)
+    tune.Tune(ForkServer(tmp_path, ""), WorkerConfig("data", "cpu", 1), Resources(1, 0), 1).run(driver)  # type: ignore[arg-type]
+    assert marks == [False] * 20
+    (line,) = said
+    assert line.startswith("a program without this Ray's token has crashed it")
