@@ -150,7 +150,7 @@ class Postgres:
 
 
 class Cut:
-    """Stands before the server and, once armed, cuts a client off between a COMMIT and its answer."""
+    """Stands before the server and, once armed, cuts a client off between what it writes and the answer."""
 
     def __init__(self, port: int) -> None:
         self._server = port
@@ -178,7 +178,7 @@ class Cut:
                     if not data:
                         return
                     (server if ready is client else client).sendall(data)
-                    if self.armed and ready is client and b"COMMIT" in data:
+                    if self.armed and ready is client and (b"COMMIT" in data or b"WITH now" in data):
                         self.armed = False
                         server.recv(1)  # it is done
                         return

@@ -19,7 +19,7 @@ LONG = {
     "reporting/plots/parallel.py:section": 41,
     "space/baseline_tables.py:import_table": 41,
     "study/lease.py:lease": 59,
-    "study/storage/rows.py:read": 53,
+    "study/storage/rows.py:read": 46,
     "train/trainer.py:train": 58,
 }
 """The functions of over 40 lines, and how long each may be; the list only shrinks."""

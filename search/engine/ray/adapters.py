@@ -120,6 +120,7 @@ class Reports(_NotSaved, FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call] # ray has no types
         self._driver, self._active, self._fork_server, self._closing = driver, active, fork_server, closing
         self._lanes, self._comings = lanes, comings
+        self._chosen: set[str] = set()
         self._patience, self._stall = math.inf if patience is None else patience, Stall(patience)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -152,5 +153,10 @@ class Reports(_NotSaved, FIFOScheduler):
         self._closing.waits()
         with _ours():
             self._driver.callbacks.keep_up()  # while a worker starts, Tune asks for no further trial
-        # FIFO's own looks at every trial that ever ran.
-        return next((trial for trial in tune_controller.get_live_trials() if trial.status == trial.PENDING), None)
+        # FIFO's own looks at every trial that ever ran. A trial that is chosen again while its worker starts gets one
+        # that has come free, and Tune ends the other.
+        waiting = (trial for trial in tune_controller.get_live_trials() if trial.status == trial.PENDING)
+        chosen = next((trial for trial in waiting if trial.trial_id not in self._chosen), None)
+        if chosen is not None:
+            self._chosen.add(chosen.trial_id)
+        return chosen

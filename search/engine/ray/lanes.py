@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 
-PATIENCE = 1.0
-"""Seconds without a worker that came free, after which more are started at once."""
-SLOW = 3.0
-"""Seconds after which one more is started, although others come free all the time. A start costs as many of a core."""
+SHORT = 1.0
+"""Seconds. Trials that take longer, or end more seldom, get more workers at once."""
+SLOW = 10.0
+"""Seconds after which shorter trials get one worker more. Its start costs three seconds of a core."""
 
 
 class Lanes:
@@ -23,6 +24,8 @@ class Lanes:
         self._most, self._cpus, self._now = most, max(1, cpus), now
         self._open = 0
         self._waiting: set[str] = set()
+        self._began: dict[str, float] = {}
+        self._took: deque[float] = deque(maxlen=8)
         self._freed = self._grown = now()
 
     def asks(self, name: str) -> None:
@@ -32,19 +35,22 @@ class Lanes:
     def works(self, name: str) -> None:
         """The trial has reported: it has a worker."""
         self._waiting.discard(name)
+        self._began.setdefault(name, self._now())
 
     def ended(self, name: str) -> None:
         """The trial has ended, and its worker is free."""
         self._waiting.discard(name)
         self._freed = self._now()
+        self._took.append(self._freed - self._began.pop(name, self._freed))
 
     def open(self, active: int) -> int:
         """How many trials may run at a time now, where `active` run or wait for a worker."""
         most, now = self._most(), self._now()
         if active >= self._open and len(self._waiting) < self._cpus:
-            idle = now - self._freed > PATIENCE or self._open < self._cpus
-            if idle or now - self._grown > SLOW:
+            took = sum(self._took) / len(self._took) if self._took else 0.0
+            worth_it = max(took, now - self._freed) > SHORT or self._open < self._cpus
+            if worth_it or now - self._grown > SLOW:
                 self._grown = now
-                self._open += self._cpus - len(self._waiting) if idle else 1
+                self._open += self._cpus - len(self._waiting) if worth_it else 1
         self._open = min(self._open, most)
         return self._open

@@ -15,6 +15,7 @@ from typing import Any
 from ray._private import ray_constants, services, utils, worker
 from ray._private.node import Node
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # it is compiled
+from ray.tune.utils.object_cache import _ObjectCache
 
 
 @contextmanager
@@ -38,6 +39,27 @@ def sigterm_left_alone() -> AbstractContextManager[None]:
 def errors_unsaid(verbose: bool) -> AbstractContextManager[None]:
     """Keep off the screen what Ray's other processes tell of their errors, unless `verbose`. We say it in one line."""
     return nullcontext() if verbose else replaced(worker, listen_error_messages=lambda *_: None)
+
+
+def workers_kept() -> AbstractContextManager[None]:
+    """Have Tune keep each worker whose trial has ended, until no more trials come.
+
+    Tune keeps one, ends the others, and starts new ones for the next trials. Where trials end at the same time, that is
+    a process for each, which imports Ray first.
+    """
+
+    def keep(cache: Any, key: Any, actor: Any) -> bool:
+        cache._cached_objects[key].append(actor)
+        cache._num_cached_objects += 1
+        return True
+
+    def flush(cache: Any, force_all: bool = False) -> Iterator[Any]:
+        for actors in cache._cached_objects.values() if force_all else ():
+            while actors:
+                cache._num_cached_objects -= 1
+                yield actors.pop(0)
+
+    return replaced(_ObjectCache, cache_object=keep, flush_cached_objects=flush)
 
 
 @contextmanager

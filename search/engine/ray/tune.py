@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from search.engine.ray import cluster, nodes, quick_imports, watchdog
+from search.engine.ray import cluster, nodes, patches, quick_imports, watchdog
 from search.engine.ray.cluster import Resources, plan
 
 with quick_imports():
@@ -180,9 +180,9 @@ class Tune:
             slots, self.nodes.load = self.nodes.slots, lambda: (len(active), driver.left)
             self.nodes.say, self.nodes.last_words = driver.run.say, driver.run.last_words
         place = {"workplace": self.workplace, "fork_server": forks.address if forks else ""}
-        lanes = Lanes(slots, cpus := int(ray.cluster_resources().get("CPU", 1)))
+        lanes = Lanes(slots, int(ray.cluster_resources().get("CPU", 1)))
         closing = Closing(self.workplace.own_train is not None, driver.closed)
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(1, cpus))  # else one worker starts after another
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)  # else one worker starts after another
         tuner = self._tuner(
             Asks(driver, place, active, lanes, closing, comings),
             Reports(driver, active, self.workplace.patience, forks, lanes, closing, comings),
@@ -191,7 +191,8 @@ class Tune:
         class_cache.DEFAULT_ENV_VARS.clear()
         class_cache.ENV_VARS_TO_PROPAGATE.clear()
         try:
-            with self._watched() as dead, handled(signal.SIG_IGN, signal.SIGUSR1):  # which Tune takes and keeps
+            unheard = handled(signal.SIG_IGN, signal.SIGUSR1)  # which Tune takes and keeps
+            with self._watched() as dead, unheard, patches.workers_kept():
                 tuner.fit()
         except Broken as broken:
             raise broken.cause from broken.cause.__cause__  # not from Tune

@@ -14,11 +14,11 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import bindparam, func, make_url, select
+from sqlalchemy import Engine, bindparam, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from search.study.storage import internals, retry
+from search.study.storage import internals, retry, single
 from search.study.storage.internals import models
 from search.study.storage.rows import MANY, read
 
@@ -64,6 +64,13 @@ class Storage(RDBStorage):
         """Close the connections when nobody uses the storage any more."""
         weakref.finalize(self, self.engine.dispose).atexit = False
 
+    @property
+    def _reading(self) -> Engine:
+        """The engine, without a transaction around what only reads where that is two round trips more."""
+        if self.engine.name != "postgresql":
+            return self.engine
+        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
     def _get_trials(
         self,
         study_id: int,
@@ -77,7 +84,7 @@ class Storage(RDBStorage):
         trial = models.TrialModel
         wanted = select(trial).where(trial.study_id == study_id)
         newer = wanted if trial_id_greater_than < 0 else wanted.where(trial.trial_id > trial_id_greater_than)
-        with Session(self.engine) as session:
+        with Session(self._reading) as session:
             # Not in one statement: of an OR, SQLite looks at every trial of the study.
             found = list(session.scalars(wanted.where(trial.trial_id.in_(older)))) if older else []
             found += session.scalars(newer)
@@ -86,7 +93,7 @@ class Storage(RDBStorage):
             return read(session, sorted(found, key=lambda row: int(row.trial_id)))
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        with Session(self.engine) as session:
+        with Session(self._reading) as session:
             return read(session, [models.TrialModel.find_or_raise_by_id(trial_id, session)])[0]
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
@@ -165,12 +172,25 @@ class Storage(RDBStorage):
             number, kind = i.intermediate_value_to_stored_repr(value)
             row = {"trial_id": trial_id, "step": step, "intermediate_value": number, "intermediate_value_type": kind}
             rows[i] = [row]
+        if self.engine.name == "postgresql":
+            self._record_at_once(trial_id, rows[a], rows.get(i, []))
+            return
         with self.engine.begin() as connection:
             state = connection.execute(_state(), {"trial": trial_id}).scalar_one()
             self.check_trial_is_updatable(trial_id, state)
             for model, written in rows.items():
                 if written:
                     connection.execute(_upsert(self.engine.name, model), written)
+
+    def _record_at_once(self, trial_id: int, attrs: list[dict[str, Any]], values: list[dict[str, Any]]) -> None:
+        words: dict[str, Any] = {"trial": trial_id}
+        for number, row in enumerate(attrs):
+            words |= {f"key{number}": row["key"], f"json{number}": row["value_json"]}
+        for row in values:
+            words |= {"step": row["step"], "value": row["intermediate_value"], "type": row["intermediate_value_type"]}
+        with self._reading.connect() as connection:  # one statement is a transaction
+            state = connection.execute(single.recorded(len(attrs), bool(values)), words).scalar_one()
+        self.check_trial_is_updatable(trial_id, state)
 
     def study_system_attr(self, study_id: int, key: str) -> Any:
         """One system attribute of a study, None if there is none; Optuna reads all, of which each trial has some."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.engine.ray.lanes import PATIENCE, SLOW, Lanes
+from search.engine.ray.lanes import SLOW, Lanes
 
 
 class Clock:
@@ -38,9 +38,17 @@ def test_short_trials_need_few_workers() -> None:
         lanes.works(str(number))
         lanes.ended(str(number))
         assert lanes.open(2) == 2
-    clock.now += SLOW - PATIENCE
+    clock.now += SLOW - 2
+    lanes.asks("100")
+    lanes.works("100")
+    clock.now += 0.5
     lanes.ended("100")
     assert lanes.open(2) == 3
+    for number in range(20):  # and then longer ones come
+        lanes.works(str(number))
+        clock.now += 1.5
+        lanes.ended(str(number))
+    assert lanes.open(3) == 5
 
 
 def test_there_are_never_more_than_fit() -> None:
