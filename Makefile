@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 OLDEST := .venv/oldest
 
-.PHONY: demo test test-slow test-oldest cluster-test soak lint format lock screenshots clean bench bench-quick bench-gpu bench-profile bench-efficiency docs dist
+.PHONY: demo test test-slow test-oldest cluster-test soak lint format lock screenshots clean bench bench-quick bench-gpu bench-profile bench-efficiency docs dist audit image
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -64,6 +64,15 @@ docs: $(READY) ## the documents as a site, in site/; the reference pages are wri
 
 dist: $(READY) ## wheel and sdist, in dist/
 	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python
+
+audit: $(READY) ## the versions of the lock beside the known vulnerabilities of OSV; needs a network
+	$(BIN)/uv tool run pip-audit@2.10.1 --vulnerability-service osv --disable-pip --requirement requirements.lock
+
+image: ## the container image, by docker, podman or buildah, whichever is there; DEVICE=cpu: without CUDA
+	@builder=$$(command -v docker || command -v podman || command -v buildah) || \
+		{ echo "make image needs docker, podman or buildah, and none of them is here"; exit 1; }; \
+	case $$builder in *docker) ignore= ;; *) ignore="--format docker --ignorefile docker/Dockerfile.dockerignore" ;; esac; \
+	$$builder build $$ignore --file docker/Dockerfile --tag search --build-arg DEVICE=$(or $(DEVICE),cuda) .
 
 screenshots: $(READY) ## docs/dashboard.png and docs/tensorboard.png, of the digits in the working directory; needs chromium
 	$(BIN)/search run spaces/digits.py

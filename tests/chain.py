@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from search.engine.callbacks import Callbacks
 from search.engine.driver import Driver
 from search.engine.messages import Message
 from search.engine.rules import Run
@@ -19,7 +20,7 @@ class Chain:
         self._drivers = drivers
         self._of: dict[int, Driver] = {}
         self._jobs: list[ActiveTrial] = []
-        self.run, self.over, self.counts = Run(), False, Counter[Any]()
+        self.run, self.over, self.counts, self.callbacks = Run(), False, Counter[Any](), Callbacks((), print)
 
     @property
     def finished(self) -> bool:

@@ -119,7 +119,7 @@ def test_the_dockerfiles_steps_make_a_search_that_stands_alone(tmp_path: Path) -
     subprocess.run([sys.executable, "-m", "venv", python], check=True)  # as the base image has one
     settings = dict(re.findall(r"(\w+)=(\S+)", build.partition("\nENV ")[2].partition("\n")[0]))
     environment = {name: value.replace("/opt/search", f"{tmp_path}/search") for name, value in settings.items()}
-    environment |= {"PATH": f"{python}/bin:/usr/bin:/bin", "HOME": str(tmp_path)}
+    environment |= {"PATH": f"{python}/bin:/usr/bin:/bin", "HOME": str(tmp_path), "DEVICE": "cuda"}
     environment |= {name: os.environ[name] for name in os.environ if name.startswith(("PIP_", "UV_INDEX", "SSL_"))}
     for step, words in re.findall(r"^(COPY|RUN) ((?:.*\\\n)*.*)$", build, re.MULTILINE):
         if step == "COPY":

@@ -95,9 +95,10 @@ def test_a_pod_is_shut_in(name: str) -> None:
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert (guard["readOnlyRootFilesystem"], guard["allowPrivilegeEscalation"]) == (True, False)
     assert guard["capabilities"] == {"drop": ["ALL"]}
-    assert container["resources"]["limits"]["memory"]
-    assert "readinessProbe" in container
-    if container["image"] == "search":
+    assert {"cpu", "memory"} <= set(container["resources"]["limits"])
+    assert {"readinessProbe", "livenessProbe"} <= set(container)
+    assert re.search(r":[\w.-]+$", container["image"])  # a tag, which says what runs
+    if container["image"].startswith("search:"):
         assert str(pod["securityContext"]["runAsUser"]) == instruction("USER")
     if name != "ray-head":  # whose autoscaler talks to Kubernetes
         assert pod["automountServiceAccountToken"] is False
@@ -156,3 +157,19 @@ def test_gpu_workers_come_and_go() -> None:
     assert (program, option) == ("python", "-c")
     compile(code, "entrypoint", "exec")
     assert "num_gpus=1" in code
+
+
+def test_only_those_reach_a_pod_that_need_it() -> None:
+    labels = {
+        name: NAMED["NetworkPolicy", name]["spec"]["podSelector"]["matchLabels"]
+        for name in ("postgres", "ray", "dashboard")
+    }
+    assert labels == {
+        "postgres": {"app": "postgres"},
+        "ray": {"ray.io/cluster": "search"},
+        "dashboard": {"app": "dashboard"},
+    }
+    for name in labels:
+        policy = NAMED["NetworkPolicy", name]["spec"]
+        assert policy["policyTypes"] == ["Ingress"]
+        assert all(rule["from"] for rule in policy.get("ingress", []))

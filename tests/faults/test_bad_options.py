@@ -34,6 +34,7 @@ WORDS: dict[str, list[str]] = {
     "dashboard": ["s"],
     "up": [],
     "submit": ["s.py", "--in", "/none"],
+    "jobs": [],
     "logs": ["job"],
     "stop": ["job"],
 }

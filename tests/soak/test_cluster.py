@@ -100,7 +100,9 @@ class Cluster:
 def cluster() -> Iterator[Cluster]:
     with room() as made, server() as postgres:
         postgres.listen(made.address)
-        yield Cluster(made, postgres)
+        found = Cluster(made, postgres)
+        yield found
+        print(found.said)
 
 
 def test_nodes_storage_and_head_are_lost_and_every_trial_is_right(cluster: Cluster) -> None:
