@@ -3,7 +3,7 @@
 python -m benchmarks.load run [--trials 10000] [--lanes 2] [--storage URL]      a whole `search run`
 python -m benchmarks.load workers [--workers 32] [--seconds 60] [--rate 10]      a whole `search run`
 python -m benchmarks.load trials [--trials 10000] [--storage URL]      a driver without workers
-python -m benchmarks.load reports [--workers 32] [--seconds 60] [--rate 10] [--storage URL]      32 such drivers
+python -m benchmarks.load reports [--workers 32] [--lanes 1] [--seconds 60] [--rate 10] [--storage URL]  32 such drivers
 """
 
 from __future__ import annotations
@@ -257,7 +257,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=10.0, help="epochs a second of each worker")
-    parser.add_argument("--lanes", type=int, help="trials at a time of `run`")
+    parser.add_argument("--lanes", type=int, help="trials at a time of `run`, and of each driver")
     parser.add_argument("--storage")
     words = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -277,7 +277,7 @@ def main() -> None:
             print(f"{words.workers} workers: {_spread(times, rate)}")
             print("CPUs busy: " + ", ".join(f"{part} {share:.2f}" for part, share in busy.items()))
         else:
-            times, errors = reports(url, words.workers, words.seconds, words.rate)
+            times, errors = reports(url, words.workers, words.seconds, words.rate, words.lanes or 1)
             print(f"{_spread(times, len(times) / words.seconds)}; errors: {len(errors)} {errors[:1]}")
 
 
