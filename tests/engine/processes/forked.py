@@ -55,3 +55,10 @@ def fail(kind: str, progress: Callable[[int], None]) -> None:
     if kind == "dies":
         os.kill(os.getpid(), signal.SIGKILL)
     raise ValueError("odd")
+
+
+def die_first(place: str, progress: Callable[[int], None]) -> str:
+    if not Path(place).exists():
+        Path(place).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise PermissionError("this is the function's own")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -217,13 +218,6 @@ with run_fork_server(["slow_to_import"], verbose=True) as fork_server:
         began = time.monotonic()
         until(lambda: not alive(server) and not Path(folder).exists(), "the end of the server and its folder")
     assert time.monotonic() - began < 5
-
-
-def die_first(place: str, progress: Callable[[int], None]) -> str:
-    if not Path(place).exists():
-        Path(place).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    raise PermissionError("this is the function's own")
 
 
 def test_a_call_whose_process_is_killed_may_be_tried_again(fork_server: ForkServer, tmp_path: Path) -> None:
