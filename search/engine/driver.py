@@ -233,10 +233,8 @@ class Driver:
         job.record.error = reason
         self._end(job, TrialState.FAIL, reason)
         self._failed_in_row += kind(reason) != "diverged"
-        if 0 < self.rules.max_failures <= self._failed_in_row:
-            raise RunAborted(
-                f"{self._failed_in_row} trials in a row failed ({option('max_failures')}), the last: {reason}"
-            )
+        if 0 < self.rules.max_failures <= (failed := self._failed_in_row):
+            raise RunAborted(f"{failed} trials in a row failed ({option('max_failures')}), the last: {reason}")
 
     def closed(self, number: int, raised: str) -> None:
         """The training of an ended trial is closed; `raised`: what its code raised meanwhile, or nothing."""
