@@ -34,7 +34,7 @@ $(OLDEST)/.ready: $(READY) .ci/oldest.txt
 	$(BIN)/uv pip install --quiet --no-deps --require-hashes --python $(BIN)/python --target $(OLDEST) -r .ci/oldest.txt
 	@touch $@
 
-test-oldest: $(OLDEST)/.ready ## the trainer's tests with the oldest torch that pyproject.toml names; it lies before the newest
+test-oldest: $(OLDEST)/.ready ## the trainer's tests with the oldest torch that pyproject.toml names
 	PYTHONPATH=$(CURDIR)/$(OLDEST) $(BIN)/pytest -n auto --dist worksteal -m "not slow and not soak" tests/train
 
 cluster-test: $(READY) ## a cluster over network namespaces, broken in every way; needs root; counts to docs/reliability.md; 20 minutes
