@@ -39,8 +39,8 @@ class Load(threading.Thread):
 
     def run(self) -> None:
         assert self.process.stdout is not None
-        with (self.kit.out / "smi.csv").open("w") as file:
-            for line in self.process.stdout:
+        with self.process.stdout as said, (self.kit.out / "smi.csv").open("w") as file:
+            for line in said:
                 file.write(f"{time.monotonic() - self.kit.began:.1f},{line}")
                 file.flush()
                 parts = line.split(",")
@@ -64,13 +64,21 @@ def sampled(kit: Kit, wanted: bool) -> Iterator[None]:
     if not wanted or kit.cpu:
         yield
         return
-    load = Load(kit)
+    try:
+        load = Load(kit)
+    except OSError as error:
+        kit.say(f"the GPU's load is not written down: {error}")
+        yield
+        return
     load.start()
     _loads.append(load)
     try:
         yield
     finally:
+        _loads.remove(load)
         load.process.terminate()
+        load.process.wait()
+        load.join()
 
 
 def speeds(kit: Kit) -> None:

@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import REPO
+from live import until
 
 from benchmarks.gpu import fast, numerics, prepare, speeds, unpacking
 from benchmarks.gpu.kit import Kit
@@ -91,6 +93,26 @@ def test_a_command_that_hangs_is_ended(tmp_path: Path) -> None:
     code = "import time; print('begun', flush=True); time.sleep(100)"
     assert place.call("hangs", 1, "-c", code) == (124, "begun\n")
     assert "hangs: exit 124" in (tmp_path / "log.txt").read_text()
+
+
+def test_the_gpus_load_is_written_down_beside_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NVIDIA's tool is faked, for lack of a GPU."""
+    place = Kit(tmp_path, tmp_path, cpu=False, limit=100, data=tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with fast.sampled(place, wanted=True):
+        assert fast._loads == []
+    assert "not written down: [Errno 2]" in (tmp_path / "log.txt").read_text()
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(
+        "#!/bin/sh\necho 20, 700, 90.1, 1980\necho 40, 900, 95.0, 1980\necho [N/A], 1, 1, 1\nexec /bin/sleep 9\n"
+    )
+    tool.chmod(0o755)
+    begin = time.monotonic()
+    with fast.sampled(place, wanted=True):
+        until(lambda: len(fast._loads[0].seen) == 2, "two lines")
+        assert fast._loads[0].since(begin) == {"util_mean": 30.0, "util_max": 40.0, "mib_max": 900.0}
+        assert fast._loads[0].since(time.monotonic()) == {}
+    assert (tmp_path / "smi.csv").read_text().splitlines()[0].endswith(",20, 700, 90.1, 1980")
 
 
 def test_trials_an_hour_are_counted_from_when_the_first_of_them_ended() -> None:
