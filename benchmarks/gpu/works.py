@@ -155,4 +155,5 @@ def tested(kit: Kit) -> None:
     kit.note("tests", status=status, said=said.strip().splitlines()[-1:])
 
 
-STEPS = (forks, quarter, inline, auto, poison, resumed, oom, fifth, numerics, tested)
+# numerics takes what time is left
+STEPS = (forks, quarter, inline, auto, poison, resumed, oom, fifth, tested, numerics)
