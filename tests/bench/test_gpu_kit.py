@@ -13,9 +13,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
+import torch
 from conftest import REPO
 from live import until
+from optuna.trial import TrialState
 
 from benchmarks.gpu import fast, numerics, prepare, speeds, unpacking
 from benchmarks.gpu.kit import Kit
@@ -41,11 +44,31 @@ def test_it_starts_where_only_python_is_installed() -> None:
 
 
 def test_a_part_of_the_first_command_on_a_cpu(tmp_path: Path) -> None:
-    found = run(tmp_path, "one", "--only", "inline")
-    assert found["inline"]["status"] == 0
-    assert found["inline"]["states"] == {"COMPLETE": 1}
-    assert found["inline"]["devices"] == {"cpu": 1}
-    assert "--- inline" in (tmp_path / "out" / "log.txt").read_text()
+    found = run(tmp_path, "one", "--only", "facts")
+    assert found["facts"]["status"] == found["facts"]["gpus"] == 0
+    assert found["facts"]["torch"] == torch.__version__.partition("+")[0]
+    assert "is not here: what is installed is used" in found["unpack"]["nothing"]
+    assert "--- facts" in (tmp_path / "out" / "log.txt").read_text()
+
+
+def test_a_run_is_summed_up_from_its_studies_file(tmp_path: Path) -> None:
+    place = Kit(tmp_path, tmp_path, cpu=True, limit=100, data=tmp_path)
+    assert place.summary("auto")["states"] == {}
+    place.work("auto").mkdir(parents=True)
+    study = optuna.create_study(storage=f"sqlite:///{place.work('auto') / 'studies.db'}")
+    for number, state in enumerate((TrialState.COMPLETE, TrialState.FAIL)):
+        trial = study.ask()
+        trial.set_user_attr("ran_on", {"device": "cuda"})
+        trial.set_user_attr("cost", {"peak_memory": 2e9 * number})
+        if state == TrialState.FAIL:
+            trial.set_user_attr("error", "oom: CUDA out of memory")
+        study.tell(trial, 0.5 if state == TrialState.COMPLETE else None, state)
+    assert place.summary("auto") == {
+        "states": {"COMPLETE": 1, "FAIL": 1},
+        "devices": {"cuda": 2},
+        "errors": ["oom: CUDA out of memory"],
+        "peak_gb": 2.0,
+    }
 
 
 @pytest.mark.slow
