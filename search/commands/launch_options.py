@@ -157,6 +157,10 @@ class RunOptions(SpaceOptions, LaunchOptions):
 @dataclass(kw_only=True)
 class ConfirmOptions(StudyOptions, LaunchOptions):
     top: Annotated[int, Help("How many of the best trials.", min=1)] = 3
+    space: Annotated[
+        Path | None,
+        Help("The space file that the study was made with, where no run in this folder has used it.", word=Path),
+    ] = None
     seeds: Annotated[int, Help("New seeds of each, those of earlier calls included.", min=1, max=1000)] = 3
     gpus_per_trial: Annotated[
         float | None,

@@ -117,6 +117,7 @@ class Driver:
             if not self._suggest(job):
                 continue
             job.keep, job.checkpoints = self.retention.keep(job.number), self.retention.checkpoints(job.number)
+            job.output = self.retention.output(job.number)
             if job.before.config is None:
                 job.record.config = plain(job.settings)
             return job
@@ -181,7 +182,7 @@ class Driver:
         first = job.last.step == 0
         spent = (job.before.epoch if first else job.last.epoch).get("machine_seconds", 0.0)
         job.last = replace(report, epoch={**report.epoch, "machine_seconds": spent + report.epoch["seconds"]})
-        values = job.other(self._made_with) or measured(report.epoch, self.space.goals, report.step)
+        values = job.other(self._made_with) or measured(report, self.space.goals)
         if isinstance(values, str):
             self.fail(job, values)
             return False

@@ -28,43 +28,24 @@ class RunAborted(SearchError):
 
 def breaks_gpu(error: BaseException) -> bool:
     """Whether a process that raised `error` can use its GPU no more: after a failed assertion all of its calls fail."""
-    text = str(error)
+    text = first_line(error)
     return isinstance(error, RuntimeError) and "CUDA error" in text and not any(word in text for word in _OOM)
 
 
-_MEMORY = Path("/sys/fs/cgroup/memory.events")
-
-
-def memory_kills(events: Path = _MEMORY) -> int:
-    """How many processes of this control group the kernel has killed for want of memory; 0 where it does not say."""
-    try:
-        counts = dict(line.split() for line in events.read_text(encoding="ascii").splitlines())
-        return int(counts.get("oom_kill", 0))
-    except (OSError, ValueError):
-        return 0
-
-
-_BEFORE = memory_kills()
-
-
 def deaths(times: int, how: str = "") -> str:
-    """Why a trial failed whose worker died so often, the last time by `how`.
-
-    For want of memory only where the kernel says so.
-    """
-    killed = memory_kills() - _BEFORE
-    memory = f"; the kernel killed {killed} processes here for want of memory" if killed > 0 else ""
+    """Why a trial failed whose worker died so often, the last time by `how`."""
     last = f", the last time by {how}" if how else ""
-    return f"node_lost: its worker process died {times} times{last}{memory}"
+    return f"node_lost: its worker process died {times} times{last}"
 
 
-def unmeasured(metric: str, epoch: Mapping[str, Any]) -> str:
-    """Why an epoch's metric is no number: it is missing, or something else."""
+def unmeasured(metric: str, epoch: Mapping[str, Any], place: str = "") -> str:
+    """Why an epoch's metric is no number: it is missing, or something else. `place`: where it was yielded."""
     if metric not in epoch:
-        return f"user_code: the metric {metric!r} is missing from what train() yields: {', '.join(epoch)}"
+        given = ", ".join(name for name in epoch if name != "seconds") or "an empty dict"
+        return f"user_code: {place}the metric {metric!r} is missing from what train() yields: {given}"
     value = epoch[metric]
     what = "None" if value is None else f"the {type(value).__name__} {value!r:.50}"
-    return f"user_code: train() yields {what} as the metric {metric!r}, which must be a number"
+    return f"user_code: {place}train() yields {what} as the metric {metric!r}, which must be a number"
 
 
 def kind(reason: str) -> str:

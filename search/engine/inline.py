@@ -12,7 +12,7 @@ from typing import Any
 from search.engine.base import LimitReached, Setup
 from search.engine.driver import Driver
 from search.engine.failures import RunAborted
-from search.engine.messages import Failed
+from search.engine.messages import Failed, Message
 from search.engine.worker import Worker, WorkerConfig
 from search.errors import SearchError, option
 
@@ -46,7 +46,7 @@ class Inline:
         try:
             while trial := driver.next():
                 worker.start(trial.order)
-                while driver.receive(trial, message := worker.step()):
+                while driver.receive(trial, message := self._step(worker, driver)):
                     if driver.over:
                         raise LimitReached
                 if isinstance(message, Failed) and message.broken:
@@ -57,6 +57,15 @@ class Inline:
                 raise LimitReached
         finally:
             worker.close()
+
+    def _step(self, worker: Worker, driver: Driver) -> Message:
+        """The worker's next message. Raises KeyboardInterrupt for Ctrl-C, and not where the user's code raised it."""
+        try:
+            return worker.step()
+        except KeyboardInterrupt as error:
+            if driver.run.signalled != []:
+                raise
+            return worker.failed(error)
 
     def call(self, function: str, *args: Any) -> Any:
         """Call the training side's `function`, named as module:function, with `args` and a progress that is ignored."""

@@ -7,6 +7,7 @@ was given up is not taken for another's.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -39,6 +40,8 @@ class Order:
     """When the weights are kept, and where. None: never."""
     checkpoints: Where | None = None
     """The folder for checkpoints; training goes on from those in it. None: a train() of the space file."""
+    output: Path | None = None
+    """The file for what a train() of the space file prints, where nobody would see it. None: the built-in training."""
 
     def packed(self) -> bytes:
         """The order for a process that has loaded the space file, whose classes the settings may be made of."""
@@ -87,6 +90,8 @@ class Report:
     """What tells the weights that it began with from others. None: it began without, or a train() of the space file."""
     code: str | None = None
     """What tells the code of a train() of the space file from other code (`search.space.code`)."""
+    place: str = ""
+    """Of a train() of the space file: the file and line of its yield, before a message."""
     val_images: int | None = None
     """In the last epoch: how many validation images it was measured on."""
     predictions: bytes | None = None

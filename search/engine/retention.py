@@ -96,6 +96,10 @@ class Retention:
         """The folder that the training of a trial may go on from. None: a train() of the space file."""
         return checkpoints_of(self._name, number, self.run_dir) if self._trained else None
 
+    def output(self, number: int) -> Path | None:
+        """The file for what a train() of the space file prints. None: the built-in training."""
+        return None if self._trained else output_of(self._name).absolute() / f"trial-{number:04d}.txt"
+
     def better(self, a: float, b: float) -> bool:
         """Whether `a` is a better value than `b`."""
         return a > b if self._maximize else a < b
@@ -109,6 +113,11 @@ def weights_of(study: str, trial: int, run_dir: Where = RUNS) -> Where:
 def checkpoints_of(study: str, trial: int, run_dir: Where = RUNS) -> Where:
     """The folder of a trial's checkpoints."""
     return locations.under(run_dir, file_name(study), "checkpoints", str(trial))
+
+
+def output_of(study: str) -> Path:
+    """The folder for what the trials of a train() of the space file print."""
+    return RUNS / file_name(study) / "output"
 
 
 def drop_weights(study: str, spared: Callable[[], Collection[int]], run_dir: Where = RUNS) -> None:

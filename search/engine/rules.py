@@ -36,7 +36,7 @@ class Run:
     """Called with one line for the user."""
     ours: Callable[[], None] = lambda: None
     """Raises SearchError once another process runs the study."""
-    signalled: Sequence[int] = ()
-    """The signals that came; not empty once the run shall stop."""
+    signalled: Sequence[int] | None = None
+    """The signals that came; not empty once the run shall stop. None: nobody takes note of them."""
     last_words: Callable[[str], None] = print
     """Called with why the process ends at once, with the exit status of ClusterFailed. In any thread."""

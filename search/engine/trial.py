@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial, Trial
@@ -31,6 +32,8 @@ class ActiveTrial:
     """When its weights are kept, and where."""
     checkpoints: Where | None = None
     """The folder for its checkpoints. None: a train() of the space file, which has none."""
+    output: Path | None = None
+    """The file for what a train() of the space file prints."""
     last: Report = field(default_factory=lambda: Report(0, {}, 0, last=False))
     """Its last epoch; before the first, step 0. `machine_seconds` is added to `epoch`: the time of all attempts."""
     cost: dict[str, Any] = field(default_factory=dict)
@@ -57,7 +60,7 @@ class ActiveTrial:
     @property
     def order(self) -> Order:
         """What its worker is sent."""
-        return Order(self.attempt, self.settings, self.keep, self.checkpoints)
+        return Order(self.attempt, self.settings, self.keep, self.checkpoints, self.output)
 
     def kept(self, first: bool) -> TrialRecord:
         """What the storage keeps of its last epoch, the first of this attempt or not."""
@@ -94,15 +97,15 @@ class ActiveTrial:
         return ""
 
 
-def measured(epoch: Mapping[str, Any], metrics: Iterable[str], step: int) -> list[float] | str:
+def measured(report: Report, metrics: Iterable[str]) -> list[float] | str:
     """The values of the `metrics` in what a training yielded; or why the trial fails."""
-    values = []
+    values, epoch = [], report.epoch
     for metric in metrics:
         value = epoch.get(metric)
         if not isinstance(value, (int, float)):
-            return unmeasured(metric, epoch)
+            return unmeasured(metric, epoch, report.place)
         if not math.isfinite(value):
-            return f"diverged: {metric} is {value} at epoch {step}"
+            return f"diverged: {metric} is {value} at epoch {report.step}"
         values.append(float(value))
     return values
 

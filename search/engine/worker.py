@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import gc
-import json
-import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +20,11 @@ from search.data.base import NoTestSplit
 from search.engine.failures import breaks_gpu, kind, reason
 from search.engine.messages import Closed, Drop, Ended, Failed, Message, Order, Pruned, Report
 from search.engine.processes.ending import END
+from search.engine.processes.output import Output
 from search.errors import SearchError, first_line
 from search.space.code import code_of
 from search.space.file import Train, load_train
+from search.space.yields import measured_in, place_of, unlike_generator
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,26 +61,29 @@ class Worker:
         self._own = load_train(own) if own else None
         self._attempt = 0
         self._epochs: Iterator[Report] = iter(())
+        self._home = self._folder = Path.cwd()
+        self._output = Output()
 
     def start(self, order: Order) -> None:
         """Begin a trial; the one before is closed, wherever it was."""
         self.close()
-        self._attempt = order.attempt
+        self._attempt, self._folder = order.attempt, self._home
+        self._output.begin(order.output)
         self._epochs = self._train(order) if self._own is None else self._call(self._own, order)
 
     def _call(self, own: Train, order: Order) -> Iterator[Report]:
         start = time.perf_counter()
         epochs = own(order.settings)
-        if isinstance(epochs, Mapping):
-            raise SearchError("train() returned a dict where it must yield one an epoch: write `yield` for `return`")
-        if not isinstance(epochs, Iterable):
-            raise SearchError(f"train() returned a {type(epochs).__name__}; it must yield a dict an epoch")
+        if said := unlike_generator(epochs):
+            raise SearchError(place_of(own) + said)
         cost = self._shares(self.workplace.device)
         try:
             for step, measured in enumerate(epochs, 1):
-                epoch = _measured(measured)
+                place = place_of(epochs) or place_of(own)
+                epoch = measured_in(measured, place)
                 epoch.setdefault("seconds", time.perf_counter() - start)
-                yield Report(order.attempt, epoch, step, last=False, cost=cost if step == 1 else None, code=self._code)
+                first = cost if step == 1 else None
+                yield Report(order.attempt, epoch, step, last=False, cost=first, code=self._code, place=place)
                 start = time.perf_counter()
         finally:
             if callable(close := getattr(epochs, "close", None)):  # of a generator
@@ -141,13 +143,27 @@ class Worker:
 
     def _step(self) -> Message:
         try:
-            return next(self._epochs, Ended(self._attempt))
+            with self._inside():
+                return next(self._epochs, Ended(self._attempt))
         except KeyboardInterrupt:
             raise
         except TrialPruned as error:
             return Pruned(self._attempt, first_line(error))
         except BaseException as error:  # a SystemExit in the user's code would end the run
             return self.failed(error)
+
+    @contextmanager
+    def _inside(self) -> Iterator[None]:
+        """Work in the trial's working directory, which its code may change: the search keeps its own."""
+        if self._folder != self._home:
+            os.chdir(self._folder)
+        try:
+            yield
+        finally:
+            with suppress(FileNotFoundError):  # the trial has deleted it
+                self._folder = Path.cwd()
+            if self._folder != self._home:
+                os.chdir(self._home)
 
     def failed(self, error: BaseException) -> Failed:
         """The message that the trial's code raised `error`."""
@@ -159,12 +175,15 @@ class Worker:
         epochs, self._epochs = self._epochs, iter(())
         try:
             if callable(close := getattr(epochs, "close", None)):
-                close()
+                with self._inside():
+                    close()
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            again = isinstance(error, RuntimeError) and "ignored GeneratorExit" in str(error)
+            again = isinstance(error, RuntimeError) and "ignored GeneratorExit" in first_line(error)
             return "train() yielded again when it was closed" if again else reason(error)
+        finally:
+            self._output.end()
         return ""
 
 
@@ -219,32 +238,3 @@ def _give_back() -> None:
     torch = sys.modules.get("torch")  # a train() of the user's need not use it
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-
-
-def _measured(epoch: Any) -> dict[str, Any]:
-    """What the user's train() yielded, as plain numbers and texts. Raises SearchError."""
-    if not isinstance(epoch, Mapping):
-        raise SearchError(f"train() yielded a {type(epoch).__name__}; it must yield a dict such as {{'score': 0.5}}")
-    plain: dict[str, Any] = {}
-    for name, value in epoch.items():
-        try:
-            plain[name] = _plain(value)
-            json.dumps({name: plain[name]})
-            float(plain[name] if isinstance(plain[name], int) else 0)
-        except Exception as error:  # a user's class may raise anything
-            said = f"train() yielded {name!r} as a {type(value).__name__} that the record cannot take"
-            raise SearchError(f"{said} ({first_line(error)}); give it a number or a text") from None
-        if not isinstance(name, str) or (name == "seconds" and not _duration(plain[name])):
-            raise SearchError(f"train() yielded {name!r}: names are text, and `seconds` is a number, not below 0")
-    return plain
-
-
-def _duration(value: Any) -> bool:
-    return isinstance(value, (int, float)) and 0 <= value < math.inf
-
-
-def _plain(value: Any) -> Any:
-    """A number of NumPy or torch as a Python number, which JSON takes."""
-    if isinstance(value, Real) and not isinstance(value, (bool, int)):
-        return float(value)
-    return value.item() if hasattr(value, "item") else value

@@ -17,6 +17,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.analysis.view import StudyView
+from search.errors import visible
 from search.study.storage import internals, rdb
 from search.study.storage.internals import set_system_attr
 
@@ -44,10 +45,10 @@ def note_trial(
     """
     if rdb.system_attr(study, f"dashboard:{trial}:note_ver") is not None:
         return
-    parts = [f"FAIL\n\n```\n{reason}\n```"] if state == TrialState.FAIL else []
+    parts = [f"FAIL\n\n```\n{visible(reason)}\n```"] if state == TrialState.FAIL else []
     parts += [f"Pruned at epoch {step}."] if state == TrialState.PRUNED else []
     lines = [f"{name}: {json.dumps(value, default=repr, ensure_ascii=False)}" for name, value in settings.items()]
-    parts += ["```yaml\n" + "\n".join(lines) + "\n```"] if lines else []
+    parts += ["```yaml\n" + "\n".join(map(visible, lines)) + "\n```"] if lines else []
     if parts:
         _write(study, f"dashboard:{trial}:", "\n\n".join(parts), 1)
 

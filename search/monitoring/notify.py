@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 
-from search.errors import SearchError, option
+from search.errors import SearchError, option, visible
 
 
 def hidden(url: str) -> str:
@@ -41,10 +41,13 @@ class Notices:
 
     def send(self, title: str, text: str, failed: bool = False) -> list[str]:
         """Tell all of them; one warning for each that could not be told. Raises nothing: the run has its result."""
+        title, text = visible(title), "\n".join(map(visible, text.split("\n")))
         missed = []
         for url, service in self._services:
             try:
-                sent = bool(service.notify(title=title, body=text, notify_type="failure" if failed else "success"))
+                kind = "failure" if failed else "success"
+                # As text: a service that shows HTML or Markdown gets it escaped.
+                sent = bool(service.notify(title=title, body=text, notify_type=kind, body_format="text"))
             except Exception:  # what it says may hold the address
                 sent = False
             if not sent:

@@ -75,7 +75,8 @@ class Progress:
             values = ", ".join(f"{goal} {format_number(trial.last.epoch.get(goal))}" for goal in driver.space.goals)
             what = reason if reason else f"{values} at epoch {trial.last.step}"
             what += "" if trial.feasible else " (infeasible)"
-            best = f", best {format_number(self._best[0])} (trial {self._best[1]})" if self._best else ""
+            best = f"best {format_number(self._best[0])} (trial {self._best[1]})" if self._best else ""
+            best = f"{'; ' if reason else ', '}{best}" if best else ""
             self.say(f"[{self._done}/{driver.trials}] trial {trial.number} {_WORDS[state]}: {what}{best}")
 
     def _counts(self) -> Text:

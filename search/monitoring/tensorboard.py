@@ -25,7 +25,9 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from search import predictions
 from search.engine.trial import ActiveTrial
+from search.errors import visible
 from search.monitoring import dashboard
+from search.study import known
 from search.study.storage.internals import trial_id
 
 
@@ -45,7 +47,9 @@ class TensorBoard:
             place = str(self._folder / f"trial-{trial.number:04d}")
             self._writers[trial.number] = _Events(Path(place))
             searched = trial.trial.params or trial.settings
-            self._add(trial, hparams_pb({name: _plain(value) for name, value in searched.items()}, trial_id=place))
+            self._add(
+                trial, hparams_pb({visible(name): _plain(value) for name, value in searched.items()}, trial_id=place)
+            )
         measured = {name: value for name, value in trial.last.epoch.items() if name != "epoch"}
         self._add(trial, _scalars(measured | {f"lr/{layer}": rate for layer, rate in trial.last.rates.items()}))
 
@@ -114,12 +118,12 @@ class _Events:
 
 
 def _scalars(values: Mapping[str, Any]) -> Summary:
-    numbers = {name: value for name, value in values.items() if isinstance(value, (int, float))}
+    numbers = {visible(name): value for name, value in values.items() if isinstance(value, (int, float))}
     return Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in numbers.items()])
 
 
 def _plain(value: Any) -> bool | float | str:
-    return value if isinstance(value, (bool, int, float, str)) else str(value)
+    return value if isinstance(value, (bool, int, float)) else visible(str(value))
 
 
 class Notes:
@@ -147,3 +151,23 @@ class KeepPredictions:
 
     def on_end(self, trial: ActiveTrial, state: TrialState, reason: str) -> None:
         """Nothing: the last epoch had it all."""
+
+
+class KeepCode:
+    """Notes in the run folder of `study` which Python files its trials use, for `search confirm` to know them.
+
+    `own`: the space file with a train() of its own. None: the built-in training.
+    """
+
+    def __init__(self, study: str, own: Path | None) -> None:
+        self._study, self._own = study, own
+        self._noted = set[Path]()
+
+    def on_epoch(self, trial: ActiveTrial) -> None:
+        files = {self._own} if self._own is not None else known.files_of(trial.settings)
+        if files - self._noted:
+            known.remember(self._study, files)
+            self._noted |= files
+
+    def on_end(self, trial: ActiveTrial, state: TrialState, reason: str) -> None:
+        """Nothing: the first epoch had it all."""

@@ -21,9 +21,12 @@ Config = Mapping[str, Any]
 
 
 def escape_cell(value: Any) -> str:
-    """A number or text as it can stand in Markdown and in a cell of its tables: on one line, no HTML and no link."""
+    """A number or text as it can stand in Markdown and in a cell of its tables: on one line, no HTML, link or formula.
+
+    A backslash before punctuation is doubled: it would take the next one's meaning away.
+    """
     shown = visible(" ".join(format_number(value).split("\n")))
-    return re.sub(r"[|<]|\](?=[(\[])", r"\\\g<0>", shown)
+    return re.sub(r"\\(?![a-zA-Z0-9\s])|[|<$]|\](?=[(\[])", r"\\\g<0>", shown)
 
 
 def accuracy(value: float | None, images: int | None = None) -> str:

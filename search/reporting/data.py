@@ -107,8 +107,9 @@ def _study(storage: RDBStorage, study: Any) -> dict[str, Any]:
 
 
 def to_json(content: Any) -> str:
-    """JSON, in which what is no finite number is null."""
-    return json.dumps(_finite(content), indent=2, ensure_ascii=False)
+    """JSON, in which what is no finite number is null, and what would act in a terminal is escaped."""
+    text = json.dumps(_finite(content), indent=2, ensure_ascii=False)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)  # a newline is JSON's own
 
 
 def _finite(content: Any) -> Any:

@@ -8,16 +8,17 @@ import pickle
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cloudpickle
 
 from search.errors import SearchError, first_line, option
 from search.files.atomic import write_whole
+from search.space.functions import code_of_function
 
 SUFFIX = ".cells"
 
-_here: dict[Path, Mapping[str, Any]] = {}
+_here: dict[Path, tuple[dict[str, Any], str]] = {}
 """What this process has written: an engine in this process calls the user's own objects, and not copies of them."""
 
 
@@ -32,14 +33,17 @@ def write(path: Path, names: Mapping[str, Any]) -> None:
     except Exception:  # of any kind, from a class of the user's
         _refuse(names)
         raise
+    train = names.get("train")
+    code = code_of_function(train, Path.cwd()) if train is not None else ""
     lines = {file: linecache.getlines(file) for file in [*linecache.cache] if not Path(file).is_file()}
     kept = {
         "sys_path": [folder for folder in sys.path if folder],
         "lines": lines,
         "names": packed,
+        "code": code,
     }
     write_whole(path, lambda part: part.write_bytes(pickle.dumps(kept)))
-    _here[path.resolve()] = dict(names)
+    _here[path.resolve()] = dict(names), code
 
 
 def _refuse(names: Mapping[str, Any]) -> None:
@@ -55,16 +59,35 @@ def _refuse(names: Mapping[str, Any]) -> None:
 def read(path: Path) -> dict[str, Any]:
     """The names that `write` has kept at `path`; imports find the modules that they found there. Raises SearchError."""
     if (found := _here.get(path.resolve())) is not None:
-        return dict(found)
+        return found[0].copy()
+    kept = _kept(path)
     try:
-        kept = pickle.loads(path.read_bytes())  # noqa: S301 # code of the user's, as a space file is
         sys.path += [folder for folder in kept["sys_path"] if folder not in sys.path]
         for file, text in kept["lines"].items():
             linecache.cache.setdefault(file, (sum(map(len, text)), None, text, file))
         names: dict[str, Any] = pickle.loads(kept["names"])  # noqa: S301
-    except Exception as error:  # another version of Python or of a library, or a module that has gone
-        raise SearchError(f"{path}: {type(error).__name__}: {first_line(error)}; call search.run again") from None
+    except Exception as error:
+        _again(path, error)
     return names
+
+
+def code(path: Path) -> str:
+    """Which code the train() is that `write` has kept at `path` (`search.space.functions`). Raises SearchError."""
+    found = _here.get(path.resolve())
+    return found[1] if found is not None else str(_kept(path).get("code", ""))
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    try:
+        kept: dict[str, Any] = pickle.loads(path.read_bytes())  # noqa: S301 # code of the user's, as a space file is
+    except Exception as error:
+        _again(path, error)
+    return kept
+
+
+def _again(path: Path, error: Exception) -> NoReturn:
+    """Raise SearchError: another version of Python or of a library, or a module that has gone."""
+    raise SearchError(f"{path}: {type(error).__name__}: {first_line(error)}; call search.run again") from None
 
 
 def source(function: Any) -> str:

@@ -190,7 +190,7 @@ def test_what_cannot_be_trained_here(cli: Cli, searched: Result, write: Write) -
     assert "left out: hand-tuned Far: " in out
     assert "nowhere.pth" in out
     assert len(seeds()) == 1
-    attrs = {"config": {**config_of(study.trials[0]), "model": "gone.py:net"}, "epoch": {"val_acc": 1.0}}
+    attrs = {"config": {**config_of(study.trials[0]), "model": "gone"}, "epoch": {"val_acc": 1.0}}
     study.add_trial(create_trial(value=1.0, user_attrs=attrs))
     status, _, err = cli(*CONFIRM, "--top", 1, "--seeds", 1)
     assert (status, err.count("\n")) == (2, 1)
@@ -227,3 +227,32 @@ def test_studies_that_cannot_be_confirmed(cli: Cli) -> None:
 def test_seeds_are_new() -> None:
     assert Candidate(0, None, {"seed": 0}).seeds(3) == [1, 2, 3]
     assert Candidate(0, None, {"seed": 2}).seeds(3) == [0, 1, 3]
+
+
+NET = """
+    from pathlib import Path
+    from torch import nn
+    Path("ran").touch()
+    def net(classes, channels):
+        return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16 * channels, classes))
+"""
+
+
+def test_a_model_that_only_the_storage_names_is_not_run(cli: Cli, write: Write, tmp_path: Path) -> None:
+    write("net.py", NET)
+    write("space.py", SPACE.replace('"cnn"', '"net.py:net"').replace('trials, baselines = 3, "rows.csv"', "trials = 1"))
+    assert cli("run", "space.py", "--engine", "inline").status == 0
+    assert cli(*CONFIRM, "--seeds", 1).status == 0  # a run in this folder has used it
+    (tmp_path / "runs").rename(tmp_path / "cleared")
+    (tmp_path / "ran").unlink()
+    status, out, err = cli(*CONFIRM, "--seeds", 2)
+    assert (status, out) == (2, "")
+    assert f"names code that no run in this folder has used, {tmp_path}/net.py: look at it, and name the space" in err
+    made = studies.load_study(STORAGE, "space.confirm")
+    made.enqueue_trial({"seed": 9}, user_attrs={"of": 0, "config": {**config_of(made.trials[0]), "dataset": "x.py:f"}})
+    write("other.py", SPACE)
+    assert cli(*CONFIRM, "--seeds", 2, "--space", "other.py").status == 2
+    assert not (tmp_path / "ran").exists()
+    assert cli(*CONFIRM, "--seeds", 2, "--space", "space.py").status == 0
+    foreign = studies.load_study(STORAGE, "space.confirm").trials[1]
+    assert (foreign.state.name, "names code that no run" in foreign.user_attrs["error"]) == ("FAIL", True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*constraints_func.*:FutureWarning"),  # which no other way replaces here
 ]
 Write = Callable[[str, str], Path]
+
+
+class Evil:
+    """Makes a folder when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("pwned",)
+
 
 PRUNED = """
 import optuna
@@ -197,3 +207,34 @@ def test_a_train_that_is_told_no_seed_is_not_confirmed(cli: Any, write: Write) -
     assert cli("run", "space.py", "--engine", "inline").status == 0
     status, _, err = cli("confirm", "space", "--engine", "inline")
     assert (status, 'give its space a setting seed=0, and use config["seed"] in train()' in err) == (2, True)
+
+
+def test_the_word_of_a_storage_runs_no_code(cli: Any, write: Write, tmp_path: Path) -> None:
+    write("space.py", SEEDED.format(seed=", seed=0"))
+    assert cli("run", "space.py", "--engine", "inline").status == 0
+    words = ("confirm", "space", "--engine", "inline", "--top", 1, "--seeds", 1)
+    study = load_study("sqlite:///studies.db", "space")
+    good = study.user_attrs["space_file"]
+    evil = write("evil.py", "from pathlib import Path\nPath('pwned').touch()\n" + SEEDED.format(seed=", seed=0"))
+    kept = tmp_path / "evil.cells"
+    kept.write_bytes(pickle.dumps(Evil()))
+    for file in (str(evil), str(kept), "\0", "", "../evil.py"):
+        study.set_user_attr("space_file", file)
+        status, out, err = cli(*words)
+        assert (status, out, Path("pwned").exists()) == (2, "", False), err
+        assert "as its storage says, which no run in this folder has used: look at the file, and name it with" in err
+    study.set_user_attr("space_file", good)
+    (tmp_path / "runs").rename(tmp_path / "cleared")
+    assert "which no run in this folder has used" in cli(*words).err
+    assert cli(*words, "--space", "space.py").status == 0
+    (tmp_path / "runs" / "space" / "space").mkdir(parents=True)
+    (tmp_path / "runs" / "space" / "space" / "code.json").write_text("{")
+    assert "which no run in this folder has used" in cli(*words, "--seeds", 2).err
+
+
+def test_a_confirmation_says_that_the_code_changed(cli: Any, write: Write) -> None:
+    write("space.py", SEEDED.format(seed=", seed=0"))
+    assert cli("run", "space.py", "--engine", "inline").status == 0
+    write("space.py", SEEDED.format(seed=", seed=0").replace("/ 100", "/ 50"))
+    done = cli("confirm", "space", "--engine", "inline", "--top", 1, "--seeds", 1)
+    assert (done.status, "the code of train() changed since 4 of the earlier trials" in done.out) == (0, True)

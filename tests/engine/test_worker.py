@@ -77,7 +77,9 @@ def test_numbers_are_plain(own: Worker) -> None:
     first, *_ = reports(own, {"x": 0.25, "epochs": 3, "count": 3})
     seconds = first.epoch.pop("seconds")
     measured = {"score": 0.25, "many": 0, "good": True, "raw": 0.5}
-    assert first == Report(7, measured, 1, last=False, cost={"gpus": 0.0, "cpus": 1}, code=first.code)
+    assert first == Report(
+        7, measured, 1, last=False, cost={"gpus": 0.0, "cpus": 1}, code=first.code, place="own.py:15: "
+    )
     assert len(first.code or "") == 12
     assert [type(value) for value in first.epoch.values()][::2] == [float, bool]
     assert isinstance(seconds, float)

@@ -180,34 +180,58 @@ def test_a_function_of_nothing_and_a_misspelt_word(cli: Cli, write: Write) -> No
 TRAINS: dict[str, tuple[str, str]] = {
     # what it is: what train(config) yields or does, and how the trial's reason begins
     "fine": ("{'score': 0.5}", ""),
-    "raises": ("1 / 0", "user_code: s.py:5: yield 1 / 0: ZeroDivisionError: division by zero"),
+    "raises": ("1 / 0", "{place}: yield 1 / 0: ZeroDivisionError: division by zero"),
     "raises lines": ("fails(ValueError('a\\nb'))", "user_code: s.py:"),
     "exits": ("fails(SystemExit(3))", "user_code: s.py:"),
+    "raises what has no text": ("fails(Mute())", "user_code: s.py:"),
+    "interrupts": ("fails(KeyboardInterrupt())", "user_code: s.py:"),
     "ends the generator": ("fails(GeneratorExit())", "user_code: s.py:"),
-    "no dict": ("3", "user_code: train() yielded a int; it must yield a dict such as {'score': 0.5}"),
-    "no metric": ("{'other': 1}", "user_code: the metric 'score' is missing from what train() yields: other"),
-    "a word for the metric": ("{'score': '1'}", "user_code: train() yields the str '1' as the metric"),
-    "None for the metric": ("{'score': None}", "user_code: train() yields None as the metric 'score', which must"),
-    "a complex metric": ("{'score': 1j}", "user_code: train() yielded 'score' as a complex that the"),
+    "no dict": ("3", "{place}: train() yielded an int; it must yield a dict such as {'score': 0.5}"),
+    "no metric": ("{'other': 1}", "{place}: the metric 'score' is missing from what train() yields: other"),
+    "a word for the metric": ("{'score': '1'}", "{place}: train() yields the str '1' as the metric"),
+    "None for the metric": ("{'score': None}", "{place}: train() yields None as the metric 'score', which must"),
+    "a complex metric": ("{'score': 1j}", "{place}: train() yielded 'score' as a complex that the"),
     "no number": ("{'score': float('nan')}", "diverged: score is nan at epoch 1"),
     "infinite": ("{'score': float('-inf')}", "diverged: score is -inf at epoch 1"),
-    "larger than numbers are": ("{'score': 10**400}", "user_code: train() yielded 'score' as a int that the record"),
-    "an array": ("{'score': __import__('numpy').arange(3)}", "user_code: train() yielded 'score' as a ndarray"),
-    "an object": ("{'score': 1, 'o': object()}", "user_code: train() yielded 'o' as a object that the record cannot"),
-    "a dict in itself": ("{'score': 1, 'd': circle}", "user_code: train() yielded 'd' as a dict that the"),
-    "a name of no text": ("{'score': 1, (1, 2): 3}", "user_code: train() yielded (1, 2)"),
-    "a word for seconds": ("{'score': 1, 'seconds': 'x'}", "user_code: train() yielded 'seconds': names are text, and"),
-    "no seconds": ("{'score': 1, 'seconds': float('nan')}", "user_code: train() yielded 'seconds': names are text"),
+    "larger than numbers are": ("{'score': 10**400}", "{place}: train() yielded 'score' as an int that the record"),
+    "an array": ("{'score': __import__('numpy').arange(3)}", "{place}: train() yielded 'score' as a ndarray"),
+    "an object": ("{'score': 1, 'o': object()}", "{place}: train() yielded 'o' as an object that the record cannot"),
+    "a dict in itself": ("{'score': 1, 'd': circle}", "{place}: train() yielded 'd' as a dict that the"),
+    "a name of no text": ("{'score': 1, (1, 2): 3}", "{place}: train() yielded (1, 2)"),
+    "a word for seconds": ("{'score': 1, 'seconds': 'x'}", "{place}: train() yielded 'seconds': names are text, and"),
+    "no seconds": ("{'score': 1, 'seconds': float('nan')}", "{place}: train() yielded 'seconds': names are text"),
+    "ended too early": ("next(iter([]))", "{place}: yield next(iter([])): StopIteration: next() of an"),
+    "tells by another generator": ("from other()", "user_code: s.py:6: train() yields None as the metric 'score'"),
 }  # fmt: skip
+RETURNS: dict[str, tuple[str, str]] = {
+    # the same of a train() that is no generator itself
+    "a dict": ("{'score': 1}", "user_code: s.py:9: train() returned a dict where it must yield one an epoch: write"),
+    "nothing": ("None", "user_code: s.py:9: train() returned None; it must yield a dict an epoch"),
+    "a number": ("0.5", "user_code: s.py:9: train() returned a float; it must yield a dict an epoch"),
+    "what waits": ("waits()", "user_code: s.py:9: train() is an async function, which nothing awaits here"),
+    "a list": ("[1]", "user_code: s.py:9: train() yielded an int; it must yield a dict such as"),
+    "no epochs": ("iter(())", "user_code: train() yielded nothing"),
+}
 
 ALL = """\
 metric, trials = "score", {count}
 def space(trial):
     return {{"kind": trial.number, "epochs": 1}}
+def other():
+    {{}}
+    yield {{"score": None}}
+async def waits():
+    return {{"score": 1}}
 def train(config):
+{returns}
+    return yields(config)
+def yields(config):
 {branches}
 circle = {{}}
 circle["d"] = circle
+class Mute(RuntimeError):
+    def __str__(self):
+        raise ValueError("none")
 def fails(error):
     raise error
 """
@@ -215,16 +239,18 @@ def fails(error):
 
 @pytest.mark.parametrize("engine", ["inline", "tune"])
 def test_a_train_that_gives_no_measurement_is_a_fail_with_its_reason(cli: Cli, write: Write, engine: str) -> None:
-    lines = [f"    if config['kind'] == {i}:\n        yield {code}" for i, (code, _) in enumerate(TRAINS.values())]
-    write("s.py", ALL.format(count=len(TRAINS), branches="\n".join(lines)))
+    branches = [f"    if config['kind'] == {i}:\n        yield {code}" for i, (code, _) in enumerate(TRAINS.values())]
+    returns = [
+        f"    if config['kind'] == {len(TRAINS) + i}: return {code}" for i, (code, _) in enumerate(RETURNS.values())
+    ]
+    cases = [*TRAINS.items(), *RETURNS.items()]
+    write("s.py", ALL.format(count=len(cases), branches="\n".join(branches), returns="\n".join(returns)))
     result = cli("run", "s.py", "--engine", engine, "--max-failures", 0)
     assert result.status == 0, result
     assert "Traceback" not in result.out + result.err
     trials = load_study("sqlite:///studies.db", "s").get_trials()
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE, *[TrialState.FAIL] * (len(TRAINS) - 1)]
-    for trial, (what, (code, reason)) in zip(trials[1:], list(TRAINS.items())[1:], strict=True):
-        said = trial.user_attrs["error"]
-        assert said.startswith(reason.replace("s.py:5: yield 1 / 0", f"s.py:{2 * trial.number + 6}: yield {code}")), (
-            what
-        )
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE, *[TrialState.FAIL] * (len(cases) - 1)]
+    for trial, (what, (_, reason)) in zip(trials[1:], cases[1:], strict=True):
+        said, line = trial.user_attrs["error"], 2 * trial.number + 13 + len(RETURNS)
+        assert said.startswith(reason.replace("{place}", f"user_code: s.py:{line}")), what
         assert said.isprintable()

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 from conftest import Cli
+from markdown_it import MarkdownIt
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from search.analysis import comparison
 from search.analysis.view import StudyView
 from search.commands.steps.export import write_best
+from search.errors import visible
 from search.monitoring.dashboard import publish
 from search.reporting import compare, data, page
 from search.reporting.columns import escape_cell
@@ -38,7 +44,24 @@ VALUES: list[Any] = [
     {"1": {"test_acc": "x"}},
     {"0": {}},
 ]
-HOSTILE = "\x1b[31mred\x07\n<script>alert(1)</script> [a](javascript:alert(1)) |x| \u202e"
+HOSTILE = (
+    "\x1b[31mred\x07\n<script>alert(1)</script> [a](javascript:alert(1)) |x| \u202e "
+    r"\<script>alert(2)</script> [b]\(javascript:alert(2)) \|y [c\](javascript:alert(3)) "
+    r"$\href{javascript:alert(4)}{z}$"
+)
+MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
+
+
+def acting(markdown: str) -> list[str]:
+    """The parts of a text that a reader of Markdown shows as HTML of its own or as links."""
+    tokens = [inner for token in MARKDOWN.parse(markdown) for inner in (token, *(token.children or ()))]
+    acts = [
+        token.content or str(token.attrs)
+        for token in tokens
+        if token.type in ("html_block", "html_inline", "link_open")
+    ]
+    inline = [token.content for token in MARKDOWN.parse(markdown) if token.type == "inline"]  # and no fenced code
+    return [*acts, *(formula for text in inline for formula in re.findall(r"(?<!\\)\$.*", text))]
 
 
 def keys(record: type) -> list[str]:
@@ -89,9 +112,11 @@ def test_a_driver_of_another_kind_is_nobody(value: Any) -> None:
 def test_a_hostile_text_is_one_line_without_html_or_a_link() -> None:
     cell = escape_cell(HOSTILE)
     assert cell.isprintable()
-    assert cell == (
-        r"\x1b[31mred\x07 \<script>alert(1)\</script> [a\](javascript:alert(1)) \|x\| \u202e"
-    )  # fmt: skip
+    assert cell.startswith(
+        r"\x1b[31mred\x07 \<script>alert(1)\</script> [a\](javascript:alert(1)) \|x\| \u202e \\\<script>alert(2)\<"
+    )
+    assert acting(HOSTILE) != [] == acting(cell)
+    assert [escape_cell(text) for text in (r"a\b", "a\\", r"a\|", "c_$")] == [r"a\b", r"a\\", r"a\\\|", r"c_\$"]
 
 
 def test_no_medium_passes_on_what_acts(cli: Cli) -> None:
@@ -105,8 +130,10 @@ def test_no_medium_passes_on_what_acts(cli: Cli) -> None:
     written = page.write(StudyView(study), Path("reports"))
     for text in (listed, written.table, written.path.read_text()):
         assert all(line.isprintable() for line in text.split("\n"))
-        assert "<script" not in text.replace("\\<script", "")
-        assert "](javascript" not in text.replace("\\](javascript", "")
+        assert acting(text) == []
+    content = cli("report", HOSTILE, "--json").out
+    assert all(line.isprintable() for line in content.split("\n"))
+    assert json.loads(content)["study"] == HOSTILE
     rows = list(csv.DictReader(io.StringIO(data.to_csv(data.report(StudyView(study))["rows"]))))
     cells = next(row for row in rows if "2" in row["values"])
     assert "'=1+1" in cells.values()
@@ -119,3 +146,44 @@ def test_no_medium_passes_on_what_acts(cli: Cli) -> None:
 )
 def test_a_cell_is_no_formula(text: str, cell: str) -> None:
     assert data.to_csv([{"name": text}]).splitlines()[1] == cell
+
+
+ACTS = """
+from search import Choice, SearchSpace
+HOSTILE = {hostile!r}
+space = {{}}
+metric, trials = "score", 3
+def space(trial):
+    return {{"x": trial.suggest_categorical("<script>", ["[a](javascript:b)", HOSTILE]), HOSTILE: HOSTILE}}
+def train(config):
+    yield {{"score": 1.0, HOSTILE: 2.0, "text": HOSTILE, "a\\ud800": 3.0, "big": 10**300}}
+    if config["x"] == HOSTILE:
+        raise ValueError(HOSTILE.replace("\\n", " "))
+"""
+
+
+def test_a_run_passes_on_nothing_that_acts(cli: Cli, write: Callable[[str, str], Path]) -> None:
+    write("space.py", ACTS.format(hostile=HOSTILE) + "from optuna.samplers import GridSampler\n"
+          "sampler = GridSampler({'<script>': ['[a](javascript:b)', HOSTILE]})\n")  # fmt: skip
+    done = cli("run", "space.py", "--engine", "inline", "--max-failures", 0)
+    assert (done.status, done.err) == (0, ""), done
+    page_text = Path("reports/space.md").read_text()
+    for text in (done.out, page_text, Path("reports/space.best.yaml").read_text()):
+        assert all(line.isprintable() for line in text.split("\n"))
+    assert acting(page_text.partition("![")[0]) == []  # what follows shows our own pictures
+    (study,) = optuna.get_all_study_summaries(URL)
+    notes: dict[str, str] = {}
+    for name, text in optuna.load_study(storage=URL, study_name="space")._storage.get_study_system_attrs(1).items():
+        if ":note_str:" in name or name.startswith("dashboard:note_str"):
+            notes[name.partition("note_str")[0]] = notes.get(name.partition("note_str")[0], "") + str(text)
+    assert len(notes) == 3  # of the study and of its two trials
+    assert study.n_trials == 2
+    for note in notes.values():
+        assert acting(note) == []
+        assert all(line.isprintable() for line in note.split("\n"))
+    events = EventAccumulator("runs/space/tensorboard/trial-0000")
+    events.Reload()
+    assert set(events.Tags()["scalars"]) >= {"score", visible(HOSTILE), "a\\ud800"}
+    assert all(tag.isprintable() for tag in events.Tags()["scalars"])
+    for words in (("report", "space", "--csv"), ("export", "space", "--format", "dict"), ("status",)):
+        assert all(line.isprintable() for line in cli(*words).out.split("\n")), words

@@ -99,6 +99,16 @@ def test_a_failure_is_told_with_its_reason(
     assert took.startswith("took ")
 
 
+def test_a_service_that_shows_html_gets_it_escaped(server: Server) -> None:
+    text = "1 < 2\n<script>alert(1)</script>\x1b[31m"
+    for ending in ("html", "markdown", "text"):
+        assert Notices([f"{server.url}?format={ending}"]).send("search <b>: failed", text, failed=True) == []
+    html, markdown, plain = (heard["message"] for heard in server.heard)
+    assert ("<script" in html, "&lt;script&gt;alert" in html) == (False, True)
+    assert plain == "1 < 2\n<script>alert(1)</script>\\x1b[31m"
+    assert markdown.isprintable() or "\x1b" not in markdown
+
+
 @pytest.mark.parametrize("status", [500, None])
 def test_what_cannot_be_sent_is_a_warning(cli: Any, write: Write, server: Server, status: int | None) -> None:
     write("space.py", SPACE)

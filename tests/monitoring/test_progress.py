@@ -66,7 +66,7 @@ def test_plain_lines_without_a_terminal(console: Console) -> None:
     assert text_of(console).splitlines() == [
         "[1/4] trial 1 pruned: score 0.1 at epoch 1",
         "[2/4] trial 0 completed: score 0.9877 at epoch 2, best 0.9877 (trial 0)",
-        "[3/4] trial 2 FAILED: ValueError: [red]no[/red], best 0.9877 (trial 0)",
+        "[3/4] trial 2 FAILED: ValueError: [red]no[/red]; best 0.9877 (trial 0)",
         "[4/4] trial 3 completed: score 0.6 at epoch 1, best 0.9877 (trial 0)",
     ]
 

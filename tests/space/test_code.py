@@ -57,6 +57,7 @@ def code(write: Callable[[str, str], Path]) -> Callable[..., str]:
         ("trials = 8", "trials = 80"),
         ("Float(0.0, 1.0)", "Float(0.0, 2.0)"),
         ('metric = "score"', 'metric = "loss"'),
+        ('metric = "score"', 'metric = "score"\ncallbacks = [print]'),
     ],
 )
 def test_what_means_the_same_is_the_same_code(code: Callable[..., str], old: str, new: str) -> None:

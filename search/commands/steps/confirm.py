@@ -18,6 +18,7 @@ from search import entry_points
 from search.analysis import confirmation
 from search.analysis.view import StudyView
 from search.commands.launch_options import ConfirmOptions
+from search.commands.steps.confirm_code import check_code, known_code, own_file
 from search.commands.steps.launch import drive, engine_of, interruptible, same, workplace_of
 from search.config import is_train_config, make_config
 from search.engine.driver import Driver
@@ -29,7 +30,8 @@ from search.format import format_number
 from search.monitoring.progress import Progress
 from search.reporting import page
 from search.reporting.sections.confirmation import table, verdict
-from search.space.file import SpaceFile, load_space
+from search.space.file import SpaceFile
+from search.study import code as versions
 from search.study import data
 from search.study import study as studies
 from search.study.attributes import StudyRecord, TrialRecord, config_of, metric_of
@@ -62,11 +64,15 @@ class _Queue(SpaceFile):
     """The space file whose train() trains. None: the built-in training."""
     params: Mapping[int | str, dict[str, Any]] = field(default_factory=dict)
     """With a file: trial number to its parameters there."""
+    code: frozenset[Path] = frozenset()
+    """The Python files that the built-in training may use."""
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         seed, record = trial.suggest_int("seed", 0, 2**32 - 1), TrialRecord(trial)
         if self.file is None or not isinstance(record.of, int):
-            return record.config or {}
+            settings = record.config or {}
+            check_code(self.confirms, [settings], self.code)
+            return settings
         return self.file.suggest(FixedTrial(self.params[record.of], record.of)) | {"seed": seed}
 
     def describe(self) -> dict[str, str]:
@@ -157,12 +163,10 @@ def _settled(made: Study) -> bool:
     return all(trial.state.is_finished() for trial in made.get_trials(deepcopy=False))
 
 
-def _train(
-    original: Study, found: list[Candidate], options: ConfirmOptions, console: Console, signalled: list[int]
-) -> None:
-    """Train what is missing."""
-    file = _own_file(original)
-    space = _Queue(
+def _queue(original: Study, found: Sequence[Candidate], options: ConfirmOptions) -> _Queue:
+    """What trains the candidates again. Raises SearchError for code that only the storage names."""
+    file = own_file(original, options.space)
+    return _Queue(
         Path(options.name),
         options.name,
         lambda trial: {},  # `suggest` takes what is queued
@@ -173,8 +177,17 @@ def _train(
         pruner=NopPruner(),
         confirms=options.name,
         file=file,
+        code=known_code(original, [candidate.config for candidate in found], options.space),
         params={trial.number: trial.params for trial in original.get_trials(deepcopy=False)},
     )
+
+
+def _train(
+    original: Study, found: list[Candidate], options: ConfirmOptions, console: Console, signalled: list[int]
+) -> None:
+    """Train what is missing."""
+    space = _queue(original, found, options)
+    file = space.file
     wanted = _wanted(options)
     check = (entry_points.CHECK_CONFIGS, [candidate.config for candidate in found], options.data_root)
     models = {candidate.config["model"] for candidate in found} if file is None else None
@@ -183,7 +196,7 @@ def _train(
     with engine_of(options, wanted, place, None if path else check, models, console, path) as (engine, ready):
         seen = data.Found(ready.data, ready.weights) if ready else data.Found()
         data.check(original, seen)
-        for note in ready.notes if ready else ():
+        for note in (*(ready.notes if ready else ()), *(versions.changes(original, file) if file else ())):
             console.out(note)
         found = _that_can_be(found, ready.wrong if ready else [""] * len(found), console)
         made = studies.open_study(options.url, confirmation.name_of(options.name), space)
@@ -202,20 +215,6 @@ def _train(
 def _wanted(options: ConfirmOptions) -> dict[str, Any]:
     asked = (("cpus", options.cpus_per_trial), ("gpus", options.gpus_per_trial))
     return {name: value for name, value in asked if value is not None}
-
-
-def _own_file(original: Study) -> SpaceFile | None:
-    """The space file whose train() trained the study, as it is now. None: the built-in training. Raises SearchError."""
-    record = StudyRecord(original)
-    if not record.own_train:
-        return None
-    name = f"the study {original.study_name!r}"
-    if record.space_file is None or not Path(record.space_file).is_file():
-        raise SearchError(f"{name} was trained by {record.space_file or 'a train()'}, which is not here")
-    file = load_space(record.space_file)
-    if record.space is None or not file.fits(record.space):
-        raise SearchError(f"{name} has another space than {record.space_file} has now, or was run with {option('set')}")
-    return file
 
 
 def _fill(made: Study, found: Sequence[Candidate], seeds: int) -> None:

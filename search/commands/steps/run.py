@@ -24,7 +24,7 @@ from search.engine.base import Engine
 from search.engine.callbacks import Callback
 from search.engine.driver import Driver
 from search.engine.processes import forkserver
-from search.engine.retention import weights_of
+from search.engine.retention import output_of, weights_of
 from search.engine.rules import Rules, Run
 from search.errors import Interrupted, NothingCompleted, SearchError, first_line, option
 from search.files import locations
@@ -33,7 +33,7 @@ from search.format import duration
 from search.monitoring import dashboard
 from search.monitoring.notify import Notices
 from search.monitoring.progress import Progress
-from search.monitoring.tensorboard import KeepPredictions, Notes, TensorBoard
+from search.monitoring.tensorboard import KeepCode, KeepPredictions, Notes, TensorBoard
 from search.reporting.columns import accuracy
 from search.space.direction import verb
 from search.space.file import SpaceFile, load_space
@@ -77,7 +77,8 @@ def run_search(options: RunOptions) -> Study:
                 _introduce(study, space, points, notes, console)
                 progress = Progress(console, name)
                 board = TensorBoard(Path("runs") / file_name(name) / "tensorboard", space.metric)
-                callbacks: list[Callback] = [progress, board, KeepPredictions(name), Notes(study)]
+                code_kept = KeepCode(name, space.path.resolve() if space.train is not None else None)
+                callbacks: list[Callback] = [progress, board, KeepPredictions(name), Notes(study), code_kept]
                 _note_audit(study, space, options, console)
                 last = partial(last_words, told.__exit__, again)
                 run = Run(say=progress.say, ours=ours, signalled=signalled, last_words=last)
@@ -280,6 +281,8 @@ def _finish(study: Study, options: RunOptions, board: TensorBoard) -> Path:
         print(f"best config  {best}")
         if not view.record.own_train:
             print(f"train it     search train {best}")
+    if any(output_of(study.study_name).glob("*.txt")):
+        print(f"output       {output_of(study.study_name)}")
     print(f"watch it     {shlex.join(['search', 'dashboard', study.study_name, *_said_of_storage(same())])}")
     return report.path
 

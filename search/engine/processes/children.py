@@ -10,6 +10,8 @@ from contextlib import suppress
 from multiprocessing.connection import wait
 from pathlib import Path
 
+from search.engine.processes.memory import Memory
+
 _SOON = 1.0
 """Seconds in which the server notes an end; it may be dead itself."""
 
@@ -19,6 +21,7 @@ class Children:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._memory = Memory()
         self.running: list[int] = []
         """Their descriptors, readable when they end."""
 
@@ -31,12 +34,19 @@ class Children:
             assert isinstance(child, int)
             ended = os.waitid(os.P_PIDFD, child, os.WEXITED)
             if ended is not None:
-                exited = ended.si_code == os.CLD_EXITED
-                how = f"exit status {ended.si_status}" if exited else signal.Signals(ended.si_status).name
+                how = self._how(ended)
                 with suppress(OSError):  # a full disk
                     (self._folder / f"ended-{ended.si_pid}").write_text(how, encoding="ascii")
             self.running.remove(child)
             os.close(child)
+
+    def _how(self, ended: os.waitid_result) -> str:
+        if ended.si_code == os.CLD_EXITED:
+            return f"exit status {ended.si_status}"
+        named = ended.si_status in [*signal.Signals]  # realtime signals between the first and the last are not
+        name = signal.Signals(ended.si_status).name if named else f"signal {ended.si_status}"
+        said = self._memory.said_of(ended.si_pid) if ended.si_status == signal.SIGKILL else ""
+        return f"{name} {said}".rstrip()
 
     def end_in_order(self) -> None:
         """Tell each that nobody waits for it, and wait until all have ended; SIGTERM kills them."""

@@ -74,7 +74,7 @@ END = End()
 """Of this process, if it is a forked one."""
 
 
-def leave() -> None:
+def leave(status: int = 0) -> None:
     """End this process as the interpreter does: wait for its threads, call what `atexit` has registered.
 
     Modules are not torn down, which takes longer, and may crash in compiled code.
@@ -85,7 +85,7 @@ def leave() -> None:
     with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
-    os._exit(0)
+    os._exit(status)
 
 
 class StdinEnds:

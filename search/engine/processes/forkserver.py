@@ -272,15 +272,17 @@ def _child(connection: Connection) -> None:
     END.watch(connection.fileno())
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()  # otherwise every child draws the same numbers
+    status = 0
     try:
         function, args = connection.recv()
         resolve_name(function)(connection, *args)
     except EOFError:
         pass
     except BaseException:
+        status = 1
         sys.excepthook(*sys.exc_info())
     finally:
-        leave()
+        leave(status)
 
 
 if __name__ == "__main__":

@@ -53,13 +53,13 @@ def test_a_train_may_say_that_its_trial_is_pruned(write: Write, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("return [1]", "train() yielded a int; it must yield a dict"),
-        ("return None", "train() returned a NoneType; it must yield"),
-        ("yield {'score': __import__('numpy').zeros(2)}", "train() yielded 'score' as a ndarray"),
+        ("return [1]", "2: train() yielded an int; it must yield a dict"),
+        ("return None", "2: train() returned None; it must yield"),
+        ("yield {'score': __import__('numpy').zeros(2)}", "3: train() yielded 'score' as a ndarray"),
     ],
 )
 def test_a_train_that_is_no_generator_of_dicts(write: Write, tmp_path: Path, body: str, says: str) -> None:
     path = write("odd.py", f"space = None\ndef train(config):\n    {body}\n")
     (message,) = drawn(Worker(WorkerConfig(str(tmp_path), "cpu", 1, str(path))), {})
     assert isinstance(message, Failed)
-    assert message.reason.startswith(f"user_code: {says}")
+    assert message.reason.startswith(f"user_code: odd.py:{says}")

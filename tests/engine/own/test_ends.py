@@ -12,12 +12,12 @@ from live import CORES, WAIT, Run, until
 from optuna.trial import FrozenTrial, TrialState
 
 KINDS = """
-    import atexit, multiprocessing, os, signal, subprocess, time
+    import atexit, multiprocessing, os, signal, subprocess, time, warnings
     from pathlib import Path
     import optuna
     from search import ASHA
 
-    kinds = "good long short fails nan missing byhand pool after poor".split() + {more}
+    kinds = "good moves long short fails nan missing byhand pool after poor".split() + {more}
     metric, trials, pruner = "score", len(kinds), ASHA(1, 4)
     here = Path(__file__).parent
 
@@ -58,21 +58,26 @@ KINDS = """
     def train(config):
         kind = config["kind"]
         say("open", kind, os.getpid())
+        if kind != "short":
+            print(f"printed by {kind}")
+            warnings.warn(f"{kind} warns")
         try:
             more = pool() if kind == "pool" else {}
             score = 0.1 if kind == "poor" else 0.9
-            yield {"wrong" if kind == "missing" else "score": score}
+            yield {"wrong" if kind == "missing" else "score": score, "at": os.getcwd()}
             if kind == "exits":
                 os._exit(3)
             if kind == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if kind == "moves":
+                os.chdir("/")
             if kind == "fails":
                 raise ValueError("no good")
             if kind == "byhand":
                 raise optuna.TrialPruned("makes no sense")
             if kind == "short":
                 return
-            yield {"score": float("nan") if kind == "nan" else score, **more}
+            yield {"score": float("nan") if kind == "nan" else score, "at": os.getcwd(), **more}
             if kind == "long":
                 yield {"score": 0.5}
                 yield {"score": 0.6}
@@ -136,7 +141,7 @@ def test_a_train_runs_to_its_own_end(ended: Ended) -> None:
     assert long.intermediate_values == {1: 0.9, 2: 0.9, 3: 0.5, 4: 0.6}
     assert after.state == TrialState.FAIL
     assert after.user_attrs["error"].endswith("RuntimeError: the model cannot be saved")
-    assert set(ended.said("after")) - {*MORE} == {"good", "long", "pool"}
+    assert set(ended.said("after")) - {*MORE} == {"good", "moves", "long", "pool"}
     (line,) = [line for line in ended.run.output.splitlines() if "epochs=2" in line]
     assert line.endswith(("more often than its setting epochs=2 says; the pruner is not asked after that", "otherwise"))
 
@@ -152,6 +157,31 @@ def test_a_train_is_closed_however_its_trial_ends(ended: Ended) -> None:
     )
     assert opened == closed  # each in its own process
     assert sorted(kind for kind, _ in opened) == sorted({*states} - KILLED)
+
+
+def test_a_trial_that_changes_the_working_directory_changes_it_for_itself(ended: Ended) -> None:
+    found = {kind: trial.user_attrs.get("epoch", {}).get("at") for kind, trial in ended.trials.items()}
+    assert found.pop("moves") == "/"
+    assert {place for place in found.values() if place} == {str(ended.run.folder)}
+    assert (ended.run.folder / "reports" / "space.md").is_file()
+
+
+def test_what_a_train_prints_is_seen_or_kept(ended: Ended) -> None:
+    shown = ended.run.output
+    if "in this process" not in shown:  # several side by side
+        assert "printed by" not in shown
+        assert "\noutput       runs/space/output\n" in shown
+        folder = ended.run.folder / "runs" / "space" / "output"
+        kept = {trial.number: kind for kind, trial in ended.trials.items() if kind != "short"}
+        assert sorted(path.name for path in folder.iterdir()) == [f"trial-{number:04d}.txt" for number in sorted(kept)]
+        for number, kind in kept.items():
+            text = (folder / f"trial-{number:04d}.txt").read_text()
+            assert text.startswith(f"printed by {kind}\n")
+            assert f"UserWarning: {kind} warns" in text
+        return
+    for kind in ended.trials.keys() - {"short"}:
+        assert f"printed by {kind}\n" in shown
+        assert f"UserWarning: {kind} warns\n" in shown
 
 
 def test_each_process_calls_what_atexit_has(ended: Ended) -> None:

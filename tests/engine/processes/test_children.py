@@ -18,8 +18,9 @@ from search.engine.processes.children import Children, how_it_ended
         (lambda: os._exit(0), "exit status 0"),
         (lambda: os._exit(7), "exit status 7"),
         (lambda: os.kill(os.getpid(), signal.SIGKILL), "SIGKILL"),
+        (lambda: os.kill(os.getpid(), 40), "signal 40"),
     ],
-    ids=["0", "7", "killed"],
+    ids=["0", "7", "killed", "realtime"],
 )
 def test_the_end_of_a_process_is_noted(tmp_path: Path, end: Callable[[], None], how: str) -> None:
     children = Children(tmp_path)
