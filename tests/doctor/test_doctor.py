@@ -47,7 +47,7 @@ def test_a_sound_space_passes_every_check(cli: Any, write: Write) -> None:
     status, out, err = cli("check", path)
     assert (status, err) == (0, ""), out
     lines = out.splitlines()
-    assert lines[0].startswith("checking cnn on digits at the middle of the space (lr=0.03162)")
+    assert lines[0].startswith("checking cnn on digits at the middle of the space (batch_size=32, lr=0.03162)")
     names = ("choices", "images", "duplicates", "labels", "head", "initial loss", "memorise", "lr range", "speed")
     assert [line[5:18].strip() for line in lines[1:-1]] == [*names, "memory"]
     assert sorted(path.name for path in Path("runs/s/check").iterdir()) == ["images.png", "lr_range.png"]
