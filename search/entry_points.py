@@ -34,7 +34,7 @@ ENGINES = {
 COST_PROGRAM = "search.doctor.cost"
 FORK_SERVER_PROGRAM = "search.engine.processes.forkserver"
 
-RAY_PRELOAD = "search.engine.ray.tune"
+RAY_PRELOAD = "search.engine.ray.trainable"
 """Ray's workers import it before they are asked for."""
 PRELOAD = ("search.doctor.preflight", "search.train.trainer")
 """What the fork server imports first."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from search.engine.driver import Driver
-from search.engine.worker import WorkerConfig
+from search.engine.messages import WorkerConfig
 from search.files.locations import Where
 
 UNITS = 10_000

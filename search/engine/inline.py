@@ -12,8 +12,8 @@ from typing import Any
 from search.engine.base import LimitReached, Setup
 from search.engine.driver import Driver
 from search.engine.failures import RunAborted
-from search.engine.messages import Failed, Message
-from search.engine.worker import Worker, WorkerConfig
+from search.engine.messages import Failed, Message, WorkerConfig
+from search.engine.worker import Worker
 from search.errors import SearchError, option
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.engine.base import Setup
+from search.engine.messages import WorkerConfig
 from search.engine.processes import forkserver
-from search.engine.worker import WorkerConfig
 from search.entry_points import CHECK_RUN_DIR_FIRST
 from search.study.storage.open import warm_up
 

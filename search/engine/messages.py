@@ -12,7 +12,29 @@ from typing import Any
 
 import cloudpickle
 
+from search.config import CACHE_SIZE
 from search.files.locations import Where
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """What a worker needs beside a trial's settings; plain data, so that it travels."""
+
+    data_root: str
+    device: str
+    """`cpu`, `cuda` or, before the engine knows it, `auto`."""
+    threads: int
+    """CPU threads of the worker."""
+    own_train: str | None = None
+    """The space file whose train() to call. None: the built-in training."""
+    cache_size: int = CACHE_SIZE
+    """Bytes of disk for the activations of frozen layers."""
+    patience: float | None = None
+    """Seconds without a message after which a worker is given up. None: never."""
+    gpus: float = 1.0
+    """The worker's share of a GPU, or its number of GPUs, where it trains on one."""
+    test: bool = False
+    """Evaluate each trial on the test split after its last epoch, which only `search confirm` asks for."""
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna import TrialPruned
 
-from search.config import CACHE_SIZE, Epoch, TrainConfig
+from search.config import Epoch, TrainConfig
 from search.data.base import NoTestSplit
 from search.engine.failures import breaks_gpu, kind, reason
-from search.engine.messages import Closed, Drop, Ended, Failed, Message, Order, Pruned, Report
+from search.engine.messages import Closed, Drop, Ended, Failed, Message, Order, Pruned, Report, WorkerConfig
 from search.engine.processes.ending import END
 from search.engine.processes.output import Output
 from search.errors import SearchError, first_line
@@ -28,27 +27,6 @@ from search.space.yields import measured_in, place_of, unlike_generator
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@dataclass(frozen=True)
-class WorkerConfig:
-    """What a worker needs beside a trial's settings; plain data, so that it travels."""
-
-    data_root: str
-    device: str
-    """`cpu`, `cuda` or, before the engine knows it, `auto`."""
-    threads: int
-    """CPU threads of the worker."""
-    own_train: str | None = None
-    """The space file whose train() to call. None: the built-in training."""
-    cache_size: int = CACHE_SIZE
-    """Bytes of disk for the activations of frozen layers."""
-    patience: float | None = None
-    """Seconds without a message after which a worker is given up. None: never."""
-    gpus: float = 1.0
-    """The worker's share of a GPU, or its number of GPUs, where it trains on one."""
-    test: bool = False
-    """Evaluate each trial on the test split after its last epoch, which only `search confirm` asks for."""
 
 
 class Worker:

@@ -18,10 +18,10 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from search.commands.steps import run
+from search.engine.messages import WorkerConfig
 from search.engine.processes import forkserver
 from search.engine.ray import tune
 from search.engine.ray.cluster import Resources
-from search.engine.worker import WorkerConfig
 from search.files import mounts
 from search.study import lease as leases
 from search.study import study as studies

@@ -11,8 +11,8 @@ import torch
 from search.data.registry import open_source
 from search.engine import failures
 from search.engine.failures import CLASSES, kind, reason
-from search.engine.messages import Failed, Order, Report
-from search.engine.worker import Worker, WorkerConfig
+from search.engine.messages import Failed, Order, Report, WorkerConfig
+from search.engine.worker import Worker
 from search.errors import SearchError
 from search.space.file import load_train
 from search.train.trainer import Diverged

@@ -12,8 +12,8 @@ from optuna.trial import TrialState
 from search.engine.base import LimitReached
 from search.engine.driver import Driver
 from search.engine.inline import Inline
+from search.engine.messages import WorkerConfig
 from search.engine.rules import Rules
-from search.engine.worker import WorkerConfig
 from search.space.file import load_space
 from search.study.stopping import Stopping
 from search.study.study import open_study, requeue

@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from search import predictions
-from search.engine.messages import Ended, Failed, Message, Order, Report, SaveWeights
-from search.engine.worker import Worker, WorkerConfig, serve
+from search.engine.messages import Ended, Failed, Message, Order, Report, SaveWeights, WorkerConfig
+from search.engine.worker import Worker, serve
 from search.train import checkpoints, trainer
 from search.train.evaluate import evaluate_kept
 

@@ -16,8 +16,8 @@ from refusals import GOOD, refused
 
 from search.data import cache
 from search.data.registry import open_source
-from search.engine.messages import Failed, Order
-from search.engine.worker import Worker, WorkerConfig
+from search.engine.messages import Failed, Order, WorkerConfig
+from search.engine.worker import Worker
 from search.errors import SearchError
 
 SIZE = (30, 20)

@@ -30,10 +30,10 @@ from search.commands.steps.export import _Loader, read_best
 from search.commands.steps.launch import same_command
 from search.data.cache import load
 from search.data.caltech101 import Caltech101
+from search.engine.messages import WorkerConfig
 from search.engine.processes import forkserver
 from search.engine.processes.scratch import _sweep_if_stale
 from search.engine.retention import checkpoints_of, weights_of
-from search.engine.worker import WorkerConfig
 from search.errors import SearchError
 from search.files.atomic import file_name
 from search.models.weights import load as load_weights

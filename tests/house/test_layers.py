@@ -29,6 +29,7 @@ HOMES = {
             "cluster",
             "jobs",
             "nodes",
+            "on_node",
             "patches",
             "trainable",
             "tune",
@@ -138,6 +139,12 @@ def test_the_driver_needs_no_torch() -> None:
     names = loaded("import search.commands.steps.run, search.engine.ray.tune")
     assert "ray" in names
     assert not names & {"torch", "torchvision"}
+
+
+def test_rays_workers_need_nothing_of_the_driver() -> None:
+    names = loaded("import search.engine.ray.trainable; from search.engine.messages import WorkerConfig")
+    assert "ray" in names
+    assert not names & {"torch", "optuna", "sqlalchemy"}
 
 
 def test_the_trainer_needs_neither_ray_nor_optuna() -> None:

@@ -22,9 +22,9 @@ from rich.progress import Progress as Bar
 from search.engine.base import ClusterLost, Engine, EngineFailed, LimitReached, Setup
 from search.engine.driver import Driver
 from search.engine.failures import RunAborted
+from search.engine.messages import WorkerConfig
 from search.engine.processes import forkserver
 from search.engine.processes.signals import handled, unheard
-from search.engine.worker import WorkerConfig
 from search.entry_points import ENGINES, PRELOAD, PRELOAD_OWN, PRELOAD_TORCHVISION
 from search.errors import SUBMITTED, ClusterFailed, Interrupted, NothingCompleted, SearchError, on_command_line, option
 from search.monitoring.notify import hidden

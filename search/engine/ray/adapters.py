@@ -15,8 +15,7 @@ from search.engine.processes.forkserver import ForkServer
 from search.engine.ray import quick_imports
 from search.engine.ray.closing import Closing
 from search.engine.ray.comings import Comings
-from search.engine.ray.lanes import Lanes
-from search.engine.ray.stall import Stall
+from search.engine.ray.lanes import Lanes, Stall
 from search.engine.trial import ActiveTrial
 
 with quick_imports():

@@ -1,10 +1,11 @@
-"""How many trials run side by side while workers are still being started."""
+"""Ray's workers in a run: how many are started, and which have stalled."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 SHORT = 1.0
 """Seconds. Trials that take longer, or end more seldom, get more workers at once."""
@@ -54,3 +55,30 @@ class Lanes:
                 self._open += self._cpus - len(self._waiting) if worth_it else 1
         self._open = min(self._open, most)
         return self._open
+
+
+GRACE = 10.0
+"""Extra seconds. The worker itself waits for its training process, at most three times, before it reports."""
+
+
+class Stall:
+    """Finds stalled workers among those that are asked for an epoch. Each has the name of its trial.
+
+    A worker gives up its training process after `patience` seconds, and reports that. A worker without such a report
+    is stopped (SIGSTOP) itself, or it hangs, or its node hangs.
+    """
+
+    def __init__(self, patience: float | None) -> None:
+        """`patience`: seconds without a message. None: no worker is ever given up."""
+        self._longest = math.inf if patience is None else 3 * patience + GRACE
+        self._heard: dict[str, float] = {}
+
+    def heard(self, name: str) -> None:
+        """A message came."""
+        self._heard[name] = time.monotonic()
+
+    def overdue(self, at_work: Collection[str]) -> list[str]:
+        """The names of those `at_work` that have been silent for too long. All other workers have ended."""
+        now = time.monotonic()
+        self._heard = {name: self._heard.get(name, now) for name in at_work}
+        return [name for name, heard in self._heard.items() if now - heard > self._longest]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,97 +16,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from search.data.reading.skipping import inherited
 from search.engine.base import ClusterLost
 from search.engine.failures import RunAborted
-from search.engine.processes.forkserver import HOME, Call, Died, ForkServer, run_fork_server
+from search.engine.processes.forkserver import Died
 from search.engine.ray import watchdog
 from search.engine.ray.cluster import Resources, fits, joined
 from search.engine.ray.comings import Comings, Seen
-from search.engine.ray.luggage import Files, copy_of, gathered, unpacked_here
+from search.engine.ray.luggage import Files, gathered
+from search.engine.ray.on_node import Keeper, call_here, name_of
 from search.errors import SearchError, first_line, spelling
 
 _ENVIRONMENT = {"RAY_CHDIR_TO_TRIAL_DIR": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_AIR_NEW_OUTPUT": "0"}
-
-
-class Keeper:
-    """Keeps a node's fork server running. Ray ends it with the run's driver, and the forked processes end with it."""
-
-    def __init__(
-        self,
-        preload: Sequence[str],
-        check: tuple[Any, ...] | None,
-        verbose: bool,
-        patience: float | None,
-        files: Files | None,
-    ) -> None:
-        """`files`: those of the space file's folder. None: there is no space file."""
-        self._stack, self._check, self._files = ExitStack(), check, files
-        self._fork_server: ForkServer = self._stack.enter_context(run_fork_server(preload, verbose, patience))
-        self._source = unpacked_here()
-        self._wrong = self.unpack()
-
-    def unpack(self) -> str:
-        """Give the forked processes a copy of the space file's folder, which no other node takes away.
-
-        Returns what is wrong, or nothing.
-        """
-        try:
-            if self._files is not None:
-                copy_of(self._source, self._fork_server.folder / HOME, self._files)
-        except SearchError as error:
-            return str(error)
-        return ""
-
-    def ready(self) -> tuple[str, str]:
-        """The fork server's address, and what is wrong on this node, after its check and the decoding of its images."""
-        if self._check is not None and not self._wrong:
-            try:
-                Call(self._fork_server.address, *self._check).result(lambda *progress: None)
-            except (SearchError, Died) as error:
-                self._wrong = first_line(error)
-            self._check = None
-        return self._fork_server.address, self._wrong
-
-    def close(self) -> None:
-        """End the fork server, once the training has closed what it opened."""
-        self._stack.close()
-
-
-def address_here(patience: float = 300.0) -> str:
-    """The address of this node's fork server, once that is ready. For workers. Raises RuntimeError."""
-    name, deadline = _name(ray.get_runtime_context().get_node_id()), time.monotonic() + patience
-    while time.monotonic() < deadline:
-        try:
-            answer: Any = ray.get_actor(name).ready.remote()
-        except ValueError:  # the driver has not seen this node yet
-            time.sleep(0.1)
-            continue
-        address, wrong = ray.get(answer, timeout=patience)
-        if wrong:
-            raise RuntimeError(wrong)
-        return str(address)
-    raise RuntimeError("no fork server came to this node")
-
-
-def _name(node: str) -> str:
-    return f"fork server of {node}"
-
-
-def unpack_here() -> None:
-    """Copy the space file's folder again, which a worker has missed on this node. For workers."""
-    ray.get(ray.get_actor(_name(ray.get_runtime_context().get_node_id())).unpack.remote())
-
-
-def call_here(function: str, args: tuple[Any, ...]) -> Any:
-    """Call a function of the training side in a process of this node, and return its result. For workers.
-
-    The process sees the GPU that Ray has given this worker, as a training process does.
-    """
-    return Call(address_here(), function, *args, environment=placed()).result(lambda *progress: None)
-
-
-def placed() -> dict[str, str]:
-    """The GPUs and the threads that Ray has given this worker."""
-    names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
-    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 @dataclass
@@ -200,7 +117,7 @@ class Nodes:
 
     def _keep(self, node: str, where: str) -> tuple[str, Any, Any]:
         here = NodeAffinitySchedulingStrategy(node, soft=False)
-        options: Any = ray.remote(Keeper).options(name=_name(node), num_cpus=0, scheduling_strategy=here)
+        options: Any = ray.remote(Keeper).options(name=name_of(node), num_cpus=0, scheduling_strategy=here)
         keeper = options.remote(self.preload, self.check, self.verbose, self.patience, self.files)
         return where, keeper, keeper.ready.remote()
 

@@ -8,14 +8,15 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-import ray
-from ray import tune
-
 from search.engine.messages import Closed, Drop, Failed, Lost, Message, Silent
 from search.engine.processes.children import how_it_ended
 from search.engine.processes.forkserver import fork
-from search.engine.ray import nodes
+from search.engine.ray import on_node, quick_imports
 from search.entry_points import TRAIN
+
+with quick_imports():
+    import ray
+    from ray import tune
 
 
 class WarmWorker(tune.Trainable):
@@ -36,8 +37,8 @@ class WarmWorker(tune.Trainable):
     def _connect(self, config: dict[str, Any]) -> Connection:
         if self._connection is None:
             self._borrowed = not config["fork_server"]
-            self._fork_server = config["fork_server"] or nodes.address_here()
-            self._connection = fork(self._fork_server, TRAIN, config["workplace"], nodes.placed())
+            self._fork_server = config["fork_server"] or on_node.address_here()
+            self._connection = fork(self._fork_server, TRAIN, config["workplace"], on_node.placed())
         return self._connection
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -78,7 +79,7 @@ class WarmWorker(tune.Trainable):
         """What the failure of a trial is on a node of a cluster where the space file is missing: the node's."""
         if not message.missing or not self._borrowed:
             return message
-        nodes.unpack_here()
+        on_node.unpack_here()
         return Lost(self._attempt, "a missing space file")
 
     def drop(self) -> str:

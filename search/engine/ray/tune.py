@@ -28,6 +28,7 @@ with quick_imports():
 
 from search.engine.base import ClusterLost, EngineFailed, share
 from search.engine.driver import Driver
+from search.engine.messages import WorkerConfig
 from search.engine.processes.forkserver import Call, ForkServer
 from search.engine.processes.signals import handled
 from search.engine.ray.adapters import Asks, Broken, Quiet, Reports
@@ -36,7 +37,6 @@ from search.engine.ray.comings import Comings
 from search.engine.ray.lanes import Lanes
 from search.engine.ray.trainable import WarmWorker
 from search.engine.trial import ActiveTrial
-from search.engine.worker import WorkerConfig
 
 
 @contextmanager

@@ -13,8 +13,8 @@ import torch
 
 import search
 from search.engine.failures import breaks_gpu
-from search.engine.messages import Failed, Order
-from search.engine.worker import Worker, WorkerConfig
+from search.engine.messages import Failed, Order, WorkerConfig
+from search.engine.worker import Worker
 from search.errors import SearchError
 
 OWN = """

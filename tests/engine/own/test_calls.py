@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from search.engine.messages import Ended, Failed, Message, Order, Pruned, Report
-from search.engine.worker import Worker, WorkerConfig
+from search.engine.messages import Ended, Failed, Message, Order, Pruned, Report, WorkerConfig
+from search.engine.worker import Worker
 
 pytestmark = pytest.mark.usefixtures("sys_path")
 Write = Callable[[str, str], Path]

@@ -21,9 +21,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from search.engine.base import Engine
 from search.engine.driver import Driver
 from search.engine.inline import Inline
+from search.engine.messages import WorkerConfig
 from search.engine.processes.forkserver import run_fork_server
 from search.engine.rules import Rules, Run
-from search.engine.worker import WorkerConfig
 from search.space.file import SpaceFile, load_space
 from search.study.attributes import feasible, ranked
 from search.study.stopping import Stopping

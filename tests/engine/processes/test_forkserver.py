@@ -15,7 +15,7 @@ from live import until
 
 from search.engine.processes import forkserver
 from search.engine.processes.forkserver import DEATHS, Call, Died, ForkServer, fork, run_fork_server
-from search.engine.ray import nodes
+from search.engine.ray import on_node
 from search.errors import SearchError
 
 HERE = "forked:"
@@ -139,8 +139,8 @@ def test_a_call_sees_the_gpu_that_its_caller_was_given(
 ) -> None:
     """The server started before Ray gave its worker a GPU."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    monkeypatch.setattr(nodes, "address_here", lambda: fork_server.address)
-    assert nodes.call_here(HERE + "variable", ("CUDA_VISIBLE_DEVICES",)) == "3"
+    monkeypatch.setattr(on_node, "address_here", lambda: fork_server.address)
+    assert on_node.call_here(HERE + "variable", ("CUDA_VISIBLE_DEVICES",)) == "3"
     assert Call(fork_server.address, HERE + "variable", "CUDA_VISIBLE_DEVICES").result(lambda *_: None) is None
 
 

@@ -21,10 +21,10 @@ from live import BIN, CORES, WAIT, Run, ask, free_port, listening, loopback, unt
 from optuna.trial import FrozenTrial, TrialState
 
 from search.engine.base import EngineFailed
+from search.engine.messages import WorkerConfig
 from search.engine.processes.forkserver import ForkServer
 from search.engine.ray import tune
 from search.engine.ray.cluster import Resources
-from search.engine.worker import WorkerConfig
 
 KINDS = """
     import os, signal, time
