@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from search.api import export as export
     from search.api import figures as figures
     from search.api import load_study as load_study
+    from search.api import predict as predict
     from search.api import report as report
     from search.api import run as run
     from search.config import Epoch as Epoch
@@ -34,7 +35,7 @@ _HOMES = {
     "SearchError": "errors",
     "SearchSpace": "space.space",
     "TrainConfig": "config",
-    **dict.fromkeys(("check", "confirm", "export", "figures", "load_study", "report", "run"), "api"),
+    **dict.fromkeys(("check", "confirm", "export", "figures", "load_study", "predict", "report", "run"), "api"),
 }
 """The module of each public name."""
 __all__ = list(_HOMES)

@@ -20,6 +20,7 @@ from search.commands.confirm import confirm as confirm_study
 from search.commands.export import ExportOptions, write_config
 from search.commands.launch_options import ConfirmOptions, RunOptions
 from search.commands.options import STORAGE, StudyOptions, declared
+from search.commands.predict import PredictOptions, predictions
 from search.commands.report import ReportOptions, write_report
 from search.commands.run import run as run_space
 
@@ -77,6 +78,7 @@ check = _function("check", CheckOptions, check_space)
 report = _function("report", ReportOptions, _report)
 figures = _function("figures", StudyOptions, _figures)
 export = _function("export", ExportOptions, write_config)
+predict = _function("predict", PredictOptions, predictions)
 
 
 def load_study(name: str, *, storage: str = STORAGE) -> Study:

@@ -76,6 +76,14 @@ class TrainConfig(BaseModel):
         None, ge=0, lt=1, description="probability, in every dropout layer; None: the model's"
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="fraction of each label spread over all classes")
+    class_weights: Literal["none", "balanced", "effective"] = Field(
+        "none",
+        description="what an image counts in the loss: 1, 1 / images of its class, or 1 / their effective number",
+    )
+    sampler: Literal["shuffled", "balanced"] = Field(
+        "shuffled", description="an epoch's images: each once, or as many drawn, every class as often as the others"
+    )
+    focal_gamma: float = Field(0.0, ge=0, le=10, description="of the focal loss: how little sure images count; 0: off")
     mixup: float = Field(0.0, ge=0, description="alpha of the Beta distribution of the mixing weight; 0: off")
     cutmix: float = Field(0.0, ge=0, description="alpha of the Beta distribution of the kept area; 0: off")
     augment: Literal["none", "flip", "crop_flip", "randaugment", "trivialaugment"] = Field(
@@ -200,6 +208,14 @@ def make_config(settings: dict[str, Any]) -> TrainConfig:
         return TrainConfig(**settings)
     except ValidationError as error:
         raise SearchError(explain(error)) from None
+
+
+def is_config(text: Any, config: TrainConfig) -> bool:
+    """Whether `text`, JSON that this or an older version wrote, is `config`: settings that it lacks have defaults."""
+    try:
+        return TrainConfig.model_validate_json(text, strict=False) == config
+    except ValidationError:
+        return False
 
 
 def check_value(name: str, value: Any) -> None:

@@ -23,6 +23,11 @@ SCHEDULES = {
 METRICS = {
     "val_loss": "search.train.evaluate:val_loss",
     "val_acc": "search.train.evaluate:val_acc",
+    "val_balanced_acc": "search.train.evaluate:val_balanced_acc",
+    "val_f1": "search.train.evaluate:val_f1",
+    "val_top5_acc": "search.train.evaluate:val_top5_acc",
+    "val_auroc": "search.train.evaluate:val_auroc",
+    "val_ece": "search.train.evaluate:val_ece",
 }
 """Of an epoch: metric(evaluation of the validation split), a float."""
 ENGINES = {

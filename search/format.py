@@ -12,6 +12,11 @@ def format_number(value: Any, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
+def measured(value: float) -> str:
+    """A measurement with four places, or, where these would be zeros or many digits, with four significant ones."""
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.4g}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as text: 8.3 s, 4 min 05 s, 2 h 10 min."""
     if round(seconds, 1) < 60:

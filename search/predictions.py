@@ -29,6 +29,8 @@ class Predictions(NamedTuple):
     confidence: NDArray[np.floating]
     classes: tuple[str, ...]
     images: str
+    ranks: NDArray[np.integer] | None = None
+    """(N,): how many classes were likelier than the true one, at most 255. None: an older version kept none."""
 
 
 def place(study: str, trial: int) -> Path:
@@ -37,12 +39,13 @@ def place(study: str, trial: int) -> Path:
 
 
 def pack(made: Predictions) -> bytes:
-    """The predictions as the bytes of their file: six an image before compression; `confidence` as float16."""
+    """The predictions as the bytes of their file: seven an image before compression; `confidence` as float16."""
     file = io.BytesIO()
     labels, predicted = (part.astype(np.uint16) for part in (made.labels, made.predicted))
     classes, images = np.array(made.classes, dtype=np.str_), np.array(made.images)
     confidence = made.confidence.astype(np.float16)
-    np.savez_compressed(file, labels=labels, named=predicted, sure=confidence, classes=classes, images=images)
+    more = {} if made.ranks is None else {"ranks": np.minimum(made.ranks, 255).astype(np.uint8)}
+    np.savez_compressed(file, labels=labels, named=predicted, sure=confidence, classes=classes, images=images, **more)
     return file.getvalue()
 
 
@@ -59,7 +62,9 @@ def read(study: str, trial: int, count: int, right: int) -> Predictions | None:
     try:
         with np.load(io.BytesIO(place(study, trial).read_bytes())) as file:
             labels, predicted, confidence = file["labels"], file["named"], file["sure"]
-            made = Predictions(labels, predicted, confidence, tuple(file["classes"].tolist()), str(file["images"]))
+            ranks = file["ranks"] if "ranks" in file.files else None
+            classes, images = tuple(file["classes"].tolist()), str(file["images"])
+            made = Predictions(labels, predicted, confidence, classes, images, ranks)
     except UNREADABLE:
         return None
     fits = labels.shape == predicted.shape == confidence.shape == (count,) and int((labels == predicted).sum()) == right

@@ -126,19 +126,19 @@ def test_an_interrupted_run_is_a_keyboard_interrupt_and_the_same_call_goes_on(wr
     assert out.endswith("stopped Interrupted\n")
 
 
-@pytest.mark.parametrize("verb", ["run", "confirm", "check", "export", "report"])
+@pytest.mark.parametrize("verb", ["run", "confirm", "check", "export", "predict", "report"])
 def test_a_function_has_the_options_of_its_command(verb: str) -> None:
     """With the same defaults; what only the command has is about printing."""
     mine = inspect.signature(getattr(search, verb)).parameters
     its = {param.name: param for param in get_command(app).commands[verb].params}  # type: ignore[attr-defined] # of many: a group
     only_here = {"train", "metric", "direction", "sampler", "pruner"}
-    for name, parameter in list(mine.items())[1:]:
+    for name, parameter in list(mine.items())[2 if verb == "predict" else 1 :]:
         if name in only_here:
             continue
         assert parameter.kind == inspect.Parameter.KEYWORD_ONLY
         theirs = its.pop(name).default
         assert (parameter.default or None) == (theirs or None), name
-    assert set(its) <= {"space", "study", "json", "csv", "format", "onnx"}
+    assert set(its) <= {"space", "study", "model", "images", "json", "csv", "format", "out"}
 
 
 def test_help_shows_every_option_with_its_type_default_and_text() -> None:

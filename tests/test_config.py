@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from search import Epoch, TrainConfig
-from search.config import check_value, is_train_config, make_config, with_defaults
+from search.config import check_value, is_config, is_train_config, make_config, with_defaults
 from search.errors import SearchError
 
 SETTINGS: dict[str, Any] = dict(model="cnn", dataset="digits", epochs=3, lr=0.1, step_size=2, gamma=0.5)
@@ -142,3 +143,15 @@ def test_only_all_of_the_fields_are_a_train_config() -> None:
 def test_settings_of_an_older_version_get_the_defaults() -> None:
     assert make_config(with_defaults(SETTINGS)) == make_config(SETTINGS)
     assert with_defaults({**SETTINGS, "momentum": 0.5})["momentum"] == 0.5
+
+
+def test_a_config_of_an_older_version_is_the_same_config() -> None:
+    made = make_config(dict(model="cnn", dataset="digits", epochs=1, lr=0.1, step_size=1, gamma=0.5, frozen=("0",)))
+    kept = json.loads(made.model_dump_json())
+    assert is_config(json.dumps(kept), made)
+    del kept["focal_gamma"], kept["sampler"]  # which came later
+    assert is_config(json.dumps(kept), made)
+    for other in (json.dumps(kept | {"lr": 0.2}), json.dumps(kept | {"new": 1}), "{}", "null"):
+        assert not is_config(other, made)
+    assert not is_config(None, made)
+    assert not is_config("{", made)

@@ -40,3 +40,18 @@ def test_number(value: Any, text: str) -> None:
 )
 def test_duration(seconds: float, text: str) -> None:
     assert format.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.94056, "0.9406"),
+        (0.0, "0.0000"),
+        (1e-9, "1e-09"),
+        (-0.00012345, "-0.0001234"),
+        (1e300, "1e+300"),
+        (12345.678, "12345.6780"),
+    ],
+)
+def test_a_measurement_of_any_size(value: float, text: str) -> None:
+    assert format.measured(value) == text

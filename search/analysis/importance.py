@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, create_trial
 
+from search.analysis.censored import comparable, scores
 from search.analysis.statistics import holm
 from search.config import TrainConfig, check_value, is_train_config
 from search.errors import SearchError
-from search.study.attributes import config_of, value_of
+from search.study.attributes import config_of
 
 FEW = 20
 """With fewer completed trials no effect is measured."""
@@ -36,18 +37,23 @@ class Effect:
 
     @property
     def shown(self) -> bool:
-        """Whether it is shown to matter."""
-        return self.p <= 0.05
+        """Whether it is shown to matter; what rounds to an importance of 0.00 does not."""
+        return self.p <= 0.05 and not self.importance < 0.005
 
 
-def effects(study: Study, done: list[FrozenTrial]) -> dict[str, Effect]:
-    """The effect of each setting that all trials share; empty if `done`, the completed ones, are fewer than FEW."""
-    shared = [name for name, range_ in _ranges(done).items() if not range_.single()] if len(done) >= FEW else []
+def effects(study: Study, done: list[FrozenTrial], pruned: Sequence[FrozenTrial] = ()) -> dict[str, Effect]:
+    """The effect of each setting that all trials share; empty if all of them are fewer than FEW.
+
+    `done`: the completed trials; `pruned`: those that were stopped, which count by their curves.
+    """
+    trials = [*done, *filter(comparable, pruned)]
+    ranges = _ranges(trials) if done and len(trials) >= FEW else {}
+    shared = [name for name, range_ in ranges.items() if not range_.single()]
     if not shared:
         return {}
-    minimize = study.direction == StudyDirection.MINIMIZE
-    p = holm([_p_value(done, name, minimize) for name in shared])
-    weights = _importances(study, shared) if p.min() <= 0.05 else dict.fromkeys(shared, math.nan)
+    sign = -1 if study.direction == StudyDirection.MINIMIZE else 1
+    p = holm([_p_value(trials, name, sign) for name in shared])
+    weights = _importances(trials, shared, sign) if p.min() <= 0.05 else dict.fromkeys(shared, math.nan)
     return {name: Effect(weights[name], float(value)) for name, value in zip(shared, p, strict=True)}
 
 
@@ -57,26 +63,37 @@ def _ranges(done: list[FrozenTrial]) -> dict[str, Any]:
     return {name: range_ for name, range_ in first.items() if all(t.distributions.get(name) == range_ for t in done)}
 
 
-def _importances(study: Study, names: list[str]) -> dict[str, float]:
+def _importances(trials: list[FrozenTrial], names: list[str], sign: int) -> dict[str, float]:
+    """PED-ANOVA's shares, which depend on the order of the trials alone."""
+    import optuna
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # late: a second, of scikit-learn
 
-    return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(), params=names)
+    ordered = optuna.create_study(direction="maximize", storage=optuna.storages.InMemoryStorage())
+    ordered.add_trials(
+        create_trial(
+            value=float(score),
+            params={name: trial.params[name] for name in names},
+            distributions={name: trial.distributions[name] for name in names},
+        )
+        for trial, score in zip(trials, scores(trials, sign), strict=True)
+    )
+    return get_param_importances(ordered, evaluator=PedAnovaImportanceEvaluator(), params=names)
 
 
-def _p_value(done: list[FrozenTrial], name: str, minimize: bool) -> float:
+def _p_value(done: list[FrozenTrial], name: str, sign: int) -> float:
     """How often chance alone ties `name` so closely to being among the best third of the ten trials run near by.
 
     Near by, because a sampler narrows its settings as its values rise: over the whole study all of them would seem
     to matter. The statistic is chi-square's, of the best third against the bins of the setting.
     """
     trials = sorted(done, key=lambda trial: trial.number)
-    values = np.array([value_of(trial) for trial in trials], dtype=np.float64) * (1 if minimize else -1)
     cells = _cells(trials, name)
     generator = np.random.default_rng(0)  # the same page every time
     observed, chance = np.zeros(cells.shape[1]), np.zeros((_SHUFFLES, cells.shape[1]), dtype=np.float32)
     expected = np.zeros(cells.shape[1])
     for block in np.array_split(np.arange(len(trials)), max(1, len(trials) // _NEIGHBOURS)):
-        best = block[np.argsort(values[block], kind="stable")[: max(1, len(block) // 3)]]
+        order = np.argsort(-scores([trials[i] for i in block], sign), kind="stable")
+        best = block[order[: max(1, len(block) // 3)]]
         observed += cells[best].sum(0)
         expected += cells[block].sum(0) * len(best) / len(block)
         drawn = np.argpartition(generator.random((_SHUFFLES, len(block))), len(best) - 1)[:, : len(best)]

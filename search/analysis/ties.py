@@ -12,6 +12,9 @@ from optuna.trial import FrozenTrial
 
 from search import predictions
 from search.analysis.statistics import LEVEL, holm, mcnemar
+from search.metrics.answers import Answers
+from search.metrics.bootstrap import p_value
+from search.metrics.registry import MEASURES
 from search.predictions import Predictions
 from search.study.attributes import TrialRecord, config_of, epoch_of
 
@@ -22,6 +25,7 @@ class Ties:
 
     first: FrozenTrial | None = None
     p: dict[int, float] = field(default_factory=dict)
+    method: str = "exact McNemar test on the same images"
 
     def tied(self, trial: int) -> bool | None:
         """Whether the trial of that number is statistically tied with the first; None if it was not tested."""
@@ -55,6 +59,37 @@ def find(study: str, ranked: Sequence[FrozenTrial]) -> Ties:
         return Ties(ranked[0])
     p = holm(paired(bits, np.stack(list(found.values()))))
     return Ties(ranked[0], dict(zip(found, p.tolist(), strict=True)))
+
+
+MOST = 50
+"""Of a measure that has no formula, so many of the best trials have an interval and are tested."""
+
+
+def resampled(study: str, ranked: Sequence[FrozenTrial], metric: str) -> Ties:
+    """As `find`, for a measure of `search.metrics`: by drawing the images again, for the first MOST trials."""
+    sample = sample_of(ranked[0]) if ranked else None
+    found = answers_of(study, [trial for trial in ranked[:MOST] if sample_of(trial) == sample], metric)
+    first = found.pop(ranked[0].number, None) if ranked else None
+    if first is None:
+        return Ties()
+    same = {number: other for number, other in found.items() if np.array_equal(other.labels, first.labels)}
+    if not same:
+        return Ties(ranked[0])
+    p = holm([p_value(MEASURES[metric].measure, first, other) for other in same.values()])
+    return Ties(ranked[0], dict(zip(same, p.tolist(), strict=True)), "bootstrap of the same images")
+
+
+def answers_of(study: str, trials: Iterable[FrozenTrial], metric: str) -> dict[int, Answers]:
+    """What each of the trials answered, by number; without those whose answers do not give the measure again."""
+    known, found = MEASURES.get(metric), {}
+    if known is None or not known.kept:
+        return {}
+    for trial in trials:
+        made = predictions_of(study, trial)
+        if made is not None and (made.ranks is not None or metric != "val_top5_acc"):
+            confidence = made.confidence.astype(np.float64)
+            found[trial.number] = Answers(made.labels, made.predicted, confidence, len(made.classes), made.ranks)
+    return found
 
 
 def sample_of(trial: FrozenTrial) -> tuple[int | None, Any, str | None]:

@@ -15,6 +15,8 @@ from search.analysis.cost import Cost, cost
 from search.analysis.importance import Effect
 from search.analysis.ties import Ties
 from search.config import is_validation_accuracy
+from search.metrics.bootstrap import interval
+from search.metrics.registry import MEASURES
 from search.predictions import Predictions
 from search.space.baselines import Baseline
 from search.study import attributes, test_split
@@ -100,13 +102,23 @@ class StudyView:
 
     @cached_property
     def ties(self) -> Ties:
-        """Each trial against the first; no tests unless the ranking is by the validation accuracy."""
-        return ties.find(self.name, self.done) if self.by_accuracy else Ties()
+        """Each trial against the first; no tests unless the ranking is by a measure of the images' answers."""
+        if self.by_accuracy:
+            return ties.find(self.name, self.done)
+        return Ties() if self.several else ties.resampled(self.name, self.done, self.metric)
+
+    @cached_property
+    def intervals(self) -> dict[int, tuple[float, float]]:
+        """The 95% interval of each of the best trials, by number, where the images are drawn again for it."""
+        if self.several or self.metric not in MEASURES:
+            return {}
+        found = ties.answers_of(self.name, self.done[: ties.MOST], self.metric)
+        return {number: interval(MEASURES[self.metric].measure, answers) for number, answers in found.items()}
 
     @cached_property
     def effects(self) -> dict[str, Effect]:
-        """What each setting does to the metric; empty with few trials."""
-        return importance.effects(self.study, self.done)
+        """What each setting does to the metric, pruned trials counted by their curves; empty with few trials."""
+        return importance.effects(self.study, self.done, self.pruned)
 
     @cached_property
     def best_predictions(self) -> Predictions | None:

@@ -5,7 +5,7 @@ Nothing heavy is imported here, nor by a verb before it runs: `search --help` re
 
 from collections.abc import Callable
 
-from search.commands import check, confirm, dashboard, export, import_, jobs, report, run, train
+from search.commands import check, confirm, dashboard, export, import_, jobs, predict, report, run, train
 
 COMMANDS: list[Callable[..., object]] = [
     run.run,
@@ -17,6 +17,7 @@ COMMANDS: list[Callable[..., object]] = [
     report.compare,
     import_.import_,
     export.export,
+    predict.predict,
     dashboard.dashboard,
     dashboard.up,
     jobs.submit,

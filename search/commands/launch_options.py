@@ -14,6 +14,7 @@ from search.commands.options import (
     Help,
     Parsed,
     Reports,
+    RunDir,
     SkipBroken,
     SpaceOptions,
     StorageOptions,
@@ -24,7 +25,6 @@ from search.commands.options import (
 from search.entry_points import ENGINES
 from search.errors import SearchError, option
 from search.files.atomic import file_name
-from search.files.locations import Where
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -58,15 +58,7 @@ class LaunchOptions(StorageOptions):
     ] = Parsed(units.cluster, None)
     data_root: DataRoot = Parsed(units.data_root, "data")
     reports: Reports = Parsed(units.path, "reports")
-    run_dir: Annotated[
-        Parsed[str | Path, Where],
-        Help(
-            "The folder for weights and checkpoints, on a cluster one that all nodes share; or a URL such as "
-            "s3://bucket/folder.",
-            metavar="DIR|URL",
-            word=str,
-        ),
-    ] = Parsed(units.run_dir, "runs")
+    run_dir: RunDir = Parsed(units.run_dir, "runs")
     cache_size: CacheSize = Parsed(units.bytes, CACHE_SIZE)
     skip_broken: SkipBroken = False
     verbose: Verbose = False

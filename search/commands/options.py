@@ -17,6 +17,7 @@ from search.errors import SearchError, first_line, option
 if TYPE_CHECKING:
     from optuna.study import Study
 
+    from search.files.locations import Where
     from search.space.space import SearchSpace
 
 STORAGE = "sqlite:///studies.db"
@@ -129,6 +130,15 @@ CacheSize = Annotated[
     Help(
         "Disk for what frozen layers make of the images, computed once for all trials: 500M, 20G; 0 keeps none.",
         envvar="SEARCH_CACHE_SIZE",
+    ),
+]
+RunDir = Annotated[
+    Parsed[str | Path, "Where"],
+    Help(
+        "The folder for weights and checkpoints, on a cluster one that all nodes share; or a URL such as "
+        "s3://bucket/folder.",
+        metavar="DIR|URL",
+        word=str,
     ),
 ]
 SkipBroken = Annotated[

@@ -28,9 +28,9 @@ class DataFormat(Options):
 
     def print_data(self, content: Any, rows: Sequence[Mapping[str, Any]]) -> None:
         """Print `content` as JSON, or its rows as CSV."""
-        from search.reporting import data
+        from search.reporting.rows import to_csv, to_json
 
-        print(data.to_csv(rows) if self.csv else data.to_json(content), end="" if self.csv else "\n")
+        print(to_csv(rows) if self.csv else to_json(content), end="" if self.csv else "\n")
 
 
 @dataclass(kw_only=True)
@@ -39,11 +39,12 @@ class ReportOptions(StudyOptions):
         Parsed[str | Sequence[str], str],
         Help(
             "More columns: epoch-time, machine-time, gpu-hours, memory, parameters, trainable, mb, latency; "
-            "cost for all of them.",
+            "cost for all of them; balanced-acc, macro-f1, top-5-acc, auroc, calibration-error.",
             metavar="NAME,...",
             word=str,
         ),
     ] = Parsed(lambda words, name: words if isinstance(words, str) else ",".join(words), ())
+    full: Annotated[bool, Help("The table with every column, those that are the same in all rows among them.")] = False
     reports: Reports = Parsed(units.path, "reports")
 
 
@@ -63,8 +64,11 @@ def report(options: PrintedReportOptions) -> None:
             content = data.report(StudyView(options.load()))
         options.print_data(content, content["rows"])
         return
+    from search.commands.steps.screen import show
+
     written = write_report(options)
-    print(f"{written.table}\n\nwrote {written.path}")
+    show(written)
+    print(f"\nwrote {written.path}")
 
 
 def write_report(options: ReportOptions) -> "Report":
@@ -80,7 +84,7 @@ def write_report(options: ReportOptions) -> "Report":
     written_to(options.reports, "reports")
     with storage_errors(options.storage):
         view = StudyView(options.load())
-        written = page.write(view, options.reports, extra)
+        written = page.write(view, options.reports, extra, options.full)
         try:
             publish(view, written)
         except retry.ERRORS as error:

@@ -20,7 +20,16 @@ from search.train.device import Runtime
 from search.train.learner import Learner
 
 PLAIN: dict[str, Any] = dict(
-    schedule="constant", warmup_epochs=0.0, label_smoothing=0.0, mixup=0.0, cutmix=0.0, augment="none", ema=0.0
+    schedule="constant",
+    warmup_epochs=0.0,
+    label_smoothing=0.0,
+    mixup=0.0,
+    cutmix=0.0,
+    augment="none",
+    ema=0.0,
+    class_weights="none",
+    sampler="shuffled",
+    focal_gamma=0.0,
 )
 """Settings under which the loss is the plain cross-entropy of the images as they are, and the rate stays."""
 

@@ -58,6 +58,7 @@ class Examination:
 CHECKS: dict[str, Callable[[Examination], Finding | list[Finding]]] = {
     "choices": lambda e: choices.check(e.space, e.point, e.builder),
     "images": lambda e: images.check(e.case),
+    "classes": lambda e: images.evenness(e.case, e.others.values()),
     "duplicates": lambda e: duplicates.check(*e.case.images()),
     "labels": lambda e: labels.check(e.case),
     "head": lambda e: head.check(e.case, e.others),

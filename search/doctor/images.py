@@ -3,16 +3,46 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import torch
 
+from search.config import TrainConfig
 from search.data.augment import make_augment
 from search.doctor.case import Case, Finding, spread
 from search.files.atomic import write_whole
 
 COUNT = 24
+
+
+MEANS = ("class_weights", "sampler", "focal_gamma")
+UNEVEN = 10
+"""How many times the largest class may be the smallest before a remedy is named."""
+
+
+def evenness(case: Case, others: Iterable[TrainConfig] = ()) -> Finding:
+    """How uneven the classes of the training split are, and what to try; `others`: further configs of the space."""
+    data, configs = case.data()[0], [case.config, *others]
+    count = np.bincount(data.labels.cpu().numpy(), minlength=len(data.classes))
+    most, least = int(count.argmax()), int(count.argmin())
+    seen = (
+        f"{len(count)} classes of {count[least]:,} ({data.classes[least]}) to {count[most]:,} ({data.classes[most]}) "
+        f"training images, median {int(np.median(count)):,}"
+    )
+    if count[most] < UNEVEN * count[least]:
+        return Finding("ok", "classes", seen)
+    met = [name for name in MEANS if any(getattr(c, name) != TrainConfig.model_fields[name].default for c in configs)]
+    if met:
+        return Finding("ok", "classes", f"{seen}; met by {', '.join(met)}")
+    share = count[most] / count.sum()
+    remedy = (
+        f"who calls all {data.classes[most]} has an accuracy of {share:.1%}: try "
+        "class_weights=Choice('none', 'effective'), sampler='balanced' or focal_gamma, "
+        "and rank by metric = 'val_balanced_acc' or 'val_f1'"
+    )
+    return Finding("warn", "classes", seen, remedy)
 
 
 def check(case: Case) -> Finding:

@@ -64,6 +64,13 @@ class Family(ABC):
         """Bring tensors of `state` whose shape depends on the image's size to the shape in `net`; what was done."""
         return ""
 
+    def code(self, model: str, task: Task) -> list[str]:
+        """Lines of Python that need nothing of this project and end with ``model = ...``; its imports come first.
+
+        Here: the layers one after another, for models that are an `nn.Sequential` of PyTorch's own layers.
+        """
+        return ["from torch import nn", f"model = {written(self.build(model, task))}"]
+
     def pretrained(self, model: str, task: Task, weights: str = "DEFAULT") -> tuple[nn.Module, Loaded]:
         """`build`, with published weights in every layer but the head; what to say of them. Raises SearchError."""
         return self.loaded(model, task, self.weights_file(model, weights))
@@ -76,6 +83,13 @@ class Family(ABC):
     def wider(self, model: str, task: Task) -> nn.Module:
         """`build` for one class more, by which the last layer is known."""
         return self.build(model, task._replace(num_classes=task.num_classes + 1))
+
+
+def written(net: nn.Module) -> str:
+    """An `nn.Sequential` of PyTorch's own layers as the Python that makes it anew, but for its weights."""
+    if isinstance(net, nn.Sequential):
+        return f"nn.Sequential({', '.join(map(written, net))})"
+    return f"nn.{net!r}"
 
 
 PIP = "pip install -e"

@@ -26,8 +26,7 @@ class Custom(Family):
         """What the function returns. Raises SearchError if it fails, or returns anything but a module."""
         function = _function(model)
         try:
-            side = {"side": task.size[0]} if "side" in inspect.signature(function).parameters else {}
-            net = function(task.num_classes, task.channels, **side)
+            net = function(task.num_classes, task.channels, **_side(function, task))
         except SearchError:
             raise
         except Exception as error:  # the user's own code
@@ -35,6 +34,20 @@ class Custom(Family):
         if not isinstance(net, nn.Module):
             raise SearchError(f"{model} returned a {type(net).__name__}; it must be a torch.nn.Module")
         return net
+
+    def code(self, model: str, task: Task) -> list[str]:
+        """With the user's file beside the weights."""
+        file, _, name = model.rpartition(":")
+        words = "".join(f", {word}={value}" for word, value in _side(_function(model), task).items())
+        return [
+            "import runpy",
+            f"{name} = runpy.run_path({Path(file).name!r})[{name!r}]",
+            f"model = {name}({task.num_classes}, {task.channels}{words})",
+        ]
+
+
+def _side(function: Callable[..., nn.Module], task: Task) -> dict[str, int]:
+    return {"side": task.size[0]} if "side" in inspect.signature(function).parameters else {}
 
 
 def _function(model: str) -> Callable[..., nn.Module]:

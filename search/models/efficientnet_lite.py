@@ -58,6 +58,17 @@ class EfficientNetLite(Family):
     def build(self, model: str, task: Task) -> nn.Module:
         return EfficientNetLite0(task.num_classes)
 
+    def code(self, model: str, task: Task) -> list[str]:
+        return [
+            "from collections import OrderedDict",
+            "from efficientnet_lite_pytorch import EfficientNet",
+            "from torch import nn",
+            'net = EfficientNet.from_name("efficientnet-lite0")',
+            f"head = nn.Sequential(net._dropout, nn.Linear(net._fc.in_features, {task.num_classes}))",
+            "net._dropout, net._fc = nn.Identity(), nn.Identity()",
+            "model = nn.Sequential(OrderedDict(features=net, classifier=head))",
+        ]
+
     def weights_file(self, model: str, weights: str = "DEFAULT") -> Path:
         return lite_file()
 

@@ -47,6 +47,11 @@ class Timm(Family):
     def build(self, model: str, task: Task) -> nn.Module:
         return _create(model, task, pretrained=False)
 
+    def code(self, model: str, task: Task) -> list[str]:
+        name = model.removeprefix(TIMM)
+        words = "".join(f", {word}={value!r}" for word, value in _sized(name, task.size).items())
+        return ["import timm", f'model = timm.create_model("{name}", num_classes={task.num_classes}{words})']
+
     def fit(self, state: dict[str, Tensor], net: nn.Module) -> str:
         own = net.state_dict()
         resample = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)

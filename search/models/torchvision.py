@@ -44,6 +44,16 @@ class Torchvision(Family):
         return ImageSpec(square(resize), square(crop), mean, std, preset.interpolation.value)
 
     def build(self, model: str, task: Task) -> nn.Module:
+        options = self._options(model, task)
+        net: nn.Module = _torchvision().get_model(model, weights=None, num_classes=task.num_classes, **options)
+        return net
+
+    def code(self, model: str, task: Task) -> list[str]:
+        options = {"num_classes": task.num_classes} | self._options(model, task)
+        words = "".join(f", {name}={value!r}" for name, value in options.items())
+        return ["from torchvision import models", f'model = models.get_model("{model}"{words})']
+
+    def _options(self, model: str, task: Task) -> dict[str, Any]:
         options: dict[str, Any] = {}
         if model in _AUXILIARY:
             options = {"aux_logits": False, "init_weights": True}
@@ -52,8 +62,7 @@ class Torchvision(Family):
             options |= {"image_size": task.size[0]}
         elif "input_size" in taken:
             options |= {"input_size": task.size}
-        net: nn.Module = _torchvision().get_model(model, weights=None, num_classes=task.num_classes, **options)
-        return net
+        return options
 
     def published(self, model: str, weights: str) -> bool:
         return weights == "DEFAULT" or weights in _torchvision().get_model_weights(model).__members__

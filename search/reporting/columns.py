@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +16,9 @@ from search.analysis.cost import gpu_hours, machine_seconds, seconds_an_epoch, t
 from search.analysis.statistics import wilson
 from search.config import is_train_config
 from search.errors import SearchError, nearest, option, visible
-from search.format import duration, format_number
+from search.format import duration, format_number, measured
+from search.metrics.registry import MEASURES
+from search.study.attributes import epoch_of
 
 Config = Mapping[str, Any]
 
@@ -38,6 +41,11 @@ def accuracy(value: float | None, images: int | None = None) -> str:
         return f"{value:.4f}"
     low, high = wilson(round(right), images)
     return f"{value:.4f} ({low:.3f} to {high:.3f})"
+
+
+def with_interval(value: float, interval: tuple[float, float]) -> str:
+    """A measure and its 95% interval."""
+    return f"{measured(value)} ({interval[0]:.3f} to {interval[1]:.3f})"
 
 
 def image(alt: str, target: Path) -> str:
@@ -77,6 +85,30 @@ def settings(config: Config, varied: Iterable[str] = ()) -> dict[str, str]:
     return {column: text(config) for column, (_, text) in _SETTINGS.items()} | extra
 
 
+_WORDS: dict[str, str] = {
+    "Model": "the model {}",
+    "LR": "learning rate {}",
+    "MOMENTUM": "momentum {}",
+    "WEIGHT_DECAY": "weight decay {}",
+    "NUM_EPOCHS": "{} epochs",
+    "STEP_SIZE": "step size {}",
+    "GAMMA": "gamma {}",
+    "CODE": "the code {}",
+}
+
+
+def in_words(settings: Mapping[str, str], rows: int) -> str:
+    """Columns that are the same in so many `rows`, as a sentence; empty if there are none with a text."""
+    said = [
+        "no layer frozen" if (name, text) == ("frozen", "none") else _WORDS.get(name, f"{escape_cell(name)} {{}}")
+        for name, text in settings.items()
+        if text
+    ]
+    texts = [text for text in settings.values() if text]
+    parts = [part.replace("{}", text) for part, text in zip(said, texts, strict=True)]
+    return f"{'The same in all rows' if rows > 1 else 'Its settings'}: {', '.join(parts)}." if parts else ""
+
+
 def results(
     metric: str,
     epoch: Mapping[str, Any],
@@ -112,6 +144,12 @@ def _taken(what: str, show: Callable[[float], str]) -> Callable[[FrozenTrial], s
     return _cell(lambda trial: taken(trial, what), show)
 
 
+def _epochs(name: str, trial: FrozenTrial) -> float | None:
+    """What the last epoch measured under that name."""
+    value = epoch_of(trial).get(name)
+    return value if isinstance(value, float) else None
+
+
 COLUMNS: dict[str, tuple[str, Callable[[FrozenTrial], str]]] = {
     "epoch-time": ("TIME AN EPOCH", _cell(seconds_an_epoch, lambda s: f"{format_number(s, 3)} s")),
     "machine-time": ("MACHINE TIME", _cell(machine_seconds, duration)),
@@ -124,7 +162,13 @@ COLUMNS: dict[str, tuple[str, Callable[[FrozenTrial], str]]] = {
 }
 """What `--columns` takes: the column's title and a trial's cell, which is empty where the trial did not record it."""
 
+COLUMNS |= {
+    known.title.lower().replace(" ", "-"): (known.title, _cell(partial(_epochs, name), measured))
+    for name, known in MEASURES.items()
+}
+
 ALL = "cost"
+_COST = ("epoch-time", "machine-time", "gpu-hours", "memory", "parameters", "trainable", "mb", "latency")
 
 
 def column_names(words: str) -> list[str]:
@@ -133,7 +177,7 @@ def column_names(words: str) -> list[str]:
     for name in names:
         if name not in COLUMNS and name != ALL:
             raise SearchError(f"{option('columns', name)}: no such column{nearest(name, {*COLUMNS, ALL})}")
-    return list(COLUMNS) if ALL in names else list(dict.fromkeys(names))
+    return list(_COST) if ALL in names else list(dict.fromkeys(names))
 
 
 def cells(trial: FrozenTrial, names: Iterable[str]) -> dict[str, str]:

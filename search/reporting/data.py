@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
-import re
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.storages import RDBStorage
@@ -17,14 +11,12 @@ from search.analysis import ties
 from search.analysis.cost import gpu_hours, machine_seconds, seconds_an_epoch, taken
 from search.analysis.statistics import wilson
 from search.analysis.view import StudyView
-from search.errors import visible
 from search.reporting.sections.registry import SECTIONS
 from search.space.baselines import Baseline
 from search.study.attributes import StudyRecord, TrialRecord, config_of, epoch_of, texts
 from search.study.lease import driver_of
 from search.study.storage import internals, rdb
 
-_NUMBERS = re.compile(r"[-+0-9.eE ]*\d[-+0-9.eE ]*")
 FIGURES = ("peak_memory", "parameters", "trainable", "megabytes", "latency_ms")
 """Of `search.train.footprint`; None where a trial did not record it."""
 
@@ -104,48 +96,3 @@ def _study(storage: RDBStorage, study: Any) -> dict[str, Any]:
         best = None  # no seed is better than another
     best_is = {"best": best.value if best else None, "best_trial": best.number if best else None}
     return {"study": study.study_name, "metric": metric, **best_is, **counts, "driver": driver}
-
-
-def to_json(content: Any) -> str:
-    """JSON, in which what is no finite number is null, and what would act in a terminal is escaped."""
-    text = json.dumps(_finite(content), indent=2, ensure_ascii=False)
-    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)  # a newline is JSON's own
-
-
-def _finite(content: Any) -> Any:
-    if isinstance(content, Mapping):
-        return {str(name): _finite(value) for name, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """CSV with one line a row; what is nested gets a column a part, such as config.lr."""
-    flat = [_flat(row) for row in rows]
-    names = list(dict.fromkeys(name for row in flat for name in row))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(_csv_cell, names))
-    writer.writerows([_csv_cell(row.get(name)) for name in names] for row in flat)
-    return text.getvalue()
-
-
-def _csv_cell(value: Any) -> Any:
-    """A cell of a table: text on one line, which no program that opens the table takes for a formula."""
-    if not isinstance(value, str):
-        return value
-    shown = visible(value)
-    return f"'{shown}" if re.match(r"[=+\-@]", shown) and not _NUMBERS.fullmatch(shown) else shown
-
-
-def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    cells: dict[str, Any] = {}
-    for name, value in row.items():
-        if isinstance(value, Mapping):
-            cells |= {f"{name}.{part}": inner for part, inner in _flat(value).items()}
-        elif isinstance(value, (list, tuple)):
-            cells[name] = " ".join(map(str, value))
-        else:
-            cells[name] = value
-    return cells

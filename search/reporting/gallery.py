@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
-from PIL import Image, ImageDraw, ImageFont
 
 from search.analysis import ties
 from search.analysis.view import StudyView
@@ -21,12 +20,11 @@ from search.data import cache
 from search.files.atomic import write_text, write_whole
 from search.predictions import Predictions
 from search.reporting.columns import escape_cell
+from search.trained.sheet import INK, WRONG, Cell, contact_sheet
 
 COUNT = 24
 """At most so many images a sheet."""
 LEADERS = 5
-_SIDE, _COLUMNS, _LINE = 128, 6, 15
-_INK, _WRONG = (36, 41, 47), (201, 60, 9)
 
 
 def write(view: StudyView, folder: Path) -> tuple[str, list[Path]]:
@@ -117,30 +115,7 @@ def _name(made: Predictions, row: int) -> str:
 def _section(
     name: str, title: str, caption: str, cells: Sequence[tuple[NDArray[np.uint8], str, str]], folder: Path
 ) -> list[str]:
-    sheet = contact_sheet(cells)
+    lines = [((f"true: {label}", INK), (f"pred: {called}", WRONG)) for _, label, called in cells]
+    sheet = contact_sheet([Cell(pixels, under) for (pixels, *_), under in zip(cells, lines, strict=True)])
     write_whole(folder / f"{name}.png", lambda part: sheet.save(part, "PNG", optimize=True))
     return [f"## {title}", f"![{title}]({name}.png)", caption]
-
-
-def contact_sheet(cells: Sequence[tuple[NDArray[np.uint8], str, str]]) -> Image.Image:
-    """The images (H, W, C) in rows, the two texts under each."""
-    columns = min(_COLUMNS, len(cells))
-    wide, high = _SIDE + 12, _SIDE + 2 * _LINE + 12
-    sheet = Image.new("RGB", (columns * wide + 12, -(-len(cells) // columns) * high + 12), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    for place, (pixels, label, called) in enumerate(cells):
-        x, y = 12 + place % columns * wide, 12 + place // columns * high
-        picture = Image.fromarray(np.ascontiguousarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels))
-        how = Image.Resampling.NEAREST if picture.width < _SIDE // 2 else Image.Resampling.LANCZOS
-        sheet.paste(picture.convert("RGB").resize((_SIDE, _SIDE), how), (x, y))
-        for line, (text, color) in enumerate(((f"true: {label}", _INK), (f"pred: {called}", _WRONG))):
-            draw.text((x, y + _SIDE + 2 + line * _LINE), _fitting(text, font), fill=color, font=font)
-    return sheet
-
-
-def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The text, its middle left out where it is too wide: what it ends with is the probability."""
-    while font.getlength(text) > _SIDE and len(text) > 8:
-        middle = len(text) // 2
-        text = f"{text[: middle - 1].rstrip('…')}…{text[middle + 1 :].lstrip('…')}"
-    return text

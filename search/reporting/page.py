@@ -9,10 +9,12 @@ from pathlib import Path
 from search.analysis.ties import images_of
 from search.analysis.view import StudyView
 from search.files.atomic import file_name, write_text
+from search.format import measured
 from search.reporting import table
 from search.reporting.columns import accuracy, escape_cell
 from search.reporting.sections import confirmation
 from search.reporting.sections.registry import sections
+from search.reporting.table import Ranking
 from search.study.attributes import TrialRecord, value_of
 
 VERSUS = "-vs-"
@@ -30,22 +32,29 @@ class Report:
     """The ranked table; of a study that confirms another, what is confirmed."""
     pictures: tuple[Path, ...]
     """The PNG files that the page and its gallery show."""
+    ranking: Ranking | None = None
+    """The ranked table for a terminal; None for a study that confirms another."""
 
 
-def write(view: StudyView, folder: Path, extra: Sequence[str] = ()) -> Report:
-    """Write the page to `folder`/<study>.md, whole or not at all, and its pictures; `extra`: more columns."""
+def write(view: StudyView, folder: Path, extra: Sequence[str] = (), full: bool = False) -> Report:
+    """Write the page to `folder`/<study>.md, whole or not at all, and its pictures.
+
+    `extra`: more columns; `full`: the table with every column.
+    """
     from search.reporting import gallery
     from search.reporting.plots import registry  # late: matplotlib takes a second to import
 
-    name, ranking = file_name(view.name, view.name if VERSUS in view.name else None), ranked_table(view, extra)
-    head, titled = _parts(view, ranking)
+    name = file_name(view.name, view.name if VERSUS in view.name else None)
+    ranking = table.ranking(view, extra, full=full) if view.confirms is None else None
+    shown = ranking.markdown if ranking is not None else confirmation.table(view)
+    head, titled = _parts(view, shown)
     files: list[Path] = []
     if view.confirms is None:  # seeds have no curves to compare
         plots, files = registry.write(view, folder / f"{name}_files")
         mistakes, sheets = gallery.write(view, folder / f"{name}_gallery")
         titled, files = [*titled, *plots, mistakes], [*files, *sheets]
     write_text(folder / f"{name}.md", _joined([*head, *titled]))
-    return Report(folder / f"{name}.md", tuple(head), ranking, tuple(files))
+    return Report(folder / f"{name}.md", tuple(head), shown, tuple(files), ranking)
 
 
 def render(view: StudyView) -> str:
@@ -62,7 +71,7 @@ def ranked_table(view: StudyView, extra: Sequence[str] = ()) -> str:
 def _parts(view: StudyView, ranking: str) -> tuple[list[str], list[str]]:
     """The page before the first section with a title, and from there on."""
     made = sections(view)
-    head = [f"# {escape_cell(view.name)}"] + ([_best(view), ranking] if view.confirms is None else [])
+    head = [f"# {escape_cell(view.name)}"] + ([_best(view), *ranking.split("\n\n")] if view.confirms is None else [])
     head += [section.text for section in made if not section.title]
     return head, [f"## {section.title}\n\n{section.text}" for section in made if section.title]
 
@@ -93,5 +102,8 @@ def _best(view: StudyView) -> str:
     )
     images = images_of(view.best) if view.by_accuracy else None
     sure = accuracy(value, images).partition(" (")[2].rstrip(")")
+    if view.best.number in view.intervals:
+        low, high = view.intervals[view.best.number]
+        sure, images = f"{low:.3f} to {high:.3f} by bootstrap", images_of(view.best)
     sure = f" (95% interval {sure}, {images} images)" if sure else ""
-    return f"Best {metric}: **{value:.4f}**{sure}, trial {view.best.number}{where}, measured at its last epoch."
+    return f"Best {metric}: **{measured(value)}**{sure}, trial {view.best.number}{where}, measured at its last epoch."

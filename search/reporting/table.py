@@ -1,10 +1,12 @@
-"""The ranked table of a study."""
+"""The ranked table of a study: in Markdown, and in a terminal."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from optuna.trial import FrozenTrial
@@ -16,7 +18,12 @@ from search.reporting import columns
 from search.study.attributes import TrialRecord, config_of, epoch_of, feasible, value_of
 from search.study.code import letters, versions
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 TIE = "AGAINST THE FIRST"
+_DETAIL = "TRAINING LOSS AT LAST STEP"
+"""A column that only the full table has."""
 NOTHING = "No trial completed."
 
 
@@ -72,6 +79,8 @@ def _row(view: StudyView, trial: FrozenTrial, varied: list[str]) -> dict[str, st
     epoch = epoch_of(trial) or {view.metric: value_of(trial)}
     images = images_of(trial), test.get("images")
     measured = columns.results(view.metric, epoch, test.get("test_acc"), is_train_config(config), *images)
+    if trial.number in view.intervals and view.metric in measured:
+        measured[view.metric] = columns.with_interval(value_of(trial) or 0.0, view.intervals[trial.number])
     if "seeds" in test and "TESTING ACC" in measured:
         measured["TESTING ACC"] += f" (mean of {test['seeds']} seeds)"
     return {"Trial": _label(trial)} | columns.settings(config, varied) | measured
@@ -114,15 +123,75 @@ def _rank(rows: list[tuple[float | None, dict[str, str]]], sign: int) -> list[di
     return [{"Rank": "" if value is None else str(first[value]), **cells} for value, cells in rows]
 
 
-def markdown(view: StudyView, extra: Sequence[str] = (), rows: int | None = None, ties: bool = True) -> str:
-    """The ranked table as a GitHub-flavoured Markdown table; `rows`: only so many, from the top."""
-    table = frame(view, extra, rows, ties)
-    if table.empty:
-        return NOTHING
-    table = (table if rows is None else table.head(rows)).rename(
-        columns=columns.escape_cell
-    )  # a user's name may hold a bar
-    return str(table.to_markdown(index=False, disable_numparse=True))
+@dataclass(frozen=True)
+class Ranking:
+    """The table as people read it. Text and names are escaped for Markdown."""
+
+    words: str
+    """What is the same in all rows, as a sentence; empty if nothing is."""
+    names: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def markdown(self) -> str:
+        """Sentence and table, apart by an empty line; a sentence if there is no row."""
+        if not self.rows:
+            return NOTHING
+        table = pd.DataFrame(self.rows, columns=list(self.names)).to_markdown(index=False, disable_numparse=True)
+        return "\n\n".join(part for part in (self.words, str(table)) if part)
+
+    def terminal(self) -> Table:
+        """For a terminal of any width: no column is cut, and what is too long goes on in the next line."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), caption_justify="left")
+        for name in self.names:
+            table.add_column(Text(_plain(name)), overflow="fold")
+        for row in self.rows:
+            table.add_row(*(Text(_plain(cell)) for cell in row))
+        return table
+
+
+def _plain(cell: str) -> str:
+    """A cell as it was before it was escaped for Markdown."""
+    return re.sub(r"\\([|<\]])", r"\1", cell)
+
+
+def ranking(
+    view: StudyView, extra: Sequence[str] = (), rows: int | None = None, ties: bool = True, full: bool = False
+) -> Ranking:
+    """The ranked table in the order in which it is read: the result, how it compares, then what varies.
+
+    What is the same in all rows is said in words. `full`: every column instead, in the order of the settings. `rows`:
+    only so many, from the top.
+    """
+    whole = frame(view, extra, rows, ties)
+    whole = whole if rows is None else whole.head(rows)
+    first, last = _results(view), [columns.COLUMNS[name][0] for name in extra]
+    words = ""
+    if not full and not whole.empty:
+        names = [str(name) for name in whole if name not in (*first, *last, _DETAIL)]
+        same = [name for name in names if whole[name].nunique() == 1]
+        words = columns.in_words({name: whole[name].iloc[0] for name in same}, len(whole))
+        varied = [name for name in names if name not in same]
+        whole = whole[[name for name in (*first, *varied, *last) if name in whole]]
+    shown = tuple(columns.escape_cell(name) for name in whole)  # a user's name may hold a bar
+    return Ranking(words, shown, tuple(tuple(row) for row in whole.itertuples(index=False, name=None)))
+
+
+def _results(view: StudyView) -> list[str]:
+    """The columns that come first, as far as the table has them."""
+    own = [name for name in view.metrics if view.several or name not in ("val_acc", "last_step_loss")]
+    return ["Rank", "Trial", *own, "VALIDATION ACC", "TESTING ACC", TIE]
+
+
+def markdown(
+    view: StudyView, extra: Sequence[str] = (), rows: int | None = None, ties: bool = True, full: bool = False
+) -> str:
+    """The ranking as GitHub-flavoured Markdown."""
+    return ranking(view, extra, rows, ties, full).markdown
 
 
 def listing(rows: list[dict[str, Any]]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from search.config import TrainConfig
+from search.config import TrainConfig, is_config
 from search.files import locations
 
 State = dict[str, Any]
@@ -48,7 +48,7 @@ class Checkpoints:
             for name in reversed(self._names()):
                 with self._saying("a checkpoint cannot be read"):  # now; another time perhaps it can
                     state = self._read(name)
-                    if state is not None and state.get("config") == config.model_dump_json():
+                    if state is not None and is_config(state.get("config"), config):
                         return state
                     self._place.delete(name)
         return None

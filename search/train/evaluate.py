@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch.nn import functional as F
 from search import predictions
 from search.config import CACHE_SIZE, TrainConfig
 from search.files.locations import Where
+from search.metrics.answers import Answers
+from search.metrics.registry import measured
 from search.models import build
 from search.train.batches import EVAL_BATCH, Batches, activations, default_data_root, load_splits
 from search.train.device import Runtime, cores, resolve_runtime
@@ -39,6 +42,17 @@ class Evaluation:
     """The class with the highest probability, int64."""
     confidence: Tensor
     """That probability, float32."""
+    logits: Tensor
+    """(N, classes), float32."""
+
+    @cached_property
+    def answers(self) -> Answers:
+        """The same as arrays, for `search.metrics`."""
+        labels, predicted = self.labels.cpu().numpy(), self.predicted.cpu().numpy()
+        own = self.logits.gather(1, self.labels[:, None])
+        ranks = (self.logits > own).sum(1).cpu().numpy()
+        logits = self.logits.cpu().numpy()
+        return Answers(labels, predicted, self.confidence.cpu().numpy(), logits.shape[1], ranks, logits)
 
 
 def val_loss(seen: Evaluation) -> float:
@@ -49,6 +63,31 @@ def val_loss(seen: Evaluation) -> float:
 def val_acc(seen: Evaluation) -> float:
     """A metric, as `entry_points.METRICS` lists them."""
     return seen.accuracy
+
+
+def val_balanced_acc(seen: Evaluation) -> float:
+    """A metric, as `entry_points.METRICS` lists them."""
+    return measured("val_balanced_acc", seen.answers)
+
+
+def val_f1(seen: Evaluation) -> float:
+    """A metric, as `entry_points.METRICS` lists them."""
+    return measured("val_f1", seen.answers)
+
+
+def val_top5_acc(seen: Evaluation) -> float:
+    """A metric, as `entry_points.METRICS` lists them."""
+    return measured("val_top5_acc", seen.answers)
+
+
+def val_auroc(seen: Evaluation) -> float:
+    """A metric, as `entry_points.METRICS` lists them."""
+    return measured("val_auroc", seen.answers)
+
+
+def val_ece(seen: Evaluation) -> float:
+    """A metric, as `entry_points.METRICS` lists them."""
+    return measured("val_ece", seen.answers)
 
 
 @torch.no_grad()
@@ -63,17 +102,20 @@ def evaluate(model: nn.Module, data: Batches, runtime: Runtime) -> Evaluation:
             logits = model(x).float()
             total += F.cross_entropy(logits, y, reduction="sum")
             highest, called = logits.max(1)
-            best.append((called, (highest - logits.logsumexp(1)).exp()))
-    predicted, confidence = (torch.cat(parts) for parts in zip(*best, strict=True))
+            best.append((called, (highest - logits.logsumexp(1)).exp(), logits))
+    predicted, confidence, whole = (torch.cat(parts) for parts in zip(*best, strict=True))
     right = (predicted == data.labels).sum(dtype=torch.float64)
     loss, accuracy = (torch.stack([total, right]) / len(data)).tolist()
-    return Evaluation(loss, accuracy, data.labels, predicted, confidence)
+    return Evaluation(loss, accuracy, data.labels, predicted, confidence, whole)
 
 
 def packed(data: Batches, seen: Evaluation) -> bytes:
     """The class and the probability of every image, as `search.predictions` keeps them."""
-    labels, predicted, confidence = (part.cpu().numpy() for part in (seen.labels, seen.predicted, seen.confidence))
-    return predictions.pack(predictions.Predictions(labels, predicted, confidence, data.classes, data.images))
+    found = seen.answers
+    made = predictions.Predictions(
+        found.labels, found.predicted, found.confidence, data.classes, data.images, found.ranks
+    )
+    return predictions.pack(made)
 
 
 def evaluate_test(

@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from search.config import CACHE_SIZE, TrainConfig
 from search.data.augment import Mix, exact_views, make_augment
+from search.data.uneven import SAMPLERS, class_weights
 from search.models import build
 from search.models.weights import Loaded
 from search.train.batches import Batches, Data, activations
@@ -28,6 +29,20 @@ BUILT = ("model", "dataset", "hidden", "image_side", "weights", "frozen", "dropo
 """The settings that decide what model is built."""
 BODY = (*BUILT, "subset", "seed", "precision", "augment", "cached_views", "mixup", "cutmix")
 """The settings that a Learner is made for: for another trial that shares them it only starts again."""
+
+
+def focal(logits: Tensor, y: Tensor, gamma: float, smoothing: float = 0.0, weights: Tensor | None = None) -> Tensor:
+    """The mean over a batch of -w (1 - p)^gamma log p of the true class; p: its probability, w: its weight.
+
+    Lin et al., arXiv 1708.02002, equation 5. `logits`: (B, K); `y`: labels (B,), or the share of each class (B, K),
+    over which the loss is summed then, as with label smoothing. With gamma 0 it is the weighted cross-entropy.
+    """
+    log_p = logits.float().log_softmax(1)
+    count = logits.shape[1]
+    shares = F.one_hot(y, count).to(log_p.dtype) if y.ndim == 1 else y.to(log_p.dtype)
+    shares = shares * (1 - smoothing) + smoothing / count
+    terms = shares * (-log_p if not gamma else -((1 - log_p.exp()).clamp(min=0) ** gamma) * log_p)
+    return (terms if weights is None else terms * weights).sum(1).mean()
 
 
 class Learner:
@@ -84,6 +99,8 @@ class Learner:
         self._augment = make_augment(config.augment, noise)
         mixes = config.mixup or config.cutmix
         self._mix = Mix(config.mixup, config.cutmix, len(self._images.classes), noise) if mixes else None
+        weights = class_weights(config.class_weights, self._images.labels, len(self._images.classes))
+        self._weights = None if weights is None else weights.to(self.runtime.device)
         self._right: list[Tensor] = []
         self._set_nets()
 
@@ -153,7 +170,7 @@ class Learner:
             x, y = self._mix(x, y)
         with self.runtime.autocast():
             logits = self.net(x)
-            loss = F.cross_entropy(logits, y, label_smoothing=config.label_smoothing)
+            loss = self._loss(logits, y)
         self._right.append(logits.argmax(1) == (y if y.ndim == 1 else y.argmax(1)))
         self.optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
@@ -166,6 +183,18 @@ class Learner:
         if self._average is not None:
             self._follow(self._average)
         return loss.detach()
+
+    def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        """The mean loss of a batch; `y`: labels (B,), or the share of each class (B, classes)."""
+        config = self.config
+        if self._weights is None and not config.focal_gamma:
+            return F.cross_entropy(logits, y, label_smoothing=config.label_smoothing)
+        return focal(logits, y, config.focal_gamma, config.label_smoothing, self._weights)
+
+    def draw(self) -> Tensor:
+        """The images of the next epoch in their order: (N,), where the images are."""
+        drawn = SAMPLERS[self.config.sampler](self.data.labels, len(self._images.classes), self.order)
+        return drawn.to(self.data.home)  # once: every copy takes a wait
 
     def accuracy(self) -> float:
         """Share of the images since `begin` named right, each before its step; a mixed one as its larger part."""

@@ -149,8 +149,7 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
     start = time.perf_counter()
     lr, rates = learner.begin(number), learner.rates()
     count = len(learner.data)
-    order = torch.randperm(count, generator=learner.order).to(learner.data.home)  # once: every copy takes a wait
-    batches = learner.batches(order)
+    batches = learner.batches(learner.draw())
     losses = torch.stack([learner.step(index) for index in batches]).double().cpu()
     sizes = torch.tensor([len(batch) for batch in batches], dtype=torch.float64)
     train_loss = (losses @ sizes / count).item()

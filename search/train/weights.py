@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from search.config import TrainConfig
+from search.config import TrainConfig, is_config
 from search.errors import SearchError
 from search.files.locations import Where, fetched, write
 from search.models.images import read_spec
@@ -44,7 +44,7 @@ def load(model: nn.Module, config: TrainConfig, path: Where, data: Data | None =
         with fetched(path) as here:
             with safe_open(here, "pt") as file:
                 about = file.metadata() or {}
-            if about.get("config", "") != config.model_dump_json():
+            if not is_config(about.get("config", ""), config):
                 raise SearchError(f"{path}: the weights of another config")
             if data is not None:
                 _check(path, about, data)

@@ -12,8 +12,10 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.study import Study
-from optuna.trial import Trial, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from search.analysis.censored import scores
+from search.analysis.importance import Effect, effects
 from search.analysis.view import StudyView
 from search.reporting.sections import importance
 
@@ -53,7 +55,7 @@ def test_what_matters_is_named_with_its_numbers_and_its_caveat() -> None:
     assert text.startswith("What mattered: `lr` (importance ")
     assert "Not shown to matter: `width`, `kind`" in text or "Not shown to matter: `kind`, `width`" in text
     assert "of 45 completed trials" in text
-    assert text.endswith("With fewer than 50 completed trials this is a hint.")
+    assert text.endswith("With fewer than 50 trials this is a hint.")
 
 
 @pytest.mark.parametrize("tpe", [False, True])
@@ -67,6 +69,66 @@ def test_a_setting_that_does_nothing_is_not_said_to_matter(tpe: bool) -> None:
         found += "`lr`" in named
     assert fooled <= 4
     assert found >= 24
+
+
+def halved(study: Study, noise: np.random.Generator) -> Study:
+    """The same trials, the worse half of each ten stopped after the second of ten epochs, of a curve with noise."""
+    made = optuna.create_study(study_name="halved", direction="maximize")
+    for start in range(0, len(study.trials), 10):
+        block = study.trials[start : start + 10]
+        middle = sorted(trial.value or 0 for trial in block)[len(block) // 2]
+        for trial in block:
+            value = trial.value or 0.0
+            curve = {1: value - 0.3, 2: value - 0.2 + 0.005 * float(noise.standard_normal())}
+            stopped = value < middle
+            made.add_trial(
+                create_trial(
+                    state=TrialState.PRUNED if stopped else TrialState.COMPLETE,
+                    value=None if stopped else value,
+                    params=trial.params,
+                    distributions=trial.distributions,
+                    intermediate_values=curve if stopped else curve | {10: value},
+                )
+            )
+    return made
+
+
+def test_pruned_trials_say_what_the_completed_alone_do_not() -> None:
+    fooled = found = alone = 0
+    for seed in range(30):
+        noise = np.random.default_rng(seed)
+        study = halved(searched(peaked(noise), 48, seed), noise)
+        done = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+        text = said(study)
+        assert f"of {len(done)} completed and {48 - len(done)} pruned trials, by their curves; permutation" in text
+        named = text.partition("Not shown")[0]
+        fooled += "`width`" in named or "`kind`" in named
+        found += "`lr`" in named
+        alone += effects(study, done)["lr"].shown
+    assert fooled <= 4  # of 100 such draws 4 fooled it
+    assert found >= alone + 10
+
+
+def test_what_has_no_importance_does_not_matter() -> None:
+    assert not Effect(0.004, 0.001).shown
+    assert Effect(0.005, 0.05).shown
+
+
+def test_trials_are_compared_where_both_were_measured() -> None:
+    def trial(value: float | None, **curve: float) -> FrozenTrial:
+        state = TrialState.PRUNED if value is None else TrialState.COMPLETE
+        return create_trial(state=state, value=value, intermediate_values={int(k[1:]): v for k, v in curve.items()})
+
+    trials = [
+        trial(0.9, e1=0.3, e2=0.5, e3=0.9),
+        trial(0.8, e1=0.4, e2=0.6, e3=0.8),
+        trial(None, e1=0.35),  # between the two
+        trial(None, e1=0.1, e2=0.55),  # ahead of the first at epoch 2, behind all at epoch 1
+    ]
+    assert scores(trials, 1).tolist() == [1 - 1 - 1, -1 + 1 + 1, 1 - 1 + 1, 1 - 1 - 1]
+    assert scores(trials, -1).tolist() == (-scores(trials, 1)).tolist()
+    same = [trial(0.5), trial(0.5), trial(0.7)]
+    assert scores(same, 1).tolist() == [-1, -1, 2]
 
 
 def test_where_nothing_matters_nothing_is_named() -> None:

@@ -85,7 +85,7 @@ def test_the_table_marks_ties_and_names_the_cheapest() -> None:
     assert said.startswith(
         "1 of 2 trials tested is statistically tied with trial 0 (exact McNemar test on the same images"
     )
-    assert "trial 1 is the cheapest: 1.5 s an epoch, trial 0 3 s an epoch." in said
+    assert "They cost the same as the first: the same model, equal in size." in said
 
 
 def test_of_those_as_fast_the_smallest_is_the_cheapest() -> None:
@@ -93,8 +93,16 @@ def test_of_those_as_fast_the_smallest_is_the_cheapest() -> None:
     study = study_of([right] * 3, seconds=[1.501, 1.502, 1.509], sizes=[2000, 1000, 3000])
     said = said_of(study)
     assert "trial 1 is the cheapest: 1.5 s an epoch, 1,000 parameters, trial 0 1.5 s an epoch, 2,000 param" in said
-    study = study_of([right] * 3, seconds=[1.501, 1.502, 1.4], sizes=[2000, 1000, 3000])
-    assert "trial 2 is the cheapest: 1.4 s an epoch, 3,000 parameters," in said_of(study)
+    study = study_of([right] * 3, seconds=[1.501, 1.502, 1.2], sizes=[2000, 1000, 3000])
+    assert "trial 2 is the cheapest: 1.2 s an epoch, 3,000 parameters," in said_of(study)
+
+
+def test_times_of_one_size_say_how_far_times_differ_by_chance() -> None:
+    right = np.arange(IMAGES) < 500
+    study = study_of([right] * 4, seconds=[1.0, 1.6, 1.4, 1.7], sizes=[2000, 2000, 1000, 1000])
+    assert "trial 2 is the cheapest: 1.4 s an epoch, 1,000 parameters, trial 0 1 s" in said_of(study)  # the smaller
+    study = study_of([right] * 4, seconds=[1.0, 1.1, 1.4, 1.7], sizes=[2000, 2000, 1000, 1000])
+    assert "trial 0 is the cheapest: 1 s an epoch, 2,000 parameters." in said_of(study)
 
 
 def test_behind_a_baseline_the_best_trial_is_named() -> None:

@@ -74,7 +74,7 @@ def test_a_timeout_is_a_time(cli: Any, timeout: str) -> None:
 def test_report_prints_the_table_and_writes_the_page(cli: Any, study: optuna.Study) -> None:
     status, out, err = cli("report", "s", "--reports", "here")
     assert (status, err) == (0, "")
-    assert "| 1      | 1       | 1   | 0.75    |" in out
+    assert "| 1      | 1       | 0.75    | 1   |" in out
     assert out.endswith("\n\nwrote here/s.md\n")
     assert "- trial 2: no\n" in Path("here/s.md").read_text()
 

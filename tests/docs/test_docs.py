@@ -74,6 +74,9 @@ def test_every_search_command_of_a_page_runs(page: str, cli: Cli, tmp_path: Path
     pictures(tmp_path / "data" / "sea_life", "crab", "octopus", "starfish")
     if page == "docs/reports.md":
         prepare(cli)
+    if page == "docs/model.md":
+        pictures(tmp_path / "pictures", "0", "1")
+        shutil.make_archive("more", "zip", tmp_path / "pictures")
     for command in RUNNABLE[page]:
         words = shlex.split(command)[1:]
         # One process: the engine's own tests start Ray.
@@ -89,11 +92,13 @@ def test_every_search_command_of_a_page_runs(page: str, cli: Cli, tmp_path: Path
         "docs/reports.md": "digits-vs-broad-vs-narrow.md",
     }
     assert page not in made or (tmp_path / "reports" / made[page]).is_file()
+    if page == "docs/model.md":
+        exec(compile(blocks(PAGES[page], "python")[0], page, "exec"), {})  # noqa: S102 - the page's own code
 
 
 def test_the_pages_of_a_search_have_commands_that_run() -> None:
     assert {page for page, runnable in RUNNABLE.items() if runnable} >= {"README.md"} | {
-        f"docs/{name}.md" for name in ("quickstart", "doctor", "spaces", "reports")
+        f"docs/{name}.md" for name in ("quickstart", "doctor", "spaces", "reports", "model")
     }
 
 

@@ -15,7 +15,8 @@ from docs import generate
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_is_short(page: str) -> None:
-    assert PAGES[page].count("\n") <= (150 if page == "README.md" else 200)
+    limits = {"README.md": 150, "docs/reference/cli.md": 240}  # the last is made: as long as the options
+    assert PAGES[page].count("\n") <= limits.get(page, 200)
 
 
 @pytest.mark.parametrize("page", generate.PAGES)

@@ -48,7 +48,8 @@ def test_a_sound_space_passes_every_check(cli: Any, write: Write) -> None:
     assert (status, err) == (0, ""), out
     lines = out.splitlines()
     assert lines[0].startswith("checking cnn on digits at the middle of the space (batch_size=32, lr=0.03162)")
-    names = ("choices", "images", "duplicates", "labels", "head", "initial loss", "memorise", "lr range", "speed")
+    names = ["choices", "images", "classes", "duplicates", "labels", "head", "initial loss", "memorise", "lr range"]
+    names.append("speed")
     assert [line[5:18].strip() for line in lines[1:-1]] == [*names, "memory"]
     assert sorted(path.name for path in Path("runs/s/check").iterdir()) == ["images.png", "lr_range.png"]
     speed, memory = (" ".join(line.split()) for line in lines[-3:-1])
@@ -69,7 +70,7 @@ def test_what_is_broken_is_named_and_the_other_checks_go_on(cli: Any, write: Wri
     )
     for broken, line in zip(failed(out), lines, strict=True):
         assert broken.startswith(line)
-    assert "10 checks in" in out
+    assert "11 checks in" in out
 
 
 def test_shuffled_labels_and_an_image_in_both_splits_are_caught(cli: Any, write: Write) -> None:

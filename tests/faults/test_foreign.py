@@ -25,6 +25,7 @@ from search.errors import visible
 from search.monitoring.dashboard import publish
 from search.reporting import compare, data, page
 from search.reporting.columns import escape_cell
+from search.reporting.rows import to_csv
 from search.study import attributes
 from search.study.lease import driver_of
 from search.study.storage.open import open_storage
@@ -91,7 +92,7 @@ def test_attributes_of_any_type_break_no_reader(cli: Cli) -> None:
     assert [row["driver"] for row in rows] == [None] * len(VALUES)
     for study in made:
         view = StudyView(study)
-        data.to_csv(data.report(view)["rows"])
+        to_csv(data.report(view)["rows"])
         page._parts(view, "")
         comparison.rows([view, StudyView(made[0])])
         write_best(study, Path("reports"))
@@ -134,7 +135,7 @@ def test_no_medium_passes_on_what_acts(cli: Cli) -> None:
     content = cli("report", HOSTILE, "--json").out
     assert all(line.isprintable() for line in content.split("\n"))
     assert json.loads(content)["study"] == HOSTILE
-    rows = list(csv.DictReader(io.StringIO(data.to_csv(data.report(StudyView(study))["rows"]))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(data.report(StudyView(study))["rows"]))))
     cells = next(row for row in rows if "2" in row["values"])
     assert "'=1+1" in cells.values()
     assert all(str(cell).isprintable() for cell in [*cells, *cells.values()])
@@ -145,7 +146,7 @@ def test_no_medium_passes_on_what_acts(cli: Cli) -> None:
     [("=1", "'=1"), ("+cmd", "'+cmd"), ("@a", "'@a"), ("-2+3|x", "'-2+3|x"), ("-1.5", "-1.5"), ("a=b", "a=b")],
 )
 def test_a_cell_is_no_formula(text: str, cell: str) -> None:
-    assert data.to_csv([{"name": text}]).splitlines()[1] == cell
+    assert to_csv([{"name": text}]).splitlines()[1] == cell
 
 
 ACTS = """

@@ -13,8 +13,8 @@ import pytest
 SEARCH = Path(__file__).resolve().parents[2] / "search"
 
 LAYERS = (
-    "errors format entry_points | config models files | space data predictions | study train | engine analysis "
-    "| doctor reporting | monitoring | commands | api cli"
+    "errors format entry_points | config models files | space data predictions metrics | study train "
+    "| engine analysis trained | doctor reporting | monitoring | commands | api cli"
 )
 """Left to right; a folder is one name, and inside it modules import each other freely."""
 

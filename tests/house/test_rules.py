@@ -27,9 +27,9 @@ LONG = {
 OPTIONS = {
     "commands/jobs.py": 7,  # reads the words of `search run`, and prints commands
     "commands/steps/export.py": 1,  # a script's own options
-    "commands/steps/launch.py": 2,  # reads the command line, as the next
-    "commands/steps/run.py": 2,
+    "commands/steps/launch.py": 4,  # reads the command line
     "commands/steps/up.py": 3,  # prints commands, as the next
+    "commands/steps/weights.py": 1,
     "commands/units.py": 2,
     "doctor/device_memory.py": 3,  # runs another program, as the next
     "engine/ray/jobs.py": 1,

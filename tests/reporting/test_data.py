@@ -50,7 +50,7 @@ def test_report_as_json(cli: Cli, studies: optuna.Study) -> None:
     content = json.loads(out)
     assert list(content) == [
         "study", "metric", "directions", "trials", "machine_seconds", "saved_seconds", "gpu_hours", "saved_gpu_hours",
-        "comments", "looks_at_test", "confirmed", "rows",
+        "comments", "looks_at_test", "classes", "confirmed", "rows",
     ]  # fmt: skip
     assert content["trials"] == {"running": 0, "complete": 2, "pruned": 0, "fail": 1, "waiting": 0}
     first, second, hand = content["rows"]

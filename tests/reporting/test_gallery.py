@@ -20,6 +20,7 @@ from search.data import cache
 from search.data.digits import Digits
 from search.predictions import Predictions
 from search.reporting import gallery, page
+from search.trained.sheet import INK, WRONG, Cell, contact_sheet
 
 CONFIG = {"dataset": "digits"}
 
@@ -112,8 +113,8 @@ def test_git_sees_nothing_of_it() -> None:
 
 
 def test_long_names_fit_under_their_image() -> None:
-    cell = (np.zeros((300, 300, 3), dtype=np.uint8), "a very long name of a class" * 3, "猫 and a long one, too (99%)")
-    sheet = np.asarray(gallery.contact_sheet([cell]).convert("L"))
+    lines = [("a very long name of a class" * 3, INK), ("猫 and a long one, too (99%)", WRONG)]
+    sheet = np.asarray(contact_sheet([Cell(np.zeros((300, 300, 3), dtype=np.uint8), lines)]).convert("L"))
     assert sheet.shape[1] == 128 + 24
     assert (sheet[:, -10:] > 250).all()
 

@@ -101,9 +101,10 @@ def test_the_whole_page() -> None:
     assert render(study) == (
         "# made\n\n"
         "Best score: **0.5000**, trial 0, on cpu (AVX2) in fp32, measured at its last epoch.\n\n"
-        "| Rank   | Trial   | x   | epochs   | score   |\n"
-        "|:-------|:--------|:----|:---------|:--------|\n"
-        "| 1      | 0       | 1   | 10       | 0.5     |\n\n"
+        "Its settings: x 1, epochs 10.\n\n"
+        "| Rank   | Trial   | score   |\n"
+        "|:-------|:--------|:--------|\n"
+        "| 1      | 0       | 0.5     |\n\n"
         "3 trials ran: 1 completed, 1 were pruned, 1 failed; 1 are under way or wait in the queue. "
         "Machine time: 2 min 10 s spent, 2 min 00 s saved by pruning.\n\n"
         "Pruning: 1 pruned trials ran 2 epochs; at the winner's 10 each they would have run 10. When they were "

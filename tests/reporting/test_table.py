@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
+from rich.console import Console
 
 from search.analysis.view import StudyView
 from search.config import TrainConfig
@@ -35,8 +37,8 @@ def frame_of(study: Study) -> pd.DataFrame:
     return table.frame(StudyView(study))
 
 
-def markdown(study: Study) -> str:
-    return table.markdown(StudyView(study))
+def markdown(study: Study, full: bool = True) -> str:
+    return table.markdown(StudyView(study), full=full)
 
 
 def add(study: Study, value: float, lr: float = 0.01, **attrs: Any) -> None:
@@ -62,15 +64,67 @@ def test_the_whole_table() -> None:
     add(study, 0.9, lr=0.0123456, baseline="Model 1")
     study.set_user_attr("baselines", [BASELINE])
     study.set_user_attr("tests", {"1": {"test_acc": 0.8}})
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown(study).splitlines()]
-    assert [" | ".join(row) for row in (cells[0], *cells[2:])] == [
+    assert cells_of(markdown(study)) == [
         "Rank | Trial | Model | frozen | LR | MOMENTUM | WEIGHT_DECAY | NUM_EPOCHS | STEP_SIZE | GAMMA"
         " | TRAINING LOSS AT LAST STEP | VALIDATION ACC | TESTING ACC",
         "1 | 1, as Model 1 | cnn | none | 0.01235 | 0.9 | 0 | 2 | 5 | 0.1 | 0.5 | 0.9000 | 0.8000",
         "2 | hand-tuned: Model 1 | cnn (pretrained) | none | 0.01 | 0.9 | 5e-05 | 2 | 5 | 0.1 | 1.25 | 0.7500 | 0.7000",
         "3 | 0 | cnn | none | 0.001 | 0.9 | 0 | 2 | 5 | 0.1 | 0.5 | 0.5000 | ",
     ]
-    assert {cell.strip(":-") for cell in cells[1]} == {""}
+
+
+def cells_of(text: str) -> list[str]:
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[0] == "|"]
+    return [" | ".join(row) for row in (rows[0], *rows[2:])]
+
+
+def test_the_result_comes_first_and_what_is_the_same_stands_above() -> None:
+    study = made()
+    add(study, 0.5, lr=0.001)
+    add(study, 0.9, lr=0.0123456, baseline="Model 1")
+    study.set_user_attr("tests", {"1": {"test_acc": 0.8}})
+    words, text = markdown(study, full=False).split("\n\n")
+    assert words == (
+        "The same in all rows: the model cnn, no layer frozen, momentum 0.9, weight decay 0, 2 epochs, step size 5, "
+        "gamma 0.1."
+    )
+    assert cells_of(text) == [
+        "Rank | Trial | VALIDATION ACC | TESTING ACC | LR",
+        "1 | 1, as Model 1 | 0.9000 | 0.8000 | 0.01235",
+        "2 | 0 | 0.5000 |  | 0.001",
+    ]
+    study.set_user_attr("baselines", [BASELINE])  # whose row keeps its place, and says where it differs
+    words, text = markdown(study, full=False).split("\n\n")
+    assert words.startswith("The same in all rows: no layer frozen, momentum 0.9, 2 epochs")
+    assert cells_of(text)[:1] + cells_of(text)[2:3] == [
+        "Rank | Trial | VALIDATION ACC | TESTING ACC | Model | LR | WEIGHT_DECAY",
+        "2 | hand-tuned: Model 1 | 0.7500 | 0.7000 | cnn (pretrained) | 0.01 | 5e-05",
+    ]
+
+
+def test_one_row_has_its_settings_in_words_and_a_loss_stands_first() -> None:
+    study = made("val_loss", "minimize")
+    add(study, 0.5)
+    words, text = markdown(study, full=False).split("\n\n")
+    assert words.startswith("Its settings: the model cnn, no layer frozen, learning rate 0.01, ")
+    assert cells_of(text) == ["Rank | Trial | val_loss | VALIDATION ACC | TESTING ACC", "1 | 0 | 0.5 | 0.5000 | "]
+
+
+@pytest.mark.parametrize("width", [100, 60])
+def test_a_terminal_shows_every_column(width: int) -> None:
+    study = made()
+    for number in range(3):
+        add(study, 0.5, lr=0.1**number, baseline=f"a_long_name_without_any_blank|{number}" * 3)
+    shown = Console(width=width, file=io.StringIO())
+    shown.print(table.ranking(StudyView(study)).terminal())
+    assert isinstance(shown.file, io.StringIO)
+    lines = shown.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    whole = "".join("".join(lines).split())
+    assert "…" not in whole
+    assert all(name in whole for name in ("Rank", "Trial", "LR"))
+    folded = "".join(line[7:60].split("  ")[0].strip() for line in lines)
+    assert "a_long_name_without_any_blank|2" in folded.replace(" ", "")
 
 
 def ranks(study: Study) -> list[tuple[str, str]]:

@@ -87,6 +87,12 @@ def write_best(study: Study, folder: Path, number: int | None = None) -> Path:
     """
     trial = pick(study, number)
     path = best_path(study, folder, number)
+    write_yaml(study, trial, path)
+    return path
+
+
+def write_yaml(study: Study, trial: FrozenTrial, path: Path) -> None:
+    """Write the trial's config, what it reached and what it ran on to `path`."""
     config, record = _config(trial), TrialRecord(trial)
     seen = {"data": record.data, "weights": record.weights}
     content = {
@@ -104,7 +110,6 @@ def write_best(study: Study, folder: Path, number: int | None = None) -> Path:
     }
     head = f"# search train {path}\n" if is_train_config(config) else ""
     write_text(path, head + yaml.dump(content, Dumper=_Dumper, sort_keys=False))
-    return path
 
 
 def best_path(study: Study, folder: Path, number: int | None = None) -> Path:

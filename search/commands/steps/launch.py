@@ -16,6 +16,7 @@ from pkgutil import resolve_name
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from optuna.trial import TrialState
 from rich.console import Console
 from rich.progress import Progress as Bar
 
@@ -68,6 +69,8 @@ def drive(driver: Driver, progress: Progress, engine: Engine, console: Console, 
             studies.requeue(driver.study)
         number = (signalled or [signal.SIGINT])[0]
         _say_end(_word(number), driver, f"to go on: {same()}", console)
+        if driver.counts[TrialState.COMPLETE]:
+            console.out(f"its report so far: {_report_of(driver.study.study_name)}")
         raise Interrupted(number) from None
     except (EngineFailed, RunAborted):
         driver.run.ours()
@@ -204,6 +207,24 @@ def last_words(end: Callable[[type[BaseException], BaseException, None], None], 
 
 def _word(number: int) -> str:
     return "interrupted" if number == signal.SIGINT else "terminated"
+
+
+def _report_of(study: str) -> str:
+    """What the user types or calls to see what there is."""
+    if not on_command_line():
+        return f"search.report({study!r})"
+    return shlex.join(["search", "report", study, *said_of_storage(same())])
+
+
+def said_of_storage(command: str) -> list[str]:
+    """The words of the command that name its storage, to be said again."""
+    words = shlex.split(command)
+    return [
+        part
+        for place, word in enumerate(words)
+        if word.partition("=")[0] in ("--storage", "--storage-file")
+        for part in ([word] if "=" in word else words[place : place + 2])
+    ]
 
 
 def same() -> str:

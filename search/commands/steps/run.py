@@ -19,7 +19,17 @@ from rich.console import Console
 
 from search import entry_points
 from search.commands.launch_options import RunOptions
-from search.commands.steps.launch import drive, engine_of, interruptible, last_words, same, wait, workplace_of
+from search.commands.steps.launch import (
+    drive,
+    engine_of,
+    interruptible,
+    last_words,
+    said_of_storage,
+    same,
+    wait,
+    workplace_of,
+)
+from search.commands.steps.screen import show
 from search.engine.base import Engine
 from search.engine.callbacks import Callback
 from search.engine.driver import Driver
@@ -274,7 +284,9 @@ def _finish(study: Study, options: RunOptions, board: TensorBoard) -> Path:
     if not any(map(feasible, view.ranked)):
         what = "no completed trial keeps the sampler's constraints" if view.ranked else "no trial completed"
         raise NothingCompleted(f"{what}; {report.path} has the reasons")
-    print(f"\n{report.table}\n")
+    print()
+    show(report)
+    print()
     print(f"report       {report.path}")
     if not view.several:  # else nothing is the best
         best = write_best(study, options.reports)
@@ -283,16 +295,5 @@ def _finish(study: Study, options: RunOptions, board: TensorBoard) -> Path:
             print(f"train it     search train {best}")
     if any(output_of(study.study_name).glob("*.txt")):
         print(f"output       {output_of(study.study_name)}")
-    print(f"watch it     {shlex.join(['search', 'dashboard', study.study_name, *_said_of_storage(same())])}")
+    print(f"watch it     {shlex.join(['search', 'dashboard', study.study_name, *said_of_storage(same())])}")
     return report.path
-
-
-def _said_of_storage(command: str) -> list[str]:
-    """The words of the command that name its storage, to be said again."""
-    words = shlex.split(command)
-    return [
-        part
-        for place, word in enumerate(words)
-        if word.partition("=")[0] in ("--storage", "--storage-file")
-        for part in ([word] if "=" in word else words[place : place + 2])
-    ]

@@ -21,6 +21,7 @@ from search.data.identity import Identity
 from search.doctor.preflight import decode
 from search.engine.failures import reason
 from search.errors import NothingCompleted, SearchError
+from search.format import measured
 from search.reporting import page
 from search.study import test_split
 from search.study.attributes import StudyRecord
@@ -101,9 +102,9 @@ def verdict(best: Best, last: Epoch, ran_on: Mapping[str, Any], study: Study | N
     seed would, if `search confirm` has the spread of the seeds, or else in the Wilson interval of the trial's number.
     """
     value, again, metric = float(best.value or 0.0), float(getattr(last, best.metric)), best.metric
-    numbers = f"{metric} {again:.4f}, trial {best.trial} had {value:.4f}"
+    numbers = f"{metric} {measured(again)}, trial {best.trial} had {measured(value)}"
     if again == value:
-        return True, f"{metric} {again:.4f}, exactly trial {best.trial}'s"
+        return True, f"{metric} {measured(again)}, exactly trial {best.trial}'s"
     other = [f"{name} {best.ran_on.get(name)} there, {here} here" for name, here in ran_on.items()]
     other = [text for text, name in zip(other, ran_on, strict=True) if best.ran_on.get(name) != ran_on[name]]
     if not other:
@@ -157,7 +158,7 @@ def _against(best: Best, last: Epoch) -> str:
         return ""
     if again == best.value:
         return f", exactly trial {best.trial}'s {best.metric}"
-    return f" (trial {best.trial} had {best.metric} {best.value:.4f}; device, threads or versions may differ)"
+    return f" (trial {best.trial} had {best.metric} {measured(best.value)}; device, threads or versions may differ)"
 
 
 def _study(best: Best, storage: str) -> Study | None:

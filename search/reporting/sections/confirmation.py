@@ -9,7 +9,7 @@ from statistics import mean, stdev
 from search.analysis.confirmation import Row
 from search.analysis.statistics import LEVEL, welch
 from search.analysis.view import StudyView
-from search.format import format_number
+from search.format import format_number, measured
 from search.reporting.columns import accuracy, escape_cell
 from search.reporting.section import Section
 from search.reporting.table import listing
@@ -104,14 +104,14 @@ def difference(a: Row, b: Row, metric: str | None = None) -> str:
     if not one or not other:
         return ""
     where = "On the test split" if metric is None else f"In {escape_cell(metric)}"
-    text = f"{where} {a.label} has {mean(one):.4f}, {b.label} {mean(other):.4f}"
-    text, counts = f"{text}: {mean(one) - mean(other):+.4f}", f"{len(one)} and {len(other)} new seeds"
+    text = f"{where} {a.label} has {measured(mean(one))}, {b.label} {measured(mean(other))}"
+    text, counts = f"{text}: {_signed(mean(one) - mean(other))}", f"{len(one)} and {len(other)} new seeds"
     result = welch(one, other)
     if result is None:
         return f"{text}. The difference is not tested: {counts} are too few, or do not vary."
     p, low, high = result
     outcome = "they differ" if p <= 1 - LEVEL else "they are statistically tied"
-    text += f", {outcome} (Welch's t-test, p = {p:.2g}; 95% interval {low:+.4f} to {high:+.4f}; {counts})."
+    text += f", {outcome} (Welch's t-test, p = {p:.2g}; 95% interval {_signed(low)} to {_signed(high)}; {counts})."
     if min(len(one), len(other)) < FEW:
         text += " So few seeds show large differences only, and the test assumes that they spread normally."
     return text
@@ -135,8 +135,12 @@ def _missing(row: Row) -> str:
 def _spread(values: Sequence[float]) -> str:
     """Mean, standard deviation, least and greatest."""
     if len(values) < 2:
-        return "".join(f"{value:.4f}" for value in values)
-    return f"{mean(values):.4f} ± {stdev(values):.4f} ({min(values):.4f} to {max(values):.4f})"
+        return "".join(measured(value) for value in values)
+    return f"{measured(mean(values))} ± {measured(stdev(values))} ({measured(min(values))} to {measured(max(values))})"
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value >= 0 else ''}{measured(value)}"
 
 
 def _mean(values: Sequence[float]) -> float:

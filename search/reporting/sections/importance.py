@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from search.analysis.censored import comparable
 from search.analysis.importance import LEADERS, Edge, edges
 from search.analysis.view import StudyView
 from search.format import format_number
@@ -9,15 +10,17 @@ from search.reporting.columns import escape_cell
 from search.reporting.section import Section
 
 MANY = 50
-"""With fewer completed trials the section has a caveat."""
+"""With fewer trials the section has a caveat."""
 
 
 def section(view: StudyView) -> Section | None:
-    found, count = view.effects, len(view.done)
+    found, pruned = view.effects, sum(map(comparable, view.pruned))
+    count = len(view.done) + pruned
     if not found:
         return None
     kept = {name: effect for name, effect in found.items() if effect.shown}
-    basis = f"of {count} completed trials; permutation test, Holm over {len(found)} settings"
+    trials = f"{len(view.done)} completed" + (f" and {pruned} pruned trials, by their curves" if pruned else " trials")
+    basis = f"of {trials}; permutation test, Holm over {len(found)} settings"
     if not kept:
         return Section(f"No setting is shown to matter ({basis}).", comment=True)
     ordered = sorted(kept.items(), key=lambda item: (-item[1].importance, item[1].p))
@@ -25,7 +28,7 @@ def section(view: StudyView) -> Section | None:
     text = f"What mattered: {listed} (PED-ANOVA, {basis})."
     rest = [f"`{escape_cell(name)}`" for name in found if name not in kept]
     text += f" Not shown to matter: {', '.join(rest)}." if rest else ""
-    text += f" With fewer than {MANY} completed trials this is a hint." if count < MANY else ""
+    text += f" With fewer than {MANY} trials this is a hint." if count < MANY else ""
     return Section(text, comment=True)
 
 

@@ -6,7 +6,18 @@ from collections.abc import Callable
 
 from search.analysis.view import StudyView
 from search.reporting.section import Section
-from search.reporting.sections import code, confirmation, freezing, gains, images, importance, pruning, ties, trials
+from search.reporting.sections import (
+    classes,
+    code,
+    confirmation,
+    freezing,
+    gains,
+    images,
+    importance,
+    pruning,
+    ties,
+    trials,
+)
 
 SECTIONS: tuple[Callable[[StudyView], Section | None], ...] = (
     ties.section,
@@ -22,6 +33,7 @@ SECTIONS: tuple[Callable[[StudyView], Section | None], ...] = (
     trials.failed,
     code.section,
     images.section,
+    classes.section,
     confirmation.section,
 )
 """Under the ranked table; those with a title follow those without."""

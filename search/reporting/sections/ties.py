@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from statistics import median
+
 from optuna.trial import FrozenTrial
 
 from search.analysis.cost import seconds_an_epoch, taken
@@ -9,8 +12,9 @@ from search.analysis.ties import sample_of
 from search.analysis.view import StudyView
 from search.format import format_number
 from search.reporting.section import Section
+from search.study.attributes import config_of
 
-_METHOD = "exact McNemar test on the same images, Holm over the rows, 5%"
+_METHOD = "{}, Holm over the rows, 5%"
 _LIMIT = (
     "The test accounts for the choice of images. It does not account for the seeds, nor for the choice of the first "
     "as the best."
@@ -23,11 +27,12 @@ def section(view: StudyView) -> Section | None:
         text = "Ties are not tested: that needs the trials' predictions, which are not in the run folder."
         return Section(text) if len(view.ranked) > 1 else None
     tied = [trial for trial in view.ranked if found.tied(trial.number)]
+    method = _METHOD.format(found.method)
     limit = _LIMIT + _of_other_images(view, first)
     if not tied:
-        return Section(f"All {len(found.p)} trials tested differ from trial {first.number} ({_METHOD}). {limit}")
+        return Section(f"All {len(found.p)} trials tested differ from trial {first.number} ({method}). {limit}")
     is_ = "is" if len(tied) == 1 else "are"
-    text = f"{len(tied)} of {len(found.p)} trials tested {is_} statistically tied with trial {first.number} ({_METHOD})"
+    text = f"{len(tied)} of {len(found.p)} trials tested {is_} statistically tied with trial {first.number} ({method})"
     return Section(f"{text}. {_cheapest(first, tied)}{limit}")
 
 
@@ -40,17 +45,45 @@ def _of_other_images(view: StudyView, first: FrozenTrial) -> str:
 
 
 def _cheapest(first: FrozenTrial, tied: list[FrozenTrial]) -> str:
-    timed = [(seconds, trial) for trial in [first, *tied] if (seconds := seconds_an_epoch(trial)) is not None]
-    if len(timed) <= len(tied):
+    """Which is the cheapest, as far as sizes differ, or times of an epoch beyond those of trials of one size."""
+    groups: dict[object, list[FrozenTrial]] = {}
+    for trial in (first, *tied):
+        groups.setdefault(_size(trial), []).append(trial)
+    times = {
+        size: [t for trial in group if (t := seconds_an_epoch(trial)) is not None] for size, group in groups.items()
+    }
+    if not all(times.values()):
         return ""
-    cheapest = min(timed, key=lambda pair: _price(*pair))[1]
+    if len(groups) == 1:
+        return "They cost the same as the first: the same model, equal in size. "
+    best = min(groups, key=lambda size: (median(times[size]), taken(groups[size][0], "parameters") or 0.0))
+    clear = all(max(times[best]) < _least(times[size]) for size in groups if size != best)
+    if not clear:  # their times overlap
+        best = min(groups, key=lambda size: (taken(groups[size][0], "parameters") or math.inf, median(times[size])))
+        others = {taken(group[0], "parameters") for size, group in groups.items() if size != best}
+        if None in others or taken(groups[best][0], "parameters") in others:
+            return "None of them is cheaper than the others beyond the noise of the times. "
+    cheapest = groups[best][0]
     than = f", trial {first.number} {_takes(first)}" if cheapest.number != first.number else ""
     return f"Of these and the first, trial {cheapest.number} is the cheapest: {_takes(cheapest)}{than}. "
 
 
-def _price(seconds: float, trial: FrozenTrial) -> tuple[float, float, int]:
-    """What the cheapest has least of: time an epoch, to the two digits that mean something; then parameters."""
-    return float(f"{seconds:.1e}"), taken(trial, "parameters") or 0.0, trial.number
+NOISE = 0.1
+"""Share by which one machine's times of an epoch differ without a reason, where a size has a single trial."""
+
+
+def _times(trials: list[FrozenTrial]) -> list[float]:
+    return [seconds for trial in trials if (seconds := seconds_an_epoch(trial)) is not None]
+
+
+def _least(times: list[float]) -> float:
+    return min(times) * (1 - NOISE if len(times) == 1 else 1)
+
+
+def _size(trial: FrozenTrial) -> tuple[object, ...]:
+    """What trials of equal cost have in common: the model, its size and that of its images."""
+    config = config_of(trial)
+    return (repr(config.get("model")), taken(trial, "parameters"), taken(trial, "trainable"), config.get("image_side"))
 
 
 def _takes(trial: FrozenTrial) -> str:

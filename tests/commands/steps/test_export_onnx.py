@@ -23,6 +23,7 @@ from search.models import build
 from search.train.batches import load_data
 
 Write = Callable[[str, str], Path]
+WEIGHTS = "runs/tiny/weights/0.safetensors"
 SPACE = """
     from search import SearchSpace
 
@@ -46,25 +47,24 @@ pytestmark = pytest.mark.usefixtures("sys_path", "one_thread")
 
 @pytest.fixture
 def trained(once: Cli, write: Write, request: pytest.FixtureRequest) -> str:
-    """A study of one trial, whose config was trained again; its model's name."""
+    """A study of one trial; its model's name."""
     model: str = getattr(request, "param", "cnn")
     write("net.py", NET)
     write("tiny.py", SPACE.format(model=model))
     assert once("run", "tiny.py", "--engine", "inline", "--trials", 1).status == 0
-    assert once("train", "reports/tiny.best.yaml").status == 0
     return model
 
 
 def torch_model(name: str) -> nn.Module:
     model = build(name, 10, 1, side=8)
-    load_model(model, "reports/tiny.best.safetensors")
+    load_model(model, WEIGHTS)
     return model.eval()
 
 
 @pytest.mark.parametrize("trained", ["cnn", "mlp", "net.py:net"], indirect=True)
 def test_it_answers_as_the_torch_model_does(cli: Cli, trained: str) -> None:
     status, out, err = cli("export", "tiny", "--onnx", "there/tiny.onnx")
-    assert (status, out, err) == (0, "wrote there/tiny.onnx, from reports/tiny.best.safetensors\n", "")
+    assert (status, out, err) == (0, f"wrote there/tiny.onnx, from {WEIGHTS}\n", "")
     assert [path.name for path in Path("there").iterdir()] == ["tiny.onnx"]
     session: Any = onnxruntime.InferenceSession("there/tiny.onnx", providers=["CPUExecutionProvider"])
     (val,) = load_data(trained, "digits", Path("data"), "cpu", ("val",))
@@ -95,8 +95,9 @@ def test_it_answers_as_the_torch_model_does(cli: Cli, trained: str) -> None:
 
 
 def test_what_is_missing_or_stale_is_one_line(cli: Cli, trained: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = Path("reports/tiny.best.safetensors")
-    good = weights.read_bytes()
+    weights = Path(WEIGHTS)
+    with safe_open(weights, "pt") as file:
+        about = file.metadata()
 
     def says(*words: object) -> str:
         status, out, err = cli("export", "tiny", "--onnx", "tiny.onnx", *words)
@@ -104,27 +105,16 @@ def test_what_is_missing_or_stale_is_one_line(cli: Cli, trained: str, monkeypatc
         assert not Path("tiny.onnx").exists()
         return err
 
-    assert "no reports/tiny.trial-0.safetensors: `search train reports/tiny.trial-0.yaml` trains" in says("--trial", 0)
-    kept = Path("kept.safetensors")
-    kept.write_bytes(good)
-    weights.write_bytes(good[:100])
-    assert "reports/tiny.best.safetensors: no model of `search train`" in says()
     save_file({"a": torch.zeros(1)}, weights)
-    assert "no model of `search train`" in says()
-    config = read_best(Path("reports/tiny.best.yaml")).config
-    written = config.model_dump_json()
-    save_file({"a": torch.zeros(1)}, weights, {"config": written})
-    assert "tiny.best.safetensors: an older version wrote it, without its classes; `search train rep" in says()
-    with safe_open(kept, "pt") as file:
-        about = {name: json.loads(text) for name, text in file.metadata().items() if name != "config"}
-    save_file({"a": torch.zeros(1)}, weights, {**{n: json.dumps(v) for n, v in about.items()}, "config": written})
-    assert "tiny.best.safetensors: not the weights of cnn for digits" in says()
-    other = config.model_copy(update={"lr": 0.5})
-    about_it = {name: json.dumps(value) for name, value in about.items()}
-    save_file({"a": torch.zeros(1)}, weights, {**about_it, "config": other.model_dump_json()})
-    assert "is not of trial 0's config; `search train reports/tiny.best.yaml` writes it anew" in says()
+    assert f"{WEIGHTS}: no model of `search train`" in says()
+    save_file({"a": torch.zeros(1)}, weights, {"config": about["config"]})
+    assert f"{WEIGHTS}: an older version wrote it, without its classes; train it again; `search train rep" in says()
+    save_file({"a": torch.zeros(1)}, weights, about)
+    assert f"{WEIGHTS}: not the weights of cnn for 10 classes: " in says()
     weights.unlink()
+    assert f"no {WEIGHTS} and no reports/tiny.best.safetensors" in says()
     assert "`search train reports/tiny.best.yaml` trains the model" in says()
+    assert cli("train", "reports/tiny.best.yaml").status == 0
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert "onnxscript is not installed; it comes with this project's extra: pip install -e '.[onnx]'" in says()
 
@@ -134,8 +124,7 @@ def test_a_model_that_the_exporter_cannot_follow(cli: Cli, trained: str, monkeyp
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x * 2 if x.mean().item() > 0 else x
 
-    monkeypatch.setattr("search.commands.steps.export_onnx.build", lambda *what: Odd())
-    monkeypatch.setattr("search.commands.steps.export_onnx.load_model", lambda *what: None)
+    monkeypatch.setattr("search.commands.steps.export_onnx.network", lambda *what: Odd())
     status, out, err = cli("export", "tiny", "--onnx", "tiny.onnx")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "the model cannot be written as ONNX" in err
@@ -153,8 +142,7 @@ def test_the_data_folder_is_not_asked_again(cli: Cli, write: Write) -> None:
     assert status == 0
     seen = "cnn sees imagefolder:mine at 16 x 16 px, bilinear (the data set's own size; image_side=N chooses another)"
     assert seen in out.splitlines()[:4]
-    assert cli("train", "reports/tiny.best.yaml").status == 0
-    with safe_open("reports/tiny.best.safetensors", "pt") as file:
+    with safe_open(WEIGHTS, "pt") as file:
         about = {name: json.loads(text) for name, text in file.metadata().items()}
     assert about["classes"] == ["ant", "bee", "cat"]
     assert about["input"]["size"] == [16, 16]
