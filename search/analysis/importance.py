@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 
@@ -53,17 +53,39 @@ def effects(study: Study, done: list[FrozenTrial], pruned: Sequence[FrozenTrial]
         return {}
     sign = -1 if study.direction == StudyDirection.MINIMIZE else 1
     p = holm([_p_value(trials, name, sign) for name in shared])
-    weights = _importances(trials, shared, sign) if p.min() <= 0.05 else dict.fromkeys(shared, math.nan)
+    weights = (
+        _importances(trials, {n: ranges[n] for n in shared}, sign)
+        if p.min() <= 0.05
+        else dict.fromkeys(shared, math.nan)
+    )
     return {name: Effect(weights[name], float(value)) for name, value in zip(shared, p, strict=True)}
 
 
 def _ranges(done: list[FrozenTrial]) -> dict[str, Any]:
-    """The distribution of each parameter that every trial has, the same in all."""
+    """The distribution of each parameter that every trial has; of a range that was extended, the widest."""
     first = done[0].distributions if done else {}
-    return {name: range_ for name, range_ in first.items() if all(t.distributions.get(name) == range_ for t in done)}
+    found = {name: _widest([trial.distributions.get(name) for trial in done]) for name in first}
+    return {name: range_ for name, range_ in found.items() if range_ is not None}
 
 
-def _importances(trials: list[FrozenTrial], names: list[str], sign: int) -> dict[str, float]:
+def _widest(ranges: Sequence[BaseDistribution | None]) -> BaseDistribution | None:
+    """One range that holds all of them; None if they differ in more than their ends."""
+    different: list[Any] = []
+    for range_ in ranges:
+        if range_ not in different:
+            different.append(range_)
+    if len(different) < 2:
+        return different[0] if different else None
+    first = different[0]
+    kinds = {(type(range_), getattr(range_, "log", None), getattr(range_, "step", None)) for range_ in different}
+    if len(kinds) > 1 or not isinstance(first, (FloatDistribution, IntDistribution)):
+        return None
+    low, high = min(range_.low for range_ in different), max(range_.high for range_ in different)
+    widest: BaseDistribution = type(first)(low, high, log=first.log, step=first.step)  # type: ignore[arg-type] # of its own kind
+    return widest
+
+
+def _importances(trials: list[FrozenTrial], ranges: dict[str, Any], sign: int) -> dict[str, float]:
     """PED-ANOVA's shares, which depend on the order of the trials alone."""
     import optuna
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # late: a second, of scikit-learn
@@ -72,12 +94,12 @@ def _importances(trials: list[FrozenTrial], names: list[str], sign: int) -> dict
     ordered.add_trials(
         create_trial(
             value=float(score),
-            params={name: trial.params[name] for name in names},
-            distributions={name: trial.distributions[name] for name in names},
+            params={name: trial.params[name] for name in ranges},
+            distributions=ranges,
         )
         for trial, score in zip(trials, scores(trials, sign), strict=True)
     )
-    return get_param_importances(ordered, evaluator=PedAnovaImportanceEvaluator(), params=names)
+    return get_param_importances(ordered, evaluator=PedAnovaImportanceEvaluator(), params=[*ranges])
 
 
 def _p_value(done: list[FrozenTrial], name: str, sign: int) -> float:

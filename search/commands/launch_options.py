@@ -78,6 +78,9 @@ class RunOptions(SpaceOptions, LaunchOptions):
     pruner: Annotated["BasePruner | None", Help("Optuna's, for a space that is in no file.", python=True)] = None
     trials: Annotated[int | None, Help("Trials the study shall have, earlier ones included.", min=1)] = None
     source: Annotated[str | None, Help("Begin with the ten best configs of another study.", metavar="STUDY")] = None
+    extend: Annotated[
+        bool, Help("Go on with a study whose space was another, if each of its trials is a point of this one.")
+    ] = False
     timeout: Annotated[
         Parsed[str | None, float | None], Help("Stop after so long: 90s, 30m, 2h. The same command goes on.")
     ] = Parsed(units.seconds, None)

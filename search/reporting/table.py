@@ -140,15 +140,21 @@ class Ranking:
         table = pd.DataFrame(self.rows, columns=list(self.names)).to_markdown(index=False, disable_numparse=True)
         return "\n\n".join(part for part in (self.words, str(table)) if part)
 
-    def terminal(self) -> Table:
-        """For a terminal of any width: no column is cut, and what is too long goes on in the next line."""
+    def terminal(self, width: int) -> Table:
+        """For a terminal of `width` columns: nothing is cut off, and what is too long goes on in the next line.
+
+        Words stay whole where the width allows that.
+        """
         from rich import box
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), caption_justify="left")
-        for name in self.names:
-            table.add_column(Text(_plain(name)), overflow="fold")
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        columns = [[_plain(cell) for cell in column] for column in zip(self.names, *self.rows, strict=True)]
+        words = [max(len(word) for cell in column for word in [*cell.split(), ""]) for column in columns]
+        whole = sum(words) + 2 * len(words) <= width
+        for column, longest in zip(columns, words, strict=True):
+            table.add_column(Text(column[0]), overflow="fold", min_width=longest if whole else None)
         for row in self.rows:
             table.add_row(*(Text(_plain(cell)) for cell in row))
         return table

@@ -6,15 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from optuna.distributions import BaseDistribution
 from optuna.study import Study
-from optuna.trial import FixedTrial, FrozenTrial
 
-from search.config import is_train_config, make_config
 from search.errors import SearchError, option
 from search.space.file import SpaceFile
-from search.space.space import Choice, SearchSpace, contains
-from search.study.attributes import StudyRecord, TrialRecord, config_of, ranked
+from search.space.space import SearchSpace
+from search.study.attributes import StudyRecord, TrialRecord, ranked
+from search.study.replay import Replay, Unfit, known_values
 from search.study.study import load_study
 
 BEST = 10
@@ -34,25 +32,6 @@ class Points:
         return ", ".join(f"{count} for {reason}" for reason, count in self.skipped.most_common())
 
 
-class _Unfit(Exception):
-    """The new space has no such point."""
-
-
-class _Replay(FixedTrial):
-    """Answers with the `known` values; raises _Unfit at the first that is absent or outside its range."""
-
-    def __init__(self, known: dict[str, Any]) -> None:
-        super().__init__(known)
-        self.known = known
-
-    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        if name not in self.known:
-            raise _Unfit(f"{name}, which it has not")
-        if not contains(distribution, self.known[name]):
-            raise _Unfit(f"{name}, outside the new range")
-        return super()._suggest(name, distribution)
-
-
 def best_points(url: str, source: str, name: str, space: SpaceFile) -> Points:
     """The best completed trials of the study `source` that are points of `space`, at most BEST different ones.
 
@@ -69,11 +48,11 @@ def best_points(url: str, source: str, name: str, space: SpaceFile) -> Points:
         raise SearchError(f"{option('source', source)}: no trial of it completed, so that it has no best to start from")
     points = Points(source)
     for trial in done:
-        replay = _Replay(_known(space, trial))
+        replay = Replay(known_values(space, trial))
         try:
             space.suggest(replay)
         except Exception as error:  # the user's space(trial) may raise anything
-            fits = isinstance(error, _Unfit)
+            fits = isinstance(error, Unfit)
             points.skipped[str(error) if fits else f"space(trial), which raised {type(error).__name__}"] += 1
             continue
         if replay.params not in [params for _, params in points.found]:
@@ -86,25 +65,6 @@ def best_points(url: str, source: str, name: str, space: SpaceFile) -> Points:
             f"left out are {points.reasons()}"
         )
     return points
-
-
-def _known(space: SpaceFile, trial: FrozenTrial) -> dict[str, Any]:
-    """The values of an earlier trial under the names of the dimensions of `space`.
-
-    Fixed values count like searched ones, and options by their meaning, not their label. For a space(trial), and for
-    a dimension that stands in two branches, the names alone decide.
-    """
-    known, settings = dict(trial.params), config_of(trial)
-    if is_train_config(settings):
-        settings = dict(make_config(settings))  # with the tuples, of which JSON makes lists
-    for name, setting in space.space.walk() if isinstance(space.space, SearchSpace) else ():
-        if isinstance(setting, Choice):
-            labels = setting.labels(name, settings)
-            if labels and known.get(name) not in labels:
-                known[name] = labels[0]
-        elif isinstance(setting, BaseDistribution) and name in settings:
-            known[name] = settings[name]
-    return known | dict(space.fixed)
 
 
 def queue_points(study: Study, points: Points) -> str:

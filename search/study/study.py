@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import re
 import warnings
+from collections import Counter
 
 import optuna
 from optuna.pruners import BasePruner, NopPruner
+from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from search.errors import SearchError, nearest, option
+from search.errors import SearchError, nearest, option, switch
 from search.space.file import SpaceFile
 from search.space.space import SearchSpace
 from search.study.attributes import StudyRecord, metrics_of
 from search.study.pruner import ASHA
+from search.study.replay import misfits
 from search.study.sampler import BoundedTPE, go_on
 from search.study.storage import internals, retry
 from search.study.storage.open import connect, open_storage, redact
@@ -50,8 +54,19 @@ def load_study(url: str, name: str) -> Study:
             gc.enable()
 
 
-def open_study(url: str, name: str, space: SpaceFile) -> Study:
-    """Create the study `name`, or go on with it. Raises SearchError if it belongs to another space."""
+class OtherSpace(SearchError):
+    """The study has another space; `free` is a name for a new study."""
+
+    def __init__(self, message: str, free: str) -> None:
+        super().__init__(message)
+        self.free = free
+
+
+def open_study(url: str, name: str, space: SpaceFile, extend: bool = False) -> Study:
+    """Create the study `name`, or go on with it. Raises OtherSpace, a SearchError, if it belongs to another space.
+
+    `extend`: go on all the same, if every trial is a point of the space; the study has that space from then on.
+    """
     check_name(name)
     storage = connect(url)
     try:
@@ -77,9 +92,11 @@ def open_study(url: str, name: str, space: SpaceFile) -> Study:
         record.space = described  # last: another process that starts now takes the study for complete when it is there
         internals.set_system_attr(study, "study:metric_names", [*space.goals])  # for the dashboard
     elif not space.fits(known):
-        raise SearchError(
-            f"the study {name!r} has another space: {_difference(known, described)}; use {option('name')}"
-        )
+        said, trials = _difference(known, described), study.get_trials(deepcopy=False)
+        unfit = misfits(trials, space)
+        if unfit or not extend:
+            raise _refused(study, storage, said, unfit, len(trials), extend)
+        record.space = described
     _check_goals(study, space)
     if space.train is not None and space.path.is_file() and record.space_file != str(space.path.resolve()):
         record.space_file = str(space.path.resolve())
@@ -111,9 +128,38 @@ def _pruner(space: SpaceFile) -> BasePruner:
     return ASHA() if known and not space.further else NopPruner()
 
 
+def _refused(study: Study, storage: RDBStorage, said: str, unfit: Counter[str], count: int, extend: bool) -> OtherSpace:
+    name = study.study_name
+    taken = {other.study_name for other in storage.get_all_studies()}
+    free = next(f"{name}-{number}" for number in itertools.count(2) if f"{name}-{number}" not in taken)
+    text = f"the study {name!r} has another space: {said}"
+    reasons = ", ".join(f"{number} for {reason}" for reason, number in unfit.most_common())
+    if extend:
+        return OtherSpace(
+            f"{text}; {switch('extend')} needs trials that are points of it, but of {count}: {reasons}", free
+        )
+    same = "" if unfit else f"; every trial of it is a point of this space: {switch('extend')} goes on with it"
+    return OtherSpace(text + same, free)
+
+
 def _difference(old: dict[str, str], new: dict[str, str]) -> str:
-    name = next(name for name in sorted({*old, *new}) if old.get(name) != new.get(name))
-    return f"{name} is {old.get(name, 'not set')} there and {new.get(name, 'not set')} here"
+    """Each setting that differs, as a space file writes it."""
+    names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    return ", ".join(f"{name} is {_words(old.get(name))} there and {_words(new.get(name))} here" for name in names)
+
+
+_RANGE = re.compile(r"(Float|Int)Distribution\(high=(.*?), log=(.*?), low=(.*?), step=(.*?)\)")
+
+
+def _words(text: str | None) -> str:
+    """A setting's text in the words of a space file."""
+
+    def written(found: re.Match[str]) -> str:
+        kind, high, log, low, step = found.groups()
+        more = (", log=True" if log == "True" else "") + (f", step={step}" if step not in ("None", "1") else "")
+        return f"{kind}({low}, {high}{more})"
+
+    return "not set" if text is None else _RANGE.sub(written, text)
 
 
 def requeue(study: Study) -> int:

@@ -116,7 +116,7 @@ def test_a_terminal_shows_every_column(width: int) -> None:
     for number in range(3):
         add(study, 0.5, lr=0.1**number, baseline=f"a_long_name_without_any_blank|{number}" * 3)
     shown = Console(width=width, file=io.StringIO())
-    shown.print(table.ranking(StudyView(study)).terminal())
+    shown.print(table.ranking(StudyView(study)).terminal(width))
     assert isinstance(shown.file, io.StringIO)
     lines = shown.file.getvalue().splitlines()
     assert max(map(len, lines)) <= width

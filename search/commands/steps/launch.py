@@ -37,7 +37,10 @@ from search.study.storage import retry
 from search.study.supply import NO_MORE
 
 if TYPE_CHECKING:
-    from search.commands.launch_options import LaunchOptions
+    from optuna.study import Study
+
+    from search.commands.launch_options import LaunchOptions, RunOptions
+    from search.space.file import SpaceFile
 
 _SMALL_MODELS = ({"cnn"}, {"mlp"}, {"cnn", "mlp"})
 """What a space may search without torchvision, whose import takes longer than a short search of these."""
@@ -225,6 +228,26 @@ def said_of_storage(command: str) -> list[str]:
         if word.partition("=")[0] in ("--storage", "--storage-file")
         for part in ([word] if "=" in word else words[place : place + 2])
     ]
+
+
+def opened_study(options: RunOptions, name: str, space: SpaceFile) -> Study:
+    """The study. Raises SearchError, for another space with the whole command that begins a study of its own."""
+    try:
+        return studies.open_study(options.storage, name, space, options.extend)
+    except studies.OtherSpace as error:
+        raise SearchError(f"{error}; {_other_study(error.free, name)} begins a new one with its best") from None
+
+
+def _other_study(name: str, source: str) -> str:
+    """What the user types or calls to begin the study `name` with the best of the study `source`."""
+    if not on_command_line():
+        return f"{option('name', repr(name))} and {option('source', repr(source))}"
+    words = [word for word in shlex.split(same()) if word != "--extend"]
+    for given in ("--name", "--from"):
+        if given in words:
+            del words[words.index(given) : words.index(given) + 2]
+    words = [word for word in words if not word.startswith(("--name=", "--from="))]
+    return f"`{shlex.join([*words, '--name', name, '--from', source])}`"
 
 
 def same() -> str:

@@ -24,6 +24,7 @@ from search.commands.steps.launch import (
     engine_of,
     interruptible,
     last_words,
+    opened_study,
     said_of_storage,
     same,
     wait,
@@ -80,7 +81,7 @@ def run_search(options: RunOptions) -> Study:
     with told, storages.storage_errors(options.storage, again), interruptible(again, console) as signalled:
         with _engine(space, wanted, options, console) as (engine, notes, found):
             _check_budget(stopping, engine)
-            told.study = study = studies.open_study(options.storage, name, space)
+            told.study = study = opened_study(options, name, space)
             with lease(study) as ours:
                 notes += [*data.settle(study, found), *code.changes(study, space)]
                 studies.requeue(study)

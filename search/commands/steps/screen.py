@@ -20,4 +20,4 @@ def show(report: Report) -> None:
     if report.ranking.words:
         console.print(report.ranking.words)
         console.print()
-    console.print(report.ranking.terminal())
+    console.print(report.ranking.terminal(console.width))
