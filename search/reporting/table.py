@@ -162,7 +162,7 @@ class Ranking:
 
 def _plain(cell: str) -> str:
     """A cell as it was before it was escaped for Markdown."""
-    return re.sub(r"\\([|<\]])", r"\1", cell)
+    return re.sub(r"\\([|<$\]\\])", r"\1", cell)
 
 
 def ranking(
