@@ -154,7 +154,7 @@ def plain() -> Study:
 
 def wild() -> Study:
     """Values of every size, settings that come, go and change their kind."""
-    study = optuna.create_study(study_name="wild")
+    study = optuna.create_study(study_name="wild", sampler=optuna.samplers.RandomSampler(seed=0))
 
     def objective(trial: optuna.Trial) -> float:
         trial.report(math.nan if trial.number % 2 else 10.0**trial.number, 1)
