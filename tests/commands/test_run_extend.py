@@ -58,9 +58,8 @@ def test_a_wider_range_goes_on_in_the_same_study(cli: Cli, write: Write) -> None
     assert max(trial.params["x"] for trial in study.trials) > 0.5
     made = importance.section(StudyView(study))
     assert made is not None
-    assert "`x`" in made.text  # of both ranges
+    assert "Holm over 2 settings" in made.text  # also of the one that has two ranges
     assert ran(cli, write, wide, trials=30)[0] == 0  # it is the study's space now
-    assert "lr" not in study.trials[0].params
 
 
 @pytest.mark.parametrize(

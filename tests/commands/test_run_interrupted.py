@@ -12,6 +12,10 @@ from conftest import Cli
 
 Write = Callable[[str, str], Path]
 OWN = """
+    import os
+    import signal
+    import time
+
     from search import Float, SearchSpace
 
     space = SearchSpace(x=Float(0, 1))
@@ -20,7 +24,8 @@ OWN = """
     def train(config):
         calls.append(config)
         if len(calls) > {after}:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
         yield {{"score": config["x"] * 1e-9}}
 """
 pytestmark = pytest.mark.usefixtures("sys_path")

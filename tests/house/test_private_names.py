@@ -28,7 +28,7 @@ OTHERS = {
 }
 """Private names that are neither Ray's nor Optuna's."""
 REPLACED = {
-    "study/queue.py": {"_suggest"},
+    "study/replay.py": {"_suggest"},
     "study/sampler.py": {"_sample"},
     "study/storage/rdb.py": {"_create_new_trial", "_get_prepared_new_trial", "_get_trials", "_set_trial_param"},
 }

@@ -27,7 +27,16 @@ from search.engine.messages import WorkerConfig
 from search.engine.processes import forkserver
 from search.engine.processes.signals import handled, unheard
 from search.entry_points import ENGINES, PRELOAD, PRELOAD_OWN, PRELOAD_TORCHVISION
-from search.errors import SUBMITTED, ClusterFailed, Interrupted, NothingCompleted, SearchError, on_command_line, option
+from search.errors import (
+    SUBMITTED,
+    ClusterFailed,
+    Interrupted,
+    NothingCompleted,
+    SearchError,
+    flag,
+    on_command_line,
+    option,
+)
 from search.monitoring.notify import hidden
 from search.monitoring.progress import Progress
 from search.study import study as studies
@@ -242,12 +251,13 @@ def _other_study(name: str, source: str) -> str:
     """What the user types or calls to begin the study `name` with the best of the study `source`."""
     if not on_command_line():
         return f"{option('name', repr(name))} and {option('source', repr(source))}"
-    words = [word for word in shlex.split(same()) if word != "--extend"]
-    for given in ("--name", "--from"):
+    named, begun = flag("name"), flag("source")
+    words = [word for word in shlex.split(same()) if word != flag("extend")]
+    for given in (named, begun):
         if given in words:
             del words[words.index(given) : words.index(given) + 2]
-    words = [word for word in words if not word.startswith(("--name=", "--from="))]
-    return f"`{shlex.join([*words, '--name', name, '--from', source])}`"
+    words = [word for word in words if word.partition("=")[0] not in (named, begun)]
+    return f"`{shlex.join([*words, named, name, begun, source])}`"
 
 
 def same() -> str:
