@@ -34,9 +34,9 @@ def ran(cli: Cli, write: Write, settings: str, *words: object, trials: int = 3) 
 
 def test_what_differs_is_said_with_the_whole_next_command(cli: Cli, write: Write) -> None:
     assert ran(cli, write, "x=Float(0.1, 0.5), k=Choice('a', 'b')")[0] == 0
-    status, _, err = ran(cli, write, "x=Float(0.01, 1.0, log=True), k=Choice('a', 'c'), y=1", "--trials", 4)
+    status, _, err = ran(cli, write, "x=Float(0.01, 1.0, log=True), k=Choice('a', 'b', 'c'), y=1", "--trials", 4)
     assert (status, err.count("\n")) == (2, 1)
-    assert "k is Choice(a='a', b='b') there and Choice(a='a', c='c') here, " in err
+    assert "k is Choice(a='a', b='b') there and Choice(a='a', b='b', c='c') here, " in err
     assert "x is Float(0.1, 0.5) there and Float(0.01, 1.0, log=True) here, y is not set there and 1 here" in err
     assert "--extend" not in err  # y was not there
     command = re.findall(r"`(search run .*?)`", err)[0]

@@ -56,9 +56,8 @@ def searched(once: Cli, write: Write, request: pytest.FixtureRequest) -> Path:
 
 def column(report: Path, name: str) -> list[str]:
     """A column of the report's table, ranked rows only."""
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in report.read_text().splitlines() if "|" in line
-    ]
+    page = report.read_text().partition("## Class by class")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if "|" in line]
     head = next(row for row in rows if "Rank" in row)
     return [row[head.index(name)] for row in rows if row[0].isdigit()]
 
