@@ -218,7 +218,7 @@ def _build(source: Source, spec: ImageSpec, home: Path, splits: Sequence[Split],
     The test split's files are read as well, for what tells the data set from others.
     """
     for stale in home.glob("*.part"):
-        shutil.rmtree(stale)
+        shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
     classes, listed = source.splits()
     if "test" in splits and not listed["test"]:
         raise NoTestSplit(f"{visible(source.locate(''))}: the data set has no test split")

@@ -102,7 +102,7 @@ def difference(old: Identity, new: Identity) -> str:
             parts.append(f"{split} had {there:,} images and has {here:,}")
     if parts:
         return ", ".join(parts)
-    if old.fingerprint == new.fingerprint:
+    if old.fingerprint == new.fingerprint and old.classes == new.classes:
         return "the pictures of the test split are others"
     order = " in another order" if old.classes != new.classes else ""
     return f"the classes and their number are the same{order}, the pictures, their names or their classes are not"

@@ -48,9 +48,10 @@ def test_a_sound_space_passes_every_check(cli: Any, write: Write) -> None:
     assert (status, err) == (0, ""), out
     lines = out.splitlines()
     assert lines[0].startswith("checking cnn on digits at the middle of the space (batch_size=32, lr=0.03162)")
+    assert lines[1] == "digits: 10 classes, 898 + 449 + 450 images"
     names = ["choices", "images", "classes", "duplicates", "labels", "head", "initial loss", "memorise", "lr range"]
     names.append("speed")
-    assert [line[5:18].strip() for line in lines[1:-1]] == [*names, "memory"]
+    assert [line[5:18].strip() for line in lines[2:-1]] == [*names, "memory"]
     assert sorted(path.name for path in Path("runs/s/check").iterdir()) == ["images.png", "lr_range.png"]
     speed, memory = (" ".join(line.split()) for line in lines[-3:-1])
     assert speed.startswith("ok speed a step of 64 images takes ")  # the largest batch, measured in its own process

@@ -29,6 +29,7 @@ STUDY: dict[str, Any] = {
     "tests": {"0": {"test_acc": 0.9}},
     "confirms": "s",
     "data": {"digits": {"classes": ["0", "1"]}},
+    "weights": {"a.pth": "0123"},
 }
 TRIAL: dict[str, Any] = {
     "config": {"lr": 0.1},
@@ -42,6 +43,7 @@ TRIAL: dict[str, Any] = {
     "audited": 4,
     "error": "oom",
     "data": "0123456789abcdef",
+    "weights": "0123",
     "code": "fedcba9876543210",
     "attempts": 2,
     "alone": True,

@@ -48,7 +48,7 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
     if device == "cuda" and not cuda.is_available():
         say("the trial ran on a GPU and none is here: training on the CPU; the numbers may differ a little")
         device, threads = "auto", None
-    _decode(best.config, data_root, say)
+    say = _decoded(best.config, data_root, say)
     epochs = train(best.config, data_root, device, threads if isinstance(threads, int) else None, cache_size, say)
     try:
         last, model = _follow(epochs, best.config.epochs, say, best)
@@ -74,12 +74,24 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
     return True
 
 
-def _decode(config: TrainConfig, data_root: Path, say: Say) -> None:
-    """Decode the images, if no earlier command has, with its progress; `say` what was read."""
+def _decoded(config: TrainConfig, data_root: Path, say: Say) -> Say:
+    """Decode the images, if no earlier command has, with its progress.
+
+    Returns a `say` that begins with what was read: the config may still be refused, and that is one line.
+    """
     waiting = partial(wait, console=Console(highlight=False), verb="decoding ")
-    for data in waiting(partial(decode, [config], ("train", "val"), data_root)).values():
-        for line in data["said"]:
-            say(line)
+    read = [
+        line
+        for data in waiting(partial(decode, [config], ("train", "val"), data_root)).values()
+        for line in data["said"]
+    ]
+
+    def then(line: str) -> None:
+        while read:
+            say(read.pop(0))
+        say(line)
+
+    return then
 
 
 def _tested(
