@@ -21,8 +21,9 @@ from search.doctor.preflight import decode
 from search.errors import SearchError, first_line
 from search.files.atomic import file_name
 from search.space.file import SpaceFile, load_space
-from search.space.points import Point, check_fixed, neighbours, rate_range
+from search.space.points import Point, neighbours, rate_range
 from search.space.space import SearchSpace
+from search.study.sampler import check_chosen
 from search.study.study import check_name
 from search.train.device import resolve_runtime
 from search.train.trainer import forget
@@ -80,7 +81,7 @@ def check_space(
     """
     start, console = time.monotonic(), Console(highlight=False)
     space = load_space(path, overrides)
-    check_fixed(space)
+    check_chosen(space)
     forget()
     study = name if name is not None else space.name
     check_name(study)

@@ -126,8 +126,7 @@ class Driver:
     def _suggest(self, job: ActiveTrial) -> bool:
         """Draw the trial's settings; returns whether it can run. Otherwise it has ended."""
         try:
-            with self._supply.heeded("space(trial)"):
-                job.settings = self.space.suggest(job.trial)
+            job.settings = self._supply.settings(self.space, job.trial)
             if self.space.train is None:
                 job.settings = make_config(job.settings).model_dump(mode="json")
         except UpdateFinishedTrialError:

@@ -17,7 +17,9 @@ _OOM = ("out of memory", "allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN
 """Where CUDA's libraries run out of memory, torch raises a RuntimeError; only its allocator has a class of its own."""
 _OURS = Path(__file__).parents[1]
 _DATA = _OURS / "data"
-_INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_INSTALLED = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_PACKAGES = {"site-packages", "dist-packages"}
+"""Folders of installed packages, of whatever environment."""
 
 
 class RunAborted(SearchError):
@@ -64,12 +66,22 @@ def reason(error: BaseException) -> str:
         return f"oom: {text}; a smaller batch_size may fit"
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration):  # PEP 479
         error, text = error.__cause__, "next() of an iterator that has ended"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_INSTALLED)]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _installed(frame.filename)]
     if isinstance(error, SearchError):
         from_data = bool(frames) and _DATA in Path(frames[-1].filename).parents
         return f"{'bad_data' if from_data else 'user_code'}: {text}"
-    theirs = [frame for frame in frames if _OURS not in Path(frame.filename).parents] or frames
-    where = f"{Path(theirs[-1].filename).name}:{theirs[-1].lineno}: " if theirs else ""
-    line = f"{theirs[-1].line}: " if theirs and theirs[-1].line else ""
     what = text if text == type(error).__name__ else f"{type(error).__name__}: {text}"
-    return f"user_code: {where}{line}{what}"
+    ours = [frame for frame in frames if _OURS in Path(frame.filename).parents]
+    theirs = [frame for frame in frames if frame not in ours]
+    if theirs:
+        frame = next((frame for frame in reversed(theirs) if not frame.filename.startswith("<")), theirs[-1])
+        line = f"{frame.line}: " if frame.line else ""
+        return f"user_code: {Path(frame.filename).name}:{frame.lineno}: {line}{what}"
+    if ours:  # which is no line that the user could mend
+        return f"user_code: {what} (at {Path(ours[-1].filename).relative_to(_OURS.parent)}:{ours[-1].lineno})"
+    return f"user_code: {what}"
+
+
+def _installed(file: str) -> bool:
+    """Whether the code of a frame is Python's own or an installed package's, and so not the user's."""
+    return file.startswith((*_INSTALLED, "<frozen ")) or not _PACKAGES.isdisjoint(Path(file).parts)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from optuna.study import Study
+from optuna.trial import Trial
 
 from search.engine.failures import RunAborted, reason
+from search.errors import SearchError
+from search.space.file import SpaceFile
+from search.space.points import outside
 from search.study.stopping import Reached, Stopping
-from search.study.storage import retry
+from search.study.storage import internals, retry
 from search.study.supply import NO_MORE, has_points, queued, stoppable
 
 
@@ -34,6 +39,15 @@ class Supply:
         if stopped and self._stopping.stopped is None:
             said = Reached("callback", f"the {what} of the space file stopped the study", at_once=False)
             self._stopping.stopped = NO_MORE if what == "sampler" else said
+
+    def settings(self, space: SpaceFile, trial: Trial) -> dict[str, Any]:
+        """Draw the trial's settings. Raises SearchError for a value outside its range, wherever that comes from."""
+        with self.heeded("space(trial)"):
+            settings = space.suggest(trial)
+        drawn = internals.known(trial)
+        if said := outside(drawn.params, drawn.distributions):
+            raise SearchError(said)
+        return settings
 
     def more(self, state: object) -> bool:
         """Whether there is a trial to start; `state`: what changes whenever a trial begins or ends."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,20 @@ def check_word(place: str, what: str, word: Any) -> None:
         raise SearchError(
             f"{place}: {what} {word!r:.50} must be text that can be printed, of at most {_WORD} characters"
         )
+
+
+def check_takes(path: Path, what: str, function: Callable[..., Any], *arguments: str) -> None:
+    """Raise SearchError unless the `function`, which the file calls `what`, takes the `arguments` by position."""
+    try:
+        inspect.signature(function, follow_wrapped=False).bind(*arguments)
+    except TypeError:
+        code = getattr(function, "__code__", None)
+        line = f":{code.co_firstlineno}" if inspect.iscode(code) and code.co_filename == str(path) else ""
+        count = "one argument" if len(arguments) == 1 else "two arguments"
+        said = f"{what}() must take {count} by position: {what}({', '.join(arguments)})"
+        raise SearchError(f"{path}{line}: {said}") from None
+    except ValueError:  # of a builtin, which does not say what it takes
+        return
 
 
 def _has_range(value: Any, inside: bool = False) -> bool:

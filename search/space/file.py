@@ -22,7 +22,7 @@ from search.config import Epoch
 from search.errors import SearchError, first_line, nearest, option
 from search.space import cells, module
 from search.space.baselines import Baseline, read_baselines
-from search.space.checks import check_missing, check_settings, check_sound, check_word
+from search.space.checks import check_missing, check_settings, check_sound, check_takes, check_word
 from search.space.direction import Direction, goals_of, names_of
 from search.space.space import SearchSpace, parse_value
 from search.space.values import text as text_of
@@ -57,11 +57,12 @@ class SpaceFile:
         return {self.metric: self.direction, **self.further}
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
-        """The settings of one trial."""
-        if isinstance(self.space, SearchSpace):
-            return self.space.suggest(trial)
+        """The settings of one trial. Its values may lie outside their ranges (`search.space.points.outside`)."""
         with warnings.catch_warnings():
             warnings.filterwarnings("error", "Inconsistent parameter values", RuntimeWarning)
+            warnings.filterwarnings("ignore", r"(Fixed parameter|The value `).* is out of range", UserWarning)
+            if isinstance(self.space, SearchSpace):
+                return self.space.suggest(trial)
             try:
                 settings = self.space(trial)
             except RuntimeWarning as error:
@@ -110,16 +111,11 @@ def load_space(source: str | Path | SearchSpace, overrides: Sequence[str] = ()) 
     """
     given = isinstance(source, SearchSpace)
     path = Path("space") if isinstance(source, SearchSpace) else Path(source)
-    found = {"space": source} if given else _run(path)
+    found: dict[str, Any] = {"space": source} if given else _run(path)
     if "space" not in found:
         raise SearchError(f"{path}: no space; a space file says `space = SearchSpace(...)`")
     space, train = found["space"], found.get("train")
-    if not isinstance(space, SearchSpace) and not callable(space):
-        raise SearchError(
-            f"{path}: space is a {type(space).__name__}; it must be a SearchSpace or a function of a trial"
-        )
-    if train is not None and not callable(train):
-        raise SearchError(f"{path}: train is a {type(train).__name__}; it must be a generator function, train(config)")
+    _check_functions(path, space, train)
     fixed: dict[str, Any] = {}
     if isinstance(space, SearchSpace):
         try:
@@ -142,6 +138,20 @@ def load_space(source: str | Path | SearchSpace, overrides: Sequence[str] = ()) 
     if overrides and isinstance(space, SearchSpace) and train is None:
         check_missing(path, space)
     return SpaceFile(path, path.stem, space, train, fixed=fixed, **_options(path, found))
+
+
+def _check_functions(path: Path, space: Any, train: Any) -> None:
+    """Raise SearchError for a space or a train() that cannot be called as the engines call it."""
+    if not isinstance(space, SearchSpace) and not callable(space):
+        raise SearchError(
+            f"{path}: space is a {type(space).__name__}; it must be a SearchSpace or a function of a trial"
+        )
+    if train is not None and not callable(train):
+        raise SearchError(f"{path}: train is a {type(train).__name__}; it must be a generator function, train(config)")
+    if not isinstance(space, SearchSpace):
+        check_takes(path, "space", space, "trial")
+    if train is not None:
+        check_takes(path, "train", train, "config")
 
 
 def load_train(path: str | Path) -> Train | None:
@@ -197,6 +207,8 @@ def _options(path: Path, found: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(options["callbacks"], (list, tuple)) or not all(map(callable, options["callbacks"])):
             said = "it must be a list of functions of a study and a trial"
             raise SearchError(f"{path}: callbacks = {found['callbacks']!r}; {said}")
+        for callback in options["callbacks"]:
+            check_takes(path, "callback", callback, "study", "trial")
     if "baselines" in found:
         if not isinstance(found["baselines"], (str, Path)):
             raise SearchError(f"{path}: baselines = {found['baselines']!r}; it must be the path of a CSV file")

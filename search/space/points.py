@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial
 
 from search.errors import SearchError, first_line, nearest, option
 from search.space.file import SpaceFile
-from search.space.space import SearchSpace
+from search.space.space import SearchSpace, contains
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # not a line a point
 
@@ -85,7 +85,30 @@ def draw(space: SpaceFile, sampler: BaseSampler) -> Point:
         raise Infeasible(f"{space.path}: space(trial) pruned the point: {first_line(error)}") from None
     except (Exception, SystemExit) as error:  # the user's own function
         raise SearchError(f"{space.path}: space(trial) raised {type(error).__name__}: {first_line(error)}") from None
+    if said := outside(trial.params, trial.distributions):
+        raise SearchError(f"{space.path}: {said}")
     return Point(settings, dict(trial.params), dict(trial.distributions))
+
+
+def outside(params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> str:
+    """Which of the values is none that its distribution may give, and what that may give; empty if there is none.
+
+    A sampler, a queued point and ``--set`` may each bring one, and Optuna takes it with a warning.
+    """
+    for name, value in params.items():
+        if not contains(distributions[name], value):
+            return f"{name} = {value!r:.50} is {_range(distributions[name])}, as the space has it"
+    return ""
+
+
+def _range(distribution: Any) -> str:
+    if isinstance(distribution, CategoricalDistribution):
+        return f"not one of {', '.join(map(repr, distribution.choices)):.100}"
+    integer = isinstance(distribution, IntDistribution)
+    if distribution.low == distribution.high:
+        return f"not {distribution.low:.10g}"
+    step = "" if distribution.step in (None, 1 if integer else None) else f" in steps of {distribution.step:.10g}"
+    return f"{'no integer' if integer else 'not'} from {distribution.low:.10g} to {distribution.high:.10g}{step}"
 
 
 TRIED = 100

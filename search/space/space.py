@@ -7,6 +7,7 @@ import itertools
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
@@ -200,10 +201,14 @@ def _varies(setting: Any) -> bool:
 
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether the distribution may give the value; Optuna checks that of a trial."""
+    """Whether the distribution may give the value; Optuna checks that of a trial, but for texts and halves."""
     try:
+        if isinstance(distribution, (Float, Int)) and not isinstance(value, Real):
+            return False
+        if isinstance(distribution, Int) and int(value) != value:
+            return False
         create_trial(value=0.0, params={"x": value}, distributions={"x": distribution})
-    except ValueError:
+    except (ValueError, OverflowError):
         return False
     return True
 

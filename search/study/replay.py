@@ -6,17 +6,23 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.distributions import BaseDistribution, CategoricalDistribution, check_distribution_compatibility
 from optuna.trial import FixedTrial, FrozenTrial
 
 from search.config import is_train_config, make_config
 from search.space.file import SpaceFile
-from search.space.space import Choice, SearchSpace, contains
+from search.space.points import outside
+from search.space.space import Choice, SearchSpace
 from search.study.attributes import TrialRecord, config_of
 
 
 class Unfit(Exception):
     """The new space has no such point."""
+
+    def __init__(self, name: str, outside: str = "") -> None:
+        """`outside`: why the value of `name` is none of its range; empty if there is no value."""
+        super().__init__(f"{name}, {'outside the new range' if outside else 'which it has not'}")
+        self.name, self.outside = name, outside
 
 
 class Replay(FixedTrial):
@@ -27,10 +33,13 @@ class Replay(FixedTrial):
         self.known = known
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        if name not in self.known and distribution.single():
+            only: Any = distribution
+            self.known[name] = only.choices[0] if isinstance(only, CategoricalDistribution) else only.low
         if name not in self.known:
-            raise Unfit(f"{name}, which it has not")
-        if not contains(distribution, self.known[name]):
-            raise Unfit(f"{name}, outside the new range")
+            raise Unfit(name)
+        if said := outside({name: self.known[name]}, {name: distribution}):
+            raise Unfit(name, said)
         return super()._suggest(name, distribution)
 
 

@@ -1,23 +1,36 @@
-"""The default sampler, Optuna's TPE over at most a thousand trials; and seeds in a study that goes on."""
+"""The default sampler, Optuna's TPE over at most a thousand trials; seeds in a study that goes on; grids that fit."""
 
 from __future__ import annotations
 
 import heapq
 import random
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import TrialPruned
+from optuna.samplers import BaseSampler, GridSampler, TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from search.errors import SearchError, nearest
+from search.space.checks import place_of
+from search.space.file import SpaceFile
+from search.space.points import check_fixed, drawn, outside
+from search.space.space import Choice, SearchSpace
+from search.study.replay import Replay, Unfit
+from search.study.storage import internals
 from search.study.storage.internals import trials_of
 
 BEST = 100
 """TPE's good group has at most 25."""
 LATEST = 900
+MOST = 2000
+"""So many points of a grid are looked at, which its sampler has shuffled; a trial is checked by itself."""
+DRAWN = 20
+"""So many random points show what varies in a define-by-run space."""
 
 
 class BoundedTPE(TPESampler):
@@ -92,3 +105,64 @@ def _sources(sampler: BaseSampler) -> Iterator[random.Random | np.random.RandomS
             waiting += part
         elif type(part).__module__ != "builtins":
             waiting += getattr(part, "__dict__", {}).values()
+
+
+def check_chosen(space: SpaceFile) -> None:
+    """Raise SearchError if ``--set``, a GridSampler or a PartialFixedSampler has names or values of another space.
+
+    Optuna fails at the first name that is missing, takes no note of one too many, and takes a value outside its range.
+    """
+    check_fixed(space)
+    if space.sampler is None:
+        return
+    place, fixed = place_of(space.path, "sampler"), internals.fixed_in(space.sampler)
+    base = internals.unwrapped(space.sampler)
+    if isinstance(base, GridSampler):
+        _check_grid(place, space, fixed | dict(space.fixed), *internals.grid_of(base))
+    elif fixed:
+        _check_values(place, space, fixed)
+
+
+def _check_grid(
+    place: str, space: SpaceFile, fixed: dict[str, Any], names: list[str], points: list[tuple[Any, ...]]
+) -> None:
+    for name in names:
+        if name in fixed:
+            raise SearchError(
+                f"{place}: {name!r} is fixed, and its values in the grid have no effect; leave it out of the grid"
+            )
+    asked, whole = set[str](), len(points) <= MOST
+    for values in islice(points, MOST):
+        replay = Replay(fixed | dict(zip(names, values, strict=True)))
+        try:
+            space.suggest(replay)
+        except Unfit as error:
+            lacks = f"the grid has no values for {error.name!r}, which the space asks for"
+            raise SearchError(f"{place}: {error.outside or lacks + nearest(error.name, set(names))}") from None
+        except TrialPruned:
+            pass
+        except Exception:  # the user's space(trial), of which the trial will say it
+            whole = False
+        asked |= {*replay.distributions}
+    for name in sorted({*names} - asked if whole else ()):
+        raise SearchError(f"{place}: the grid's {name!r} is nothing that varies in the space{nearest(name, asked)}")
+
+
+def _check_values(place: str, space: SpaceFile, fixed: dict[str, Any]) -> None:
+    ranges: dict[str, list[BaseDistribution]] = {}
+    if isinstance(space.space, SearchSpace):
+        for name, setting in space.space.dimensions():
+            labels = isinstance(setting, Choice)
+            ranges[name] = [CategoricalDistribution(list(setting.options)) if labels else setting]
+    else:
+        for point in drawn(space, DRAWN):
+            for name, distribution in point.distributions.items():
+                ranges.setdefault(name, []).append(distribution)
+    for name, value in fixed.items():
+        if name not in ranges:
+            raise SearchError(
+                f"{place}: the fixed {name!r} is nothing that varies in the space{nearest(name, {*ranges})}"
+            )
+        why = [outside({name: value}, {name: distribution}) for distribution in ranges[name]]
+        if all(why):
+            raise SearchError(f"{place}: {why[0]}")

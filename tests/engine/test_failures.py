@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
+from optuna.samplers import GridSampler
 
+from search import Float, SearchSpace
 from search.data.registry import open_source
 from search.engine import failures
 from search.engine.failures import CLASSES, kind, reason
 from search.engine.messages import Failed, Order, Report, WorkerConfig
 from search.engine.worker import Worker
 from search.errors import SearchError
+from search.space import module
 from search.space.file import load_train
 from search.train.trainer import Diverged
 
@@ -65,6 +70,68 @@ def test_what_is_raised_has_its_class(work: Callable[[], object], says: str) -> 
     said = reason(raised(work))
     assert said.startswith(says)
     assert "\n" not in said
+
+
+THROUGH = """
+    import importlib
+    from dataclasses import dataclass
+
+    @dataclass
+    class Width:
+        width: int
+        def __post_init__(self):
+            self.width.nothing
+
+    def imports():
+        importlib.import_module("colon:name.x")
+
+    def makes():
+        Width(3)
+
+    def generated():
+        exec("1 / 0")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("imports", 'own.py:12: importlib.import_module("colon:name.x"): ModuleNotFoundError: '),
+        ("makes", "own.py:9: self.width.nothing: AttributeError: "),
+        ("generated", 'own.py:18: exec("1 / 0"): ZeroDivisionError: division by zero'),
+    ],
+)
+def test_code_that_stands_in_no_file_is_not_the_users_line(
+    write: Callable[[str, str], Path], name: str, says: str
+) -> None:
+    found = module.load(write("own.py", THROUGH))
+    assert reason(raised(found[name])).startswith(f"user_code: {says}")
+
+
+def test_where_nothing_is_the_users_own_lines_are_not_taken_for_theirs() -> None:
+    grid = GridSampler({"y": [0.5]})
+    trial = optuna.create_study(sampler=grid).ask()
+    said = reason(raised_here(lambda: SearchSpace(x=Float(0, 1)).suggest(trial)))
+    assert re.fullmatch(
+        "user_code: ValueError: The parameter name, x, is not found in the given grid. "
+        r"\(at search/space/space.py:\d+\)",
+        said,
+    )
+
+
+def raised_here(work: Callable[[], object]) -> Exception:
+    """What `work` raises, as it leaves the package: without the frames of this file."""
+    error = raised(work)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return error.with_traceback(trace)
+
+
+@pytest.mark.parametrize("folder", ["site-packages", "dist-packages"])
+def test_packages_of_another_environment_are_installed(folder: str, write: Callable[[str, str], Path]) -> None:
+    found = module.load(write(f"lib/{folder}/theirs.py", "def fails():\n    1 / 0\n"))
+    assert reason(raised(lambda: found["fails"]())).startswith("user_code: test_failures.py:")
 
 
 def test_what_was_never_raised_has_no_line() -> None:

@@ -159,7 +159,10 @@ def test_notes_are_told_once(tmp_path: Path) -> None:
         ({"lr": 1e30}, "diverged: the training loss is"),
         ({"frozen": ["3"]}, "user_code: frozen='3' matches no parameter of the model"),
         ({"dataset": "caltech101"}, "bad_data: no Caltech-101 in"),
-        ({"batch_size": 0}, "user_code: worker.py:"),
+        (
+            {"batch_size": 0},
+            "user_code: ValidationError: 1 validation error for TrainConfig (at search/",
+        ),
     ],
 )
 def test_what_the_built_in_trainer_refuses(tmp_path: Path, changed: dict[str, Any], says: str) -> None:

@@ -48,13 +48,13 @@ from search.monitoring.tensorboard import KeepCode, KeepPredictions, Notes, Tens
 from search.reporting.columns import accuracy
 from search.space.direction import verb
 from search.space.file import SpaceFile, load_space
-from search.space.points import check_fixed
 from search.space.space import SearchSpace
 from search.study import code, data, queue, test_split
 from search.study import study as studies
 from search.study.attributes import StudyRecord, TrialRecord, epoch_of, feasible, metric_of, ranked, value_of
 from search.study.lease import lease
 from search.study.pruner import may_stop
+from search.study.sampler import check_chosen
 from search.study.stopping import Stopping
 from search.study.storage import open as storages
 
@@ -67,8 +67,7 @@ def run_search(options: RunOptions) -> Study:
     start, console = time.monotonic(), Console(highlight=False)
     locations.written_to(options.reports, "reports")
     space = load_space(options.where, options.overrides)
-    if space.train is not None:  # else the training side checks more
-        check_fixed(space)
+    check_chosen(space)
     stopping = _stopping(space, options, start)
     wanted = _wanted(space, options)
     name = options.name if options.name is not None else space.name

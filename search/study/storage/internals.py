@@ -68,6 +68,18 @@ def unwrapped(sampler: BaseSampler) -> BaseSampler:
     return unwrapped(sampler._base_sampler) if isinstance(sampler, PartialFixedSampler) else sampler
 
 
+def fixed_in(sampler: BaseSampler | None) -> dict[str, Any]:
+    """What PartialFixedSampler fixes, the outermost of several last."""
+    if not isinstance(sampler, PartialFixedSampler):
+        return {}
+    return fixed_in(sampler._base_sampler) | sampler._fixed_params
+
+
+def grid_of(sampler: GridSampler) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The names of the grid, and each point's values in their order."""
+    return sampler._param_names, sampler._all_grids
+
+
 def grid_is_taken(sampler: GridSampler, trials: Sequence[FrozenTrial]) -> bool:
     """Whether each point of the grid is some trial's, in whatever state that is."""
     taken = {
