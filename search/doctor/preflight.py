@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -107,7 +108,7 @@ def _build(config: TrainConfig, data_root: Path, weights: dict[str, str]) -> lis
     check_name(config.model)
     spec = inputs(config.model, opened(config.dataset, data_root), config.image_side, config.weights)
     classes = 10
-    if config.weights is not None:  # by which it is said whether the last layer is new
+    if config.weights is not None or ".py:" in config.model:  # which knows the layer, or may know its classes
         with suppress(SearchError):  # a damaged data set, of which the decoding will say it
             classes = sizes(config.dataset, data_root)[0]
     loaded: list[Loaded] = []
@@ -226,20 +227,26 @@ def check_forward(config: TrainConfig, spec: ImageSpec, classes: int = 10, image
 
     with torch.random.fork_rng(devices=[]):
         with suppress(Exception), torch.device("meta"):
-            _forward(*made(), classes)
+            _forward(config.model, *made(), classes)
             return
         net, shape = made()
         try:
-            _forward(net, shape, classes)
+            _forward(config.model, net, shape, classes)
         except SearchError:
             raise
         except Exception as error:  # torch's, or the user's own code
             alone = "the last batch of an epoch has one image: " if shape[0] == 1 else ""
             size = f"{spec.crop[0]} x {spec.crop[1]} px"
-            raise SearchError(
-                f"{alone}{config.model} cannot take images of {size}: {type(error).__name__}: {first_line(error)}; "
-                "image_side chooses another size"
-            ) from None
+            other = "; image_side chooses another size" if isinstance(error, RuntimeError) else ""
+            said = f"{config.model} cannot take images of {size}: {_at(config.model, error)}"
+            raise SearchError(f"{alone}{said}{type(error).__name__}: {first_line(error)}{other}") from None
+
+
+def _at(model: str, error: Exception) -> str:
+    """The line of the user's own `model` that raised `error`, before a message; empty if none of its file did."""
+    file = model.rpartition(":")[0]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f"line {lines[-1]}: " if file and lines else ""
 
 
 def _smallest(net: nn.Module, config: TrainConfig, images: int | None) -> int:
@@ -249,10 +256,16 @@ def _smallest(net: nn.Module, config: TrainConfig, images: int | None) -> int:
     return min(count - (taken - 1) * config.batch_size, 2)
 
 
-@torch.no_grad()
-def _forward(net: nn.Module, shape: tuple[int, ...], classes: int) -> None:
-    """Raise SearchError if the outputs are not (B, classes), and whatever the model raises."""
+def _forward(model: str, net: nn.Module, shape: tuple[int, ...], classes: int) -> None:
+    """Raise SearchError if the outputs are no floats of (B, classes), and whatever the model raises."""
     parameter = next(iter(net.parameters()))
-    out = net(torch.zeros(shape, device=parameter.device))
+    out: Any = net(torch.zeros(shape, device=parameter.device))
+    if not isinstance(out, torch.Tensor):
+        raise SearchError(f"{model}: its outputs are a {type(out).__name__}; one tensor of a score a class is needed")
+    if not out.is_floating_point():
+        raise SearchError(f"{model}: its outputs are {out.dtype}; scores that can be trained are floating-point")
     if tuple(out.shape) != (shape[0], classes):
-        raise SearchError(f"the model's outputs have the shape {tuple(out.shape)}; {(shape[0], classes)} is needed")
+        needed = f"{(shape[0], classes)} is needed, (images, classes)"
+        raise SearchError(f"{model}: its outputs have the shape {tuple(out.shape)}; {needed}")
+    if not out.requires_grad:
+        raise SearchError(f"{model}: its outputs have no gradient, so that nothing can be trained: do not detach them")

@@ -44,7 +44,7 @@ def test_a_sound_space_passes(write: Write) -> None:
         # 898 images: the last batch of 69 has one, which such a model drops.
         (
             "model='own.py:shy', batch_size=Choice(64, 69)",
-            "batch_size=69: the model's outputs have the shape (10,); (1, 10) is needed",
+            "batch_size=69: own.py:shy: its outputs have the shape (10,); (1, 10) is needed, (images, classes)",
         ),
         (
             "model='own.py:net', batch_size=Choice(64, 1)",
@@ -52,7 +52,7 @@ def test_a_sound_space_passes(write: Write) -> None:
         ),
         (
             "model=Choice('cnn', 'own.py:wide')",
-            "model=own.py:wide: the model's outputs have the shape (2, 1010); (2, 10)",
+            "model=own.py:wide: own.py:wide: its outputs have the shape (2, 1010); (2, 10)",
         ),
         (
             "model=Choice('cnn', 'own.py:deaf')",
