@@ -90,6 +90,13 @@ def first_line(error: BaseException) -> str:
         return "no message"
 
 
+def one_line(error: BaseException, most: int = 400) -> str:
+    """The text of `error` with its lines joined, and cut after `most` characters: torch says the cause below."""
+    first = first_line(error)
+    whole = " ".join(str(error).split()) if first != "no message" else first
+    return whole if len(whole) <= most else f"{whole[:most]} ..."
+
+
 def visible(text: str) -> str:
     """`text` on one line, with control and invisible characters escaped as Python writes them."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

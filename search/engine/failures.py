@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.errors import SearchError, first_line
+from search.errors import SearchError, first_line, one_line
 
 CLASSES = ("oom", "diverged", "bad_data", "timeout", "node_lost", "stopped", "user_code")
 """The first words of a trial's stored `error`. `user_code`: what the space, its train() or its model raised."""
@@ -70,6 +70,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, SearchError):
         from_data = bool(frames) and _DATA in Path(frames[-1].filename).parents
         return f"{'bad_data' if from_data else 'user_code'}: {text}"
+    text = one_line(error) if text == first_line(error) else text
     what = text if text == type(error).__name__ else f"{type(error).__name__}: {text}"
     ours = [frame for frame in frames if _OURS in Path(frame.filename).parents]
     theirs = [frame for frame in frames if frame not in ours]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from search.engine.base import LimitReached, Setup
 from search.engine.driver import Driver
 from search.engine.failures import RunAborted
 from search.engine.messages import Failed, Message, WorkerConfig
+from search.engine.processes.signals import given_back
 from search.engine.worker import Worker
 from search.errors import SearchError, option
 
@@ -45,7 +47,8 @@ class Inline:
         worker = Worker(self.workplace)
         try:
             while trial := driver.next():
-                worker.start(trial.order)
+                with given_back(signal.SIGINT, signal.SIGTERM):
+                    worker.start(trial.order)
                 while driver.receive(trial, message := self._step(worker, driver)):
                     if driver.over:
                         raise LimitReached
@@ -59,9 +62,14 @@ class Inline:
             worker.close()
 
     def _step(self, worker: Worker, driver: Driver) -> Message:
-        """The worker's next message. Raises KeyboardInterrupt for Ctrl-C, and not where the user's code raised it."""
+        """The worker's next message. Raises KeyboardInterrupt for Ctrl-C, and not where the user's code raised it.
+
+        A handler of Ctrl-C that the user's code sets ends with the epoch: it would take an interrupted trial for one
+        that ended by itself.
+        """
         try:
-            return worker.step()
+            with given_back(signal.SIGINT, signal.SIGTERM):
+                return worker.step()
         except KeyboardInterrupt as error:
             if driver.run.signalled != []:
                 raise

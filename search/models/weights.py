@@ -134,9 +134,11 @@ def _refuse(file: Path, model: str, own: State, state: State, wrong: list[list[s
         said = f"{absent[0]!r} is not in it"
     elif foreign:
         said = f"the model has no {foreign[0]!r}"
-    more = sum(map(len, wrong)) - 1
+    kinds = zip(wrong, ("of another shape", "absent", "unknown"), strict=True)
+    counts = ", ".join(f"{len(names)} {what}" for names, what in kinds if names)
     if said:
-        raise SearchError(f"{file}: not the weights of {model}: {said}{f' (and {more} more)' if more else ''}")
+        held = f"the file holds {len(state)} tensors, such as {next(iter(state), '')!r}, the model {len(own)}"
+        raise SearchError(f"{file}: not the weights of {model}: {said} ({counts}; {held})")
 
 
 def _check_values(file: Path, net: nn.Module, taken: State) -> None:

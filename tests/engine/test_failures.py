@@ -137,7 +137,7 @@ def test_packages_of_another_environment_are_installed(folder: str, write: Calla
 def test_what_was_never_raised_has_no_line() -> None:
     assert reason(Diverged("the training loss is nan")) == "diverged: the training loss is nan"
     assert reason(SearchError("put it there")) == "user_code: put it there"
-    assert reason(ValueError("no\nand more")) == "user_code: ValueError: no"
+    assert reason(ValueError("no\nand more")) == "user_code: ValueError: no and more"
 
 
 def test_the_class_is_read_back() -> None:

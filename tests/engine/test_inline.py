@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Cli
 from optuna.trial import TrialState
 
 from search.engine.base import LimitReached
@@ -16,7 +18,7 @@ from search.engine.messages import WorkerConfig
 from search.engine.rules import Rules
 from search.space.file import load_space
 from search.study.stopping import Stopping
-from search.study.study import open_study, requeue
+from search.study.study import load_study, open_study, requeue
 
 pytestmark = pytest.mark.usefixtures("sys_path")
 Write = Callable[[str, str], Path]
@@ -57,11 +59,33 @@ def train(config):
     assert complete.user_attrs["epoch"]["hits"] == 3
     assert complete.user_attrs["epoch"]["seconds"] > 0
     line = 'raise ValueError("no good\\nand more")'
-    assert failed.user_attrs["error"] == f"user_code: space.py:14: {line}: ValueError: no good"
+    assert failed.user_attrs["error"] == f"user_code: space.py:14: {line}: ValueError: no good and more"
     assert failed.intermediate_values == {1: 0.5}
     assert starved.user_attrs["error"].startswith("oom: MemoryError")
     assert driver.counts == {TrialState.COMPLETE: 2, TrialState.FAIL: 2}
     assert driver.finished
+
+
+def test_a_handler_of_ctrl_c_that_train_sets_ends_with_its_epoch(write: Write, cli: Cli) -> None:
+    """Else an interrupted trial is taken for one that ended by itself, with the value that it had then."""
+    text = """
+import signal
+stop = []
+
+def train(config):
+    signal.signal(signal.SIGINT, lambda *_: stop.append(True))
+    for epoch in range(3):
+        if stop:
+            break
+        if epoch == 1:
+            signal.raise_signal(signal.SIGINT)
+        yield {"score": 0.5}
+"""
+    before = signal.getsignal(signal.SIGINT)
+    assert cli("run", write("space.py", HEAD + text), "--engine", "inline", "--trials", 2, "--name", "s").status == 130
+    assert signal.getsignal(signal.SIGINT) is before
+    (trial,) = load_study("sqlite:///studies.db", "s").get_trials()
+    assert (trial.state, trial.intermediate_values) == (TrialState.WAITING, {1: 0.5})
 
 
 def test_a_pruned_trials_generator_is_closed_before_the_next_begins(write: Write) -> None:

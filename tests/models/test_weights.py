@@ -88,7 +88,7 @@ def test_auxiliary_heads_in_the_file_are_left_out(tmp_path: Path) -> None:
             "w.pth",
             "wider",
             "not the weights of cnn: '0.0.weight' has the shape (64, 3, 3, 3) there and (32, 3, 3, 3) here; only the "
-            "last layer may differ (and 3 more)",
+            "last layer may differ (4 of another shape; the file holds 6 tensors, such as '0.0.weight', the model 6)",
         ),
     ],
 )

@@ -31,6 +31,7 @@ from search.commands.steps.launch import (
     workplace_of,
 )
 from search.commands.steps.screen import show
+from search.data.base import NoTestSplit
 from search.engine.base import Engine
 from search.engine.callbacks import Callback
 from search.engine.driver import Driver
@@ -198,11 +199,8 @@ def _note_audit(study: Study, space: SpaceFile, options: RunOptions, console: Co
 def _evaluate_winner(driver: Driver, engine: Engine, console: Console) -> None:
     """Evaluate the winner once on the test split; a train() in the space file leaves no weights for it."""
     study = driver.study
-    if (
-        driver.retention.leader is None
-        or not driver.retention.weights
-        or str(driver.retention.leader[1]) in test_split.of(study)
-    ):
+    leader = driver.retention.leader
+    if leader is None or not driver.retention.weights or str(leader[1]) in test_split.of(study):
         return
     winner = ranked(study)[0]
     path = weights_of(study.study_name, winner.number, driver.retention.run_dir)
@@ -213,6 +211,8 @@ def _evaluate_winner(driver: Driver, engine: Engine, console: Console) -> None:
         what = (path, TrialRecord(winner).config, Path(place.data_root), place.device, place.cache_size)
         try:
             test_acc, images = engine.call(entry_points.EVALUATE_TEST, *what)
+        except NoTestSplit:  # as the first lines say
+            return
         except (SearchError, RuntimeError, MemoryError) as error:  # the search has its result
             said = f"the test split could not be evaluated: {first_line(error)}"
         else:

@@ -226,8 +226,12 @@ def _classes(level: _Level, split: str, layout: Layout) -> None:
 
 
 def _check_levels(level: _Level) -> None:
-    """Raise SearchError if the classes seem to lie in one of the folders, beside others with a few pictures."""
+    """Raise SearchError if one of the folders is a data set, or holds the classes beside others with a few pictures."""
     nested = [top for top in level.tops if not (inner := level.below(top)).direct and len(inner.tops) > 1]
+    for inner in map(level.below, nested):
+        if len({KNOWN.get(name.lower(), "") for name in inner.tops} - {""}) > 1:
+            what = f"{some(inner.tops)}, which are splits of a data set"
+            raise SearchError(f"{level.where}: {inner.where} holds {what}: imagefolder:{inner.where} reads it")
     if len(nested) != 1 or len(level.tops) < 2:
         return
     inner, others = level.below(nested[0]), [top for top in level.tops if top not in nested]

@@ -36,6 +36,21 @@ def handled(handler: Any, *numbers: int) -> Iterator[None]:
             del _owners[number]
 
 
+@contextmanager
+def given_back(*numbers: int) -> Iterator[None]:
+    """Handlers of the signals `numbers` that the block sets end with it. In a thread, change nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, owner in before.items():
+            if signal.getsignal(number) is not owner:
+                signal.signal(number, owner)
+
+
 _masks: dict[int, Any] = {}
 """The signals that were blocked before a fork, by thread."""
 

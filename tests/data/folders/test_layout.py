@@ -177,6 +177,14 @@ def test_classes_in_one_folder_beside_another_with_examples_are_refused(tmp_path
     assert "classes made of folders in folders: Dataset of 0, 1 and 1 more" in notes(tmp_path)
 
 
+def test_a_data_set_among_the_class_folders_is_refused(tmp_path: Path) -> None:
+    """As a public repository has it: the pictures, and a copy of them in splits."""
+    splits = {f"split/{split}/{name}": 3 for split in ("Train", "val", "test") for name in ("with", "without")}
+    lay_out(tmp_path, {"data/with": 9, "data/without": 9, **splits})
+    said = "holds Train, test, val, which are splits of a data set: "
+    assert f"{tmp_path}/split {said}imagefolder:{tmp_path}/split reads it" in refusal(tmp_path)
+
+
 def test_class_names_of_all_kinds(tmp_path: Path) -> None:
     lay_out(tmp_path, {"train/Ku\u0308he": 3, "train/\udcff": 3, "train/a\nb": 3, "train/CAT": 3, "train/cat": 3})
     lay_out(tmp_path, {"val/K\u00fche": 3, "val/cat": 1})
