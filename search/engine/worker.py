@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from search.engine.processes.output import Output
 from search.errors import SearchError, first_line
 from search.space.code import code_of
 from search.space.file import Train, load_train
+from search.space.module import no_words
 from search.space.yields import measured_in, place_of, unlike_generator
 
 if TYPE_CHECKING:
@@ -135,8 +136,10 @@ class Worker:
         """Work in the trial's working directory, which its code may change: the search keeps its own."""
         if self._folder != self._home:
             os.chdir(self._folder)
+        own = self.workplace.own_train
         try:
-            yield
+            with no_words(own) if own else nullcontext():
+                yield
         finally:
             with suppress(FileNotFoundError):  # the trial has deleted it
                 self._folder = Path.cwd()

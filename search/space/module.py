@@ -7,6 +7,8 @@ import importlib.util
 import os
 import sys
 import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -33,6 +35,16 @@ class _Loader(SourceFileLoader):
             raise SyntaxError(str(error)) from None
 
 
+@contextmanager
+def no_words(path: Path | str) -> Iterator[None]:
+    """Code of the space file at `path` sees no words of the program that runs it: `parse_args()` gives its defaults."""
+    before, sys.argv = sys.argv, [str(path)]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
 def load(path: Path) -> dict[str, Any]:
     """Run the space file as the module of its name, afresh with the modules that lie beside it; return its names.
 
@@ -49,7 +61,8 @@ def load(path: Path) -> dict[str, Any]:
     module, before = importlib.util.module_from_spec(spec), sys.modules.get(name)
     sys.modules[name] = module  # dataclasses, pickle and typing look it up there
     try:
-        loader.exec_module(module)
+        with no_words(path):
+            loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         if before is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,24 @@ def test_a_train_that_is_no_generator_of_dicts(write: Write, tmp_path: Path, bod
     (message,) = drawn(Worker(WorkerConfig(str(tmp_path), "cpu", 1, str(path))), {})
     assert isinstance(message, Failed)
     assert message.reason.startswith(f"user_code: odd.py:{says}")
+
+
+def test_a_script_that_reads_its_words_gets_their_defaults(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["search", "run", "script.py", "--trials", "3"])
+    text = """
+import argparse, sys
+parser = argparse.ArgumentParser()
+parser.add_argument("--momentum", type=float, default=0.9)
+early = parser.parse_args()
+
+def train(config):
+    for _ in range(2):
+        yield {"score": early.momentum + parser.parse_args().momentum, "name": sys.argv[0]}
+"""
+    path = write("script.py", text)
+    *reports, end = drawn(Worker(WorkerConfig(str(tmp_path), "cpu", 1, str(path))), {})
+    assert end == Ended(7)
+    assert [report.epoch["score"] for report in reports if isinstance(report, Report)] == [1.8, 1.8]
+    assert sys.argv[0] == "search"
