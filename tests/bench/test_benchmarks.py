@@ -247,7 +247,7 @@ def test_the_cpu_seconds_of_a_commands_processes_are_counted_by_part() -> None:
         subprocess.run([sys.executable, "-c", f"{code}\ntime.sleep(0.3)"], check=True)
     at = next(moment for moment, used in seen.seen if used.get("Ray", 0) > 0.3)  # not the driver, so it is Ray's
     assert seen.by(at)["Ray"] > 0.3
-    assert max(used.get("the driver", 0) for _, used in seen.seen) > 0.3
+    assert max(used.get("the driver", 0) for _, used in seen.seen) > 0.25
     assert seen.by(0) == {}
 
 

@@ -43,7 +43,8 @@ def test_what_differs_is_said_with_the_whole_next_command(cli: Cli, write: Write
     assert command == "search run own.py --engine inline --trials 4 --name own-2 --from own"
     assert cli(*shlex.split(command)[1:]).status == 0
     assert len(load_study("sqlite:///studies.db", "own-2").trials) == 4
-    again = ran(cli, write, "x=Float(0.2, 0.3)", "--name=own", "--from=own-2", "--extend")[2]
+    wider = "x=Float(0.01, 1.0, log=True), k=Choice('a', 'b', 'c'), y=1"
+    again = ran(cli, write, wider, "--name=own", "--from=own-2", "--extend")[2]
     assert "`search run own.py --engine inline --name own-3 --from own` begins" in again
 
 

@@ -11,6 +11,7 @@ import optuna
 import pytest
 from conftest import Cli
 from optuna.trial import create_trial
+from PIL import Image
 from refusals import GOOD, refused
 from typer.main import get_command
 
@@ -26,6 +27,7 @@ WORDS: dict[str, list[str]] = {
     "confirm": ["s"],
     "check": ["s.py"],
     "train": ["best.yaml"],
+    "predict": ["s", "a.jpg"],
     "report": ["s"],
     "status": [],
     "compare": ["s", "t"],
@@ -40,6 +42,7 @@ WORDS: dict[str, list[str]] = {
 }
 """What each verb is called with beside the bad word, and would take."""
 
+OWN = "the study 's' has a train() of its own, so that there is no model of ours"
 WHOLE = "valid integer"
 NUMBER = "valid number"
 TIME = "write a time such as 90s, 30m or 2h"
@@ -154,7 +157,7 @@ BAD: dict[str, Cases] = {
     "--onnx": [
         (".", "--onnx .: that is a folder; name the file to write"),
         ("s.py/m.onnx", "--onnx s.py: s.py is no folder that can be written to"),
-        ("m.onnx", "no reports/s.best.safetensors: `search train reports/s.best.yaml` trains the model"),
+        ("m.onnx", OWN),
     ],
     "--out": [
         (".", "--out .: that is a folder; name the file to write"),
@@ -167,29 +170,27 @@ BAD: dict[str, Cases] = {
     "--auth": [("none", "--auth: there is no such file"), (".", "no such file"), ("s.py", "--auth: one line")],
     "--allowed-host": [(text, "write a name alone, such as") for text in ("", "a b", "http://a", "a:80", "*", "a\nb")],
     # arguments
-    "run space": NO_SPACE,
-    "submit space": NO_SPACE,
+    **{f"{verb} space": NO_SPACE for verb in ("run", "submit", "check")},
     "logs job": [(text, "write the name that `search submit` printed") for text in ("", "a b", "a\nb", "../x")],
     "stop job": [(text, "write the name that `search submit` printed") for text in ("", "a b", "a;b")],
-    "check space": NO_SPACE,
-    "confirm study": NO_STUDY,
-    "report study": NO_STUDY,
-    "export study": NO_STUDY,
-    "status study": NO_STUDY,
-    "dashboard study": NO_STUDY,
-    "compare studies": [
-        ("t", "the study 't' is named twice"),
-        ("none", "no study 'none' in sqlite:///studies.db"),
-    ],
+    **{f"{verb} study": NO_STUDY for verb in ("confirm", "report", "export", "status", "dashboard")},
+    "compare studies": [("t", "the study 't' is named twice"), ("none", "no study 'none' in sqlite:///studies.db")],
+    "--threshold": [("-0.1", "greater"), ("1.1", "less than"), ("nan", "than"), ("x", NUMBER)],
+    "--device": [("x", "is not one of"), ("", "is not one of")],
+    "--contact-sheet": [("none/sheet.png", OWN)],
+    "predict --out": [(".", "--out .: that is a folder; name the file to write"), ("s.py/x.csv", "s.py is no folder")],
+    "predict --run-dir": [("s.py", OWN), ("s3:/x", "a URL is text with two slashes")],
+    "predict --reports": [("s.py", OWN)], "export --run-dir": [("s3:/x", "a URL is text with two slashes")],
+    "export --model": [("s.py", "--model s.py: s.py is no folder that can be written to")],
+    "confirm --space": [("none.py", "the study 's' was not made by `search run`")],
+    **{f"predict {name}": [("none.jpg", "none.jpg: no such file or folder")] for name in ("model", "images")},
     "train best": [
-        ("none.yaml", "none.yaml: cannot be read: "),
-        (".", ".: cannot be read: "),
+        *[(name, f"{name}: cannot be read: ") for name in ("none.yaml", ".")],
         ("s.py", "s.py: no best-config YAML: it has no 'config'"),
         (f"{LONG}.yaml", "File name too long"),
     ],
     "import table": [
-        ("none.md", "none.md: cannot be read: "),
-        (".", "cannot be read: "),
+        *[(name, f"{name}: cannot be read: ") for name in ("none.md", ".")],
         ("s.py", "s.py: no Markdown table with a column for validation accuracy"),
         ("notes.csv", "the CSV would replace the table itself"),
         (f"{LONG}.md", "File name too long"),
@@ -241,6 +242,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "| model | epochs | lr | momentum | wd | step size | gamma | val acc |\n"
             "|---|---|---|---|---|---|---|---|\n| cnn | 1 | 0.1 | 0.9 | 0 | 1 | 0.1 | 50% |\n"
         )
+    Image.new("RGB", (9, 9)).save(folder / "a.jpg")
     for name in ("s", "t"):
         storage = storages.connect(f"sqlite:///{folder}/studies.db")
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
@@ -271,9 +273,7 @@ def test_a_bad_value_is_one_line(cli: Cli, words: list[str], said: str) -> None:
         (["run", "s.py", "more"], "unexpected extra argument"),
         (["run", "s.py", "--trial", "3"], "no such option: --trial"),
         (["run", "s.py", "--trials"], "option '--trials' requires an argument"),
-        (["report", "s", "--json", "--csv"], "--json and --csv: one of them at a time"),
-        (["status", "--json", "--csv"], "--json and --csv: one of them at a time"),
-        (["compare", "s", "t", "--json", "--csv"], "--json and --csv: one of them at a time"),
+        *(([*verb, "--json", "--csv"], "one of them at a time") for verb in (["report", "s"], ["status"])),
         (["compare", "s"], "one study is not compared with anything"),
         (["compare"], "missing argument"),
     ],
