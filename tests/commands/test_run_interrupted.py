@@ -36,7 +36,7 @@ def test_the_command_that_shows_the_report_so_far_is_said(cli: Cli, write: Write
     status, out, _ = cli("run", "own.py", "--engine", "inline", "--storage", "sqlite:///mine.db")
     assert status == 130
     assert "interrupted; 1 of 3 trials are done; to go on: search run own.py" in out
-    said = re.search(r"^its report so far: (.*)$", out, re.MULTILINE)
+    said = re.search(r"^the report so far: (.*)$", out, re.MULTILINE)
     assert said is not None
     assert said[1] == "search report own --storage sqlite:///mine.db"
     shown = cli(*shlex.split(said[1])[1:])

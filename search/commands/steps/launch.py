@@ -80,9 +80,9 @@ def drive(driver: Driver, progress: Progress, engine: Engine, console: Console, 
             driver.run.ours()
             studies.requeue(driver.study)
         number = (signalled or [signal.SIGINT])[0]
-        _say_end(_word(number), driver, f"to go on: {same()}", console)
         if driver.counts[TrialState.COMPLETE]:
-            console.out(f"its report so far: {_report_of(driver.study.study_name)}")
+            console.out(f"the report so far: {_report_of(driver.study.study_name)}")
+        _say_end(_word(number), driver, f"to go on: {same()}", console)
         raise Interrupted(number) from None
     except (EngineFailed, RunAborted):
         driver.run.ours()

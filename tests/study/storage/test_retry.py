@@ -214,9 +214,9 @@ def test_a_run_outlives_a_restart_and_a_ctrl_c_while_the_storage_is_away(
             assert run.process.wait(WAIT) == 130, run.output
             until(lambda: not run.alive(), "the end of every process")
             assert time.monotonic() - began < 10
-        last, report = run.output.splitlines()[-2:]
+        report, last = run.output.splitlines()[-2:]
         assert last.startswith("interrupted; ")
-        assert report.startswith("its report so far: search report ")
+        assert report.startswith("the report so far: search report ")
         assert last.endswith(" of 4 trials are done; to go on: search run space.py --storage-file url")
         assert "Traceback" not in run.output, run.output
         assert "sesame" not in run.output
