@@ -32,6 +32,13 @@ class Predictions(NamedTuple):
     ranks: NDArray[np.integer] | None = None
     """(N,): how many classes were likelier than the true one, at most 255. None: an older version kept none."""
 
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """How many images of each class (row) are predicted as which (column): (K, K)."""
+        count = len(self.classes)
+        pairs = self.labels.astype(np.int64) * count + self.predicted
+        return np.bincount(pairs, minlength=count * count).reshape(count, count)
+
 
 def place(study: str, trial: int) -> Path:
     """The file of a trial's predictions."""

@@ -31,7 +31,7 @@ if torch.cuda.is_available():
     found |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
 found["ray_sees_gpus"] = Manager.get_current_node_num_accelerators()
 print(json.dumps(found))
-"""  # noqa: E501
+"""  # noqa: E501 - a program of its own
 
 
 def unpack(kit: Kit) -> None:

@@ -17,14 +17,12 @@ def check(options: CheckOptions) -> bool:
 
     Pictures go to runs/STUDY/check. The test split is not read.
     """
-    from functools import partial
-
     from rich.console import Console
 
-    from search.commands.steps.launch import wait
+    from search.commands.steps.launch import decoding
     from search.data.reading.skipping import skipping
     from search.doctor.doctor import check_space
 
-    waiting = partial(wait, console=Console(highlight=False), verb="decoding ")
+    waiting = decoding(Console(highlight=False))
     with skipping(options.skip_broken):
         return check_space(options.where, options.overrides, options.name, options.data_root, waiting) == 0

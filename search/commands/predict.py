@@ -14,6 +14,7 @@ from search.errors import SearchError
 if TYPE_CHECKING:
     from optuna.study import Study
 
+    from search.commands.steps.predict import Wanted
     from search.trained.classifier import Classifier
     from search.trained.predicting import Prediction
 
@@ -45,6 +46,13 @@ class PredictOptions(StorageOptions):
     run_dir: RunDir = Parsed(units.run_dir, "runs")
     reports: Reports = Parsed(units.path, "reports")
 
+    @property
+    def wanted(self) -> "Wanted":
+        """Of which pictures, and what of each."""
+        from search.commands.steps.predict import Wanted
+
+        return Wanted(self.images, self.top, self.threshold, self.contact_sheet)
+
 
 @dataclass(kw_only=True)
 class PrintedPredictOptions(PredictOptions):
@@ -54,19 +62,17 @@ class PrintedPredictOptions(PredictOptions):
 
 def predict(options: PrintedPredictOptions) -> None:
     """Say what is in pictures, by a trained model, as CSV or JSON: path, class, probability. Needs no data set."""
-    from search.commands.steps.predict import Wanted, say
+    from search.commands.steps.predict import say
 
     out = units.written(options.out, "out") if options.out is not None else None
-    wanted = Wanted(options.images, options.top, options.threshold, options.contact_sheet)
-    say(_opened(options), wanted, options.json, out)
+    say(_opened(options), options.wanted, options.json, out)
 
 
 def predictions(options: PredictOptions) -> "list[Prediction]":
     """What is in pictures, by a trained model: a `Prediction` for each picture, in their order."""
-    from search.commands.steps.predict import Wanted, predicted
+    from search.commands.steps.predict import predicted
 
-    wanted = Wanted(options.images, options.top, options.threshold, options.contact_sheet)
-    return predicted(_opened(options), wanted)[0]
+    return predicted(_opened(options), options.wanted)[0]
 
 
 @contextmanager

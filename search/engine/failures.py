@@ -58,20 +58,19 @@ def kind(reason: str) -> str:
 
 def reason(error: BaseException) -> str:
     """Why a trial raised `error`: its class, the line of the user's code that it came from, and its message."""
-    text = first_line(error)
-    text = type(error).__name__ if text == "no message" else text
-    if type(error).__name__ == "Diverged":
+    name, text, said = type(error).__name__, first_line(error), one_line(error)
+    text = name if text == "no message" else text
+    if name == "Diverged":
         return f"diverged: {text}"
     if isinstance(error, MemoryError) or any(word in text for word in _OOM):
         return f"oom: {text}; a smaller batch_size may fit"
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration):  # PEP 479
-        error, text = error.__cause__, "next() of an iterator that has ended"
+        error, name, said = error.__cause__, "StopIteration", "next() of an iterator that has ended"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _installed(frame.filename)]
     if isinstance(error, SearchError):
         from_data = bool(frames) and _DATA in Path(frames[-1].filename).parents
         return f"{'bad_data' if from_data else 'user_code'}: {text}"
-    text = one_line(error) if text == first_line(error) else text
-    what = text if text == type(error).__name__ else f"{type(error).__name__}: {text}"
+    what = name if said in (name, "no message") else f"{name}: {said}"
     ours = [frame for frame in frames if _OURS in Path(frame.filename).parents]
     theirs = [frame for frame in frames if frame not in ours]
     if theirs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search.metrics.answers import Answers, Weights
 
@@ -18,11 +19,17 @@ def auroc(answers: Answers, weights: Weights) -> Weights:
     scores = answers.scores.astype(np.float64)
     scores = np.exp(scores - scores.max(1, keepdims=True))
     scores /= scores.sum(1, keepdims=True)
+    columns, images = np.ascontiguousarray(scores.T), np.argsort(answers.labels, kind="stable")
+    starts = np.searchsorted(answers.labels[images], np.arange(answers.classes + 1))
     areas = []
-    for label in range(answers.classes):
-        own = answers.labels == label
-        positives, negatives = scores[own, label], np.sort(scores[~own, label])
-        if len(positives) and len(negatives):
-            below = np.searchsorted(negatives, positives, "left") + np.searchsorted(negatives, positives, "right")
-            areas.append(below.mean() / (2 * len(negatives)))
+    for column, own in zip(columns, np.split(images, starts[1:-1]), strict=True):
+        positives, others = np.sort(column[own]), len(images) - len(own)
+        if len(positives) and others:
+            below = _halves(np.sort(column), positives) - _halves(positives, positives)  # of the other classes
+            areas.append(below.mean() / (2 * others))
     return np.array([np.mean(areas) if areas else 0.5])
+
+
+def _halves(sorted_scores: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Of each score twice the number of `sorted_scores` that are lower; those that are equal count once."""
+    return np.searchsorted(sorted_scores, scores, "left") + np.searchsorted(sorted_scores, scores, "right")

@@ -106,9 +106,7 @@ def _classes(known: Predictions | None) -> str:
 def _confusion(known: Predictions | None) -> str:
     if known is None:
         return ""
-    count = len(known.classes)
-    table = np.bincount(known.labels.astype(np.int64) * count + known.predicted, minlength=count * count)
-    table = table.reshape(count, count)
+    count, table = len(known.classes), known.confusion
     np.fill_diagonal(table, 0)
     wrong, rows = int(table.sum()), []
     if not wrong:

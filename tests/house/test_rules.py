@@ -15,7 +15,6 @@ SOURCES = sorted(SEARCH.rglob("*.py"))
 WRITTEN = [*SOURCES, *sorted((REPO / "tests").rglob("*.py")), *sorted((REPO / "benchmarks").rglob("*.py"))]
 
 LONG = {
-    "reporting/plots/confusion.py:section": 41,
     "reporting/plots/parallel.py:section": 41,
     "space/baseline_tables.py:import_table": 41,
     "study/lease.py:lease": 59,

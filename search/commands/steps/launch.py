@@ -152,7 +152,7 @@ def engine_of(
         cpus=wanted.get("cpus"),
         gpus=None if gpus == "auto" else gpus,
         check=check,
-        wait=partial(wait, console=console, verb="decoding "),
+        wait=decoding(console),
         say=console.print,
         modules=_preload(models),
         space=space,
@@ -184,6 +184,11 @@ def wait(work: Callable[[Callable[..., None]], Any], console: Console, verb: str
                 console.out(f"{verb}{what}: {done:,} of {total:,} images")
 
         return work(advance)
+
+
+def decoding(console: Console) -> Callable[[Callable[[Callable[..., None]], Any]], Any]:
+    """`wait` for work that decodes images, shown on the `console`."""
+    return partial(wait, console=console, verb="decoding ")
 
 
 @contextmanager

@@ -117,7 +117,7 @@ def _sheets(found: Sequence[Prediction], path: Path) -> list[Path]:
         number = start // A_SHEET + 1
         target = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
         kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
-        write_whole(target, lambda part, image=image, kind=kind: image.save(part, kind, optimize=True))  # type: ignore[misc]
+        write_whole(target, lambda part, image=image, kind=kind: image.save(part, kind, optimize=True))  # type: ignore[misc] # its defaults
         written.append(target)
     return written
 

@@ -14,7 +14,7 @@ from torch import cuda, nn
 from search.analysis.statistics import next_draw, wilson
 from search.analysis.view import StudyView
 from search.commands.steps.export import Best, read_best
-from search.commands.steps.launch import wait
+from search.commands.steps.launch import decoding
 from search.config import Epoch, TrainConfig
 from search.data.base import NoTestSplit
 from search.data.identity import Identity
@@ -79,12 +79,8 @@ def _decoded(config: TrainConfig, data_root: Path, say: Say) -> Say:
 
     Returns a `say` that begins with what was read: the config may still be refused, and that is one line.
     """
-    waiting = partial(wait, console=Console(highlight=False), verb="decoding ")
-    read = [
-        line
-        for data in waiting(partial(decode, [config], ("train", "val"), data_root)).values()
-        for line in data["said"]
-    ]
+    found = decoding(Console(highlight=False))(partial(decode, [config], ("train", "val"), data_root))
+    read = [line for data in found.values() for line in data["said"]]
 
     def then(line: str) -> None:
         while read:

@@ -24,14 +24,14 @@ def handled(handler: Any, *numbers: int) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # Python lets only the main thread set handlers
         yield
         return
-    before = [signal.signal(number, handler) for number in numbers]
-    outermost = {number: owner for number, owner in zip(numbers, before, strict=True) if number not in _owners}
+    outermost = {number: signal.getsignal(number) for number in numbers if number not in _owners}
     _owners.update(outermost)
     try:
-        yield
+        with given_back(*numbers):
+            for number in numbers:
+                signal.signal(number, handler)
+            yield
     finally:
-        for number, owner in zip(numbers, before, strict=True):
-            signal.signal(number, owner)
         for number in outermost:
             del _owners[number]
 

@@ -18,9 +18,7 @@ def section(view: StudyView) -> Section | None:
     made = view.best_predictions
     if made is None or view.best is None:
         return None
-    count = len(made.classes)
-    table = np.bincount(made.labels.astype(np.int64) * count + made.predicted, minlength=count * count)
-    table = table.reshape(count, count)
+    count, table = len(made.classes), made.confusion
     wrong = table - np.diag(np.diag(table))
     if count < 2 or not wrong.any():
         return None
