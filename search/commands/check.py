@@ -15,7 +15,7 @@ class CheckOptions(SpaceOptions):
 def check(options: CheckOptions) -> bool:
     """Look at a space before it costs hours: images, labels, learning rates, memory; exit status 1 if a check fails.
 
-    Pictures go to runs/STUDY/check. The test split is not read.
+    Pictures go to runs/STUDY/check. The test split is not decoded.
     """
     from rich.console import Console
 

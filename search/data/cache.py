@@ -68,9 +68,9 @@ def load(
     """The asked splits of `source`; decodes what no earlier call has.
 
     `spec`: how a picture becomes a model's image; a number is a square of that side, RGB, and None the data set's own
-    images. Only the asked splits are decoded, so that a search never touches the test images. A lock lets one process
-    decode while others wait, and an array appears under its name only when it is whole. Raises SearchError naming a
-    broken image.
+    images. Only training, validation and the asked splits are decoded: of the test images a search sees no pixel, and
+    reads their files for the fingerprint alone. A lock lets one process decode while others wait, and an array appears
+    under its name only when it is whole. Raises SearchError naming a broken image.
     """
     spec = _spec(source, spec)
     key = hashlib.sha256(f"{_VERSION} {source.fingerprint()} {spec.pixels}".encode()).hexdigest()[:16]
