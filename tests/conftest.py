@@ -19,10 +19,9 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from optuna.study import Study
 from optuna.trial import create_trial
+from optunas import migrations, same_draws
 from safetensors.torch import save_file
 from torch import nn
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:  # only some tests need a database or a bucket, and not every 
     from postgres import Postgres
     from s3 import Store
 
+__all__ = ["migrations", "same_draws"]  # fixtures of every test
 REPO = Path(__file__).resolve().parent.parent
 SPACES = REPO / "spaces"
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores Ctrl-C
@@ -60,23 +60,6 @@ def pytest_collection_finish() -> None:
 
 def pytest_unconfigure() -> None:
     gc.unfreeze()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def migrations() -> Iterator[None]:
-    """Optuna's migration scripts, which it reads whenever it opens a database, are read once."""
-    read: Callable[[Config], ScriptDirectory] = ScriptDirectory.from_config
-    known: dict[str | None, ScriptDirectory] = {}
-
-    def once(config: Config) -> ScriptDirectory:
-        place = config.get_main_option("script_location")
-        if place not in known:
-            known[place] = read(config)
-        return known[place]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ScriptDirectory, "from_config", once)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ OWN = """
 
     from search import Float, SearchSpace
 
-    space = SearchSpace(x=Float(0, 1))
+    space = SearchSpace(x=Float(0.1, 1))
     metric, trials, calls = "score", 3, []
 
     def train(config):
