@@ -22,7 +22,6 @@ from search.engine.rules import Rules, Run
 from search.engine.supply import Supply
 from search.engine.trial import ActiveTrial, Lengths, measured
 from search.errors import first_line, option
-from search.format import plural
 from search.space.file import SpaceFile
 from search.space.values import plain
 from search.study.attributes import BY_HAND, TrialRecord, feasible, value_of
@@ -235,7 +234,7 @@ class Driver:
         self._end(job, TrialState.FAIL, reason)
         self._failed_in_row += kind(reason) != "diverged"
         if 0 < self.rules.max_failures <= (failed := self._failed_in_row):
-            said = f"{plural(failed, 'trial')} in a row failed ({option('max_failures')})"
+            said = f"{failed} trial{'s' * (failed > 1)} in a row failed ({option('max_failures')})"
             raise RunAborted(f"{said}, the last: {reason}")
 
     def closed(self, number: int, raised: str) -> None:

@@ -274,9 +274,9 @@ def test_what_another_version_or_another_making_kept_is_decoded_anew(
 ) -> None:
     """Weights that want bicubic pixels do not find the bilinear ones of an earlier run."""
     spec, keys = ImageSpec((24, 24), (16, 16), (0.5,) * 3, (0.5,) * 3), list[str]()
-    others = {"interpolation": "bicubic", "fit": "squash", "crop": (20, 20), "channels": "L", "resize": (28, 28)}
-    for change in ({}, *({name: value} for name, value in others.items())):
-        keys.append(cache.load(Caltech101(root), spec._replace(**change), ("train",))[0].key)  # type: ignore[arg-type]
+    bicubic, squashed = spec._replace(interpolation="bicubic"), spec._replace(fit="squash")
+    for other in (spec, bicubic, squashed, spec._replace(crop=(20, 20)), spec.whole(24)):
+        keys.append(cache.load(Caltech101(root), other, ("train",))[0].key)
     assert len(set(keys)) == len(keys)
     source = Watched(root)
     monkeypatch.setattr(cache, "_VERSION", cache._VERSION + 1)

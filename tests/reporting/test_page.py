@@ -119,7 +119,8 @@ def test_the_whole_page() -> None:
 def test_nothing_completed(failed: int) -> None:
     text = render(study_of(*[trial(TrialState.FAIL, error=f"reason {n}") for n in range(failed)]))
     assert "No trial completed, so there is no best score." in text
-    assert f"{failed} trials ran: 0 completed, 0 were pruned, {failed} failed. Machine time: 0.0 s spent" in text
+    trials = "1 trial" if failed == 1 else f"{failed} trials"
+    assert f"{trials} ran: 0 completed, 0 were pruned, {failed} failed. Machine time: 0.0 s spent" in text
     assert text.count("\n- trial ") == min(failed, 20)
     assert ("- trial 0: reason 0" in text) == (failed > 0)
     assert ("- and 5 more" in text) == (failed == 25)

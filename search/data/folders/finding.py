@@ -55,9 +55,12 @@ class Finder:
 
     @cached_property
     def beside(self) -> list[str]:
-        """The folder above the root, and those beside it, two deep; none of an archive, or below the disk's own."""
+        """The folder above the root, and those beside it, two deep.
+
+        None of an archive, of a folder that has pictures itself, or directly below the root of the file system.
+        """
         above = None if self._home is None else Path(os.path.realpath(self._home)).parent
-        if self._home is None or above is None or above == above.parent:
+        if self._home is None or above is None or above == above.parent or self._stems:
             return []
         own = os.path.realpath(self._home)
         near = [entry for entry in _folders(str(above)) if os.path.realpath(entry.path) != own]

@@ -218,8 +218,7 @@ def _classes(level: _Level, split: str, layout: Layout) -> None:
             nested.append(f"{visible(top)} of {some(inner.tops, 2)}")
     where = f"{split}: " if split else ""
     same = [f"{name} ({len(tops)} folders)" for name, tops in spelled.items() if len(tops) > 1]
-    if same:
-        layout.notes.append(f"{where}folders whose names look the same are one class: {some(same)}")
+    layout.notes += [f"{where}folders whose names look the same are one class: {some(same)}"] if same else []
     if nested:
         layout.notes.append(f"{where}classes made of folders in folders: {some(nested, 2)}")
     if level.empty:

@@ -37,6 +37,8 @@ COLUMNS = {
 _NUMBERED = ("id", "image_id", "img_id", "image_name")
 """Names of a column that is the path where no other is: of pictures mostly named without their ending."""
 ENDINGS = (".csv", ".tsv")
+_USUAL = re.compile("image|img|picture|photo|jpe?g|png|train")
+"""What is in the names of folders of pictures beside those of their labels."""
 _TRIED = 100
 """Rows by which the folder is found that their paths are read from."""
 
@@ -162,9 +164,8 @@ def arrange(table: Table, name: str, where: str, finder: Finder) -> Layout:
             continue
         _add(File(*file, row.label, row.split or ""), row, seen, layout, where)
     if missing:
-        first = some(f"{row.path} (line {row.line})" for row in missing)
         looked = some((_shown(folder, own) for folder in ([base] if base != own else tried)), 6)
-        count = f"{len(missing):,} of {plural(len(table.rows), 'picture', 'is')} not there: {first}"
+        count = _missing(missing, len(table.rows))
         remedy = "write into the column path where each lies, from the table's folder"
         raise SearchError(f"{where}: {count}; looked for in {looked}; {remedy}")
     if "train" not in layout.splits and layout.splits:
@@ -178,8 +179,9 @@ def arrange(table: Table, name: str, where: str, finder: Finder) -> Layout:
 def _base(rows: Sequence[Row], name: str, where: str, finder: Finder) -> tuple[str, list[str]]:
     """The folder that the paths of the rows begin at, from the root, and all that were tried.
 
-    That is the table's own or the root, if no other has more of the pictures; then those below and, where these lack
-    some, those beside. Raises SearchError where several folders have equally many, and the table's name tells none.
+    That is the table's own or the root, if no other has more of the pictures; else one below; else, where no picture
+    lies below, one beside that has all of them and a usual name. Raises SearchError where several have equally many and
+    the table's name tells none, and for one beside that may be another data set's.
     """
     own = posixpath.dirname(name)
     few = rows[:: -(-len(rows) // _TRIED)]
@@ -196,13 +198,23 @@ def _base(rows: Sequence[Row], name: str, where: str, finder: Finder) -> tuple[s
         return best[0], list(found)
     best = [base for place, base in enumerate(best) if all(found[base] != found[other] for other in best[:place])]
     meant = [base for base in best if _part(base) and _part(base) == _part(name)]
+    seen = f"pictures of these names are in {some(_shown(base, own) for base in best)}"
     if len(best) > 1 and len(meant) != 1:
         row = few[0]
-        raise SearchError(
-            f"{where}: pictures of these names are in {some(_shown(base, own) for base in best)}; "
-            f"write the folder that is meant into the column path, as {_shown(best[0], own)}/{row.path}"
-        )
-    return (meant if len(best) > 1 else best)[0], list(found)
+        as_ = f"write the folder that is meant into the column path, as {_shown(best[0], own)}/{row.path}"
+        raise SearchError(f"{where}: {seen}; {as_}")
+    base = (meant if len(best) > 1 else best)[0]
+    there = posixpath.dirname(_at(base, few[0].path.replace("\\", "/")))
+    if base in finder.beside and (most < len(few) or not _USUAL.search(there.lower())):
+        remedy = "if they are meant, write that folder into the column path"
+        raise SearchError(f"{where}: {_missing(rows)}; {seen}; {remedy}")
+    return base, list(found)
+
+
+def _missing(rows: Sequence[Row], of: int | None = None) -> str:
+    """That the pictures of these `rows` of so many are not there."""
+    first = some(f"{row.path} (line {row.line})" for row in rows)
+    return f"{len(rows):,} of {plural(of or len(rows), 'picture', 'is')} not there: {first}"
 
 
 def _found(finder: Finder, base: str, row: Row) -> tuple[str, str] | None:

@@ -46,6 +46,20 @@ def test_pictures_in_a_folder_beside_the_tables_are_found_and_it_is_said(tmp_pat
     assert train.labels.tolist() == right.labels.tolist()
 
 
+def test_pictures_of_another_data_set_are_not_taken_for_those_that_are_missing(tmp_path: Path) -> None:
+    """Many data sets call their pictures 0, 1, 2."""
+    lay_out(tmp_path, {"other": 10, "pets/images": 9})
+    said = refusal(table(tmp_path / "pets" / "labels.csv"))
+    assert "labels.csv: 1 of 10 pictures are not there: 9.png (line 11); looked for in images; " in said
+    said = refusal(table(tmp_path / "birds" / "labels.csv"))
+    assert "birds/labels.csv: 10 of 10 pictures are not there: 0.png (line 2), " in said
+    assert (
+        "; pictures of these names are in ../other; if they are meant, write that folder into the column path" in said
+    )
+    lay_out(tmp_path, {"birds_images": 9})  # 9.png is not there
+    assert "pictures of these names are in ../other; if they are meant" in refusal(tmp_path / "birds" / "labels.csv")
+
+
 def test_two_folders_with_pictures_of_the_same_names_are_told_by_the_tables_name(tmp_path: Path) -> None:
     """As in a competition: the names in `test` are those in `train`, and the pictures are others."""
     lay_out(tmp_path, {"train": 10, "test": 12})
@@ -60,20 +74,20 @@ def test_two_folders_with_pictures_of_the_same_names_are_told_by_the_tables_name
 
 
 def test_what_two_folders_beside_have_alike_is_refused(tmp_path: Path) -> None:
-    lay_out(tmp_path, {"large": 10, "small": 10})
+    lay_out(tmp_path, {"images_large": 10, "images_small": 10})
     path = table(tmp_path / "labels" / "all.csv")
     said = refusal(path)
-    assert "pictures of these names are in ../large, ../small; write the folder that is meant" in said
-    assert len(ImageFolder(table(path, form="../small/{i}.png,{label}")).layout.files) == 10
-    for link in (tmp_path / "small").iterdir():  # the same pictures by another name
+    assert "pictures of these names are in ../images_large, ../images_small; write the folder that is meant" in said
+    assert len(ImageFolder(table(path, form="../images_small/{i}.png,{label}")).layout.files) == 10
+    for link in (tmp_path / "images_small").iterdir():  # the same pictures by another name
         link.unlink()
-    (tmp_path / "small").rmdir()
-    (tmp_path / "small").symlink_to(tmp_path / "large")
-    assert "the paths of the table are read from ../large" in ImageFolder(table(path)).layout.notes
+    (tmp_path / "images_small").rmdir()
+    (tmp_path / "images_small").symlink_to(tmp_path / "images_large")
+    assert "the paths of the table are read from ../images_large" in ImageFolder(table(path)).layout.notes
 
 
 def test_where_pictures_are_in_no_folder_it_is_said_where_they_were_looked_for(tmp_path: Path) -> None:
-    lay_out(tmp_path, {"images/deep": 3, "labels/small": 1})
+    lay_out(tmp_path, {"images/deep": 3, "labels/small": 0})
     said = refusal(table(tmp_path / "labels" / "train.csv", form="x{i}.png,{label}"))
     assert "10 of 10 pictures are not there: x0.png (line 2), x1.png (line 3), x2.png (line 4) and 7 more; " in said
     assert "looked for in its own folder, small, .., ../images, ../images/deep; " in said
@@ -105,4 +119,4 @@ def test_a_table_of_answers_to_be_handed_in_is_not_read(tmp_path: Path) -> None:
     table(tmp_path / "a_valid.csv", 4, header="id,label")
     said = refusal(tmp_path)
     assert "it has 2 tables (a_valid.csv, train.csv): write the one that is meant: " in said
-    assert said.endswith(f"imagefolder:{tmp_path}/train.csv, or join them with a column split")
+    assert said.endswith(f"imagefolder:{tmp_path}/train.csv; or join them in one with a column split")
