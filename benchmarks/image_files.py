@@ -91,7 +91,7 @@ import torch
 from search.config import make_config
 from search.doctor.cost import full_batches
 from search.train.batches import load_splits
-from search.train.device import resolve_runtime
+from search.train.device import make_repeatable, resolve_runtime
 from search.train.learner import Learner
 root, model, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 config = make_config(dict(model=model, dataset="caltech101", epochs=1, batch_size=256, lr=0.01, momentum=0.9,
@@ -99,6 +99,7 @@ config = make_config(dict(model=model, dataset="caltech101", epochs=1, batch_siz
 place = resolve_runtime(config.precision)
 (data,) = load_splits(config, root, place.device, "train")
 learner = Learner(config, data, place)
+if place.device == "cuda": make_repeatable(learner.model, place, learner.image(), print)  # as the trainer does
 learner.begin(1)
 batches = [batch.to(place.device) for batch in full_batches(config, len(data))]
 for index in batches[:1 if place.device == "cpu" else 10]:

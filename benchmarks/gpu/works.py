@@ -134,6 +134,15 @@ def fifth(kit: Kit) -> None:
     kit.note("fifth", status=status, note=lines(said, "side by side"), **kit.summary("fifth"))
 
 
+def pair(kit: Kit) -> None:
+    """One trial on two GPUs, where there are two."""
+    if not kit.cpu and len(kit.gpu()) < 2:
+        kit.note("pair", skipped="there is one GPU")
+        return
+    status, said = kit.search("pair", 60, "run", DIGITS, "--gpus-per-trial", 2, "--trials", 2, "--epochs", 2)
+    kit.note("pair", status=status, note=lines(said, "side by side"), **kit.summary("pair"))
+
+
 def numerics(kit: Kit) -> None:
     """Same config and seed, same numbers: two trainings of each case, and one that takes over a learner."""
     seconds = 1200 if kit.cpu else min(120, kit.left - 12)
@@ -156,4 +165,4 @@ def tested(kit: Kit) -> None:
 
 
 # numerics takes what time is left
-STEPS = (forks, quarter, inline, auto, poison, resumed, oom, fifth, tested, numerics)
+STEPS = (forks, quarter, inline, auto, poison, resumed, oom, fifth, pair, tested, numerics)

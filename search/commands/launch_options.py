@@ -119,7 +119,7 @@ class RunOptions(SpaceOptions, LaunchOptions):
     gpus_per_trial: Annotated[
         Parsed[float | str | None, float | Literal["auto"] | None],
         Help(
-            "GPUs of one trial; 0.25 lets four share one; auto measures how many gain by it. "
+            "GPUs of one trial; 0.25 lets four share one, 2 trains each on two; auto measures how many gain by it. "
             "[default: 1 if there is one]",
             metavar="NUMBER|auto",
             word=str,
@@ -159,5 +159,9 @@ class ConfirmOptions(StudyOptions, LaunchOptions):
     seeds: Annotated[int, Help("New seeds of each, those of earlier calls included.", min=1, max=1000)] = 3
     gpus_per_trial: Annotated[
         float | None,
-        Help("GPUs of one trial; 0.25 lets four share one. [default: 1 if there is one]", min=0, max=99999),
+        Help(
+            "GPUs of one trial; 0.25 lets four share one, 2 trains each on two. [default: 1 if there is one]",
+            min=0,
+            max=99999,
+        ),
     ] = None

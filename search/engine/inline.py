@@ -17,7 +17,6 @@ from search.engine.messages import Failed, Message, WorkerConfig
 from search.engine.processes.signals import given_back
 from search.engine.worker import Worker
 from search.errors import SearchError, option
-from search.format import plural
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Inline:
         if self.workplace.own_train:
             return here
         cores = self.workplace.threads
-        return here if self.workplace.device == "cuda" else f"{here}; no GPU: training on {plural(cores, 'CPU core')}"
+        return here if self.workplace.device == "cuda" else f"{here}; no GPU: training on {cores} CPU cores"
 
     def run(self, driver: Driver) -> None:
         """Run the driver's trials to their ends, one at a time."""
@@ -89,5 +88,8 @@ def in_this_process(setup: Setup) -> Iterator[tuple[Inline, Any]]:
         raise SearchError(f"{option('address')} is of a Ray cluster, which {inline} does not use")
     if setup.workplace.patience is not None:
         raise SearchError(f"{option('trial_timeout')} ends a worker's process, and {inline} has none")
+    if setup.gpus is not None and setup.gpus > 1 and setup.workplace.own_train is None:
+        many = option("gpus_per_trial", f"{setup.gpus:g}")
+        raise SearchError(f"{many} trains a trial in a process for each GPU, and {inline} has one process")
     said = check and setup.wait(partial(resolve_name(check[0]), *check[1:]))
     yield Inline.here(setup.workplace), said

@@ -33,6 +33,12 @@ class WorkerConfig:
     """Seconds without a message after which a worker is given up. None: never."""
     gpus: float = 1.0
     """The worker's share of a GPU, or its number of GPUs, where it trains on one."""
+    ranks: int = 1
+    """The processes that train a trial together, each on a GPU."""
+    rank: int = 0
+    """The worker's place among these."""
+    meeting: str = ""
+    """The file in which they meet."""
     test: bool = False
     """Evaluate each trial on the test split after its last epoch, which only `search confirm` asks for."""
 

@@ -29,6 +29,8 @@ from search.space.yields import measured_in, place_of, unlike_generator
 if TYPE_CHECKING:
     from torch import nn
 
+    from search.train.ranks import Ranks
+
 
 class Worker:
     """Trains one trial after another in one process, whose data and device stay warm."""
@@ -74,16 +76,16 @@ class Worker:
 
     def _train(self, order: Order) -> Iterator[Report]:
         from search.train import evaluate_test, train  # late: a train() of the space file need not wait for torch
-        from search.train.device import resolve_runtime
         from search.train.weights import save
 
         place, keep, config = self.workplace, order.keep, TrainConfig(**order.settings)
-        ran_on, root = resolve_runtime(config.precision, place.device, place.threads).describe(), Path(place.data_root)
-        notes: list[str] = []
-        test: dict[str, Any] | None = None
+        ranks, threads, ran_on = self._set(config.precision)
+        root, notes, test = Path(place.data_root), list[str](), None
 
         def done(epoch: Epoch, model: nn.Module) -> None:
             nonlocal test
+            if ranks.rank:  # the first one's work
+                return
             if keep is not None and keep.wants(getattr(epoch, keep.metric)):
                 try:
                     save(model, config, keep.path, epoch.about)
@@ -94,8 +96,8 @@ class Worker:
                     found = evaluate_test(model, config, root, place.device, place.cache_size)
                     test = {"test_acc": found[0], "images": found[1]}
 
-        where = (root, place.device, place.threads, place.cache_size)
-        for epoch in train(config, *where, say=notes.append, done=done, checkpoints=order.checkpoints):
+        where = (root, place.device, threads, place.cache_size)
+        for epoch in train(config, *where, notes.append, done, order.checkpoints, ranks):
             yield Report(
                 order.attempt,
                 epoch.model_dump(),
@@ -112,6 +114,17 @@ class Worker:
                 test=test,
             )
             notes.clear()
+
+    def _set(self, precision: str) -> tuple[Ranks, int, dict[str, Any]]:
+        """This process among those of the trial, its threads, and what to note of where it runs."""
+        from search.train.device import resolve_runtime
+        from search.train.ranks import join
+
+        place = self.workplace
+        ranks = join(place.rank, place.ranks, place.meeting, place.device)
+        threads = max(1, place.threads // ranks.count)
+        ran_on: dict[str, Any] = dict(resolve_runtime(precision, place.device, threads).describe())
+        return ranks, threads, ran_on | ({"ranks": ranks.count} if ranks.count > 1 else {})
 
     def step(self) -> Message:
         """Train one epoch. Returns a Report, Ended or Failed; raises no Exception."""
@@ -174,7 +187,7 @@ def serve(connection: Connection, workplace: WorkerConfig, environment: dict[str
     An Order asks for the first message of a trial, None for its next, Drop for its end. Once the other end is gone,
     the training is interrupted and closed, for which it has the workplace's patience.
     """
-    END.patience = workplace.patience
+    END.patience = workplace.patience if workplace.ranks == 1 else 0.0  # it may wait for another for ever
     connection.send(os.getpid())
     os.environ.update(environment)
     try:

@@ -25,6 +25,7 @@ from search.train.dropout import set_dropout
 from search.train.freeze import freeze, train_mode
 from search.train.frozen.activations import NoRoom
 from search.train.frozen.prefix import NoPrefix, cut
+from search.train.ranks import ALONE, Ranks
 from search.train.weights import load
 
 
@@ -91,21 +92,23 @@ def val_ece(seen: Evaluation) -> float:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, data: Batches, runtime: Runtime) -> Evaluation:
-    """Put every image of `data` through `model`, in `eval()`."""
+def evaluate(model: nn.Module, data: Batches, runtime: Runtime, ranks: Ranks = ALONE) -> Evaluation:
+    """Put every image of `data` through `model`, in `eval()`; each of the `ranks` a part, and all find the same."""
     model.eval()
+    ranks.share_statistics(model)
+    ranks = ranks if len(data) >= ranks.count else ALONE
     total = torch.zeros((), dtype=torch.float64, device=runtime.device)
     best = []
     with runtime.autocast():  # once, so that it casts each weight once
-        for index in torch.arange(len(data), device=data.home).split(EVAL_BATCH[runtime.device]):
+        for index in ranks.part(torch.arange(len(data), device=data.home)).split(EVAL_BATCH[runtime.device]):
             x, y = data.batch(index, runtime.memory_format)
             logits = model(x).float()
             total += F.cross_entropy(logits, y, reduction="sum")
             highest, called = logits.max(1)
             best.append((called, (highest - logits.logsumexp(1)).exp(), logits))
-    predicted, confidence, whole = (torch.cat(parts) for parts in zip(*best, strict=True))
+    predicted, confidence, whole = (ranks.gathered(torch.cat(parts), len(data)) for parts in zip(*best, strict=True))
     right = (predicted == data.labels).sum(dtype=torch.float64)
-    loss, accuracy = (torch.stack([total, right]) / len(data)).tolist()
+    loss, accuracy = (torch.stack([ranks.summed(total), right]) / len(data)).tolist()
     return Evaluation(loss, accuracy, data.labels, predicted, confidence, whole)
 
 

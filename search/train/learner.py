@@ -19,10 +19,10 @@ from search.models.weights import Loaded
 from search.train.batches import Batches, Data, activations
 from search.train.device import Runtime
 from search.train.dropout import set_dropout, toss_coins
-from search.train.freeze import batch_norm, freeze, steps, train_mode
+from search.train.freeze import batch_norm, freeze, layer_groups, steps, train_mode
 from search.train.frozen.prefix import Cut, NoPrefix, cut
-from search.train.layer_groups import layer_groups
 from search.train.optimizers import make_optimizer
+from search.train.ranks import ALONE, Ranks
 from search.train.schedules import Schedule
 
 BUILT = ("model", "dataset", "hidden", "image_side", "weights", "frozen", "dropout")
@@ -48,12 +48,13 @@ def focal(logits: Tensor, y: Tensor, gamma: float, smoothing: float = 0.0, weigh
 class Learner:
     """A model in training on `data`.
 
-    `net` is what a step calls: the model, or, after `cache_prefix`, what follows its frozen prefix.
+    `net` is what a step calls: the model, or, after `cache_prefix`, what follows its frozen prefix. With several
+    `ranks`, each process has a learner, and all of them take each step together.
     """
 
-    def __init__(self, config: TrainConfig, data: Data, runtime: Runtime) -> None:
+    def __init__(self, config: TrainConfig, data: Data, runtime: Runtime, ranks: Ranks = ALONE) -> None:
         self.data: Batches = data
-        self._images, self.runtime = data, runtime
+        self._images, self.runtime, self.ranks = data, runtime, ranks
         torch.manual_seed(config.seed)
         self.weights = ""
         """What tells the weights that the model was built with from others; nothing if it was built without."""
@@ -89,7 +90,10 @@ class Learner:
         torch.set_rng_state(self._random)
         self._groups = layer_groups(self.model) if config.gradual_unfreeze else []
         self.optimizer = make_optimizer(self.model, config)
-        self.steps = steps(len(self.data), config.batch_size, batch_norm(self.model, config.frozen))
+        norm = batch_norm(self.model, config.frozen)
+        self.least = 2 if norm else 1
+        """The fewest images that a rank can train on."""
+        self.steps = steps(len(self.data), config.batch_size, norm)
         self.schedule = Schedule(self.optimizer, config, self.steps)
         self._scaler = GradScaler(self.runtime.device, enabled=self.runtime.precision == "fp16")
         self._blend = get_ema_multi_avg_fn(config.ema)
@@ -106,6 +110,7 @@ class Learner:
 
     def _set_nets(self) -> None:
         self.net: nn.Module = self._cut.rest if self._cut else self.model
+        self._parallel, self._trained = self.net, list[bool]()
         self.judged = self.result
         """What is evaluated on the batches that `cache_prefix` returns, or on images if it was not called."""
         if self._cut:
@@ -155,6 +160,10 @@ class Learner:
         self.net.train()
         train_mode(self.model, frozen)
         self._right.clear()
+        self.ranks.reseed(self.config.seed, number)
+        trained = [parameter.requires_grad for parameter in self.model.parameters()]
+        if trained != self._trained:
+            self._parallel, self._trained = self.ranks.parallel(self.net), trained
         return float(self.optimizer.param_groups[-1]["lr"])
 
     def batches(self, order: Tensor) -> Sequence[Tensor]:
@@ -163,15 +172,19 @@ class Learner:
         return order.tensor_split([size * step for step in range(1, self.steps)])
 
     def step(self, index: Tensor) -> Tensor:
-        """One optimizer step on the images `index` (B,); their mean loss, a scalar on the device."""
+        """One optimizer step on the images `index` (B,); their mean loss, a scalar on the device.
+
+        Of several ranks each returns its share of that, and the sum of these is the mean.
+        """
         config = self.config
-        x, y = self.data.batch(index, self.runtime.memory_format, self._augment)
-        if self._mix is not None:
-            x, y = self._mix(x, y)
+        x, y, factor = self._batch(index)
         with self.runtime.autocast():
-            logits = self.net(x)
+            logits = self._parallel(x)
             loss = self._loss(logits, y)
-        self._right.append(logits.argmax(1) == (y if y.ndim == 1 else y.argmax(1)))
+        if factor:
+            self._right.append(logits.argmax(1) == (y if y.ndim == 1 else y.argmax(1)))
+        if self.ranks.count > 1:
+            loss = loss * factor
         self.optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss).backward()
         if config.grad_clip is not None:
@@ -182,7 +195,20 @@ class Learner:
         self.schedule.after_step()
         if self._average is not None:
             self._follow(self._average)
-        return loss.detach()
+        return loss.detach() / self.ranks.count if self.ranks.count > 1 else loss.detach()
+
+    def _batch(self, index: Tensor) -> tuple[Tensor, Tensor, float]:
+        """What this rank trains on of the images `index` (B,), their labels, and the factor of their mean loss.
+
+        What is drawn at random is drawn for the whole batch, so that an image is changed and mixed as on one rank.
+        """
+        rows, factor = self.ranks.share(len(index), self.least)
+        drawn = self.ranks.count > 1 and (self._augment is not None or self._mix is not None)
+        index = index if drawn or self.ranks.count == 1 else index[rows]
+        x, y = self.data.batch(index, self.runtime.memory_format, self._augment)
+        if self._mix is not None:
+            x, y = self._mix(x, y)
+        return (x[rows], y[rows], factor) if drawn else (x, y, factor)
 
     def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
         """The mean loss of a batch; `y`: labels (B,), or the share of each class (B, classes)."""
@@ -198,7 +224,10 @@ class Learner:
 
     def accuracy(self) -> float:
         """Share of the images since `begin` named right, each before its step; a mixed one as its larger part."""
-        return torch.cat(self._right).double().mean().item()
+        right = torch.cat(self._right) if self._right else self.data.labels[:0]
+        counts = torch.stack([right.sum(dtype=torch.float64), right.new_tensor(len(right), dtype=torch.float64)])
+        named, seen = self.ranks.summed(counts).tolist()
+        return float(named / seen)
 
     def rates(self) -> dict[str, float]:
         """The learning rate of each layer group that trains now, bottom first; empty if one rate serves all."""

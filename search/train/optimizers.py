@@ -10,8 +10,7 @@ from torch import nn, optim
 from torch.optim import Optimizer
 
 from search.config import TrainConfig
-from search.train.freeze import within
-from search.train.layer_groups import layer_groups
+from search.train.freeze import layer_groups, within
 
 Kind = TypeVar("Kind", bound=Optimizer)
 

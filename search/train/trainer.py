@@ -26,6 +26,7 @@ from search.train.footprint import footprint, forget_peak
 from search.train.frozen.activations import NoRoom
 from search.train.frozen.prefix import NoPrefix
 from search.train.learner import BODY, Learner
+from search.train.ranks import ALONE, Ranks
 
 
 class Diverged(ArithmeticError):
@@ -41,6 +42,7 @@ def train(
     say: Callable[[str], None] | None = None,
     done: Callable[[Epoch, nn.Module], None] | None = None,
     checkpoints: Where | None = None,
+    ranks: Ranks = ALONE,
 ) -> Generator[Epoch, None, nn.Module]:
     """Train `config`, yielding one Epoch after another; the generator's return value is the trained model.
 
@@ -55,8 +57,8 @@ def train(
         cache_size: bytes of disk for the activations of frozen layers, which are computed once; 0 computes them anew.
         say: called with one line where frozen layers are computed in every epoch all the same, and why.
         done: called with the last epoch and the trained model, which it leaves as it is, before that epoch is yielded.
-        checkpoints: a folder, or its URL, for this training's checkpoints; if it holds some, the epochs go on after
-            the last.
+        checkpoints: a folder, or its URL, for checkpoints; if it holds some, the epochs go on after the last.
+        ranks: of several processes that train together, this one; only the first writes checkpoints.
 
     Raises:
         SearchError: the model, the data, the weights or the frozen prefixes are not there.
@@ -70,20 +72,19 @@ def train(
         learner, val = spare.pop(key)
         learner.restart(config)
     else:
-        learner, val = new_learner(config, root, runtime, cache_size, say)
+        learner, val = new_learner(config, root, runtime, cache_size, say, ranks)
     store = Checkpoints(checkpoints, say) if checkpoints else None
     try:
         forget_peak(runtime)
-        first = _resumed(learner, store) + 1
+        first = _resumed(learner, store, say) + 1
         for number in range(first, config.epochs + 1):
             epoch = _epoch(learner, val, number)
             if number == first or (number == config.epochs and config.gradual_unfreeze):  # which takes more in the end
-                taken = footprint(learner.model, config, runtime, learner.image())
-                epoch = epoch.model_copy(update={"footprint": taken})
+                epoch = _with_footprint(epoch, learner)
             if done is not None and number == config.epochs:
                 done(epoch, learner.result)
             yield epoch
-            if store is not None and number < config.epochs:  # the caller, who wants the next, has recorded this one
+            if store is not None and not ranks.rank and number < config.epochs:  # the caller has recorded this one
                 store.after(number, epoch.seconds, partial(_state, learner, number))
     except GeneratorExit:  # nobody wants this model: the next trial starts again with it
         spare.clear()
@@ -92,13 +93,26 @@ def train(
     return learner.result
 
 
-def _resumed(learner: Learner, store: Checkpoints | None) -> int:
-    """The epoch that the learner goes on from, 0 if from none."""
+def _with_footprint(epoch: Epoch, learner: Learner) -> Epoch:
+    taken = footprint(learner.model, learner.config, learner.runtime, learner.image())
+    return epoch.model_copy(update={"footprint": taken})
+
+
+def _resumed(learner: Learner, store: Checkpoints | None, say: Callable[[str], None] | None) -> int:
+    """The epoch that the learner goes on from, 0 if from none; of several ranks, all from the same."""
+    size, ranks = learner.config.batch_size, learner.ranks
+    if say is not None and size < ranks.count * learner.least:
+        used = max(1, size // learner.least)
+        say(f"batch_size={size}: of its {ranks.count} processes only {used} {'has' if used == 1 else 'have'} images")
     found = store.newest(learner.config) if store is not None else None
-    if found is None:
+    epoch = int(found["epoch"]) if found is not None else 0
+    if not learner.ranks.agree(epoch):
+        if say is not None:
+            say("its checkpoint could not be read in each of its processes, so it begins with epoch 1")
         return 0
-    learner.resume(found["learner"])
-    return int(found["epoch"])
+    if found is not None:
+        learner.resume(found["learner"])
+    return epoch
 
 
 def _state(learner: Learner, number: int) -> State:
@@ -117,12 +131,17 @@ def forget() -> None:
 
 
 def new_learner(
-    config: TrainConfig, root: Path, runtime: Runtime, cache_size: int, say: Callable[[str], None] | None = None
+    config: TrainConfig,
+    root: Path,
+    runtime: Runtime,
+    cache_size: int,
+    say: Callable[[str], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[Learner, Batches]:
     """A learner, and the validation split as it wants to see it; the arguments are `train`'s."""
     _spare.clear()
     train_data, val_data = load_splits(config, root, runtime.device, "train", "val")
-    learner = Learner(config, train_data, runtime)
+    learner = Learner(config, train_data, runtime, ranks)
     if runtime.device == "cuda":
         make_repeatable(learner.model, runtime, learner.image(), say)
     if config.frozen and cache_size:
@@ -150,13 +169,13 @@ def _epoch(learner: Learner, val: Batches, number: int) -> Epoch:
     lr, rates = learner.begin(number), learner.rates()
     count = len(learner.data)
     batches = learner.batches(learner.draw())
-    losses = torch.stack([learner.step(index) for index in batches]).double().cpu()
+    losses = learner.ranks.summed(torch.stack([learner.step(index) for index in batches]).double()).cpu()
     sizes = torch.tensor([len(batch) for batch in batches], dtype=torch.float64)
     train_loss = (losses @ sizes / count).item()
     if not math.isfinite(train_loss):
         step = int((~losses.isfinite()).nonzero()[0].item()) + 1
         raise Diverged(f"the training loss is {train_loss} from step {step} of epoch {number} on")
-    seen = evaluate(learner.judged, val, learner.runtime)
+    seen = evaluate(learner.judged, val, learner.runtime, learner.ranks)
     if not math.isfinite(seen.loss):  # the last steps broke the weights
         raise Diverged(f"the validation loss is {seen.loss} after epoch {number}")
     measured: dict[str, Any] = {name: resolve_name(metric)(seen) for name, metric in METRICS.items()}

@@ -241,14 +241,21 @@ def test_the_trials_that_share_a_gpu_are_counted_beside_the_run(
     assert shared.resources.gpus == pytest.approx(1 / shared.slots, abs=1e-4)
 
 
-@pytest.mark.parametrize(("space", "words"), [("", ("--gpus-per-trial", "2")), ("resources = dict(gpus=1.5)", ())])
-def test_the_built_in_training_is_given_no_second_gpu(
-    cli: Any, write: Write, space: str, words: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("space", "words", "message"),
+    [
+        ("", ("--gpus-per-trial", "1.5"), "a trial takes a part of one GPU, or a whole number of them"),
+        ("resources = dict(gpus=1.5)", (), "--gpus-per-trial 1.5: a trial takes a part of one GPU"),
+        ("", ("--gpus-per-trial", "2", "--engine", "inline"), "--gpus-per-trial 2 trains a trial in a process for"),
+    ],
+)
+def test_gpus_that_a_trial_cannot_have_are_refused(
+    cli: Any, write: Write, space: str, words: tuple[str, ...], message: str
 ) -> None:
     write("space.py", DIGITS + space)
     status, _, err = cli(*RUN, *words)
     assert status == 2
-    assert "the built-in training uses one GPU a trial; say 1 or a part of one" in err
+    assert message in err
     assert [path.name for path in Path().iterdir() if path.name != "__pycache__"] == ["space.py"]
 
 

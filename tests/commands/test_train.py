@@ -139,6 +139,12 @@ def test_elsewhere_the_seeds_decide_or_the_images() -> None:
     assert said(0.9, metric="val_loss") == (
         False, "val_loss 0.5000, trial 3 had 0.9000; of val_loss no interval is known (torch 1 there, 2 here)"
     )  # fmt: skip
+    two = dataclasses.replace(best, ran_on={**here, "ranks": 2})
+    last = Epoch(
+        epoch=1, train_loss=1, train_acc=0.5, last_step_loss=1, val_loss=0.5, val_acc=0.91, lr=0.1, seconds=1,
+        val_images=100,
+    )  # fmt: skip
+    assert verdict(two, last, here, None)[1].endswith("; ranks 2 there, 1 here")
     study = optuna.create_study(study_name="s", direction="maximize")
     study.add_trials([create_trial(value=0.9, user_attrs={"config": {"lr": 0.1, "seed": 0}}) for _ in range(4)])
     add_seeds(study, 3, [0.90, 0.91, 0.89], [0.8, 0.8, 0.8])

@@ -17,7 +17,7 @@ from search.doctor.preflight import preflight
 from search.models.efficientnet_lite import LITE
 from search.models.torchvision import weights_of
 from search.space.file import SpaceFile, load_space
-from search.train.layer_groups import layer_groups
+from search.train.freeze import layer_groups
 
 SPACES = Path(__file__).resolve().parents[2] / "spaces"
 FILES = sorted(SPACES.glob("*.py"))

@@ -19,8 +19,8 @@ from search.data.frames import frame
 from search.models import image_spec
 from search.train.batches import Data
 from search.train.device import resolve_runtime
+from search.train.freeze import layer_groups
 from search.train.frozen.prefix import NoPrefix
-from search.train.layer_groups import layer_groups
 from search.train.learner import Learner
 
 FEW = ("alexnet", "googlenet", "mobilenet_v3_small", "regnet_y_400mf", "vit_b_32")

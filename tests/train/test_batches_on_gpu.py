@@ -57,6 +57,17 @@ def test_what_other_workers_left_no_room_for_stays_where_it_is(monkeypatch: pyte
     assert placed(values, "cuda", 10**9) is values
 
 
+@pytest.mark.parametrize(("left", "kept"), [(10**9, 2), (40_000, 1)])
+def test_the_splits_of_another_data_set_make_room(monkeypatch: pytest.MonkeyPatch, left: int, kept: int) -> None:
+    """The validation split of the digits is 28,736 bytes; the training split is 57,472, of more than is left."""
+    load_data.cache_clear()
+    monkeypatch.setattr(batches, "room", lambda device: left)
+    for split in ("val", "train"):
+        load_data("cnn", "digits", Path(), "meta", (split,))
+    assert load_data.cache_info().currsize == kept
+    load_data.cache_clear()
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_batch_on_the_device_is_the_hosts(device: str) -> None:
     index = torch.tensor([3, 1, 1])

@@ -9,13 +9,15 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from search.errors import SearchError
-from search.train.device import Runtime, resolve_runtime
+from search.train.device import Runtime, resolve_runtime, same_draws
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +77,39 @@ def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SearchError, match="device 'cuda': no CUDA device is visible here"):
         resolve_runtime("fp32", "cuda")
+
+
+def test_a_gpu_is_told_to_repeat_itself_and_that_fp32_is_no_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU is faked: what cuBLAS and cuDNN are told stands in this process."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    told: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [each.allow_tf32 for each in told]
+    try:
+        for each in told:
+            each.allow_tf32 = True
+        assert resolve_runtime("fp32", "cuda").device == "cuda"
+        assert not any(each.allow_tf32 for each in told)
+    finally:
+        for each, allowed in zip(told, before, strict=True):
+            each.allow_tf32 = allowed
+    assert torch.backends.cudnn.deterministic
+    assert not torch.backends.cudnn.benchmark
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+def test_what_is_tried_in_between_touches_no_other_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    forked: list[list[torch.device]] = []
+
+    def fork(devices: list[torch.device]) -> AbstractContextManager[None]:
+        forked.append(devices)
+        return nullcontext()
+
+    monkeypatch.setattr(torch.random, "fork_rng", fork)
+    for device in (torch.device("cpu"), torch.device("cuda", 1)):
+        with same_draws(device):
+            pass
+    assert forked == [[], [torch.device("cuda", 1)]]
 
 
 def test_the_description_goes_into_json() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from search.models import build
 from search.train import footprint as module
 from search.train import train
 from search.train.device import Runtime
-from search.train.footprint import footprint
+from search.train.footprint import footprint, forget_peak
 
 CONFIG = TrainConfig(
     model="cnn", dataset="digits", epochs=2, batch_size=64, lr=0.05, step_size=1, gamma=0.5, precision="fp32"
@@ -71,6 +72,16 @@ def test_latency_is_the_clocks_and_measured_once_a_process() -> None:
     assert net.passes == passes
     footprint(net, CONFIG, BF16, image)
     assert net.passes > passes  # another precision
+
+
+def test_what_earlier_trials_freed_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    for name in ("empty_cache", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, partial(done.append, name))
+    forget_peak(Runtime("cpu", "fp32", 1))
+    assert done == []
+    forget_peak(Runtime("cuda", "fp32", 1))
+    assert done == ["empty_cache", "reset_peak_memory_stats"]
 
 
 def test_frozen_layers_are_frozen_again_after_it() -> None:

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from search.models import build
-from search.train.freeze import freeze
-from search.train.layer_groups import layer_groups
+from search.train.freeze import freeze, layer_groups
 
 
 def model(name: str) -> nn.Module:

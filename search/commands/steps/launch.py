@@ -37,7 +37,6 @@ from search.errors import (
     on_command_line,
     option,
 )
-from search.format import plural
 from search.monitoring.notify import hidden
 from search.monitoring.progress import Progress
 from search.study import study as studies
@@ -67,8 +66,7 @@ def drive(driver: Driver, progress: Progress, engine: Engine, console: Console, 
         record.ended = None
     if driver.finished:
         if not _ended(driver, console):
-            done = driver.counts.total()
-            console.out(f"{plural(done, 'trial', 'is')} done already; {option('trials')} asks for more")
+            console.out(f"{driver.counts.total()} trials are done already; {option('trials')} asks for more")
         return
     try:
         console.out(engine.note)
@@ -119,7 +117,7 @@ def _ended(driver: Driver, console: Console) -> bool:
 
 
 def _say_end(why: str, driver: Driver, then: str, console: Console) -> None:
-    done = f"{driver.counts.total()} of {plural(driver.trials, 'trial', 'is')} done"
+    done = f"{driver.counts.total()} of {driver.trials} trials are done"
     console.out("; ".join(filter(None, (why, done, then))))
 
 
@@ -144,10 +142,9 @@ def engine_of(
     `models`: those that may be trained; none named: any; None: a train() of the space file.
     """
     gpus = wanted.get("gpus")
-    if workplace.own_train is None and isinstance(gpus, (int, float)) and gpus > 1:
+    if isinstance(gpus, (int, float)) and gpus > 1 and gpus != int(gpus):
         raise SearchError(
-            f"{option('gpus_per_trial', f'{gpus:g}')}: the built-in training uses one GPU a trial; say 1 or a part of "
-            "one, and the other GPUs train other trials"
+            f"{option('gpus_per_trial', f'{gpus:g}')}: a trial takes a part of one GPU, or a whole number of them"
         )
     setup = Setup(
         workplace=workplace,

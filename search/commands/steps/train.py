@@ -44,10 +44,7 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
     best = read_best(path)
     if verify and (best.value is None or best.metric not in Epoch.measures()):  # a study with its own train()
         raise SearchError(f"{path}: there is no value of {best.metric} that training again could reproduce")
-    device, threads = best.ran_on.get("device", "auto"), best.ran_on.get("threads")
-    if device == "cuda" and not cuda.is_available():
-        say("the trial ran on a GPU and none is here: training on the CPU; the numbers may differ a little")
-        device, threads = "auto", None
+    device, threads = _place(best, say)
     say = _decoded(best.config, data_root, say)
     epochs = train(best.config, data_root, device, threads if isinstance(threads, int) else None, cache_size, say)
     try:
@@ -72,6 +69,17 @@ def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say
         test_split.record(study, best.trial, *tested, last.val_acc)
         say(f"wrote {page.write(StudyView(study), path.parent).path}")
     return True
+
+
+def _place(best: Best, say: Say) -> tuple[str, Any]:
+    """The device and the threads that the YAML records; says what is not the same here."""
+    device, threads = best.ran_on.get("device", "auto"), best.ran_on.get("threads")
+    if device == "cuda" and not cuda.is_available():
+        say("the trial ran on a GPU and none is here: training on the CPU; the numbers may differ a little")
+        device, threads = "auto", None
+    if (ranks := best.ran_on.get("ranks", 1)) != 1:
+        say(f"the trial trained in {ranks} processes together, and here it is one: the numbers may differ a little")
+    return device, threads
 
 
 def _decoded(config: TrainConfig, data_root: Path, say: Say) -> Say:
@@ -113,8 +121,8 @@ def verdict(best: Best, last: Epoch, ran_on: Mapping[str, Any], study: Study | N
     numbers = f"{metric} {measured(again)}, trial {best.trial} had {measured(value)}"
     if again == value:
         return True, f"{metric} {measured(again)}, exactly trial {best.trial}'s"
-    other = [f"{name} {best.ran_on.get(name)} there, {here} here" for name, here in ran_on.items()]
-    other = [text for text, name in zip(other, ran_on, strict=True) if best.ran_on.get(name) != ran_on[name]]
+    there, here = ({"ranks": 1, **place} for place in (best.ran_on, ran_on))
+    other = [f"{name} {there.get(name)} there, {now} here" for name, now in here.items() if there.get(name) != now]
     if not other:
         return False, f"{numbers} with the same device, threads and versions, where it must be equal"
     if metric != "val_acc" or last.val_images is None:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from contextlib import suppress
-from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, cast
 
 from search.engine.messages import Closed, Drop, Failed, Lost, Message, Silent
-from search.engine.processes.children import how_it_ended
-from search.engine.processes.forkserver import fork
+from search.engine.processes.crew import Crew
 from search.engine.ray import on_node, quick_imports
-from search.entry_points import TRAIN
 
 with quick_imports():
     import ray
@@ -20,11 +14,13 @@ with quick_imports():
 
 
 class WarmWorker(tune.Trainable):
-    """Represents a training process in Ray and passes its messages on. The process serves one trial after another."""
+    """Represents a training process in Ray and passes its messages on. The process serves one trial after another.
+
+    Where a trial has several GPUs, it represents one process for each.
+    """
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._connection: Connection | None = None
-        self._pid: int | None = None
+        self._crew: Crew | None = None
         self._asked = False
         self._attempt = 0
         self._patience: float | None = config["workplace"].patience
@@ -34,16 +30,18 @@ class WarmWorker(tune.Trainable):
         self._order: bytes | None = config["order"]
         self._attempt = config["attempt"]
 
-    def _connect(self, config: dict[str, Any]) -> Connection:
-        if self._connection is None:
+    def _connect(self, config: dict[str, Any]) -> Crew:
+        if self._crew is None:
             self._borrowed = not config["fork_server"]
-            self._fork_server = config["fork_server"] or on_node.address_here()
-            self._connection = fork(self._fork_server, TRAIN, config["workplace"], on_node.placed())
-        return self._connection
+            address = config["fork_server"] or on_node.address_here()
+            self._crew = Crew(address, config["workplace"], on_node.placed())
+        return self._crew
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        if self._connection is not None and self._asked:
-            self._answer(self._connection)  # of a trial whose result is not needed any more
+        if self._crew is not None and self._asked:
+            self._crew.receive()  # of a trial whose result is not needed any more
+            if self._crew.torn:
+                self._give_up()
         # The trial begins at once: other trials may keep Tune busy before it asks for the first epoch.
         self._connect(new_config).send_bytes(new_config["order"])
         self._order, self._attempt, self._asked = None, new_config["attempt"], True
@@ -54,25 +52,24 @@ class WarmWorker(tune.Trainable):
 
     def _message(self) -> Message:
         """The process's next message, or what became of it."""
-        assert self._connection is not None
+        crew = self._crew
+        assert crew is not None
         try:
             if self._order is not None:
-                self._connection.send_bytes(self._order)
+                crew.send_bytes(self._order)
             elif not self._asked:
-                self._connection.send(None)
+                crew.send(None)
             self._order = None
             self._asked = False
-            message = self._answer(self._connection)
-            if isinstance(message, Failed) and (message.broken or message.missing):
+            message = cast(Message, crew.receive())
+            if isinstance(message, Failed) and (message.broken or message.missing or crew.torn):
                 self._give_up()
                 return self._of_the_node(message)
             return message
         except (EOFError, OSError) as error:  # TimeoutError is one
-            pid = self._pid
             self._give_up(error)
             if self._patience is None or not isinstance(error, TimeoutError):
-                how = how_it_ended(self._fork_server, pid) if pid is not None else ""
-                return Lost(self._attempt, how)
+                return Lost(self._attempt, crew.how_it_died())
             return Silent(self._attempt, self._patience)
 
     def _of_the_node(self, message: Failed) -> Message:
@@ -87,11 +84,11 @@ class WarmWorker(tune.Trainable):
 
         Tune knows nothing of this call, and its next one waits until this one has ended.
         """
-        if self._connection is None:
+        if self._crew is None:
             return ""
         try:
-            self._connection.send(Drop(self._attempt))
-            closed: Closed = self._received(self._connection)
+            self._crew.send(Drop(self._attempt))
+            closed = cast(Closed, self._crew.receive())
         except (EOFError, OSError) as error:
             self._give_up(error)
             if isinstance(error, TimeoutError):
@@ -100,22 +97,7 @@ class WarmWorker(tune.Trainable):
         return closed.raised
 
     def _give_up(self, error: Exception | None = None) -> None:
-        """The next trial gets a new process. This one may hang or be stopped, and never see the closed connection."""
-        assert self._connection is not None
-        self._connection.close()
-        pid, self._connection, self._pid = self._pid, None, None
-        if pid and isinstance(error, TimeoutError):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-    def _answer(self, connection: Connection) -> Message:
-        """The process's next message. The first one is its number. Raises EOFError or OSError if none comes."""
-        if self._pid is None:
-            self._pid = self._received(connection)
-        message: Message = self._received(connection)
-        return message
-
-    def _received(self, connection: Connection) -> Any:
-        if not connection.poll(self._patience):
-            raise TimeoutError
-        return connection.recv()
+        """The next trial gets new processes. These may hang or be stopped."""
+        assert self._crew is not None
+        self._crew.close(hangs=isinstance(error, TimeoutError))
+        self._crew = None

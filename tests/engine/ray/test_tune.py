@@ -148,6 +148,20 @@ def test_so_many_trials_share_each_gpu(
     assert engine.cpus_a_gpu == cpus / gpus
 
 
+@pytest.mark.parametrize(
+    ("gpus", "own", "slots", "threads", "ranks"),
+    [(2, None, 4, 4, 2), (8, None, 1, 16, 8), (1, None, 8, 2, 1), (0.5, None, 16, 1, 1), (2, "space.py", 4, 4, 1)],
+)
+def test_a_trial_with_several_gpus_has_a_process_for_each(
+    monkeypatch: pytest.MonkeyPatch, gpus: float, own: str | None, slots: int, threads: int, ranks: int
+) -> None:
+    """Where the training is the built-in one. Ray is told of eight GPUs."""
+    monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": {"CPU": 16, "GPU": 8}}])
+    engine = tune.Tune(ForkServer(Path(), ""), WorkerConfig("data", "auto", 1, own), Resources(0, 0), 0)
+    place = (placed := engine.placed(None, gpus)).workplace
+    assert (placed.slots, place.threads, place.gpus, place.ranks) == (slots, threads, gpus, ranks)
+
+
 def of(watched: Watched, kind: str) -> list[FrozenTrial]:
     return [trial for trial in watched.trials if trial.user_attrs["config"]["kind"] == kind]
 

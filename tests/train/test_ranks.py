@@ -1,0 +1,167 @@
+"""One trial in two processes: the numbers of gradient accumulation in one, with gloo on CPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from crewed import forking, made, messages
+from torch import Tensor, nn
+from train.test_trainer import config, run
+
+from search.config import TrainConfig
+from search.engine.messages import Ended, Message, Report
+from search.engine.processes.crew import Crew
+from search.engine.processes.forkserver import ForkServer
+from search.train import trainer
+from search.train.learner import Learner
+from search.train.ranks import Ranks
+
+pytestmark = pytest.mark.usefixtures("torch_threads")
+
+
+class Accumulates(Learner):
+    """A learner whose steps add the gradients of two parts of the batch, one after the other, in one process."""
+
+    def begin(self, number: int) -> float:
+        first = super().begin(number)
+        self.drawn = []
+        for rank in range(2):
+            Ranks(rank, 2).reseed(self.config.seed, number)
+            self.drawn.append(torch.get_rng_state())
+        return first
+
+    def step(self, index: Tensor) -> Tensor:
+        x, y = self.data.batch(index, self.runtime.memory_format, self._augment)
+        if self._mix is not None:
+            x, y = self._mix(x, y)
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros(())
+        parts = 2 if len(index) >= 2 * self.least else 1
+        for rank, (own, labels) in enumerate(zip(x.tensor_split(parts), y.tensor_split(parts), strict=True)):
+            torch.set_rng_state(self.drawn[rank])
+            kept = [values.clone() for values in self.model.buffers()]
+            logits = self.net(own)
+            loss = self._loss(logits, labels) * len(own) / len(index)
+            loss.backward()
+            if rank:  # the statistics are those of the first part
+                for values, before in zip(self.model.buffers(), kept, strict=True):
+                    values.copy_(before)
+            total += loss.detach()
+            self._right.append(logits.argmax(1) == (labels if labels.ndim == 1 else labels.argmax(1)))
+            self.drawn[rank] = torch.get_rng_state()
+        if self.config.grad_clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
+        self.optimizer.step()
+        self.schedule.after_step()
+        if self._average is not None:
+            self._follow(self._average)
+        return total
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    with forking(tmp_path_factory.mktemp("crew")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def crew(server: ForkServer) -> Iterator[Crew]:
+    two = made(server)
+    yield two
+    two.close()
+
+
+def epochs_of(found: list[Message]) -> list[dict[str, Any]]:
+    assert isinstance(found[-1], (Ended, Report)), found[-1]
+    return [report.epoch for report in found if isinstance(report, Report)]
+
+
+def settings(made: TrainConfig) -> dict[str, Any]:
+    return made.model_dump(exclude_unset=True)
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "plain": {"momentum": 0.9, "weight_decay": 0.01},
+    "a last batch of one image": {"batch_size": 299},
+    "odd batches": {"batch_size": 77, "label_smoothing": 0.1},
+    "every image changed and mixed": {"augment": "crop_flip", "mixup": 0.2, "cutmix": 1.0},
+    "flipped, clipped, averaged": {"augment": "flip", "grad_clip": 0.1, "ema": 0.9},
+    "uneven classes": {"sampler": "balanced", "class_weights": "balanced", "focal_gamma": 2.0},
+    "frozen layers kept": {"frozen": ("0",), "augment": "flip", "batch_size": 299},
+    "thawed by and by": {"gradual_unfreeze": True, "optimizer": "adamw", "lr": 1e-3},
+    "dropout": {"model": "mlp", "hidden": (32,)},
+    "batch normalisation": {"model": "models.py:normed", "batch_size": 299},  # one more in the last batch
+    "batch normalisation, three left": {"model": "models.py:normed", "batch_size": 179},
+    "a layer that no step uses": {"model": "models.py:skips", "weight_decay": 0.1},
+}
+
+
+@pytest.mark.parametrize("changed", CASES.values(), ids=CASES)
+def test_two_processes_have_the_numbers_of_accumulation_in_one(
+    changed: dict[str, Any], crew: Crew, server: ForkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(server.folder / "home")
+    asked = config(**{"schedule": "cosine", "step_size": None, "gamma": None, "epochs": 3, **changed})
+    two = messages(crew, settings(asked))
+    monkeypatch.setattr(trainer, "Learner", Accumulates)
+    trainer.forget()
+    one, _ = run(asked)
+    trainer.forget()
+    found = epochs_of(two)
+    assert len(found) == 3
+    for mine, known in zip(found, one, strict=True):
+        expected = known.model_dump(exclude={"seconds"})
+        assert {name: mine[name] for name in expected} == pytest.approx(expected, rel=2e-5), known.epoch
+    last = two[-2]
+    assert isinstance(last, Report)
+    assert (last.last, last.val_images) == (True, one[-1].val_images)
+
+
+def test_a_dropped_trial_leaves_two_learners_for_the_next(crew: Crew) -> None:
+    asked = settings(config(model="mlp", hidden=(16,), epochs=2))
+    before = epochs_of(messages(crew, asked))
+    messages(crew, settings(config(model="mlp", hidden=(16,), epochs=3, lr=0.1)), stop=1)
+    again = epochs_of(messages(crew, asked))
+    for epoch in (*before, *again):
+        del epoch["seconds"]
+    assert before == again
+
+
+def test_two_go_on_from_a_checkpoint_with_the_same_numbers(server: ForkServer, crew: Crew, tmp_path: Path) -> None:
+    asked = settings(config(model="mlp", hidden=(16,), epochs=4, augment="crop_flip"))
+    whole = epochs_of(messages(crew, asked))
+    interrupted = made(server)
+    messages(interrupted, asked, stop=3, checkpoints=tmp_path)  # the third is reported, and the second is kept
+    interrupted.close()
+    kept = sorted(path.name[:6] for path in tmp_path.iterdir())
+    again = made(server)
+    first, *more = messages(again, asked, checkpoints=tmp_path)
+    again.close()
+    assert kept == ["000001", "000002"]
+    for epoch in (rest := epochs_of([first, *more])) + whole:
+        del epoch["seconds"]
+    assert rest == whole[2:]
+
+
+def test_each_image_of_a_batch_counts_once() -> None:
+    for count in (1, 2, 3, 8):
+        for images in (1, 2, 3, 7, 64, 65):
+            for least in (1, 2):
+                shares = [Ranks(rank, count).share(images, least) for rank in range(count)]
+                rows = [row for own, factor in shares if factor for row in range(images)[own]]
+                assert rows == list(range(images))
+                assert all(len(range(images)[own]) >= min(least, images) for own, _ in shares)
+                sizes = [len(range(images)[own]) for own, factor in shares if factor]
+                assert max(sizes) - min(sizes) <= 1
+                assert [factor * images / count for _, factor in shares if factor] == pytest.approx(sizes)
+
+
+def test_alone_nothing_is_shared() -> None:
+    alone, values = Ranks(), torch.arange(3.0)
+    assert alone.share(5, 1) == (slice(0, 5), 1.0)
+    assert alone.summed(values) is values is alone.gathered(values, 3)
+    assert alone.agree(4)
