@@ -108,10 +108,7 @@ class TrainConfig(BaseModel):
     @model_validator(mode="after")
     def _step_is_whole(self) -> TrainConfig:
         for name in missing_settings(dict(self)):
-            what = type(self).model_fields[name].description or ""
-            raise PydanticCustomError(
-                "needed", "the setting '{name}' is missing ({what})", {"name": name, "what": what}
-            )
+            raise PydanticCustomError("needed", "{text}", {"text": is_missing(name)})
         return self
 
 
@@ -200,6 +197,16 @@ def missing_settings(settings: Mapping[str, Any]) -> list[str]:
         for name, field in TrainConfig.model_fields.items()
         if (field.is_required() or name in needs) and settings.get(name) is None
     ]
+
+
+def is_missing(name: str) -> str:
+    """What to say of a setting that is not there, with the way out."""
+    said = f"the setting {name!r} is missing ({TrainConfig.model_fields[name].description})"
+    needing = [schedule for schedule, needs in SCHEDULE_NEEDS.items() if name in needs]
+    if not needing:
+        return said
+    other = next(schedule for schedule in SCHEDULES if schedule not in SCHEDULE_NEEDS)
+    return f"{said}: schedule={needing[0]!r} needs it, and another, such as schedule={other!r}, does not"
 
 
 def make_config(settings: dict[str, Any]) -> TrainConfig:

@@ -25,3 +25,10 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def plural(count: int, noun: str, verb: str = "") -> str:
+    """A count with its noun, and with the verb "be" in that tense: 1 trial, 3,068 images, 1 trial is, 2 trials were."""
+    forms = {"is": "are", "was": "were"}
+    said = f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{said} {verb if count == 1 else forms[verb]}" if verb else said

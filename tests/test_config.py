@@ -98,9 +98,13 @@ def test_what_check_value_takes_makes_a_config_that_json_gives_back(values: dict
         (SETTINGS | {"momentun": 0.9}, "unknown setting 'momentun'"),
         (
             {n: v for n, v in SETTINGS.items() if n != "gamma"},
-            r"the setting 'gamma' is missing \(factor of the learning rate at each decay \(step\)\)",
+            r"the setting 'gamma' is missing \(factor of the learning rate at each decay \(step\)\): "
+            "schedule='step' needs it, and another, such as schedule='cosine', does not",
         ),
-        (SETTINGS | {"schedule": "step", "step_size": None}, r"the setting 'step_size' is missing \(epochs .*\)"),
+        (
+            SETTINGS | {"schedule": "step", "step_size": None},
+            r"the setting 'step_size' is missing \(epochs .*\): schedule='step' needs it, and another, .*, does not",
+        ),
     ],
 )
 def test_missing_and_unknown_settings(settings: dict[str, Any], message: str) -> None:

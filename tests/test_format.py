@@ -55,3 +55,11 @@ def test_duration(seconds: float, text: str) -> None:
 )
 def test_a_measurement_of_any_size(value: float, text: str) -> None:
     assert format.measured(value) == text
+
+
+def test_a_noun_has_an_s_unless_there_is_one() -> None:
+    said = [format.plural(count, "trial", verb) for count in (0, 1, 2, 3068) for verb in ("", "is", "was")]
+    assert said == [
+        *("0 trials", "0 trials are", "0 trials were", "1 trial", "1 trial is", "1 trial was"),
+        *("2 trials", "2 trials are", "2 trials were", "3,068 trials", "3,068 trials are", "3,068 trials were"),
+    ]

@@ -16,6 +16,7 @@ from search.data.registry import opened
 from search.doctor.case import Finding
 from search.doctor.preflight import check_forward, prepared, sizes
 from search.errors import SearchError, first_line
+from search.format import plural
 from search.models import check_name
 from search.space.file import SpaceFile
 from search.space.points import Point, at, draw, neighbours
@@ -119,7 +120,8 @@ def check(space: SpaceFile, base: Point, builder: Builder) -> Finding:
             words = ", ".join(f"{name}={option}" for name, option in params.items() if isinstance(option, str))
             wrong.append(f"{words or 'a random point'}: {error}")
             break
-    seen = f"{count} points with every option and both ends of {len(names)} dimensions, and {drawn} random ones"
+    ends = plural(len(names), "dimension")
+    seen = f"{plural(count, 'point')} with every option and both ends of {ends}, and {drawn} random ones"
     if not wrong:
         return Finding("ok", "choices", f"{seen}, build and take a batch" if space.train is None else seen)
     more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""

@@ -22,6 +22,7 @@ from search.doctor.device_memory import GIB, held_here, peak, taken_by_others
 from search.engine.base import share as gpu_share
 from search.entry_points import COST_PROGRAM
 from search.errors import option
+from search.format import plural
 from search.train.batches import EVAL_BATCH, Data, load_splits
 from search.train.device import resolve_runtime
 from search.train.learner import Learner
@@ -46,13 +47,13 @@ def check(case: Case, batch_size: int) -> list[Finding]:
             command, input=json.dumps(job), capture_output=True, text=True, check=False, timeout=PATIENCE
         )
     except subprocess.TimeoutExpired:
-        seen = f"a step of {batch_size} images was not done after {PATIENCE:.0f} s"
+        seen = f"a step of {plural(batch_size, 'image')} was not done after {PATIENCE:.0f} s"
         return [Finding("warn", "memory", seen, "not measured; try a smaller batch_size or a faster device")]
     if done.returncode:
         said = (done.stderr.strip() or "no message").splitlines()[-1]
         why = "it was killed, as where memory runs out" if done.returncode < 0 else said
         remedy = "a smaller batch_size, or a device with more memory"
-        return [Finding("FAIL", "memory", f"a step of {batch_size} images failed: {why}", remedy)]
+        return [Finding("FAIL", "memory", f"a step of {plural(batch_size, 'image')} failed: {why}", remedy)]
     measured = json.loads(done.stdout.splitlines()[-1])
     return [speed(config, measured), memory(config, measured, os.cpu_count() or 1)]
 
@@ -63,7 +64,8 @@ def speed(config: TrainConfig, measured: dict[str, Any]) -> Finding:
     rest = max(step - load, 1e-9)
     epoch = measured["split"] / images * step
     seen = (
-        f"a step of {images} images takes {step:.3g} s, {load / step:.0%} of it loading ({images / load:.0f} images/s "
+        f"a step of {plural(images, 'image')} takes {step:.3g} s, "
+        f"{load / step:.0%} of it loading ({images / load:.0f} images/s "
         f"against {images / rest:.0f} trained); an epoch about {epoch:.3g} s, a trial {epoch * config.epochs:.3g} s"
     )
     if config.frozen:

@@ -15,6 +15,7 @@ from search.doctor.cost import full_batches, now
 from search.doctor.device_memory import GIB, peak, taken_by_others
 from search.engine.failures import reason
 from search.errors import SearchError, option
+from search.format import plural
 from search.space.file import SpaceFile, load_space
 from search.space.points import Point, at, neighbours
 from search.space.space import SearchSpace
@@ -65,7 +66,7 @@ class Measured:
         if self.busy is not None:
             busy = f"the GPU computes for {self.busy * 1e3:.3g} ms of it"
         memory = f"a trial holds {self.peak / GIB:.3g} of {self.total / GIB:.3g} GiB"
-        return f"a step of {self.images} images takes {self.step * 1e3:.3g} ms, {busy}; {memory}"
+        return f"a step of {plural(self.images, 'image')} takes {self.step * 1e3:.3g} ms, {busy}; {memory}"
 
 
 def limits(measured: Measured, cpus_a_gpu: float, cpus: float = 1.0) -> dict[str, int]:

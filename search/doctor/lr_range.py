@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from search.doctor.case import PLAIN, Case, Finding
 from search.files.atomic import write_whole
+from search.format import plural
 from search.train.learner import Learner
 
 LOWEST, HIGHEST = 1e-6, 10.0
@@ -57,7 +58,7 @@ def check(case: Case, space: tuple[float, float]) -> Finding:
     useful = find(sweep)
     path = case.folder / "lr_range.png"
     plot(sweep, useful, space, path)
-    how = f"{len(sweep.rates)} steps of {sweep.batch} images, {path}"
+    how = f"{plural(len(sweep.rates), 'step')} of {plural(sweep.batch, 'image')}, {path}"
     if useful is None:
         seen = f"the loss falls at no rate from {sweep.rates[0]:.1g} to {sweep.rates[-1]:.2g} ({how})"
         if space[0] >= sweep.rates[-1] and len(sweep.rates) > 1 and sweep.rates[-1] < max(HIGHEST, space[1]):

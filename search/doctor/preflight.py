@@ -18,7 +18,7 @@ from search.data.base import NoTestSplit, Split
 from search.data.inputs import inputs
 from search.data.reading import summary
 from search.data.registry import opened
-from search.errors import SearchError, first_line
+from search.errors import SearchError, first_line, switch
 from search.files.arrays import heard
 from search.files.mounts import network_type
 from search.models import ImageSpec, build, check_name, image_spec
@@ -73,6 +73,8 @@ def ready(
     with heard(notes.append):
         data = prepare(space, data_root, progress)
     notes = [line for known in data.values() for line in known["said"]] + notes
+    if any(not known["images"].get("test") for known in data.values()):
+        notes.append(f"without a test split, nothing is evaluated in the end, as with {switch('sealed')}")
     kind = network_type(cache.cache_root())
     if kind:
         where = f"the image cache {cache.cache_root()} is on a network file system ({kind})"

@@ -234,7 +234,8 @@ class Driver:
         self._end(job, TrialState.FAIL, reason)
         self._failed_in_row += kind(reason) != "diverged"
         if 0 < self.rules.max_failures <= (failed := self._failed_in_row):
-            raise RunAborted(f"{failed} trials in a row failed ({option('max_failures')}), the last: {reason}")
+            said = f"{failed} trial{'s' * (failed > 1)} in a row failed ({option('max_failures')})"
+            raise RunAborted(f"{said}, the last: {reason}")
 
     def closed(self, number: int, raised: str) -> None:
         """The training of an ended trial is closed; `raised`: what its code raised meanwhile, or nothing."""

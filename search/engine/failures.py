@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import SearchError, first_line, one_line
+from search.format import plural
 
 CLASSES = ("oom", "diverged", "bad_data", "timeout", "node_lost", "stopped", "user_code")
 """The first words of a trial's stored `error`. `user_code`: what the space, its train() or its model raised."""
@@ -37,7 +38,7 @@ def breaks_gpu(error: BaseException) -> bool:
 def deaths(times: int, how: str = "") -> str:
     """Why a trial failed whose worker died so often, the last time by `how`."""
     last = f", the last time by {how}" if how else ""
-    return f"node_lost: its worker process died {times} times{last}"
+    return f"node_lost: its worker process died {plural(times, 'time')}{last}"
 
 
 def unmeasured(metric: str, epoch: Mapping[str, Any], place: str = "") -> str:

@@ -17,6 +17,7 @@ from search.engine.messages import Failed, Message, WorkerConfig
 from search.engine.processes.signals import given_back
 from search.engine.worker import Worker
 from search.errors import SearchError, option
+from search.format import plural
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Inline:
         if self.workplace.own_train:
             return here
         cores = self.workplace.threads
-        return here if self.workplace.device == "cuda" else f"{here}; no GPU: training on {cores} CPU cores"
+        return here if self.workplace.device == "cuda" else f"{here}; no GPU: training on {plural(cores, 'CPU core')}"
 
     def run(self, driver: Driver) -> None:
         """Run the driver's trials to their ends, one at a time."""

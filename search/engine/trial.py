@@ -14,6 +14,7 @@ from search.data.identity import Identity
 from search.engine.failures import unmeasured
 from search.engine.messages import Order, Report, SaveWeights
 from search.files.locations import Where
+from search.format import plural
 from search.study.attributes import TrialRecord
 from search.study.data import Found, weights_name
 
@@ -135,7 +136,7 @@ class Lengths:
         """The trial's train() has ended by itself."""
         total = self._known(job)
         if total is not None and job.last.step < total:
-            self._tell(job, f"{job.last.step} times, and its setting epochs={total} says otherwise")
+            self._tell(job, f"{plural(job.last.step, 'time')}, and its setting epochs={total} says otherwise")
 
     def _known(self, job: ActiveTrial) -> int | None:
         total = job.settings.get("epochs")

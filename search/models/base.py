@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from search.errors import SearchError, option
 from search.models.images import ImageSpec, Size
-from search.models.weights import Loaded, load
+from search.models.weights import Loaded, check_published, load
 
 
 class Task(NamedTuple):
@@ -56,6 +56,10 @@ class Family(ABC):
             f"weights='DEFAULT': {model!r} has no pretrained weights; {option('set', 'weights=scratch')} goes without"
         )
 
+    def files(self, model: str) -> Collection[str]:
+        """The names of the published files of weights that end with a part of their hash."""
+        return ()
+
     def rename(self, tensor: str) -> str:
         """The name in the model for the name `tensor` in a weights file."""
         return tensor
@@ -77,6 +81,7 @@ class Family(ABC):
 
     def loaded(self, model: str, task: Task, file: Path) -> tuple[nn.Module, Loaded]:
         """`build`, with the weights of `file`, and what to say of them. Raises SearchError."""
+        check_published(file, self.files(model))
         net = self.build(model, task)
         return net, load(net, model, file, lambda: self.wider(model, task), self.rename, self.fit)
 

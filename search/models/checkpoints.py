@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import warnings
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from search.errors import SearchError
+from search.models.foreign import SAVE, what_it_is
 from search.models.images import ImageSpec, read_spec
 
 State = dict[str, Tensor]
@@ -48,12 +50,46 @@ def read(file: Path) -> Any:
     try:
         if is_safetensors(file):
             return load_file(file)
-        with torch.serialization.safe_globals(_BESIDE), file.open("rb") as content:  # of a path, the ending would count
-            return torch.load(content, map_location="cpu", weights_only=True)
+        _check_sums(file)
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_BESIDE), file.open("rb") as content:
+            warnings.simplefilter("ignore")  # of another protocol of pickle: what it means is said below
+            return torch.load(content, map_location="cpu", weights_only=True)  # of a path, the ending would count
+    except SearchError:
+        raise
     except Exception as error:  # torch and safetensors raise a dozen kinds
-        blocked = isinstance(error, UnpicklingError) and "GLOBAL" in str(error)
-        remedy = "; it holds Python objects: save model.state_dict() alone" if blocked else _other(file)
-        raise SearchError(f"{file}: no state dict can be read from it ({type(error).__name__}){remedy}") from None
+        raise SearchError(f"{file}: no state dict can be read from it: {what_it_is(file, error)}") from None
+
+
+def _check_sums(file: Path) -> None:
+    """Raise SearchError if a part of a file of torch.save has another checksum than it was written with.
+
+    Torch itself does not compare them, and takes flipped bytes for values. A file of which none fits has none, as
+    `torch.serialization.set_crc32_options(False)` writes it.
+    """
+    if not zipfile.is_zipfile(file):
+        return
+    try:
+        with zipfile.ZipFile(file) as zipped:
+            parts = [part for part in zipped.infolist() if part.file_size]
+            wrong = [part.filename for part in parts if not _is_sound(zipped, part)]
+    except (zipfile.BadZipFile, zlib.error):
+        wrong, parts = ["its directory"], []
+    except (RuntimeError, NotImplementedError, ValueError):  # a password, an unknown method: no file of torch.save
+        return
+    if wrong and len(wrong) != len(parts):
+        raise SearchError(f"{file}: damaged: the checksum of {wrong[0]} differs; copy or download it again")
+
+
+def _is_sound(zipped: zipfile.ZipFile, part: zipfile.ZipInfo) -> bool:
+    try:
+        with zipped.open(part) as content:
+            while content.read(1 << 20):
+                pass
+    except zipfile.BadZipFile as error:
+        if "CRC" not in str(error):
+            raise
+        return False
+    return True
 
 
 def is_safetensors(file: Path) -> bool:
@@ -61,19 +97,6 @@ def is_safetensors(file: Path) -> bool:
     with file.open("rb") as content:
         start = content.read(9)
     return start[8:] == b"{" and int.from_bytes(start[:8], "little") < file.stat().st_size
-
-
-def _other(file: Path) -> str:
-    """What the file is instead, with the remedy, where its first bytes tell; else nothing."""
-    with suppress(OSError), file.open("rb") as content:
-        start = content.read(64).lstrip().lower()
-        if not start:
-            return "; it is empty: copy or download it again"
-        if start.startswith(b"version https://git-lfs"):
-            return "; it is a pointer of Git LFS: `git lfs pull` brings the file itself"
-        if start.startswith((b"<!doctype", b"<html", b"<?xml", b"{")):
-            return "; it is a page of text, as a failed download leaves it: download it again"
-    return ""
 
 
 def unwrapped(content: Any, file: Path, own: Mapping[str, Tensor], rename: Callable[[str], str]) -> Unwrapped:
@@ -97,7 +120,7 @@ def unwrapped(content: Any, file: Path, own: Mapping[str, Tensor], rename: Calla
         within = {name: value for name, value in (metadata or {}).items() if name.partition(".")[0] == prefix}
         metadata = {name.partition(".")[2]: value for name, value in within.items()} or metadata
     if not names:
-        raise SearchError(f"{file}: no state dict can be read from it (it holds no tensors)")
+        raise SearchError(f"{file}: no state dict can be read from it: it holds no tensors; {SAVE} writes weights")
     said = [f"its {'.'.join(keys)!r}"] if keys else []
     said += [f"without the prefix {'.'.join(taken) + '.'!r}"] if taken else []
     state = {name: inner[old] for old, name in names.items()}
@@ -129,7 +152,16 @@ def _inner(content: Any, file: Path) -> tuple[Mapping[str, Any], list[str]]:
         content = content[keys[-1]]
     if isinstance(content, Mapping):
         return content, keys
-    raise SearchError(f"{file}: no state dict can be read from it (it holds a {type(content).__name__})")
+    raise SearchError(f"{file}: no state dict can be read from it: {_held(content)}; {SAVE} writes weights")
+
+
+def _held(content: Any) -> str:
+    """What a file has that is no dict, in words."""
+    if isinstance(content, Tensor):
+        return f"it holds a single tensor {tuple(content.shape)}, without a layer's name"
+    if isinstance(content, (list, tuple)):
+        return "it holds a list, without the names of layers"
+    return f"it holds {str(content)[:40]!r} alone"
 
 
 def _holds_tensors(value: Mapping[Any, Any]) -> bool:

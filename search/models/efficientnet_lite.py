@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from search.models.base import PIP, Family, Task, extra
 from search.models.images import ImageSpec, square
 
 LITE = "efficientnet_lite0"
+_PUBLISHED = "efficientnet-lite0-57934424.pth"
 LITE_SPEC = ImageSpec(square(256), square(224), (127 / 255,) * 3, (128 / 255,) * 3)
 """As its publisher trained it: 224 of 256 px, (x - 127) / 128 (tensorflow/tpu, efficientnet_lite_builder.py)."""
 
@@ -71,6 +72,9 @@ class EfficientNetLite(Family):
 
     def weights_file(self, model: str, weights: str = "DEFAULT") -> Path:
         return lite_file()
+
+    def files(self, model: str) -> Collection[str]:
+        return (_PUBLISHED,)
 
     def rename(self, tensor: str) -> str:
         if not tensor.startswith("_"):

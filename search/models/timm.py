@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
@@ -43,6 +43,10 @@ class Timm(Family):
         _, height, width = cfg.input_size
         resize = math.floor(height / cfg.crop_pct), math.floor(width / cfg.crop_pct)
         return ImageSpec(resize, (height, width), tuple(cfg.mean), tuple(cfg.std), cfg.interpolation, cfg.crop_mode)
+
+    def files(self, model: str) -> Collection[str]:
+        cfg: Any = extra("timm", "timm").get_pretrained_cfg(model.removeprefix(TIMM))
+        return [(cfg.url or "").rpartition("/")[2]]
 
     def build(self, model: str, task: Task) -> nn.Module:
         return _create(model, task, pretrained=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,9 @@ class Torchvision(Family):
     def weights_file(self, model: str, weights: str = "DEFAULT") -> Path:
         return downloaded(model, weights_of(model, weights).url)
 
+    def files(self, model: str) -> Collection[str]:
+        return [_file(member) for member in _torchvision().get_model_weights(model)]
+
     def rename(self, tensor: str) -> str:
         return _LEGACY.sub(r"\1\2", tensor)
 
@@ -93,8 +96,14 @@ def weights_of(model: str, weights: str | None = None) -> Any:
     if weights is not None and weights in known.__members__:
         return known[weights]
     file = Path(weights or "").name
-    named = [member for member in known if member.url.rpartition("/")[2] == file]
+    named = [member for member in known if _file(member) == file]
     return named[0] if named else getattr(known, "DEFAULT", None) or next(iter(known))
+
+
+def _file(weights: Any) -> str:
+    """The name of the file of published weights."""
+    name: str = weights.url.rpartition("/")[2]
+    return name
 
 
 @lru_cache

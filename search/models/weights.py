@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import socket
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
@@ -31,9 +34,35 @@ class Loaded(NamedTuple):
 
 def given_file(weights: str) -> Path:
     """The path `weights`. Raises SearchError if it is no file."""
+    if Path(weights).is_dir():
+        raise SearchError(f"weights={weights!r}: a folder; name the .pth or .safetensors file in it")
     if not Path(weights).is_file():
         raise SearchError(f"weights={weights!r}: no such file; DEFAULT, or a path to a .pth or .safetensors file")
     return Path(weights)
+
+
+def check_published(file: Path, published: Iterable[str]) -> None:
+    """Raise SearchError if `file` has one of the `published` names, such as ``x-7be5be79.pth``, and other content.
+
+    Such a name ends with the first digits of the file's SHA-256.
+    """
+    digits = file.stem.rpartition("-")[2]
+    if file.name not in published or not re.fullmatch(r"[0-9a-f]{8,}", digits):
+        return
+    seen = file.stat()
+    found = _sha256(file, seen.st_size, seen.st_mtime_ns)
+    if not found.startswith(digits):
+        raise SearchError(
+            f"{file}: not the published file of that name, whose SHA-256 begins with {digits}; this one's begins with "
+            f"{found[: len(digits)]}; download it again, or give weights of your own another name"
+        )
+
+
+@lru_cache(maxsize=64)
+def _sha256(file: Path, size: int, changed: int) -> str:
+    """In hex, of a file of that size in bytes and that time of its last change, which are keys."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def downloaded(model: str, url: str) -> Path:

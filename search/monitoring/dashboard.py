@@ -77,7 +77,7 @@ def note(report: Report) -> str:
         more = len(lines) - 2 - ROWS
         if part.startswith("|") and more > 0:
             kept.append("\n".join(lines[: 2 + ROWS]))
-            kept.append(f"{more} more rows are in `{report.path}`.")
+            kept.append(f"{more} more {'row is' if more == 1 else 'rows are'} in `{report.path}`.")
         elif part:
             kept.append(part)
     return "\n\n".join([*kept, f"From `{report.path}`."])

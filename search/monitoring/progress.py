@@ -18,7 +18,7 @@ from search.config import is_train_config
 from search.engine.driver import Driver
 from search.engine.trial import ActiveTrial
 from search.errors import visible
-from search.format import duration, format_number
+from search.format import duration, format_number, plural
 from search.monitoring.cell import Cell
 from search.reporting import columns
 from search.study.attributes import config_of, epoch_of, feasible, ranked
@@ -88,7 +88,7 @@ class Progress:
         here = counts.total() - driver.at_start
         left = f", about {duration(elapsed / here * (driver.trials - counts.total()))} left" if here else ""
         return Text(
-            f"{self._name}: {counts.total()} of {driver.trials} trials done, {len(driver.live)} running, "
+            f"{self._name}: {counts.total()} of {plural(driver.trials, 'trial')} done, {len(driver.live)} running, "
             f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed; "
             f"{duration(elapsed)} elapsed{left}"
         )

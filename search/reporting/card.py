@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.analysis import ties
 from search.analysis.view import StudyView
-from search.format import format_number
+from search.format import format_number, plural
 from search.predictions import Predictions
 from search.reporting.columns import accuracy, escape_cell
 from search.reporting.sections import classes
@@ -67,8 +67,8 @@ def _summary(
     which = "the best" if view.best is not None and trial.number == view.best.number else "one"
     return (
         f"An image classifier{classes}, {began}. It is trial {trial.number} of the study {escape_cell(view.name)}, "
-        f"{which} of {done} completed trials of {len(view.trials)}. Its weights are those of {escape_cell(source)}, "
-        "after the last epoch."
+        f"{which} of {plural(done, 'completed trial')} of {len(view.trials)}. "
+        f"Its weights are those of {escape_cell(source)}, after the last epoch."
     )
 
 
@@ -90,7 +90,7 @@ def _accuracies(view: StudyView, trial: FrozenTrial, config: dict[str, Any]) -> 
     if seeds is not None and seeds.test:
         low, high = min(seeds.test), max(seeds.test)
         said.append(
-            f"With {len(seeds.test)} new seeds, the same settings reach a mean test accuracy of "
+            f"With {plural(len(seeds.test), 'new seed')}, the same settings reach a mean test accuracy of "
             f"{mean(seeds.test):.4f}, from {low:.4f} to {high:.4f}."
         )
     return "\n".join(lines) + "\n\n" + " ".join(said)

@@ -106,6 +106,7 @@ def in_words(settings: Mapping[str, str], rows: int) -> str:
     ]
     texts = [text for text in settings.values() if text]
     parts = [part.replace("{}", text) for part, text in zip(said, texts, strict=True)]
+    parts = ["1 epoch" if part == "1 epochs" else part for part in parts]
     return f"{'The same in all rows' if rows > 1 else 'Its settings'}: {', '.join(parts)}." if parts else ""
 
 

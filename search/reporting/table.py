@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 from search.analysis.ties import Ties, images_of
 from search.analysis.view import StudyView
 from search.config import TrainConfig, is_train_config
+from search.format import plural
 from search.reporting import columns
 from search.study.attributes import TrialRecord, config_of, epoch_of, feasible, value_of
 from search.study.code import letters, versions
@@ -82,7 +83,7 @@ def _row(view: StudyView, trial: FrozenTrial, varied: list[str]) -> dict[str, st
     if trial.number in view.intervals and view.metric in measured:
         measured[view.metric] = columns.with_interval(value_of(trial) or 0.0, view.intervals[trial.number])
     if "seeds" in test and "TESTING ACC" in measured:
-        measured["TESTING ACC"] += f" (mean of {test['seeds']} seeds)"
+        measured["TESTING ACC"] += f" (mean of {plural(test['seeds'], 'seed')})"
     return {"Trial": _label(trial)} | columns.settings(config, varied) | measured
 
 

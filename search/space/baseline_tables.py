@@ -10,6 +10,7 @@ from pathlib import Path
 
 from search.errors import SearchError, first_line
 from search.files.atomic import write_whole
+from search.format import plural
 
 # Each column of a baselines file, and the other names that people give it, without case, spaces and signs.
 _NAMES = {
@@ -80,7 +81,7 @@ def import_table(source: Path, out: Path) -> list[str]:
             writer.writerows(rows)
 
     write_whole(out, fill)
-    return [*ignored, f"wrote {out}: {len(rows)} rows"]
+    return [*ignored, f"wrote {out}: {plural(len(rows), 'row')}"]
 
 
 def _tables(lines: list[str]) -> Iterator[tuple[int, list[int]]]:
@@ -110,7 +111,7 @@ def _row(
     source: Path, line: int, columns: list[str | None], titles: list[str], cells: list[str], before: int
 ) -> dict[str, str]:
     if len(cells) != len(columns):
-        raise SearchError(f"{source}:{line + 1}: {len(cells)} cells under {len(columns)} columns")
+        raise SearchError(f"{source}:{line + 1}: {plural(len(cells), 'cell')} under {plural(len(columns), 'column')}")
     if any(len(cell) > _LONG for cell in cells):
         raise SearchError(f"{source}:{line + 1}: a cell of more than {_LONG} characters")
     row = {"name": f"row {before + 1}", **_OPTIONAL}

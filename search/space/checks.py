@@ -12,7 +12,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
-from search.config import SCHEDULE_NEEDS, TrainConfig, check_value, missing_settings
+from search.config import SCHEDULE_NEEDS, TrainConfig, check_value, is_missing, missing_settings
 from search.errors import SearchError, nearest
 from search.space.space import Choice, Float, Int, SearchSpace
 from search.space.values import unfit
@@ -134,7 +134,7 @@ def check_missing(path: Path, space: SearchSpace) -> None:
     for settings in space.combinations(("schedule", *chain(*SCHEDULE_NEEDS.values()))):
         missing += missing_settings(here | settings)
     if missing:
-        raise SearchError(f"{path}: the setting {missing[0]!r} is missing ({fields[missing[0]].description})")
+        raise SearchError(f"{path}: {is_missing(missing[0])}")
 
 
 def place_of(path: Path | str, name: Any, times: int = 1) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from search.format import plural
 from search.space.code import code_of
 from search.space.file import SpaceFile
 from search.study.attributes import TrialRecord
@@ -46,7 +47,7 @@ def changes(study: Study, space: SpaceFile) -> list[str]:
             "and the sampler learns from all"
         ]
     if unknown:
-        return [f"by which code of train() {len(unknown)} earlier trials were made is not known"]
+        return [f"by which code of train() {plural(len(unknown), 'earlier trial', 'was')} made is not known"]
     return []
 
 

@@ -10,6 +10,7 @@ from optuna.study import Study
 
 from search.data.identity import Identity
 from search.errors import SearchError, option
+from search.format import plural
 from search.study.attributes import StudyRecord, TrialRecord, config_of
 
 
@@ -75,19 +76,19 @@ def _unknown(study: Study, data: Mapping[str, Any], weights: Mapping[str, str]) 
         old = [trial for trial in trials if TrialRecord(trial).data is None]
         count = sum(config_of(trial).get("dataset") == dataset for trial in old)
         if count:
-            lines.append(
-                f"of {count} earlier trials it is not known which data of the name {dataset} they saw, for an older "
-                "version ran them; from now on other data are refused"
-            )
+            lines.append(_said(count, f"which data of the name {dataset} {{they}} saw", "other data"))
     for name in weights:
         old = [trial for trial in trials if TrialRecord(trial).weights is None]
         count = sum(weights_name(config_of(trial)) == name for trial in old)
         if count:
-            lines.append(
-                f"of {count} earlier trials it is not known which weights of the name {name} they began with, for an "
-                "older version ran them; from now on others are refused"
-            )
+            lines.append(_said(count, f"which weights of the name {name} {{they}} began with", "others"))
     return lines
+
+
+def _said(count: int, what: str, others: str) -> str:
+    they, them = ("it", "it") if count == 1 else ("they", "them")
+    unknown = f"of {plural(count, 'earlier trial')} it is not known {what.replace('{they}', they)}"
+    return f"{unknown}, for an older version ran {them}; from now on {others} are refused"
 
 
 def difference(old: Identity, new: Identity) -> str:
@@ -99,7 +100,7 @@ def difference(old: Identity, new: Identity) -> str:
     for split in ("train", "val", "test"):
         there, here = old.images.get(split, 0), new.images.get(split, 0)
         if there != here:
-            parts.append(f"{split} had {there:,} images and has {here:,}")
+            parts.append(f"{split} had {plural(there, 'image')} and has {here:,}")
     if parts:
         return ", ".join(parts)
     if old.fingerprint == new.fingerprint and old.classes == new.classes:

@@ -61,7 +61,7 @@ def best_points(url: str, source: str, name: str, space: SpaceFile) -> Points:
             break
     if not points.found:
         raise SearchError(
-            f"{option('source', source)}: none of its {len(done)} completed trials is a point of this space: "
+            f"{option('source', source)}: no completed trial of its {len(done)} is a point of this space: "
             f"left out are {points.reasons()}"
         )
     return points

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from search.errors import option
+from search.format import plural
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Stopping:
         if time.monotonic() > self.deadline:
             return Reached("timeout", "the time is over", at_once=True)
         if self.patience is not None and self.best and self.since >= self.patience:
-            none = f"of the last {self.since} trials none was better than trial {self.best[1]}"
+            none = f"of the last {plural(self.since, 'trial')} none was better than trial {self.best[1]}"
             why = f"{option('patience', self.patience)}: {none}"
             return Reached("patience", why, at_once=False)
         return self.stopped

@@ -139,7 +139,7 @@ def test_where_nothing_matters_nothing_is_named() -> None:
         return float(noise.random())
 
     assert said(searched(objective, 60)) == (
-        "No setting is shown to matter (of 60 completed trials; permutation test, Holm over 1 settings)."
+        "No setting is shown to matter (of 60 completed trials; permutation test, Holm over 1 setting)."
     )
 
 

@@ -35,14 +35,17 @@ def test_a_run_says_what_it_read_and_what_it_left_out(cli: Cli, tmp_path: Path) 
     assert done.status == 0, done
     first = "pets: 2 classes, 7 + 8 images; left out: 1 .heic, 1 unreadable (list: "
     assert first in done.out
-    assert "pets: there is no test split, so that nothing is evaluated in the end, as with --sealed" in done.out
+    assert "pets: there is no test split\n" in done.out
+    assert "without a test split, nothing is evaluated in the end, as with --sealed\n" in done.out
     assert "could not be evaluated" not in done.out
     report = (tmp_path / "reports" / "s.md").read_text()
     assert "## Images" in report
     assert first in report
     trained = cli("train", "reports/s.best.yaml", "--skip-broken")
     assert trained.status == 0, trained
+    assert "pets: there is no test split\n" in trained.out
     assert "not evaluated: " in trained.out
+    assert "--sealed" not in trained.out  # which it does not know
 
 
 def test_a_line_now_and_then_where_there_is_no_terminal(

@@ -19,6 +19,7 @@ from search.data.base import Content, Split
 from search.data.caltech101 import Caltech101
 from search.data.digits import Digits
 from search.errors import SearchError
+from search.models.images import ImageSpec
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -266,3 +267,18 @@ def test_a_subset_is_stratified_nested_and_always_the_same() -> None:
         assert cache.subset(images, whole) is images
     with pytest.raises(SearchError, match="subset=9: fewer images than the 10 classes"):
         cache.subset(images, 9)
+
+
+def test_what_another_version_or_another_making_kept_is_decoded_anew(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights that want bicubic pixels do not find the bilinear ones of an earlier run."""
+    spec, keys = ImageSpec((24, 24), (16, 16), (0.5,) * 3, (0.5,) * 3), list[str]()
+    bicubic, squashed = spec._replace(interpolation="bicubic"), spec._replace(fit="squash")
+    for other in (spec, bicubic, squashed, spec._replace(crop=(20, 20)), spec.whole(24)):
+        keys.append(cache.load(Caltech101(root), other, ("train",))[0].key)
+    assert len(set(keys)) == len(keys)
+    source = Watched(root)
+    monkeypatch.setattr(cache, "_VERSION", cache._VERSION + 1)
+    assert cache.load(source, spec, ("train",))[0].key not in keys
+    assert source.reads

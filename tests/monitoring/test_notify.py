@@ -74,7 +74,7 @@ def test_the_end_of_a_run_is_told_once_with_its_numbers(cli: Any, write: Write, 
     assert (heard["title"], heard["type"], heard["path"]) == ("search space: ended early", "success", "/t0ken")
     best, trials, why, took, report = heard["message"].splitlines()
     assert (best, trials) == ("best score: 0.75, trial 0", "trials: 2 complete")
-    assert why == "--patience 1: of the last 1 trials none was better than trial 0"
+    assert why == "--patience 1: of the last 1 trial none was better than trial 0"
     assert took.startswith("took ")
     assert report == f"report: {Path('reports/space.md').absolute()}"
     assert "to go on, change --patience in: search run space.py --engine inline --notify json://... --patience 1" in out

@@ -105,10 +105,10 @@ def test_the_whole_page() -> None:
         "| Rank   | Trial   | score   |\n"
         "|:-------|:--------|:--------|\n"
         "| 1      | 0       | 0.5     |\n\n"
-        "3 trials ran: 1 completed, 1 were pruned, 1 failed; 1 are under way or wait in the queue. "
+        "3 trials ran: 1 completed, 1 was pruned, 1 failed; 1 is under way or waits in the queue. "
         "Machine time: 2 min 10 s spent, 2 min 00 s saved by pruning.\n\n"
-        "Pruning: 1 pruned trials ran 2 epochs; at the winner's 10 each they would have run 10. When they were "
-        "stopped, 0 of 1 were ahead of the winner (trial 0) at the same epoch. These are what pruning may have "
+        "Pruning: 1 pruned trial ran 2 epochs; at the winner's 10 it would have run 10. When it was "
+        "stopped, 0 of 1 was ahead of the winner (trial 0) at the same epoch. This is what pruning may have "
         "cost.\n\n"
         "Failed trials:\n\n"
         "- trial 2: diverged: score is nan at epoch 3\n"
@@ -119,7 +119,8 @@ def test_the_whole_page() -> None:
 def test_nothing_completed(failed: int) -> None:
     text = render(study_of(*[trial(TrialState.FAIL, error=f"reason {n}") for n in range(failed)]))
     assert "No trial completed, so there is no best score." in text
-    assert f"{failed} trials ran: 0 completed, 0 were pruned, {failed} failed. Machine time: 0.0 s spent" in text
+    trials = "1 trial" if failed == 1 else f"{failed} trials"
+    assert f"{trials} ran: 0 completed, 0 were pruned, {failed} failed. Machine time: 0.0 s spent" in text
     assert text.count("\n- trial ") == min(failed, 20)
     assert ("- trial 0: reason 0" in text) == (failed > 0)
     assert ("- and 5 more" in text) == (failed == 25)
@@ -171,7 +172,7 @@ FAILED = create_trial(state=TrialState.FAIL)
     [
         ([], "No trial completed, so there is no best value."),
         ([FAILED, FAILED], "2 trials ran: 0 completed, 0 were pruned, 2 failed"),
-        ([create_trial(state=TrialState.PRUNED, intermediate_values={0: math.nan})], "0 completed, 1 were pruned"),
+        ([create_trial(state=TrialState.PRUNED, intermediate_values={0: math.nan})], "0 completed, 1 was pruned"),
         ([create_trial(value=0.5)], "Best value: **0.5000**, trial 0"),
         (
             [create_trial(value=-math.inf), create_trial(value=math.inf)],

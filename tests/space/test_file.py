@@ -44,6 +44,7 @@ WRONG: list[tuple[str, str, str, str]] = [
     ("missing", "    epochs=2,\n", "", "s.py: the setting 'epochs' is missing (passes over the training split)"),
     ("a branch misses", "gamma=Choice(0.1, 0.5)", "g=Choice(a=dict(gamma=1.0), b=dict())", "s.py: the setting 'gamma'"),
     ("no step", "    step_size=Int(1, 3),\n", "", "s.py: the setting 'step_size' is missing (epochs between"),
+    ("no step, the way out", "    step_size=Int(1, 3),\n", "", "): schedule='step' needs it, and another, such as"),
     ("step is None", "Int(1, 3)", "None", "s.py: the setting 'step_size' is missing (epochs between two decays"),
     ("one option steps", "    step_size=Int(1, 3),\n", "    schedule=Choice('cosine', 'step'),\n", "'step_size' is"),
     ("no dropout", "    epochs=2,", "    epochs=2, dropout=0.5,", "s.py: dropout=0.5: cnn has no dropout layer"),

@@ -87,7 +87,7 @@ def test_only_patience_lets_go_on_what_runs_and_time_goes_before_it() -> None:
     assert reached is not None
     assert (reached.at_once, reached.why) == (
         False,
-        "patience=1: of the last 1 trials none was better than trial 3",
+        "patience=1: of the last 1 trial none was better than trial 3",
     )
     stopping.deadline = time.monotonic() - 1
     reached = stopping.reached()

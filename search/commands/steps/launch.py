@@ -37,6 +37,7 @@ from search.errors import (
     on_command_line,
     option,
 )
+from search.format import plural
 from search.monitoring.notify import hidden
 from search.monitoring.progress import Progress
 from search.study import study as studies
@@ -66,7 +67,8 @@ def drive(driver: Driver, progress: Progress, engine: Engine, console: Console, 
         record.ended = None
     if driver.finished:
         if not _ended(driver, console):
-            console.out(f"{driver.counts.total()} trials are done already; {option('trials')} asks for more")
+            done = driver.counts.total()
+            console.out(f"{plural(done, 'trial', 'is')} done already; {option('trials')} asks for more")
         return
     try:
         console.out(engine.note)
@@ -117,7 +119,7 @@ def _ended(driver: Driver, console: Console) -> bool:
 
 
 def _say_end(why: str, driver: Driver, then: str, console: Console) -> None:
-    done = f"{driver.counts.total()} of {driver.trials} trials are done"
+    done = f"{driver.counts.total()} of {plural(driver.trials, 'trial', 'is')} done"
     console.out("; ".join(filter(None, (why, done, then))))
 
 

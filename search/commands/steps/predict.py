@@ -13,6 +13,7 @@ from search.analysis.statistics import wilson
 from search.commands import units
 from search.errors import SearchError, option, visible
 from search.files.atomic import write_text, write_whole
+from search.format import plural
 from search.reporting.rows import to_csv, to_json
 from search.trained.classifier import Classifier
 from search.trained.pictures import gather
@@ -46,7 +47,7 @@ def predicted(opened: AbstractContextManager[Classifier], wanted: Wanted) -> tup
         classes = model.about.classes
     broken = [made for made in found if made.unreadable]
     if len(broken) == len(found):
-        more = f"; nor do the {len(broken) - 1:,} others" if broken[1:] else ""
+        more = f"; nor do {len(broken) - 1:,} more" if broken[1:] else ""
         raise SearchError(f"{broken[0].path}: it does not open as a picture: {broken[0].unreadable}{more}")
     lines = _summary(found, broken, classes, wanted.threshold)
     lines += [f"left out: {pictures.said}"] if pictures.said else []
@@ -91,8 +92,8 @@ def _summary(
     counts = Counter(made.label for made in found if made.label is not None)
     most = ", ".join(f"{count:,} {label}" for label, count in counts.most_common(_SHOWN))
     rest = len(counts) - _SHOWN
-    said = f"{len(found) - len(broken):,} pictures: {most or 'none of which the model is sure'}"
-    lines = [said + (f" and {rest} more classes" if rest > 0 else "")]
+    said = f"{plural(len(found) - len(broken), 'picture')}: {most or 'none of which the model is sure'}"
+    lines = [said + (f" and {rest} more {'class' if rest == 1 else 'classes'}" if rest > 0 else "")]
     unsure = sum(not made.sure for made in found) - len(broken)
     lines += [f"{unsure:,} with no class of a probability of {threshold:g}"] if unsure else []
     scored = right_of(list(found), classes)

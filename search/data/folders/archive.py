@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.data.folders.listing import File, Listing, is_litter
+from search.data.folders.listing import File, Listing, is_hidden, is_litter
 from search.errors import SearchError, visible
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -46,7 +46,7 @@ class Archive:
                 continue
             if name.startswith("/") or ".." in parts:
                 found.left_out["path that leads out of the archive"] += 1
-            elif any(part.startswith(".") for part in parts if part != "."):
+            elif any(is_hidden(part) for part in parts if part != "."):
                 found.left_out["hidden"] += kind == "file"
             elif kind == "other":
                 found.left_out["link in the archive"] += 1

@@ -13,6 +13,7 @@ from typing import ClassVar
 from search.data.base import Content, Item, Photographs, Said, Split, divided, fingerprint_of
 from search.data.folders import archive, layout, table
 from search.data.folders.archive import Archive
+from search.data.folders.finding import Finder
 from search.data.folders.layout import LAYOUTS, Layout
 from search.data.folders.listing import File, Listing, is_picture, list_folder
 from search.errors import SearchError, nearest, visible
@@ -72,6 +73,8 @@ class ImageFolder(Photographs):
         if self._table is not None:
             return self._tabled(self._table, listing)
         tables = [file.name for file in listing.files if file.name.count("/") < 2 and self._is_table(file.name)]
+        answers = [name for name in tables if "submission" in name.lower()]
+        tables = [name for name in tables if name not in answers]
         try:
             found = layout.arrange(listing, visible(str(self.home)))
         except SearchError as error:
@@ -82,14 +85,23 @@ class ImageFolder(Photographs):
             if not tables:
                 raise
             if len(tables) > 1:
-                remedy = f"write the one that is meant: imagefolder:{self.home}/{tables[0]}"
-                raise SearchError(f"{error}; it has {len(tables)} tables ({layout.some(tables)}): {remedy}") from None
+                raise self._several(error, tables) from None
             found = self._tabled(tables[0], listing)
             found.notes.insert(0, f"the classes are those of the table {tables[0]}")
-            return found
-        for name in tables:
-            self._compare(name, listing, found)
+        else:
+            for name in tables:
+                self._compare(name, listing, found)
+        if answers:
+            found.notes.append(f"{layout.some(answers)}: not read, for a table of that name holds no true labels")
         return found
+
+    def _several(self, error: SearchError, tables: list[str]) -> SearchError:
+        """The refusal of a folder with several tables, whose pictures lie in no class folders."""
+        meant = next((name for name in tables if "train" in name.lower()), tables[0])
+        remedy = (
+            f"write the one that is meant: imagefolder:{self.home}/{meant}; or join them in one with a column split"
+        )
+        return SearchError(f"{error}; it has {len(tables)} tables ({layout.some(tables)}): {remedy}")
 
     def _is_table(self, name: str) -> bool:
         if not name.lower().endswith(table.ENDINGS):
@@ -109,29 +121,12 @@ class ImageFolder(Photographs):
 
     def _tabled(self, name: str, listing: Listing) -> Layout:
         """The layout that the table at `name` says."""
-        known = {file.name: file.real for file in listing.files}
-        stems: dict[str, list[str]] = {}
-        for file in listing.files:
-            if is_picture(file.name):
-                stems.setdefault(file.name.rpartition(".")[0], []).append(file.name)
-        outside = isinstance(self._tree, Folder)
-
-        def find(path: str) -> tuple[str, str] | None:
-            if path not in known and len(stems.get(path, ())) == 1:  # it stands in the table without its ending
-                path = stems[path][0]
-            found = known.get(path)
-            if found is None and outside and path.startswith(("/", "../")):
-                there = self._tree.home / path
-                found = os.path.realpath(there) if there.is_file() else None
-            return None if found is None else (path, found)
-
+        finder = Finder(listing, self._tree.home if isinstance(self._tree, Folder) else None)
         where = visible(self._tree.locate(name))
-        tops = sorted(folder for folder in listing.folders if folder.count("/") < 2)
-        found = table.arrange(table.read_table(self._content(name), where), name, where, find, tops)
-        named = {file.real for file in found.files}
-        unnamed = sum(file.real not in named and is_picture(file.name) for file in listing.files)
-        if unnamed:
+        found = table.arrange(table.read_table(self._content(name), where), name, where, finder)
+        if unnamed := finder.unnamed({file.real for file in found.files}):
             found.left_out["pictures that the table does not name"] += unnamed
+        known = {file.name: file.real for file in listing.files}
         found.sources.append(File(name, known.get(name, os.path.realpath(self.home))))
         return found
 

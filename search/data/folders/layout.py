@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from search.data.base import Split
 from search.data.folders.listing import File, Listing, ending, is_picture
 from search.errors import SearchError, nearest, visible
+from search.format import plural
 
 NAMES: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -203,7 +204,7 @@ def _with_splits(level: _Level, splits: dict[Split, str], layout: Layout) -> Non
 def _classes(level: _Level, split: str, layout: Layout) -> None:
     """Add the pictures of the class folders of a level."""
     if not level.tops:
-        raise SearchError(f"{level.where}: {len(level.direct):,} pictures, but no class folders; {LAYOUTS}")
+        raise SearchError(f"{level.where}: {plural(len(level.direct), 'picture')}, but no class folders; {LAYOUTS}")
     if level.direct:
         layout.left_out["beside the class folders"] += len(level.direct)
     _check_levels(level)
@@ -217,8 +218,7 @@ def _classes(level: _Level, split: str, layout: Layout) -> None:
             nested.append(f"{visible(top)} of {some(inner.tops, 2)}")
     where = f"{split}: " if split else ""
     same = [f"{name} ({len(tops)} folders)" for name, tops in spelled.items() if len(tops) > 1]
-    if same:
-        layout.notes.append(f"{where}folders whose names look the same are one class: {some(same)}")
+    layout.notes += [f"{where}folders whose names look the same are one class: {some(same)}"] if same else []
     if nested:
         layout.notes.append(f"{where}classes made of folders in folders: {some(nested, 2)}")
     if level.empty:

@@ -14,8 +14,10 @@ from PIL import Image, features
 
 from search.errors import SearchError
 
-_LITTER = {".ds_store", "thumbs.db", "desktop.ini", "__macosx", ".localized", ".directory"}
-"""What systems leave in folders, in lower case; nobody means it as a picture, so that it is not even counted."""
+_LITTER = {".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", ".localized", ".directory", "icon\r"}
+"""What systems leave in folders, in lower case; none of it is a picture, so that it is not even counted."""
+_HIDDEN = {"@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
+"""Folders that a system hides though no dot begins their names, in lower case: thumbnails and deleted pictures."""
 _NO_DECODER = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 """Formats that Pillow recognises and does not decode itself; EPS would start Ghostscript."""
 _NEEDS = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}
@@ -76,6 +78,11 @@ def is_litter(part: str) -> bool:
     return part.lower() in _LITTER or part.startswith("._")
 
 
+def is_hidden(part: str) -> bool:
+    """Whether a file or folder of that name is hidden: by its dot, as ``.ipynb_checkpoints``, or by its system."""
+    return part.startswith(".") or part.lower() in _HIDDEN
+
+
 def list_folder(root: Path) -> Listing:
     """The files below `root` at any depth, in order of their names, links followed.
 
@@ -99,7 +106,7 @@ def _below(folder: Path | str, real: str, inside: str, above: tuple[str, ...], f
             name = inside + entry.name
             if is_litter(entry.name):
                 continue
-            if entry.name.startswith("."):
+            if is_hidden(entry.name):
                 found.left_out["hidden"] += 1
                 continue
             link = entry.is_symlink()

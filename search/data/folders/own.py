@@ -20,6 +20,7 @@ from search.data.folders.imagefolder import drawn
 from search.data.folders.layout import KNOWN, Layout, check_classes, class_name
 from search.data.folders.listing import File
 from search.errors import SearchError, first_line, nearest, visible
+from search.format import plural
 
 SHAPE = "it returns pairs (picture, label), triples (picture, label, split), or a dict of split to pairs"
 
@@ -86,7 +87,10 @@ class OwnData(Photographs):
         if layout.splits and "train" not in layout.splits:
             raise SearchError(f"{self.spelled}: no picture is in the split train; {SHAPE}")
         if len(layout.classes) < 2:
-            raise SearchError(f"{self.spelled}: {len(layout.files)} pictures of {len(layout.classes)} classes; {SHAPE}")
+            said = (
+                f"{plural(len(layout.files), 'picture')} of {len(layout.classes) or 'no'} class, where two are needed"
+            )
+            raise SearchError(f"{self.spelled}: {said}; {SHAPE}")
         check_classes(layout, self.spelled)
         return layout, pictures
 

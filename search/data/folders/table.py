@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import posixpath
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from search.data.base import Split
+from search.data.folders.finding import Finder
 from search.data.folders.layout import KNOWN, Layout, check_classes, class_name, some
 from search.data.folders.listing import File, is_picture
 from search.errors import SearchError
+from search.format import plural
 
 COLUMNS = {
     "path": (
@@ -34,6 +37,8 @@ COLUMNS = {
 _NUMBERED = ("id", "image_id", "img_id", "image_name")
 """Names of a column that is the path where no other is: of pictures mostly named without their ending."""
 ENDINGS = (".csv", ".tsv")
+_USUAL = re.compile("image|img|picture|photo|jpe?g|png|train")
+"""What is in the names of folders of pictures beside those of their labels."""
 _TRIED = 100
 """Rows by which the folder is found that their paths are read from."""
 
@@ -139,42 +144,97 @@ def _row(cells: list[str], places: dict[str, int], width: int, line: int, name: 
     return Row(line, found["path"], class_name(found["label"]), KNOWN[split.lower()] if split else None)
 
 
-def arrange(
-    table: Table, name: str, where: str, find: Callable[[str], tuple[str, str] | None], folders: Sequence[str]
-) -> Layout:
+def arrange(table: Table, name: str, where: str, finder: Finder) -> Layout:
     """The pictures of a table that lies at `name` from the root; `where`: how a person finds it.
 
-    `find` gives the name and the place on the disk of the file at a path from the root; None: there is none. Paths are
-    tried from the table's own folder, from the root, and then from each of `folders`. Raises SearchError for files that
-    are not there, and for a picture with two labels.
+    Raises SearchError for files that are not there or may be in several folders, and for a picture with two labels.
     """
     layout = Layout(notes=list(table.notes))
     layout.numeric = all(row.label.isascii() and row.label.isdigit() for row in table.rows)
     own = posixpath.dirname(name)
-    bases = list(dict.fromkeys((own, "", *folders)))
-    few = table.rows[:: -(-len(table.rows) // _TRIED)]
-    base = max(bases, key=lambda base: sum(find(_at(base, row.path)) is not None for row in few))
+    base, tried = _base(table.rows, name, where, finder)
     if base != own:
-        layout.notes.append(f"the paths of the table are read from {base or 'the folder above'}")
+        layout.notes.append(f"the paths of the table are read from {_shown(base, own)}")
     seen: dict[tuple[str, str], Row] = {}
     missing = []
     for row in table.rows:
-        file = find(_at(base, row.path))
-        if file is None and "\\" in row.path:
-            file = find(_at(base, row.path.replace("\\", "/")))
+        file = _found(finder, base, row)
         if file is None:
             missing.append(row)
             continue
         _add(File(*file, row.label, row.split or ""), row, seen, layout, where)
     if missing:
-        first = some(f"{row.path} (line {row.line})" for row in missing)
-        raise SearchError(f"{where}: {len(missing):,} of {len(table.rows):,} pictures are not there: {first}")
+        looked = some((_shown(folder, own) for folder in ([base] if base != own else tried)), 6)
+        count = _missing(missing, len(table.rows))
+        remedy = "write into the column path where each lies, from the table's folder"
+        raise SearchError(f"{where}: {count}; looked for in {looked}; {remedy}")
     if "train" not in layout.splits and layout.splits:
         raise SearchError(f"{where}: the column split has no train")
     if len(layout.classes) < 2:
         raise SearchError(f"{where}: only one class, {some(layout.classes)}, in the training split")
     check_classes(layout, where)
     return layout
+
+
+def _base(rows: Sequence[Row], name: str, where: str, finder: Finder) -> tuple[str, list[str]]:
+    """The folder that the paths of the rows begin at, from the root, and all that were tried.
+
+    That is the table's own or the root, if no other has more of the pictures; else one below; else, where no picture
+    lies below, one beside that has all of them and a usual name. Raises SearchError where several have equally many and
+    the table's name tells none, and for one beside that may be another data set's.
+    """
+    own = posixpath.dirname(name)
+    few = rows[:: -(-len(rows) // _TRIED)]
+    found: dict[str, list[str]] = {}
+    for bases in (lambda: (own, ""), lambda: finder.below, lambda: finder.beside):
+        for base in bases():
+            if base not in found:
+                found[base] = [file[1] for row in few if (file := _found(finder, base, row))]
+        if len(max(found.values(), key=len)) == len(few):
+            break
+    most = max(map(len, found.values()))
+    best = [base for base, files in found.items() if len(files) == most]
+    if not most or best[0] in (own, ""):
+        return best[0], list(found)
+    best = [base for place, base in enumerate(best) if all(found[base] != found[other] for other in best[:place])]
+    meant = [base for base in best if _part(base) and _part(base) == _part(name)]
+    seen = f"pictures of these names are in {some(_shown(base, own) for base in best)}"
+    if len(best) > 1 and len(meant) != 1:
+        row = few[0]
+        as_ = f"write the folder that is meant into the column path, as {_shown(best[0], own)}/{row.path}"
+        raise SearchError(f"{where}: {seen}; {as_}")
+    base = (meant if len(best) > 1 else best)[0]
+    there = posixpath.dirname(_at(base, few[0].path.replace("\\", "/")))
+    if base in finder.beside and (most < len(few) or not _USUAL.search(there.lower())):
+        remedy = "if they are meant, write that folder into the column path"
+        raise SearchError(f"{where}: {_missing(rows)}; {seen}; {remedy}")
+    return base, list(found)
+
+
+def _missing(rows: Sequence[Row], of: int | None = None) -> str:
+    """That the pictures of these `rows` of so many are not there."""
+    first = some(f"{row.path} (line {row.line})" for row in rows)
+    return f"{len(rows):,} of {plural(of or len(rows), 'picture', 'is')} not there: {first}"
+
+
+def _found(finder: Finder, base: str, row: Row) -> tuple[str, str] | None:
+    """The file of a row below `base`; some programs of Windows write its path with backslashes."""
+    file = finder.find(_at(base, row.path))
+    if file is None and "\\" in row.path:
+        file = finder.find(_at(base, row.path.replace("\\", "/")))
+    return file
+
+
+def _shown(folder: str, own: str) -> str:
+    """A folder as it is found from `own`, that of the table."""
+    return "its own folder" if folder == own else posixpath.relpath(folder or ".", own or ".")
+
+
+def _part(path: str) -> str:
+    """The split that the last part of a path speaks of, as train.csv and train_images do; nothing if of none."""
+    words = re.findall("[a-z]+", posixpath.basename(path).lower())
+    means = {KNOWN[word] for word in words if word in KNOWN}
+    return means.pop() if len(means) == 1 else ""
 
 
 def _add(file: File, row: Row, seen: dict[tuple[str, str], Row], layout: Layout, where: str) -> None:

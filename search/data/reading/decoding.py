@@ -22,6 +22,7 @@ from search.data.identity import content_of
 from search.data.reading.pictures import is_flat, read_picture, warnings_counted
 from search.data.reading.skipping import skips_broken
 from search.errors import SearchError, switch, visible
+from search.format import plural
 
 if TYPE_CHECKING:
     from search.models.images import ImageSpec
@@ -196,7 +197,9 @@ class _Split:
         """Close the array, without the rows that could not be read. Raises SearchError if a class has none left."""
         rows = [row for row in range(len(self._items)) if row not in self.broken]
         if self._array is None:
-            raise SearchError(f"{visible(source.locate(''))}: none of {len(self._items)} images of a split can be read")
+            raise SearchError(
+                f"{visible(source.locate(''))}: none of {plural(len(self._items), 'image')} of a split can be read"
+            )
         self._array.flush()
         kept = [self._items[row] for row in rows]
         lost = {item.label for item in self._items} - {item.label for item in kept}

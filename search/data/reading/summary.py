@@ -12,7 +12,7 @@ from search.data.base import Source, Split
 from search.data.cache import Images, cache_root
 from search.data.folders.layout import counted, some
 from search.data.reading.decoding import write_list
-from search.errors import switch
+from search.format import plural
 
 
 def lines(dataset: str, source: Source, read: Mapping[Split, Images]) -> list[str]:
@@ -35,7 +35,7 @@ def lines(dataset: str, source: Source, read: Mapping[Split, Images]) -> list[st
     first = f"{title}: {len(train.classes)} classes, {images} images{f'; left out: {left}' if left else ''}"
     notes = [*said.notes]
     if not listed.get("test"):
-        notes.append(f"there is no test split, so that nothing is evaluated in the end, as with {switch('sealed')}")
+        notes.append("there is no test split")
     for split in ("val", "test"):
         if split in read:
             absent = np.setdiff1d(np.arange(len(train.classes)), read[split].labels)
@@ -43,5 +43,5 @@ def lines(dataset: str, source: Source, read: Mapping[Split, Images]) -> list[st
     remarks: Counter[str] = Counter()
     for split_ in read.values():
         remarks.update(split_.remarks)
-    notes += [f"{count:,} images {remark}" for remark, count in sorted(remarks.items())]
+    notes += [f"{plural(count, 'image')} {remark}" for remark, count in sorted(remarks.items())]
     return [first, *(f"{title}: {note}" for note in dict.fromkeys(notes))]

@@ -30,6 +30,7 @@ from search.engine.processes.scratch import scratch, sweep
 from search.engine.processes.signals import handled, uninterrupted
 from search.entry_points import ANSWER_CALL, FORK_SERVER_PROGRAM
 from search.errors import option
+from search.format import plural
 
 # glibc: large tensors in huge pages. Page faults were a tenth of an AlexNet step's CPU time.
 _ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -122,7 +123,7 @@ class _Process(threading.Thread):
                 deaths = 1 if self._has_forked() else deaths + 1
                 how = f"signal {-status}" if status < 0 else f"status {status}"
                 if deaths >= DEATHS:
-                    self._give_up(f"died {deaths} times in a row ({how}), and forked none in between")
+                    self._give_up(f"died {plural(deaths, 'time')} in a row ({how}), and forked none in between")
                     return
                 dead = self._process
                 try:

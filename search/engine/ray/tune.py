@@ -17,6 +17,7 @@ from typing import Any
 
 from search.engine.ray import cluster, nodes, patches, quick_imports, watchdog
 from search.engine.ray.cluster import Resources, plan
+from search.format import plural
 
 with quick_imports():
     import ray
@@ -98,10 +99,11 @@ class Tune:
     @property
     def note(self) -> str:
         gpus = self.resources.gpus
-        where = f"{gpus:g} GPU a trial" if gpus else f"no GPU: training on {len(os.sched_getaffinity(0))} CPU cores"
+        cores = plural(len(os.sched_getaffinity(0)), "CPU core")
+        where = f"{gpus:g} GPU a trial" if gpus else f"no GPU: training on {cores}"
         if self.nodes is not None:
-            where = f"{f'{gpus:g} GPU a trial' if gpus else 'no GPU'}, {len(self.nodes)} nodes of a cluster"
-        return f"{where}, {self.slots} trials side by side, CPU threads of each: {self.workplace.threads}"
+            where = f"{f'{gpus:g} GPU a trial' if gpus else 'no GPU'}, {plural(len(self.nodes), 'node')} of a cluster"
+        return f"{where}, {plural(self.slots, 'trial')} side by side, CPU threads of each: {self.workplace.threads}"
 
     def placed(self, cpus: float | None, gpus: float | None) -> Tune:
         """This engine with trials that take so much, None for the defaults. Raises SearchError if not one fits."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search.analysis.freezing import by_frozen_layers
 from search.analysis.view import StudyView
-from search.format import format_number
+from search.format import format_number, plural
 from search.reporting.columns import escape_cell
 from search.reporting.section import Section
 
@@ -15,7 +15,8 @@ def section(view: StudyView) -> Section | None:
         return None
     medians, p = found
     listed = ", ".join(
-        f"{escape_cell(name)} {format_number(value)} ({count} trials)" for name, (value, count) in medians.items()
+        f"{escape_cell(name)} {format_number(value)} ({plural(count, 'trial')})"
+        for name, (value, count) in medians.items()
     )
     verdict = "The medians differ" if p <= 0.05 else "The medians are statistically tied"
     return Section(

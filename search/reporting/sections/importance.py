@@ -5,7 +5,7 @@ from __future__ import annotations
 from search.analysis.censored import comparable
 from search.analysis.importance import LEADERS, Edge, edges
 from search.analysis.view import StudyView
-from search.format import format_number
+from search.format import format_number, plural
 from search.reporting.columns import escape_cell
 from search.reporting.section import Section
 
@@ -20,7 +20,7 @@ def section(view: StudyView) -> Section | None:
         return None
     kept = {name: effect for name, effect in found.items() if effect.shown}
     trials = f"{len(view.done)} completed" + (f" and {pruned} pruned trials, by their curves" if pruned else " trials")
-    basis = f"of {trials}; permutation test, Holm over {len(found)} settings"
+    basis = f"of {trials}; permutation test, Holm over {plural(len(found), 'setting')}"
     if not kept:
         return Section(f"No setting is shown to matter ({basis}).", comment=True)
     ordered = sorted(kept.items(), key=lambda item: (-item[1].importance, item[1].p))

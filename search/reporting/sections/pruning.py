@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search.analysis.pruning import audit, pruning
 from search.analysis.view import StudyView
-from search.format import format_number
+from search.format import format_number, plural
 from search.reporting.columns import escape_cell
 from search.reporting.section import Section
 from search.study.attributes import TrialRecord, value_of
@@ -14,11 +14,14 @@ def section(view: StudyView) -> Section | None:
     found = pruning(view)
     if found is None or view.best is None:
         return None
+    one = found.pruned == 1
+    each, stopped = ("it", "it was") if one else ("each they", "they were")
+    ahead = f"{found.ahead} of {found.compared} {'was' if found.compared == 1 else 'were'} ahead"
     return Section(
-        f"Pruning: {found.pruned} pruned trials ran {found.ran} epochs; at the winner's "
-        f"{len(view.best.intermediate_values)} each they would have run {found.planned}. When they were stopped, "
-        f"{found.ahead} of {found.compared} were ahead of the winner (trial {view.best.number}) at the same epoch. "
-        "These are what pruning may have cost.",
+        f"Pruning: {plural(found.pruned, 'pruned trial')} ran {plural(found.ran, 'epoch')}; at the winner's "
+        f"{len(view.best.intermediate_values)} {each} would have run {found.planned}. When {stopped} stopped, "
+        f"{ahead} of the winner (trial {view.best.number}) at the same epoch. "
+        f"{'This is' if one else 'These are'} what pruning may have cost.",
         comment=True,
     )
 
@@ -30,9 +33,10 @@ def of_audit(view: StudyView) -> Section | None:
     best, finished, count, (low, high) = found.audited[0], found.kept[0], len(found.audited), found.interval
     leaders = f"{found.leaders} of {len(found.kept)} that it let finish"
     which = "trial that it let finish" if found.leaders == 1 else leaders
-    level = f"{escape_cell(view.metric)} {format_number(found.level)}"
+    level, their = f"{escape_cell(view.metric)} {format_number(found.level)}", "its" if count == 1 else "their"
     return Section(
-        f"Audit of the pruner: {count} trials that it would have stopped ran to their end, {found.more} epochs more. "
+        f"Audit of the pruner: {plural(count, 'trial')} that it would have stopped ran to {their} end, "
+        f"{plural(found.more, 'epoch')} more. "
         f"Of these, {found.wrong} reached the best {which} ({level}): it was wrong in "
         f"{found.wrong / count:.0%} (95% interval {low:.0%} to {high:.0%}). The best of them, trial {best.number}, "
         f"would have been stopped at epoch {TrialRecord(best).audited} and has {format_number(value_of(best))}; the "

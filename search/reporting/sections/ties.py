@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 from search.analysis.cost import seconds_an_epoch, taken
 from search.analysis.ties import sample_of
 from search.analysis.view import StudyView
-from search.format import format_number
+from search.format import format_number, plural
 from search.reporting.section import Section
 from search.study.attributes import config_of
 
@@ -30,9 +30,11 @@ def section(view: StudyView) -> Section | None:
     method = _METHOD.format(found.method)
     limit = _LIMIT + _of_other_images(view, first)
     if not tied:
-        return Section(f"All {len(found.p)} trials tested differ from trial {first.number} ({method}). {limit}")
+        which = f"All {len(found.p)} trials tested differ" if len(found.p) > 1 else "The only trial tested differs"
+        return Section(f"{which} from trial {first.number} ({method}). {limit}")
     is_ = "is" if len(tied) == 1 else "are"
-    text = f"{len(tied)} of {len(found.p)} trials tested {is_} statistically tied with trial {first.number} ({method})"
+    which = f"{len(tied)} of {plural(len(found.p), 'trial')} tested"
+    text = f"{which} {is_} statistically tied with trial {first.number} ({method})"
     return Section(f"{text}. {_cheapest(first, tied)}{limit}")
 
 

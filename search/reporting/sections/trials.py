@@ -5,7 +5,7 @@ from __future__ import annotations
 from optuna.trial import FrozenTrial, TrialState
 
 from search.analysis.view import StudyView
-from search.format import duration, format_number
+from search.format import duration, format_number, plural
 from search.reporting.columns import escape_cell
 from search.reporting.section import Section
 from search.study.attributes import BY_HAND, TrialRecord, feasible
@@ -17,13 +17,16 @@ COUNT = 20
 def section(view: StudyView) -> Section:
     counts = {state: sum(trial.state == state for trial in view.trials) for state in TrialState}
     waiting, cost = counts[TrialState.WAITING] + counts[TrialState.RUNNING], view.cost
+    pruned = counts[TrialState.PRUNED]
     text = (
-        f"{len(view.trials) - waiting} trials ran: {counts[TrialState.COMPLETE]} completed, "
-        f"{counts[TrialState.PRUNED]} were pruned, {counts[TrialState.FAIL]} failed"
+        f"{plural(len(view.trials) - waiting, 'trial')} ran: {counts[TrialState.COMPLETE]} completed, "
+        f"{pruned} {'was' if pruned == 1 else 'were'} pruned, {counts[TrialState.FAIL]} failed"
     )
     broken = sum(trial.state == TrialState.COMPLETE and not feasible(trial) for trial in view.trials)
-    text += f"; {broken} of the completed break a constraint of the sampler (infeasible)" if broken else ""
-    text += f"; {waiting} are under way or wait in the queue" if waiting else ""
+    one = "breaks" if broken == 1 else "break"
+    text += f"; {broken} of the completed {one} a constraint of the sampler (infeasible)" if broken else ""
+    are = "is under way or waits" if waiting == 1 else "are under way or wait"
+    text += f"; {waiting} {are} in the queue" if waiting else ""
     text += f". Machine time: {duration(cost.spent)} spent, {duration(cost.saved)} saved by pruning."
     if cost.gpu_hours:
         text += f" GPU-hours: {format_number(cost.gpu_hours, 3)} spent, {format_number(cost.gpu_hours_saved, 3)} saved."

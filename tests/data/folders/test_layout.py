@@ -138,6 +138,7 @@ def test_a_class_that_train_lacks_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_vehicle_of_the_class_train_stays_a_class(tmp_path: Path) -> None:
     lay_out(tmp_path, {"train/train": 2, "train/bus": 2, "test/train": 1, "test/bus": 1, "val/bus": 1})
     assert counts(tmp_path) == (["bus", "train"], [4, 1, 2])
+    assert notes(tmp_path) == "val has no picture of train"
 
 
 def test_a_class_whose_files_are_all_left_out_is_named(tmp_path: Path) -> None:
@@ -156,6 +157,15 @@ def test_what_is_beside_the_pictures_is_counted(tmp_path: Path) -> None:
     assert layout.left_out == {".txt": 2, "without ending": 1, "hidden": 1, "beside the class folders": 1}
     assert len(layout.files) == 12
     assert layout.notes == []
+
+
+def test_what_notebooks_and_systems_leave_is_no_class(tmp_path: Path) -> None:
+    copies = {f"{part}/.ipynb_checkpoints": 3 for part in ("train", "test", "train/cat")}
+    thumbs = {"@eaDir/x": 2, "train/@eaDir/x": 2, "__MACOSX/train/cat": 2, "train/cat/@eaDir/1.png": 1}
+    lay_out(tmp_path, {"train/cat": 5, "train/dog": 5, "test/cat": 2, "test/dog": 2, **copies, **thumbs})
+    assert counts(tmp_path) == (["cat", "dog"], [8, 2, 4])
+    layout = ImageFolder(tmp_path).layout
+    assert (layout.left_out, layout.notes) == ({"hidden": 6}, [])
 
 
 def test_classes_of_folders_in_folders_are_said(tmp_path: Path) -> None:

@@ -40,11 +40,21 @@ def test_links_are_followed_and_loops_are_not(tmp_path: Path) -> None:
 
 
 def test_hidden_files_are_counted_and_litter_is_not(tmp_path: Path) -> None:
-    litter = (".DS_Store", "._1.jpg", "Thumbs.db", "__MACOSX/cat/._1.jpg")
+    litter = (".DS_Store", "._1.jpg", "Thumbs.db", "__MACOSX/cat/._1.jpg", "cat/desktop.ini", "cat/ehthumbs.db")
     touch(*(tmp_path / name for name in (*litter, ".hidden.jpg", ".git/x", "cat/1.jpg")))
     found = list_folder(tmp_path)
     assert [file.name for file in found.files] == ["cat/1.jpg"]
     assert found.left_out == {"hidden": 2}
+
+
+def test_folders_that_a_system_or_a_program_keeps_are_hidden(tmp_path: Path) -> None:
+    """They hold pictures: copies, thumbnails and deleted ones."""
+    kept = (".ipynb_checkpoints/1-checkpoint.jpg", "@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "$RECYCLE.BIN/1.jpg")
+    touch(*(tmp_path / name for name in (*kept, "lost+found/1", "cat/1.jpg", f"cat/{kept[0]}", f"cat/{kept[1]}")))
+    found = list_folder(tmp_path)
+    assert [file.name for file in found.files] == ["cat/1.jpg"]
+    assert found.folders == {"cat"}
+    assert found.left_out == {"hidden": 6}
 
 
 def test_an_unreadable_folder_is_named(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_unreadable_files_are_left_out_if_the_user_says_so(tmp_path: Path) -> No
     assert len(val.labels) == 5
     assert [name for name, _ in (*train.broken, *val.broken)] == ["train/cat/1.png", "val/dog/2.png"]
     assert first.startswith("pets: 2 classes, 5 + 5 images; left out: 2 unreadable (list: ")
-    assert notes == ["pets: there is no test split, so that nothing is evaluated in the end, as with sealed=True"]
+    assert notes == ["pets: there is no test split"]
     with pytest.raises(SearchError, match=r"train/cat/1\.png: the image cannot be read: .*1 more"):
         load(tmp_path)  # the arrays are there, and the user did not say so this time
 
@@ -107,7 +107,7 @@ def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path) -> None:
     picture(home, "x.png", encoded(image=upright.rotate(90), exif=exif))
     train = load(tmp_path)[0]
     assert (train.pixels[train.names.index("train/cat/x.png")] == np.asarray(upright)).all()
-    assert "pets: 1 images turned as their EXIF says" in said(tmp_path)
+    assert "pets: 1 image turned as their EXIF says" in said(tmp_path)
 
 
 @pytest.mark.parametrize(("bits", "top"), [(8, 255), (10, 1023), (12, 4095), (14, 16383), (16, 65535)])
@@ -118,7 +118,7 @@ def test_pictures_of_few_bits_in_words_of_16(tmp_path: Path, bits: int, top: int
     train = load(tmp_path)[0]
     seen = train.pixels[train.names.index("train/cat/x.png")][..., 0].astype(int)
     assert np.abs(seen - np.arange(256).reshape(16, 16)).max() <= 1
-    assert (f"pets: 1 images with {bits} bits in words of 16" in said(tmp_path)) == (bits < 16)
+    assert (f"pets: 1 image with {bits} bits in words of 16" in said(tmp_path)) == (bits < 16)
 
 
 def test_flat_pictures_are_counted(tmp_path: Path) -> None:
@@ -134,6 +134,6 @@ def test_a_warning_of_pillow_is_counted_and_not_shown(
     home = pets(tmp_path)
     picture(home, "x.png", encoded(image=Image.new("1", (40, 40))))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    begins = "pets: 1 images with a warning of Pillow (Image size (1600 pixels) exceeds"
+    begins = "pets: 1 image with a warning of Pillow (Image size (1600 pixels) exceeds"
     assert any(line.startswith(begins) for line in said(tmp_path))
     assert capfd.readouterr() == ("", "")
