@@ -6,10 +6,11 @@ from typing import Any
 
 
 def format_number(value: Any, digits: int = 4) -> str:
-    """A number with `digits` significant digits and no trailing zeros; None as nothing, anything else as its text."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return "" if value is None else str(value)
-    return f"{value:.{digits}g}"
+    """A float with `digits` significant digits and no trailing zeros; None as nothing, anything else as its text.
+
+    An integer is exact: a seed or a count that is rounded is another one.
+    """
+    return f"{value:.{digits}g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 def measured(value: float) -> str:

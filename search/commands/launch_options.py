@@ -82,7 +82,8 @@ class RunOptions(SpaceOptions, LaunchOptions):
         bool, Help("Go on with a study whose space was another, if each of its trials is a point of this one.")
     ] = False
     timeout: Annotated[
-        Parsed[str | None, float | None], Help("Stop after so long: 90s, 30m, 2h. The same command goes on.")
+        Parsed[str | float | None, float | None],
+        Help("Stop after so long: 90s, 30m, 2h. The same command goes on.", word=str),
     ] = Parsed(units.seconds, None)
     budget: Annotated[
         Parsed[str | None, "Budget | None"],
@@ -110,8 +111,8 @@ class RunOptions(SpaceOptions, LaunchOptions):
         ),
     ] = ()
     trial_timeout: Annotated[
-        Parsed[str | None, float | None],
-        Help("Fail a trial that reports no epoch for so long, and replace its worker."),
+        Parsed[str | float | None, float | None],
+        Help("Fail a trial that reports no epoch for so long, and replace its worker.", word=str),
     ] = Parsed(units.seconds, None)
     max_failures: Annotated[
         int, Help("Stop when so many trials in a row failed, not counting diverged ones; 0: never.", min=0)

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from search.study.stopping import Budget
 
 
-def seconds(text: str | None, name: str) -> float | None:
+def seconds(text: str | float | None, name: str) -> float | None:
+    """A number without a unit is one of seconds."""
     if text is None:
         return None
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*([smh]?)", text.strip(), re.ASCII)
-    if not match or float(match[1]) == 0:
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*([smh]?)", str(text).strip(), re.ASCII)
+    if not match:
         raise SearchError(f"{option(name, text)}: write a time such as 90s, 30m or 2h")
+    if float(match[1]) == 0:
+        raise SearchError(f"{option(name, text)}: it must be more than 0; without the option there is no limit")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
@@ -32,7 +35,7 @@ def budget(text: str | None, name: str) -> Budget | None:
         return None
     from search.study.stopping import Budget
 
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*(gpu|cpu)([hm])", text.strip().lower(), re.ASCII)
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*(gpu|cpu)([hm])", str(text).strip().lower(), re.ASCII)
     if not match or float(match[1]) == 0:
         raise SearchError(f"{option(name, text)}: write a time of devices such as 4gpuh, 90gpum or 16cpuh")
     return Budget(float(match[1]) / {"h": 1, "m": 60}[match[3]], "gpu" if match[2] == "gpu" else "cpu")
@@ -55,8 +58,8 @@ def gpus(word: float | str | None, name: str) -> float | Literal["auto"] | None:
     return float(text)
 
 
-def bytes(text: str, name: str) -> int:
-    match = re.fullmatch(r"(\d{1,20}(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper(), re.ASCII)
+def bytes(text: str | int, name: str) -> int:
+    match = re.fullmatch(r"(\d{1,20}(?:\.\d+)?)\s*([KMGT]?)B?", str(text).strip().upper(), re.ASCII)
     if not match:
         raise SearchError(f"{option(name, text)}: write a size such as 500M or 20G")
     return int(float(match[1]) * 1024 ** " KMGT".index(match[2] or " "))

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.config import make_config
 from search.engine.callbacks import Callback, Callbacks
-from search.engine.failures import RunAborted, deaths, kind
+from search.engine.failures import RunAborted, closing, deaths, kind
 from search.engine.failures import reason as why
 from search.engine.messages import Ended, Failed, Lost, Message, Pruned, Report, Silent
 from search.engine.retention import Retention
@@ -240,7 +240,7 @@ class Driver:
     def closed(self, number: int, raised: str) -> None:
         """The training of an ended trial is closed; `raised`: what its code raised meanwhile, or nothing."""
         if raised:
-            self.run.say(f"trial {number}: closing its train(): {raised}")
+            self.run.say(closing(number, raised))
 
     def orphaned(self, blamed: bool = True) -> None:
         """The engine broke down, and all that ran with it. `blamed`: it counts as an attempt of each trial."""

@@ -41,6 +41,11 @@ def deaths(times: int, how: str = "") -> str:
     return f"node_lost: its worker process died {plural(times, 'time')}{last}"
 
 
+def closing(trial: int, raised: str) -> str:
+    """What the user reads where the code of the train() of `trial` has `raised` something while it was closed."""
+    return f"trial {trial}: closing its train(): {raised}"
+
+
 def unmeasured(metric: str, epoch: Mapping[str, Any], place: str = "") -> str:
     """Why an epoch's metric is no number: it is missing, or something else. `place`: where it was yielded."""
     if metric not in epoch:

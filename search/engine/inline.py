@@ -46,23 +46,22 @@ class Inline:
     def run(self, driver: Driver) -> None:
         """Run the driver's trials to their ends, one at a time."""
         worker = Worker(self.workplace)
-        try:
-            while trial := driver.next():
+        while trial := driver.next():
+            try:
                 with given_back(signal.SIGINT, signal.SIGTERM):
                     worker.start(trial.order)
-                while driver.receive(trial, message := self._step(worker, driver)):
+                while driver.receive(trial, message := self._step(worker, driver, trial.number)):
                     if driver.over:
                         raise LimitReached
                 if isinstance(message, Failed) and message.broken:
                     raise RunAborted(f"{message.reason}; this process can use its GPU no more: start a new one")
-                driver.closed(trial.number, worker.close())
-                driver.catch_up()
-            if driver.over:  # between two trials
-                raise LimitReached
-        finally:
-            worker.close()
+            finally:
+                driver.closed(trial.number, worker.close().raised)
+            driver.catch_up()
+        if driver.over:  # between two trials
+            raise LimitReached
 
-    def _step(self, worker: Worker, driver: Driver) -> Message:
+    def _step(self, worker: Worker, driver: Driver, number: int) -> Message:
         """The worker's next message. Raises KeyboardInterrupt for Ctrl-C, and not where the user's code raised it.
 
         A handler of Ctrl-C that the user's code sets ends with the epoch: it would take an interrupted trial for one
@@ -70,11 +69,14 @@ class Inline:
         """
         try:
             with given_back(signal.SIGINT, signal.SIGTERM):
-                return worker.step()
+                message = worker.step()
         except KeyboardInterrupt as error:
             if driver.run.signalled != []:
                 raise
             return worker.failed(error)
+        if driver.run.signalled and isinstance(message, Failed):  # what it raised for Ctrl-C changes no state
+            driver.closed(number, message.reason)
+        return message
 
     def call(self, function: str, *args: Any) -> Any:
         """Call the training side's `function`, named as module:function, with `args` and a progress that is ignored."""

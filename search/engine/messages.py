@@ -70,6 +70,8 @@ class Order:
     """The folder for checkpoints; training goes on from those in it. None: a train() of the space file."""
     output: Path | None = None
     """The file for what a train() of the space file prints, where nobody would see it. None: the built-in training."""
+    number: int = 0
+    """The trial's, for messages."""
 
     def packed(self) -> bytes:
         """The order for a process that has loaded the space file, whose classes the settings may be made of."""
@@ -91,6 +93,8 @@ class Closed:
     attempt: int
     raised: str = ""
     """What its code raised meanwhile."""
+    stuck: bool = False
+    """It yielded again, and stays in the process, which shall not serve another trial."""
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class ActiveTrial:
     @property
     def order(self) -> Order:
         """What its worker is sent."""
-        return Order(self.attempt, self.settings, self.keep, self.checkpoints, self.output)
+        return Order(self.attempt, self.settings, self.keep, self.checkpoints, self.output, self.number)
 
     def kept(self, first: bool) -> TrialRecord:
         """What the storage keeps of its last epoch, the first of this attempt or not."""

@@ -16,15 +16,16 @@ from optuna import TrialPruned
 
 from search.config import Epoch, TrainConfig
 from search.data.base import NoTestSplit
-from search.engine.failures import breaks_gpu, kind, reason
+from search.engine.failures import breaks_gpu, closing, kind, reason
 from search.engine.messages import Closed, Drop, Ended, Failed, Message, Order, Pruned, Report, WorkerConfig
 from search.engine.processes.ending import END
 from search.engine.processes.output import Output
+from search.engine.processes.shared import shared
 from search.errors import SearchError, first_line
 from search.space.code import code_of
 from search.space.file import Train, load_train
 from search.space.module import no_words
-from search.space.yields import measured_in, place_of, unlike_generator
+from search.space.yields import close, left_open, measured_in, place_of, unlike_generator
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,35 +41,35 @@ class Worker:
         own = workplace.own_train
         self._code = code_of(Path(own)) if own else None  # first: what is loaded may be newer, and never older
         self._own = load_train(own) if own else None
-        self._attempt = 0
+        self._notes = shared(self._own, Path(own)) if own and self._own else []
+        self._attempt = self.number = 0
         self._epochs: Iterator[Report] = iter(())
+        self._theirs: object = None
+        """What the train() of the space file returned: a generator, which is to be closed."""
         self._home = self._folder = Path.cwd()
         self._output = Output()
 
     def start(self, order: Order) -> None:
         """Begin a trial; the one before is closed, wherever it was."""
         self.close()
-        self._attempt, self._folder = order.attempt, self._home
+        self._attempt, self.number, self._folder = order.attempt, order.number, self._home
         self._output.begin(order.output)
         self._epochs = self._train(order) if self._own is None else self._call(self._own, order)
 
     def _call(self, own: Train, order: Order) -> Iterator[Report]:
         start = time.perf_counter()
-        epochs = own(order.settings)
+        epochs = self._theirs = own(order.settings)
         if said := unlike_generator(epochs):
             raise SearchError(place_of(own) + said)
         cost = self._shares(self.workplace.device)
-        try:
-            for step, measured in enumerate(epochs, 1):
-                place = place_of(epochs) or place_of(own)
-                epoch = measured_in(measured, place)
-                epoch.setdefault("seconds", time.perf_counter() - start)
-                first = cost if step == 1 else None
-                yield Report(order.attempt, epoch, step, last=False, cost=first, code=self._code, place=place)
-                start = time.perf_counter()
-        finally:
-            if callable(close := getattr(epochs, "close", None)):  # of a generator
-                close()
+        for step, measured in enumerate(epochs, 1):
+            place = place_of(epochs) or place_of(own)
+            epoch = measured_in(measured, place)
+            epoch.setdefault("seconds", time.perf_counter() - start)
+            first = cost if step == 1 else None
+            notes, self._notes = self._notes, []
+            yield Report(order.attempt, epoch, step, False, notes, cost=first, code=self._code, place=place)
+            start = time.perf_counter()
 
     def _shares(self, device: object) -> dict[str, float]:
         """What a trial on `device` takes of GPUs and, in threads, of CPUs."""
@@ -164,21 +165,23 @@ class Worker:
         self._epochs = iter(())
         return Failed(self._attempt, reason(error), breaks_gpu(error))
 
-    def close(self) -> str:
-        """Close the trial's training, wherever it is; returns what its code raised meanwhile, or nothing."""
-        epochs, self._epochs = self._epochs, iter(())
-        try:
-            if callable(close := getattr(epochs, "close", None)):
+    def close(self) -> Closed:
+        """Close the trial's training, wherever it is. It may be closed already."""
+        ours, theirs = self._epochs, self._theirs
+        self._epochs, self._theirs = iter(()), None
+        raised = ""
+        with left_open() as left:
+            try:
                 with self._inside():
-                    close()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            again = isinstance(error, RuntimeError) and "ignored GeneratorExit" in first_line(error)
-            return "train() yielded again when it was closed" if again else reason(error)
-        finally:
-            self._output.end()
-        return ""
+                    close(ours, left)
+                    close(theirs, left)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                raised = reason(error)
+            finally:
+                self._output.end()
+        return Closed(self._attempt, "; ".join(left) or raised, stuck=bool(left))
 
 
 def serve(connection: Connection, workplace: WorkerConfig, environment: dict[str, str]) -> None:
@@ -199,14 +202,24 @@ def serve(connection: Connection, workplace: WorkerConfig, environment: dict[str
         return
     try:
         while not END.gone:
-            connection.send(_answer(worker, connection))
+            answer = _answer(worker, connection)
+            if END.gone:
+                _leave_word(worker, answer)
+            connection.send(answer)
     except (EOFError, OSError):  # the other end is gone
         pass
     except KeyboardInterrupt:
         if not END.gone:
             raise
     finally:
-        worker.close()
+        _leave_word(worker, worker.close())
+
+
+def _leave_word(worker: Worker, answer: Message | Closed) -> None:
+    """Say what the training raised while it was closed, where its answer reaches nobody."""
+    raised = answer.raised if isinstance(answer, Closed) else answer.reason if isinstance(answer, Failed) else ""
+    if raised:
+        END.leave_word(closing(worker.number, raised))
 
 
 def _answer(worker: Worker, connection: Connection) -> Message | Closed:
@@ -214,8 +227,9 @@ def _answer(worker: Worker, connection: Connection) -> Message | Closed:
     with END.interruptible():
         asked: Order | Drop | None = connection.recv()
     if isinstance(asked, Drop):
-        return Closed(asked.attempt, worker.close())
+        return worker.close()
     if asked is not None:
+        _leave_word(worker, worker.close())
         worker.start(asked)
     try:
         with END.interruptible():

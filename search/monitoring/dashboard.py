@@ -47,6 +47,7 @@ def note_trial(
         return
     parts = [f"FAIL\n\n```\n{visible(reason)}\n```"] if state == TrialState.FAIL else []
     parts += [f"Pruned at epoch {step}."] if state == TrialState.PRUNED else []
+    parts += [f"```\n{visible(reason)}\n```"] if state == TrialState.PRUNED and reason else []
     lines = [f"{name}: {json.dumps(value, default=repr, ensure_ascii=False)}" for name, value in settings.items()]
     parts += ["```yaml\n" + "\n".join(map(visible, lines)) + "\n```"] if lines else []
     if parts:

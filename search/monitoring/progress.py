@@ -41,7 +41,9 @@ class Progress:
         """Follow `driver`, beginning with the best that its study has already."""
         self._driver, self._done = driver, driver.at_start
         for trial in filter(feasible, ranked(driver.study)[:1] if not driver.space.further else ()):
-            self._best = (float(trial.value or 0), trial.number, config_of(trial), epoch_of(trial))
+            epoch = epoch_of(trial)
+            value = epoch.get(driver.space.metric, trial.value or 0.0)  # the storage makes a float of an integer
+            self._best = (value, trial.number, config_of(trial), epoch)
 
     def say(self, line: str) -> None:
         """Print a line that is not about a trial's end, above the live view."""
@@ -101,9 +103,10 @@ class Progress:
             return Group(self._counts())
         _, number, config, epoch = self._best
         trainer = is_train_config(config)
-        cells = {"Trial": str(number)} | columns.settings(config)
+        cells = {"Trial": str(number)} | columns.settings(config, (), [self._driver.space.metric])
         cells |= columns.results(self._driver.space.metric, epoch, None, trainer)
         cells.pop("TESTING ACC", None)
+        cells = {name: columns.unescaped(cell) for name, cell in cells.items()}
         table = Table(*(Column(Text(name)) for name in cells), title="best so far", title_justify="left")
         table.add_row(*map(Text, cells.values()))  # not as Rich's markup, which a label may look like
         unbounded = self._console.options.update_width(10_000)

@@ -23,13 +23,35 @@ from search.study.attributes import epoch_of
 Config = Mapping[str, Any]
 
 
-def escape_cell(value: Any) -> str:
-    """A number or text as it can stand in Markdown and in a cell of its tables: on one line, no HTML, link or formula.
+TIE = "AGAINST THE FIRST"
 
-    A backslash before punctuation is doubled: it would take the next one's meaning away.
+
+def escape_cell(value: Any) -> str:
+    """A number or text as it can stand in Markdown and in a cell of its tables: on one line, with nothing that acts.
+
+    No HTML, link, formula, emphasis or entity. A backslash before punctuation is doubled: it would take the next one's
+    meaning away.
     """
     shown = visible(" ".join(format_number(value).split("\n")))
-    return re.sub(r"\\(?![a-zA-Z0-9\s])|[|<$]|\](?=[(\[])", r"\\\g<0>", shown)
+    return _ACTS.sub(r"\\\g<0>", shown)
+
+
+_ACTS = re.compile(
+    r"\\(?![a-zA-Z0-9\s])|[|<$*`]|~(?=~)|\](?=[(\[])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])"  # a_b is no emphasis
+)
+
+
+def unescaped(cell: str) -> str:
+    """What `escape_cell` was given, on one line."""
+    return re.sub(r"\\([^a-zA-Z0-9\s])", r"\1", cell)
+
+
+def code_span(name: str) -> str:
+    """A name as code in Markdown, where a backslash escapes nothing."""
+    shown = visible(name)
+    fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
+    space = " " if shown[:1] == "`" or shown[-1:] == "`" else ""
+    return f"{fence}{space}{shown}{space}{fence}"
 
 
 def accuracy(value: float | None, images: int | None = None) -> str:
@@ -73,13 +95,19 @@ _SETTINGS: dict[str, tuple[str, Callable[[Config], str]]] = {
 }
 
 
-def settings(config: Config, varied: Iterable[str] = ()) -> dict[str, str]:
+OURS = ("Rank", "Trial", "CODE", TIE)
+"""Columns that are no setting's and no metric's."""
+
+
+def settings(config: Config, varied: Iterable[str] = (), metrics: Iterable[str] = ()) -> dict[str, str]:
     """Column to text for the settings of one trial.
 
-    `varied`: names that the study searches; those without a column of their own get one.
+    `varied`: names that the study searches; those without a column of their own get one. `metrics`: of the table; a
+    setting of a train() of one's own that is called like one of them, or like another column, has that in its name.
     """
     if not is_train_config(config):
-        return {name: escape_cell(value) for name, value in config.items()}
+        taken = {*OURS, *metrics, *(title for title, _ in COLUMNS.values())}
+        return {f"{n} (setting)" if n in taken else n: escape_cell(value) for n, value in config.items()}
     known = {"weights", *(name for name, _ in _SETTINGS.values())}
     extra = {name: escape_cell(config[name]) for name in varied if name in config and name not in known}
     return {column: text(config) for column, (_, text) in _SETTINGS.items()} | extra

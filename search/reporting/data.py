@@ -46,6 +46,7 @@ def _row(view: StudyView, trial: FrozenTrial) -> dict[str, Any]:
         "trial": trial.number,
         "baseline": TrialRecord(trial).baseline,
         "values": trial.values,
+        **({"objectives": dict(zip(view.metrics, trial.values, strict=True))} if view.several else {}),
         "last_step_loss": epoch.get("last_step_loss"),
         "train_loss": epoch.get("last_step_loss"),  # a wrong name, which programs may read
         "val_acc": epoch.get("val_acc"),
@@ -88,7 +89,8 @@ def _study(storage: RDBStorage, study: Any) -> dict[str, Any]:
         best = storage.get_best_trial(number)
     except (ValueError, RuntimeError):  # nothing completed; several objectives
         best = None
-    metric = record.metric or [*texts(study.system_attrs.get("study:metric_names")), "value"][0]
+    named = texts(study.system_attrs.get("study:metric_names"))
+    metric = ", ".join(named) if len(named) > 1 else record.metric or [*named, "value"][0]
     by_state = rdb.states(storage, number)
     counts = {state.name.lower(): by_state.get(state, 0) for state in TrialState}
     driver = driver_of(record.driver)

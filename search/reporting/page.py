@@ -15,7 +15,7 @@ from search.reporting.columns import accuracy, escape_cell
 from search.reporting.sections import confirmation
 from search.reporting.sections.registry import sections
 from search.reporting.table import Ranking
-from search.study.attributes import TrialRecord, value_of
+from search.study.attributes import TrialRecord, epoch_of, value_of
 
 VERSUS = "-vs-"
 """Between the names of studies in the name of their comparison's page. No study's own page has such a name alone."""
@@ -106,4 +106,6 @@ def _best(view: StudyView) -> str:
         low, high = view.intervals[view.best.number]
         sure, images = f"{low:.3f} to {high:.3f} by bootstrap", images_of(view.best)
     sure = f" (95% interval {sure}, {images} images)" if sure else ""
-    return f"Best {metric}: **{measured(value)}**{sure}, trial {view.best.number}{where}, measured at its last epoch."
+    last = epoch_of(view.best).get(view.metric)  # of which the storage makes a float
+    shown = str(last) if type(last) is int and last == value else measured(value)
+    return f"Best {metric}: **{shown}**{sure}, trial {view.best.number}{where}, measured at its last epoch."

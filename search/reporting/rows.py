@@ -30,8 +30,11 @@ def _finite(content: Any) -> Any:
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """CSV with one line a row; what is nested gets a column a part, such as config.lr."""
-    flat = [_flat(row) for row in rows]
+    """CSV with one line a row; what is nested gets a column a part, such as config.lr.
+
+    The `values` of several `objectives` stand in a column each, and not in one without names.
+    """
+    flat = [_flat({name: row[name] for name in row if name != "values" or "objectives" not in row}) for row in rows]
     names = list(dict.fromkeys(name for row in flat for name in row))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

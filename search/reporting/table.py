@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from search.study.code import letters, versions
 if TYPE_CHECKING:
     from rich.table import Table
 
-TIE = "AGAINST THE FIRST"
+TIE = columns.TIE
 _DETAIL = "TRAINING LOSS AT LAST STEP"
 """A column that only the full table has."""
 NOTHING = "No trial completed."
@@ -84,7 +83,7 @@ def _row(view: StudyView, trial: FrozenTrial, varied: list[str]) -> dict[str, st
         measured[view.metric] = columns.with_interval(value_of(trial) or 0.0, view.intervals[trial.number])
     if "seeds" in test and "TESTING ACC" in measured:
         measured["TESTING ACC"] += f" (mean of {plural(test['seeds'], 'seed')})"
-    return {"Trial": _label(trial)} | columns.settings(config, varied) | measured
+    return {"Trial": _label(trial)} | columns.settings(config, varied, view.metrics) | measured
 
 
 def _code(trial: FrozenTrial, names: dict[str, str]) -> dict[str, str]:
@@ -93,9 +92,9 @@ def _code(trial: FrozenTrial, names: dict[str, str]) -> dict[str, str]:
 
 
 def _front_row(view: StudyView, trial: FrozenTrial) -> dict[str, str]:
-    measured = zip(view.metrics, trial.values, strict=True)
-    values = {name: columns.escape_cell(value) for name, value in measured}
-    return {"Trial": _label(trial)} | columns.settings(config_of(trial)) | values
+    measured, last = zip(view.metrics, trial.values, strict=True), epoch_of(trial)
+    values = {name: columns.escape_cell(last.get(name, value)) for name, value in measured}
+    return {"Trial": _label(trial)} | columns.settings(config_of(trial), (), view.metrics) | values
 
 
 def _baselines(view: StudyView, trials: list[FrozenTrial]) -> list[tuple[float | None, dict[str, str]]]:
@@ -151,19 +150,14 @@ class Ranking:
         from rich.text import Text
 
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        columns = [[_plain(cell) for cell in column] for column in zip(self.names, *self.rows, strict=True)]
-        words = [max(len(word) for cell in column for word in [*cell.split(), ""]) for column in columns]
+        texts = [[columns.unescaped(cell) for cell in column] for column in zip(self.names, *self.rows, strict=True)]
+        words = [max(len(word) for cell in column for word in [*cell.split(), ""]) for column in texts]
         whole = sum(words) + 2 * len(words) <= width
-        for column, longest in zip(columns, words, strict=True):
+        for column, longest in zip(texts, words, strict=True):
             table.add_column(Text(column[0]), overflow="fold", min_width=longest if whole else None)
         for row in self.rows:
-            table.add_row(*(Text(_plain(cell)) for cell in row))
+            table.add_row(*(Text(columns.unescaped(cell)) for cell in row))
         return table
-
-
-def _plain(cell: str) -> str:
-    """A cell as it was before it was escaped for Markdown."""
-    return re.sub(r"\\([|<$\]\\])", r"\1", cell)
 
 
 def ranking(

@@ -30,6 +30,30 @@ def code_of_function(train: Any, folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+def keys_of(train: Any) -> set[str] | None:
+    """The keys that a train() reads of its config, by its text; None where it hands the config on as a whole."""
+    tree = _tree(train) if isinstance(train, FunctionType) else None
+    function = tree.body[0] if tree is not None else None
+    if not isinstance(function, ast.FunctionDef) or not (named := [*function.args.posonlyargs, *function.args.args]):
+        return None
+    keys, places, config = set[str](), set[int](), named[0].arg
+    for node in ast.walk(function):
+        match node:
+            case (
+                ast.Subscript(value=ast.Name(id=name) as used, slice=ast.Constant(value=str(key)))
+                | ast.Call(
+                    func=ast.Attribute(value=ast.Name(id=name) as used, attr="get" | "pop"),
+                    args=[ast.Constant(value=str(key)), *_],
+                )
+                | ast.Compare(left=ast.Constant(value=str(key)), comparators=[ast.Name(id=name) as used])
+            ) if name == config:
+                keys.add(key)
+                places.add(id(used))
+    names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
+    whole = any(node.id in ("locals", "eval", "exec") for node in names)
+    return None if whole or any(node.id == config and id(node) not in places for node in names) else keys
+
+
 class _Parts:
     """Walks through what a function uses, each thing once."""
 

@@ -1,11 +1,13 @@
-"""What a train() of the space file yields, as the record keeps it; and where in the user's file it does so."""
+"""What a train() of the space file yields, as the record keeps it; where in the user's file it does so; its end."""
 
 from __future__ import annotations
 
 import inspect
 import json
 import math
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,51 @@ def place_of(code: Any) -> str:
     return f"{Path(function.co_filename).name}:{function.co_firstlineno}: " if inspect.iscode(function) else ""
 
 
+def close(returned: object, left: list[str]) -> None:
+    """Close what a train() returned, if that can be closed. Raises what its code raises.
+
+    A generator that yields again is `left` where it stands, with a line about it. Python closes each that nobody holds,
+    and prints a traceback for one that yields again: so this one is held until its process ends.
+    """
+    inner, there = [returned], returned
+    while inspect.isgenerator(there) and inspect.isgenerator(there := there.gi_yieldfrom):
+        inner.append(there)
+    try:
+        if callable(ending := getattr(returned, "close", None)):
+            ending()
+    finally:
+        for generator in inner:
+            if inspect.isgenerator(generator) and generator.gi_frame is not None:
+                import ctypes
+
+                left.append(_yields_again(generator))
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(generator))
+
+
+@contextmanager
+def left_open() -> Iterator[list[str]]:
+    """A list of lines for `close`, to which those of further generators come, such as the one of a for loop."""
+    left: list[str] = []
+    before = sys.unraisablehook
+
+    def hook(found: sys.UnraisableHookArgs) -> None:
+        if inspect.isgenerator(found.object) and "ignored GeneratorExit" in str(found.exc_value):
+            left.append(_yields_again(found.object))
+        else:
+            before(found)
+
+    sys.unraisablehook = hook
+    try:
+        yield left
+    finally:
+        sys.unraisablehook = before
+
+
+def _yields_again(generator: object) -> str:
+    said = "is closed and yields again, so it is left there: let GeneratorExit pass, and yield nothing in a `finally`"
+    return f"{place_of(generator)}it {said}"
+
+
 def measured_in(epoch: Any, place: str) -> dict[str, Any]:
     """What the user's train() yielded at `place`, as plain numbers and texts. Raises SearchError."""
     if not isinstance(epoch, Mapping):
@@ -44,6 +91,9 @@ def measured_in(epoch: Any, place: str) -> dict[str, Any]:
         raise SearchError(place + said)
     plain: dict[str, Any] = {}
     for name, value in epoch.items():
+        if not isinstance(name, str):
+            said = f"train() yields the key {name!r:.50}, {_kind(name)}; a key is a text, such as 'score'"
+            raise SearchError(place + said)
         try:
             plain[name] = _plain(value)
             json.dumps({name: plain[name]})
@@ -51,9 +101,9 @@ def measured_in(epoch: Any, place: str) -> dict[str, Any]:
         except Exception as error:  # a user's class may raise anything
             said = f"train() yielded {name!r} as {_kind(value)} that the record cannot take"
             raise SearchError(f"{place}{said} ({first_line(error)}); give it a number or a text") from None
-        if not isinstance(name, str) or (name == "seconds" and not _duration(plain[name])):
-            said = f"train() yielded {name!r}: names are text, and `seconds` is a number, not below 0"
-            raise SearchError(place + said)
+        if name == "seconds" and not _duration(plain[name]):
+            said = f"train() yields {plain[name]!r:.50} as 'seconds', the time that the step took"
+            raise SearchError(f"{place}{said}; give it a number of seconds without a unit, 0 or more")
     return plain
 
 
@@ -63,7 +113,7 @@ def _kind(value: Any) -> str:
 
 
 def _duration(value: Any) -> bool:
-    return isinstance(value, (int, float)) and 0 <= value < math.inf
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _plain(value: Any) -> Any:

@@ -215,7 +215,7 @@ def metrics_of(study: Study) -> list[str]:
     """The name of each objective of a study that may have several."""
     count = len(study.directions)
     names = texts(study.metric_names)
-    return names if len(names) == count else ["value"] if count == 1 else [f"value {i}" for i in range(count)]
+    return names if len({*names}) == count else ["value"] if count == 1 else [f"value {i}" for i in range(count)]
 
 
 def texts(names: Any) -> list[str]:

@@ -10,6 +10,8 @@ from optuna.trial import FrozenTrial
 from search.format import plural
 from search.space.code import code_of
 from search.space.file import SpaceFile
+from search.space.functions import keys_of
+from search.space.space import Choice, Float, Int, SearchSpace
 from search.study.attributes import TrialRecord
 
 
@@ -49,6 +51,24 @@ def changes(study: Study, space: SpaceFile) -> list[str]:
     if unknown:
         return [f"by which code of train() {plural(len(unknown), 'earlier trial', 'was')} made is not known"]
     return []
+
+
+def unread(space: SpaceFile) -> list[str]:
+    """A line for the user about settings that vary, or are the seed, and that a train() never reads."""
+    known = keys_of(space.train) if isinstance(space.space, SearchSpace) else None
+    if known is None or not isinstance(space.space, SearchSpace):
+        return []
+    asked = [name for name, setting in space.space.walk() if name == "seed" or _is_key(setting)]
+    left = [name for name in dict.fromkeys(asked) if name not in known]
+    which, has = ("settings", "they have") if len(left) > 1 else ("setting", "it has")
+    return [f"train() does not read the {which} {', '.join(left)}, so {has} no effect on the training"] if left else []
+
+
+def _is_key(setting: object) -> bool:
+    """Whether a setting varies, and is in the config itself and not by its branches alone."""
+    if isinstance(setting, Choice):
+        return len(setting.options) > 1 and not all(isinstance(option, dict) for option in setting.options.values())
+    return isinstance(setting, (Float, Int)) and setting.low < setting.high
 
 
 def ranges(numbers: Iterable[int]) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import os
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,7 +142,44 @@ def test_several_objectives(cli: Any, write: Write) -> None:
     status, _, err = cli("run", "space.py", "--engine", "inline", "--until", 1)
     assert (status, err) == (2, "search: --until 1.0 is for one metric; this space has acc, size\n")
     assert cli("confirm", "space").status == 2
-    assert cli("report", "space", "--json").status == 0
+    rows = json.loads(cli("report", "space", "--json").out)["rows"]
+    assert all(row["objectives"] == dict(zip(("acc", "size"), row["values"], strict=True)) for row in rows)
+    table = list(csv.DictReader(io.StringIO(cli("report", "space", "--csv").out)))
+    assert [float(row["objectives.size"]) for row in table] == [float(row["objectives.acc"]) ** 2 for row in table]
+    assert "values" not in table[0]
+    frame = load_study("sqlite:///studies.db", "space").trials_dataframe()
+    assert {"values_acc", "values_size"} <= {*frame}
+    assert json.loads(cli("status", "--json").out)[0]["metric"] == "acc, size"
+
+
+EXACT = """
+from search import Choice, Float, Int, SearchSpace
+space = SearchSpace(
+    x=Float(0, 1), batch=Choice(1234567, 7654321), seed=2**64 + 1, steps=Int(10**9 + 1, 10**9 + 3), score="hard",
+    Rank=7, Trial=Choice("a", "b"),
+)
+metric, trials = "score", 4
+def train(config):
+    yield {"score": 12345678}
+"""
+
+
+def test_an_integer_is_exact_and_a_setting_called_like_a_column_is_there(cli: Any, write: Write) -> None:
+    write("space.py", EXACT)
+    status, out, err = cli("run", "space.py", "--engine", "inline")
+    assert (status, err) == (0, "")
+    assert "trial 0 completed: score 12345678 at epoch 1, best 12345678 (trial 0)" in out
+    page = Path("reports/space.md").read_text()
+    for shown in (out, page):
+        assert re.search(r"score \(setting\) hard, .*Rank \(setting\) 7|Rank \(setting\) 7, .*score", shown)
+        assert "seed 18446744073709551617" in shown
+        assert re.search(r"\| Rank +\| Trial +\| score +\|.*Trial \(setting\)", shown)
+        assert re.search(r"\| 1 +\| 0 +\| 12345678 +\|", shown)
+        assert "1234567" in shown or "7654321" in shown
+        assert re.search(r"\b100000000[123]\b", shown)
+        assert "e+" not in shown
+    status, out, _ = cli("run", "space.py", "--engine", "inline", "--trials", 5)
+    assert "best 12345678 (trial 0)" in out
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,19 @@ from search import config
 from search.commands import options, units
 from search.study.stopping import Budget
 
+TIMES: list[tuple[str | float | None, float | None]] = [
+    (None, None),
+    ("90", 90),
+    ("90s", 90),
+    ("1.5 m", 90),
+    ("2h", 7200),
+    (30, 30),  # from Python
+    (1.5, 1.5),
+]
 
-@pytest.mark.parametrize(("text", "seconds"), [(None, None), ("90", 90), ("90s", 90), ("1.5 m", 90), ("2h", 7200)])
-def test_seconds(text: str | None, seconds: float | None) -> None:
+
+@pytest.mark.parametrize(("text", "seconds"), TIMES)
+def test_seconds(text: str | float | None, seconds: float | None) -> None:
     assert units.seconds(text, "timeout") == seconds
 
 

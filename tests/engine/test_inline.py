@@ -15,7 +15,7 @@ from search.engine.base import LimitReached
 from search.engine.driver import Driver
 from search.engine.inline import Inline
 from search.engine.messages import WorkerConfig
-from search.engine.rules import Rules
+from search.engine.rules import Rules, Run
 from search.space.file import load_space
 from search.study.stopping import Stopping
 from search.study.study import load_study, open_study, requeue
@@ -32,11 +32,12 @@ def space(trial):
 """
 
 
-def drive(path: Path, trials: int = 3, seconds: float = 600) -> Driver:
+def drive(path: Path, trials: int = 3, seconds: float = 600, say: Callable[[str], None] = print) -> Driver:
     space = load_space(path)
     study = open_study("sqlite:///studies.db", "s", space)
     requeue(study)
-    driver = Driver(study, space, Rules(trials=trials, stopping=Stopping(time.monotonic() + seconds)))
+    rules = Rules(trials=trials, stopping=Stopping(time.monotonic() + seconds))
+    driver = Driver(study, space, rules, run=Run(say=say))
     Inline(WorkerConfig("data", "cpu", 1, str(path))).run(driver)
     return driver
 
@@ -113,11 +114,17 @@ import time
 def train(config):
     for epoch in range(config["epochs"]):
         time.sleep(0 if Path("hurry").exists() else 1.1)
-        yield {"score": 0.5}
+        try:
+            yield {"score": 0.5}
+        except GeneratorExit:
+            raise OSError("no room") from None
 """
-    path = write("space.py", HEAD + text)
+    path, said = write("space.py", HEAD + text), list[str]()
     with pytest.raises(LimitReached):
-        drive(path, trials=1, seconds=1)
+        drive(path, trials=1, seconds=1, say=said.append)
+    assert said == [
+        'trial 0: closing its train(): user_code: space.py:17: raise OSError("no room") from None: OSError: no room'
+    ]
     Path("hurry").touch()
     driver = drive(path, trials=1)
     (trial,) = driver.study.get_trials()

@@ -104,7 +104,8 @@ BAD: dict[str, Cases] = {
     ],
     "--name": NAMES,
     "--from": [("none", "no study 'none' in sqlite:///studies.db; known are s, t"), ("s", "--from s: that is")],
-    "--timeout": [(text, TIME) for text in ("", "0", "soon", "-5", "5d", "1h30m", "nan", "inf", "1e3", "a\nb", "٣s")],
+    "--timeout": [("0", "it must be more than 0")]
+    + [(text, TIME) for text in ("", "soon", "-5", "5d", "1h30m", "nan", "inf", "1e3", "a\nb", "٣s")],
     "--budget": [(text, DEVICES) for text in ("", "4", "0gpuh", "-1cpuh", "4gpud", "1h", "nan", "9" * 400, "٣cpuh")],
     "--until": [
         *[(text, "write a number such as 0.95") for text in ("nan", "inf", "-1e999")],
@@ -117,7 +118,8 @@ BAD: dict[str, Cases] = {
     ],
     "--patience": [("0", "greater"), ("x", WHOLE), ("1.5", WHOLE), ("-3", "greater")],
     "--trial-timeout": [
-        *[(text, TIME) for text in ("", "0s", "soon", "9" * 400)],
+        ("0s", "it must be more than 0"),
+        *[(text, TIME) for text in ("", "soon", "9" * 400)],
         ("3s", "--trial-timeout ends a worker's process, and --engine inline has none"),
     ],
     "--max-failures": [("-1", "greater"), ("x", WHOLE), ("1e3", WHOLE)],

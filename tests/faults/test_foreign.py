@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
@@ -24,7 +25,7 @@ from search.commands.steps.export import write_best
 from search.errors import visible
 from search.monitoring.dashboard import publish
 from search.reporting import compare, data, page
-from search.reporting.columns import escape_cell
+from search.reporting.columns import code_span, escape_cell, unescaped
 from search.reporting.rows import to_csv
 from search.study import attributes
 from search.study.lease import driver_of
@@ -117,7 +118,17 @@ def test_a_hostile_text_is_one_line_without_html_or_a_link() -> None:
         r"\x1b[31mred\x07 \<script>alert(1)\</script> [a\](javascript:alert(1)) \|x\| \u202e \\\<script>alert(2)\<"
     )
     assert acting(HOSTILE) != [] == acting(cell)
-    assert [escape_cell(text) for text in (r"a\b", "a\\", r"a\|", "c_$")] == [r"a\b", r"a\\", r"a\\\|", r"c_\$"]
+    texts = (r"a\b", "a\\", r"a\|", "c_$", "**a** `b` ~~c~~", "_d_ a_b __e__", "&lt; a&b a & b &#60;", "~1")
+    cells = (
+        *(r"a\b", r"a\\", r"a\\\|", r"c\_\$", r"\*\*a\*\* \`b\` \~~c\~~"),
+        *(r"\_d\_ a_b \_\_e\_\_", r"\&lt; a&b a & b \&#60;", "~1"),
+    )
+    assert tuple(map(escape_cell, texts)) == cells
+    for text in texts:
+        shown = re.sub("<.*?>", "", MARKDOWN.enable("strikethrough").render(escape_cell(text)))
+        assert html.unescape(shown) == f"{text}\n"
+    assert [unescaped(cell) for cell in cells] == [*texts]
+    assert [code_span(name) for name in ("a*b", "a`b", "``")] == ["`a*b`", "``a`b``", "``` `` ```"]
 
 
 def test_no_medium_passes_on_what_acts(cli: Cli) -> None:

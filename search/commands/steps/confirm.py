@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
@@ -262,7 +263,9 @@ def _finish(original: Study, options: ConfirmOptions) -> None:
     view = StudyView(original)
     report = page.write(view, options.reports)
     if not any(row.val for row in view.confirmed):
-        raise NothingCompleted(f"no seed completed; search report {confirmation.name_of(options.name)} has the reasons")
+        raise NothingCompleted(
+            f"no seed completed; search report {shlex.quote(confirmation.name_of(options.name))} has the reasons"
+        )
     print(f"\n{table(view)}\n")
     text = verdict(view)
     print(f"{text}\n\n" if text else "", end="")

@@ -108,7 +108,7 @@ def write_yaml(study: Study, trial: FrozenTrial, path: Path) -> None:
         | {"search": resolve_name("search:__version__")}  # which is there without an install, too
         | {name: version(name) for name in ("optuna", "ray")},
     }
-    head = f"# search train {path}\n" if is_train_config(config) else ""
+    head = f"# search train {shlex.quote(str(path))}\n" if is_train_config(config) else ""
     write_text(path, head + yaml.dump(content, Dumper=_Dumper, sort_keys=False))
 
 
@@ -135,31 +135,64 @@ def as_enqueue(trial: FrozenTrial) -> str:
 
 
 def as_argparse(trial: FrozenTrial) -> str:
-    """The trial's config as the options of a script that reads them with argparse, quoted for a shell.
+    """The trial's config as the options of a script that reads them with argparse, quoted for bash and zsh.
 
     A list's values follow one another (``nargs="*"``), a truth is ``--name`` or ``--no-name`` (BooleanOptionalAction),
-    and what is None is left out.
+    and what is None is left out. Raises SearchError for a value that no shell or no argparse takes.
     """
-    return " ".join(shlex.join(_option(name, value)) for name, value in _config(trial).items() if value is not None)
+    config = _config(trial)
+    try:
+        words = [word for name, value in config.items() if value is not None for word in _option(name, value)]
+        return " ".join(map(_quoted, words))
+    except ValueError as error:
+        raise SearchError(f"{option('format', 'argparse')}: {error}; {option('format', 'dict')} prints it") from None
+
+
+_NEGATIVE = re.compile(r"-\d+|-\d*\.\d+")
+"""What argparse takes for a number, and not for an option."""
 
 
 def _option(name: str, value: Any) -> list[str]:
+    """The words for one setting. Raises ValueError."""
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
-    if isinstance(value, (list, tuple)):
-        return [f"--{name}", *map(str, value)]
-    text = str(value)
-    return [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]  # which argparse takes for an option
+    texts = [*map(str, value)] if isinstance(value, (list, tuple)) else [str(value)]
+    odd = [text for text in texts if text.startswith("-") and not _NEGATIVE.fullmatch(text)]
+    if odd and len(texts) > 1:
+        raise ValueError(f"{name} has the value {odd[0]!r}, which argparse takes for an option")
+    single = len(texts) == 1 and texts[0].startswith("-")
+    return [f"--{name}={texts[0]}"] if single else [f"--{name}", *texts]
+
+
+def _quoted(word: str) -> str:
+    """The word for bash and zsh, with escapes for what acts in a terminal or is not seen. Raises ValueError."""
+    if word.isprintable():
+        return shlex.quote(word)
+    if "\0" in word:
+        raise ValueError(f"no shell takes {word!r:.50}, in which there is a zero")
+
+    def shown(c: str) -> str:
+        code = c.encode(errors="surrogateescape")  # of a path that is no UTF-8, the bytes
+        return f"\\{c}" if c in "\\'" else c if c.isprintable() else "".join(f"\\{byte:03o}" for byte in code)
+
+    return f"$'{''.join(map(shown, word))}'"
 
 
 def _literal(settings: Mapping[str, Any]) -> str:
     """A dict as Python reads it, one setting a line."""
-
-    def text(value: Any) -> str:
-        return f'float("{value}")' if isinstance(value, float) and not math.isfinite(value) else repr(value)
-
-    lines = [f"    {name!r}: {text(value)},\n" for name, value in settings.items()]
+    lines = [f"    {name!r}: {_python(value)},\n" for name, value in settings.items()]
     return "{\n" + "".join(lines) + "}" if lines else "{}"
+
+
+def _python(value: Any) -> str:
+    """A value of a config, or of a trial's parameters, as Python reads it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
+    if isinstance(value, list):
+        return f"[{', '.join(map(_python, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {_python(part)}' for key, part in value.items())}}}"
+    return repr(value)
 
 
 FORMATS: dict[str, Callable[[FrozenTrial], str]] = {"dict": as_dict, "enqueue": as_enqueue, "argparse": as_argparse}

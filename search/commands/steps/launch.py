@@ -154,7 +154,7 @@ def engine_of(
         gpus=None if gpus == "auto" else gpus,
         check=check,
         wait=decoding(console),
-        say=console.print,
+        say=console.out,
         modules=_preload(models),
         space=space,
         run_dir=options.run_dir,

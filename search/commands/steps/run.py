@@ -83,7 +83,7 @@ def run_search(options: RunOptions) -> Study:
             _check_budget(stopping, engine)
             told.study = study = opened_study(options, name, space)
             with lease(study) as ours:
-                notes += [*data.settle(study, found), *code.changes(study, space)]
+                notes += [*data.settle(study, found), *code.changes(study, space), *code.unread(space)]
                 studies.requeue(study)
                 _introduce(study, space, points, notes, console)
                 progress = Progress(console, name)
@@ -292,7 +292,7 @@ def _finish(study: Study, options: RunOptions, board: TensorBoard) -> Path:
         best = write_best(study, options.reports)
         print(f"best config  {best}")
         if not view.record.own_train:
-            print(f"train it     search train {best}")
+            print(f"train it     search train {shlex.quote(str(best))}")
     if any(output_of(study.study_name).glob("*.txt")):
         print(f"output       {output_of(study.study_name)}")
     print(f"watch it     {shlex.join(['search', 'dashboard', study.study_name, *said_of_storage(same())])}")

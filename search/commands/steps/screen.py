@@ -16,8 +16,10 @@ def show(report: Report) -> None:
     if report.ranking is None or not report.ranking.rows or not sys.stdout.isatty():
         print(report.table)
         return
+    from search.reporting.columns import unescaped
+
     console = Console(highlight=False, markup=False)
     if report.ranking.words:
-        console.print(report.ranking.words)
+        console.print(unescaped(report.ranking.words))
         console.print()
     console.print(report.ranking.terminal(console.width))

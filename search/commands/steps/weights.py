@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,8 +61,8 @@ class _Stale(SearchError):
 
 
 def _missing(study: Study, number: int | None, in_run: Where, best: Path) -> SearchError:
-    how = f"search export {study.study_name}" + (f" --trial {number}" if number is not None else "")
-    remedy = f"`search train {best}` trains the model and writes it"
+    how = f"search export {shlex.quote(study.study_name)}" + (f" --trial {number}" if number is not None else "")
+    remedy = f"`search train {shlex.quote(str(best))}` trains the model and writes it"
     if not best.is_file():
         remedy = f"`{how}` and then {remedy}"
     return SearchError(
@@ -83,7 +84,7 @@ def check_ours(study: Study) -> None:
 
 def _checked(here: Path, place: Where, trial: FrozenTrial, best: Path) -> About:
     """What the file says of itself, which is of this trial. Raises SearchError."""
-    anew = f"`search train {best}` writes it anew"
+    anew = f"`search train {shlex.quote(str(best))}` writes it anew"
     try:
         about = read_about(here)
     except SearchError as error:

@@ -25,7 +25,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from search.engine.processes.children import Children
-from search.engine.processes.ending import END, StdinEnds, leave
+from search.engine.processes.ending import END, StdinEnds, leave, words_in
 from search.engine.processes.scratch import scratch, sweep
 from search.engine.processes.signals import handled, uninterrupted
 from search.entry_points import ANSWER_CALL, FORK_SERVER_PROGRAM
@@ -48,6 +48,7 @@ class ForkServer:
 
 HOME = "home"
 """The folder, beside the server's socket, in which forked processes work once it is there."""
+WAITING = "waiting until the training has closed what it opened; Ctrl-C ends it at once"
 DEATHS = 4
 """The first start and three restarts, as many as Ray gets in one run."""
 
@@ -158,12 +159,14 @@ class _Process(threading.Thread):
                 self._process.stdin.close()  # the server ends when its stdin ends
             self.join(_SOON if patience is None else min(patience, _SOON))
             if self.is_alive():
-                say("waiting until the training has closed what it opened; Ctrl-C ends it at once")
+                say(WAITING)
             self.join(None if patience is None else patience + _SOON)
         self._process.terminate()
         self.join(_SOON)
         self._process.kill()
         self.join()
+        for line in words_in(self._server.folder):
+            say(line)
 
 
 class Died(RuntimeError):
@@ -268,8 +271,9 @@ def _child(connection: Connection) -> None:
     gc.freeze()
     gc.enable()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    END.folder = Path(sys.argv[3])
     with suppress(FileNotFoundError):
-        os.chdir(Path(sys.argv[3]) / HOME)
+        os.chdir(END.folder / HOME)
     END.watch(connection.fileno())
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()  # otherwise every child draws the same numbers

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from search.engine.messages import Message, Report
+from search.engine.messages import Failed, Message, Report
 from search.engine.ray import quick_imports
 
 with quick_imports():
@@ -27,7 +27,7 @@ class Closing:
 
     def begin(self, trial: int, last: Message, actor: Any) -> None:
         """Trial `trial` has ended with the message `last` of its `actor`."""
-        if self._own and isinstance(last, Report) and actor is not None:
+        if self._own and isinstance(last, (Report, Failed)) and actor is not None:
             self._pending[actor.drop.remote()] = trial
 
     def waits(self) -> bool:

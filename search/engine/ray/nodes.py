@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,11 @@ class Nodes:
     def close(self) -> None:
         """End the nodes' fork servers, once the training has closed what it opened. A node may be gone by then."""
         ending = [keeper.close.remote() for _, keeper, _ in self._keepers.values()]
-        ray.wait(ending, num_returns=len(ending), timeout=self.patience) if ending else None
+        ended = ray.wait(ending, num_returns=len(ending), timeout=self.patience)[0] if ending else []
+        for words in ended:
+            with suppress(RayError):
+                for line in ray.get(words):
+                    self.say(line)
 
     def wait_for_checks(self, patience: float | None = None) -> None:
         """Wait `patience` seconds for each check (None: no limit). Raises RunAborted that names a failed node."""

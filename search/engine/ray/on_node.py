@@ -13,7 +13,7 @@ from typing import Any
 
 import ray
 
-from search.engine.processes.forkserver import HOME, Call, Died, ForkServer, run_fork_server
+from search.engine.processes.forkserver import HOME, WAITING, Call, Died, ForkServer, run_fork_server
 from search.engine.ray.luggage import Files, copy_of, unpacked_here
 from search.errors import SearchError, first_line
 
@@ -31,7 +31,10 @@ class Keeper:
     ) -> None:
         """`files`: those of the space file's folder. None: there is no space file."""
         self._stack, self._check, self._files = ExitStack(), check, files
-        self._fork_server: ForkServer = self._stack.enter_context(run_fork_server(preload, verbose, patience))
+        self._said: list[str] = []
+        self._fork_server: ForkServer = self._stack.enter_context(
+            run_fork_server(preload, verbose, patience, self._said.append)
+        )
         self._source = unpacked_here()
         self._wrong = self.unpack()
 
@@ -57,9 +60,10 @@ class Keeper:
             self._check = None
         return self._fork_server.address, self._wrong
 
-    def close(self) -> None:
-        """End the fork server, once the training has closed what it opened."""
+    def close(self) -> list[str]:
+        """End the fork server, once the training has closed what it opened. Returns what is to be said of that."""
         self._stack.close()
+        return [line for line in self._said if line != WAITING]
 
 
 def address_here(patience: float = 300.0) -> str:

@@ -94,6 +94,8 @@ class WarmWorker(tune.Trainable):
             if isinstance(error, TimeoutError):
                 return f"took longer than {self._patience:g} s, and its process was ended"
             return "ended its process"
+        if closed.stuck:
+            self._give_up()
         return closed.raised
 
     def _give_up(self, error: Exception | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,10 +44,12 @@ class Axis:
         low, high = np.log(self.ends) if self.log else self.ends
         marks = np.linspace(low, high, 2 if self.whole else 3)
         shares = np.linspace(0, 1, len(marks))
-        return [
-            (share, format_number(float(np.exp(mark) if self.log else mark), 2))
-            for share, mark in zip(shares, marks, strict=True)
-        ]
+        values = [float(np.exp(mark) if self.log else mark) for mark in marks]
+        return [(share, self._text(value)) for share, value in zip(shares, values, strict=True)]
+
+    def _text(self, value: float) -> str:
+        whole = round(value) if abs(value) < 2**53 else value
+        return format_number(whole if self.whole and math.isclose(whole, value) else value, 2)
 
     @property
     def whole(self) -> bool:

@@ -96,6 +96,7 @@ _STYLE: Any = {
     "figure.constrained_layout.use": True,
     "font.size": 9.5,
     "text.parse_math": False,  # the names are the user's
+    "text.usetex": False,
     "text.color": INK,
     "axes.edgecolor": FADED,
     "axes.labelcolor": INK,

@@ -8,6 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from search.analysis.view import StudyView
+from search.errors import visible
 from search.reporting.columns import escape_cell, image
 from search.reporting.plots import confusion, curves, front, history, importances, parallel, pareto, slices
 from search.reporting.plots.canvas import save, style
@@ -47,7 +48,7 @@ def write(view: StudyView, folder: Path) -> tuple[list[str], list[Path]]:
                 continue
             save(drawn.figure, path)
             text = escape_cell(drawn.text)  # the names in it are the user's
-            link = image(f"{drawn.title}: {text}", path.relative_to(folder.parent))
+            link = image(f"{drawn.title}: {visible(drawn.text)}", path.relative_to(folder.parent))
             parts.append(f"## {drawn.title}\n\n{link}\n\n{text}")
             files.append(path)
     return parts, files

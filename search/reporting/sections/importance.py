@@ -6,7 +6,7 @@ from search.analysis.censored import comparable
 from search.analysis.importance import LEADERS, Edge, edges
 from search.analysis.view import StudyView
 from search.format import format_number, plural
-from search.reporting.columns import escape_cell
+from search.reporting.columns import code_span
 from search.reporting.section import Section
 
 MANY = 50
@@ -24,9 +24,9 @@ def section(view: StudyView) -> Section | None:
     if not kept:
         return Section(f"No setting is shown to matter ({basis}).", comment=True)
     ordered = sorted(kept.items(), key=lambda item: (-item[1].importance, item[1].p))
-    listed = ", ".join(f"`{escape_cell(name)}` (importance {e.importance:.2f}, p = {e.p:.2g})" for name, e in ordered)
+    listed = ", ".join(f"{code_span(name)} (importance {e.importance:.2f}, p = {e.p:.2g})" for name, e in ordered)
     text = f"What mattered: {listed} (PED-ANOVA, {basis})."
-    rest = [f"`{escape_cell(name)}`" for name in found if name not in kept]
+    rest = [f"{code_span(name)}" for name in found if name not in kept]
     text += f" Not shown to matter: {', '.join(rest)}." if rest else ""
     text += f" With fewer than {MANY} trials this is a hint." if count < MANY else ""
     return Section(text, comment=True)
@@ -43,6 +43,6 @@ def _said(edge: Edge, count: int) -> str:
     scale = " on its log scale" if edge.log else ""
     to = ", if it can be." if edge.wider is None else f", to {format_number(edge.wider)} for example."
     return (
-        f"The best {LEADERS} of {count} trials have `{edge.name}` within 5%{scale} of its "
+        f"The best {LEADERS} of {count} trials have {code_span(edge.name)} within 5%{scale} of its "
         f"{'upper' if edge.upper else 'lower'} end, {format_number(edge.end)} ({values}): widen the range there{to}"
     )

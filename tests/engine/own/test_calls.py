@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from search.engine.messages import Ended, Failed, Message, Order, Pruned, Report, WorkerConfig
+from search.engine.messages import Closed, Ended, Failed, Message, Order, Pruned, Report, WorkerConfig
 from search.engine.worker import Worker
 
 pytestmark = pytest.mark.usefixtures("sys_path")
@@ -25,23 +26,67 @@ def drawn(worker: Worker, settings: dict[str, Any]) -> list[Message]:
     return messages
 
 
+STUCK = "it is closed and yields again, so it is left there: let GeneratorExit pass, and yield nothing in a `finally`"
+HELD = """
+space, closed = None, []
+def inner():
+    for epoch in range(3):
+        try:
+            yield {"score": epoch}
+        except BaseException as error:
+            closed.append(type(error))
+            continue
+def outer():
+    try:
+        yield {"score": 1}
+    finally:
+        closed.append(GeneratorExit)
+        HERE
+def train(config):
+    return outer() if config["way"] == "itself" else another(config["way"])
+def another(way):
+    if way == "from":
+        yield from inner()
+    else:
+        for epoch in inner():
+            yield epoch
+"""
+
+
 @pytest.mark.parametrize(
-    ("last", "says"),
+    ("way", "here", "says", "stuck"),
     [
-        ("pass", ""),
-        ("raise OSError('the disk is full')", "user_code: own.py:6: raise OSError('the disk is full'): OSError"),
-        ("yield {}", "train() yielded again when it was closed"),
+        ("itself", "pass", "", False),
+        ("itself", "raise OSError('the disk is full')", "user_code: own.py:15: raise OSError('the disk is", False),
+        ("itself", "yield {}", f"own.py:15: {STUCK}", True),
+        ("from", "", f"own.py:6: {STUCK}", True),
+        ("by a loop", "", f"own.py:6: {STUCK}", True),
     ],
 )
-def test_what_closing_a_train_raises_is_said(write: Write, tmp_path: Path, last: str, says: str) -> None:
-    body = f"    try:\n        yield {{'score': 1}}\n    finally:\n        {last}\n"
-    path = write("own.py", f"space = None\ndef train(config):\n{body}")
+def test_what_closing_a_train_raises_is_said(
+    write: Write, tmp_path: Path, capfd: pytest.CaptureFixture[str], way: str, here: str, says: str, stuck: bool
+) -> None:
+    path = write("own.py", HELD.replace("HERE", here))
     worker = Worker(WorkerConfig(str(tmp_path), "cpu", 1, str(path)))
-    worker.start(Order(1, {}))
+    worker.start(Order(1, {"way": way}))
     assert isinstance(worker.step(), Report)
-    assert worker.close().startswith(says)
-    assert worker.close() == ""
+    closed = worker.close()
+    assert (closed.raised.startswith(says), bool(closed.raised), closed.stuck) == (True, bool(says), stuck), closed
+    assert worker.close() == Closed(1)
     assert isinstance(worker.step(), Ended)
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
+    assert worker._own is not None
+    assert worker._own.__globals__["closed"] == [GeneratorExit]  # once
+
+
+def test_what_closing_raises_does_not_hide_why_a_trial_failed(write: Write, tmp_path: Path) -> None:
+    path = write("own.py", HELD.replace("HERE", "1 / 0").replace('{"score": 1}', "[1]"))
+    worker = Worker(WorkerConfig(str(tmp_path), "cpu", 1, str(path)))
+    (message,) = drawn(worker, {"way": "itself"})
+    assert isinstance(message, Failed)
+    assert message.reason.startswith("user_code: own.py:12: train() yielded a list")
+    assert worker.close().raised.startswith("user_code: own.py:15: 1 / 0: ZeroDivisionError")
 
 
 def test_a_train_may_say_that_its_trial_is_pruned(write: Write, tmp_path: Path) -> None:
@@ -57,6 +102,15 @@ def test_a_train_may_say_that_its_trial_is_pruned(write: Write, tmp_path: Path) 
         ("return [1]", "2: train() yielded an int; it must yield a dict"),
         ("return None", "2: train() returned None; it must yield"),
         ("yield {'score': __import__('numpy').zeros(2)}", "3: train() yielded 'score' as a ndarray"),
+        ("yield {0: 0.5}", "3: train() yields the key 0, an int; a key is a text, such as 'score'"),
+        (
+            "yield {'score': 1, 'seconds': '3 s'}",
+            "3: train() yields '3 s' as 'seconds', the time that the step took; "
+            "give it a number of seconds without a unit, 0 or more",
+        ),
+        ("yield {'score': 1, 'seconds': -1}", "3: train() yields -1 as 'seconds'"),
+        ("yield {'score': 1, 'seconds': True}", "3: train() yields True as 'seconds'"),
+        ("yield {'score': 1, 'seconds': None}", "3: train() yields None as 'seconds'"),
     ],
 )
 def test_a_train_that_is_no_generator_of_dicts(write: Write, tmp_path: Path, body: str, says: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ KINDS = """
     import optuna
     from search import ASHA
 
-    kinds = "good moves long short fails nan missing byhand pool after poor".split() + {more}
+    kinds = "good moves long short stuck fails nan missing byhand pool after poor".split() + {more}
     metric, trials, pruner = "score", len(kinds), ASHA(1, 4)
     here = Path(__file__).parent
 
@@ -63,8 +64,13 @@ KINDS = """
             warnings.warn(f"{kind} warns")
         try:
             more = pool() if kind == "pool" else {}
-            score = 0.1 if kind == "poor" else 0.9
-            yield {"wrong" if kind == "missing" else "score": score, "at": os.getcwd()}
+            score = 0.1 if kind in ("poor", "stuck") else 0.9
+            try:
+                yield {"wrong" if kind == "missing" else "score": score, "at": os.getcwd()}
+            except GeneratorExit:
+                if kind == "stuck":
+                    yield {"score": 0.0}
+                raise
             if kind == "exits":
                 os._exit(3)
             if kind == "killed":
@@ -150,13 +156,24 @@ def test_a_train_is_closed_however_its_trial_ends(ended: Ended) -> None:
     states = {kind: trial.state.name for kind, trial in ended.trials.items()}
     failed = {"fails", "nan", "missing", "after", "cuda", *KILLED}
     assert {kind for kind, state in states.items() if state == "FAIL"} == failed & {*states}
-    assert [kind for kind, state in states.items() if state == "PRUNED"] == ["byhand", "poor"]
+    assert [kind for kind, state in states.items() if state == "PRUNED"] == ["stuck", "byhand", "poor"]
     opened, closed = (
-        sorted(words[1:] for words in ended.log if words[0] == word and words[1] not in KILLED)
+        sorted(words[1:] for words in ended.log if words[0] == word and words[1] not in {*KILLED, "stuck"})
         for word in ("open", "close")
     )
     assert opened == closed  # each in its own process
-    assert sorted(kind for kind, _ in opened) == sorted({*states} - KILLED)
+    assert sorted(kind for kind, _ in opened) == sorted({*states} - KILLED - {"stuck"})
+
+
+def test_a_train_that_yields_when_it_is_closed_is_left_there(ended: Ended) -> None:
+    number = ended.trials["stuck"].number
+    line = KINDS.splitlines().index('                    yield {"score": 0.0}') + 1
+    said = f"trial {number}: closing its train(): space.py:{line}: it is closed and yields again, so it is left there"
+    assert ended.run.output.count(said) == 1, ended.run.output
+    if ended.trials.keys() & KILLED:  # of several processes, another takes the place of its one
+        opened = [words[1:] for words in ended.log if words[0] == "open"]
+        place = next(place for place, (kind, _) in enumerate(opened) if kind == "stuck")
+        assert opened[place][1] not in {pid for _, pid in opened[place + 1 :]}
 
 
 def test_a_trial_that_changes_the_working_directory_changes_it_for_itself(ended: Ended) -> None:
@@ -234,7 +251,7 @@ SLOW = """
             time.sleep(1000)
         except KeyboardInterrupt:
             (here / f"interrupted{os.getpid()}").touch()
-            raise
+            raise OSError("the model [b] cannot be saved")
         finally:
             time.sleep(0.5)
             (here / f"closed{os.getpid()}").touch()
@@ -254,6 +271,9 @@ def test_ctrl_c_closes_what_runs(folder: Callable[[str], Path], engine: str) -> 
         )
         assert set(asleep) <= set(interrupted) <= set(closed)
         assert {trial.state for trial in run.trials()} == {TrialState.WAITING}
+        said = re.findall(r"^trial (\d): closing its train\(\): user_code: space.py:16: .*$", run.output, re.MULTILINE)
+        assert len(said) == len(set(said)) == len(interrupted), run.output
+        assert 'raise OSError("the model [b] cannot be saved"): OSError: the model [b] cannot be saved\n' in run.output
         assert "Traceback" not in run.output
     finally:
         run.end()
