@@ -47,7 +47,7 @@ trials = 1
 PLAIN = """
 def train(config):
     for _ in range(3):
-        yield {"score": config["x"]}
+        yield {"score": config["x"], "kind": config["kind"]}
 """
 SLOW = """
 def train(config):
