@@ -43,15 +43,15 @@ from search.study.study import load_study, open_study
 EPOCHS = 5
 
 
-def space() -> SpaceFile:
+def space(epochs: int = EPOCHS) -> SpaceFile:
     """Three dimensions and nothing to train, with the default sampler and pruner."""
-    dimensions = SearchSpace(x=Float(0, 1), y=Float(1e-5, 1, log=True), z=Int(1, 30), epochs=EPOCHS)
+    dimensions = SearchSpace(x=Float(0, 1), y=Float(1e-5, 1, log=True), z=Int(1, 30), epochs=epochs)
     return SpaceFile(Path("space.py"), "space", dimensions, lambda config: iter(()), metric="score")
 
 
-def driver(url: str, name: str, trials: int) -> Driver:
+def driver(url: str, name: str, trials: int, epochs: int = EPOCHS) -> Driver:
     """A driver with the callbacks of `search run` that look at the study."""
-    study, file = open_study(url, name, space()), space()
+    study, file = open_study(url, name, space(epochs)), space(epochs)
     progress = Progress(Console(quiet=True), name)
     made = Driver(study, file, Rules(trials=trials), [progress, Notes(study)])
     progress.attach(made)

@@ -149,6 +149,10 @@ class Postgres:
             return connection.execute(question).fetchall()
 
 
+WRITES = (b"COMMIT", b"WITH now", b"WITH done")
+"""What ends a transaction, or is one."""
+
+
 class Cut:
     """Stands before the server and, once armed, cuts a client off between what it writes and the answer."""
 
@@ -178,7 +182,11 @@ class Cut:
                     if not data:
                         return
                     (server if ready is client else client).sendall(data)
-                    if self.armed and ready is client and (b"COMMIT" in data or b"WITH now" in data):
+                    if (
+                        self.armed
+                        and ready is client
+                        and any(word in data for word in (b"COMMIT", b"WITH now", b"WITH done"))
+                    ):
                         self.armed = False
                         server.recv(1)  # it is done
                         return

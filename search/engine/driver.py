@@ -28,7 +28,7 @@ from search.study.attributes import BY_HAND, TrialRecord, feasible, value_of
 from search.study.data import made_with
 from search.study.pruner import audited
 from search.study.storage import internals
-from search.study.storage.rdb import record
+from search.study.storage.rdb import record, together
 from search.study.supply import tell
 
 MAX_ATTEMPTS = 3
@@ -110,25 +110,25 @@ class Driver:
             with self._supply.asked("sampler"):
                 trial = self.study.ask()  # the loner, if there is one: a queue gives the lowest number first
             self._attempts += 1
-            known = copy.deepcopy(internals.known(trial))  # as it stood before this attempt
-            job = ActiveTrial(trial, {}, known, attempt=self._attempts)
+            job = ActiveTrial(trial, {}, copy.deepcopy(internals.known(trial)), attempt=self._attempts)
             job.audited, job.cost = job.before.audited is not None, job.before.cost
             self.live[job.number] = job
             if not self._suggest(job):
                 continue
             job.keep, job.checkpoints = self.retention.keep(job.number), self.retention.checkpoints(job.number)
             job.output = self.retention.output(job.number)
-            if job.before.config is None:
-                job.record.config = plain(job.settings)
             return job
         return None
 
     def _suggest(self, job: ActiveTrial) -> bool:
         """Draw the trial's settings; returns whether it can run. Otherwise it has ended."""
         try:
-            job.settings = self._supply.settings(self.space, job.trial)
-            if self.space.train is None:
-                job.settings = make_config(job.settings).model_dump(mode="json")
+            with together(job.trial):
+                job.settings = self._supply.settings(self.space, job.trial)
+                if self.space.train is None:
+                    job.settings = make_config(job.settings).model_dump(mode="json")
+                if job.before.config is None:
+                    job.record.config = plain(job.settings)
         except UpdateFinishedTrialError:
             self._end(job, TrialState.FAIL, BY_HAND)
         except TrialPruned as pruned:

@@ -90,12 +90,13 @@ def _read(attributes: Mapping[str, Any]) -> str:
 
 
 def _write(study: Study, prefix: str, text: str, version: int) -> None:
-    chunk = 0
-    for chunk, start in enumerate(range(0, len(text), _CHUNK)):
-        set_system_attr(study, f"{prefix}note_str:{chunk}", text[start : start + _CHUNK])
-    while version > 1 and rdb.system_attr(study, f"{prefix}note_str:{(chunk := chunk + 1)}"):  # of a longer note before
-        set_system_attr(study, f"{prefix}note_str:{chunk}", "")
-    set_system_attr(study, f"{prefix}note_ver", version)
+    starts = range(0, len(text), _CHUNK)
+    parts = {f"{prefix}note_str:{chunk}": text[start : start + _CHUNK] for chunk, start in enumerate(starts)}
+    chunk = len(parts)
+    while version > 1 and rdb.system_attr(study, f"{prefix}note_str:{chunk}"):  # of a longer note before
+        parts[f"{prefix}note_str:{chunk}"] = ""
+        chunk += 1
+    rdb.set_system_attrs(study, parts | {f"{prefix}note_ver": version})
 
 
 def _share(study: Study, attributes: Mapping[str, Any], files: Sequence[Path], best: FrozenTrial | None) -> None:

@@ -79,6 +79,8 @@ class _Rung:
     """Those trials."""
     open: list[int] = field(default_factory=list)
     """The numbers of trials that had not ended at the last call."""
+    there: dict[int, float] = field(default_factory=dict)
+    """The values of those of them that have reported here."""
     seen: int = 0
     """How many trials there were then."""
 
@@ -87,25 +89,29 @@ class _Rung:
 
         `trials`: of the study, by number.
         """
-        still_open, running = [], []
+        still_open = []
         for place in [*self.open, *range(self.seen, len(trials))]:
             trial = trials[place]
-            reported = self._reported(trial)
             if not trial.state.is_finished():
                 still_open.append(place)
-                running += [reported] if reported is not None and trial.number != number else []
-            elif reported is not None:
+                if place not in self.there and (reported := self._reported(trial)) is not None:
+                    self.there[place] = reported
+                continue
+            self.there.pop(place, None)
+            if (reported := self._reported(trial)) is not None:
                 insort(self.ended, reported)
                 self.numbers.add(trial.number)
         self.open, self.seen = still_open, len(trials)
-        better = len(self.ended) - bisect_right(self.ended, value) + sum(other > value for other in running)
-        return better, len(self.ended) + len(running) + (number not in self.numbers)
+        others = [reported for place, reported in self.there.items() if place != number]
+        better = len(self.ended) - bisect_right(self.ended, value) + sum(other > value for other in others)
+        return better, len(self.ended) + len(others) + (number not in self.numbers)
 
     def _reported(self, trial: FrozenTrial) -> float | None:
-        """What the trial reported here, the best the highest, if it counts."""
+        """What the trial reported here, the best the highest, if it counts. Neither changes while it runs."""
         value = trial.intermediate_values.get(self.step, math.nan)
-        counts = trial.state != TrialState.FAIL and self.step <= (TrialRecord(trial).audited or self.step)
-        return None if math.isnan(value) or not counts else self.sign * value
+        if math.isnan(value) or trial.state == TrialState.FAIL:
+            return None
+        return self.sign * value if self.step <= (TrialRecord(trial).audited or self.step) else None
 
 
 _RUNGS: WeakKeyDictionary[Study, dict[int, _Rung]] = WeakKeyDictionary()

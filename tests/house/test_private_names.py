@@ -30,7 +30,8 @@ OTHERS = {
 REPLACED = {
     "study/replay.py": {"_suggest"},
     "study/sampler.py": {"_sample"},
-    "study/storage/rdb.py": {"_create_new_trial", "_get_prepared_new_trial", "_get_trials", "_set_trial_param"},
+    "study/storage/rdb.py": {"_get_trials"},
+    "study/storage/writer.py": {"_create_new_trial", "_get_prepared_new_trial", "_set_trial_param"},
 }
 """Methods of Optuna's that a subclass replaces, and calls."""
 

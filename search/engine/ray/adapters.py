@@ -15,7 +15,7 @@ from search.engine.processes.forkserver import ForkServer
 from search.engine.ray import quick_imports
 from search.engine.ray.closing import Closing
 from search.engine.ray.comings import Comings
-from search.engine.ray.lanes import Lanes, Stall
+from search.engine.ray.lanes import Backlog, Lanes, Stall
 from search.engine.trial import ActiveTrial
 
 with quick_imports():
@@ -65,14 +65,18 @@ class Asks(_NotSaved, Searcher):
         lanes: Lanes,
         closing: Closing,
         comings: Comings,
+        backlog: Backlog,
     ) -> None:
         super().__init__(metric=None, mode=None)
         self._driver, self._active, self._lanes, self._place = driver, active, lanes, place
+        self._backlog = backlog
         self._closing, self._comings, self._just_asked = closing, comings, False
 
     def suggest(self, trial_id: str) -> Any:
         if self._driver.over:
             raise LimitReached
+        if self._backlog.puts_off(len(self._active)):
+            return None
         # Ask late: the sampler then knows more, and the storage shows no waiting trial as RUNNING.
         with _ours():
             ours = self._driver.next() if len(self._active) < self._lanes.open(len(self._active)) else None
@@ -115,14 +119,16 @@ class Reports(_NotSaved, FIFOScheduler):
         lanes: Lanes,
         closing: Closing,
         comings: Comings,
+        backlog: Backlog,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # ray has no types
         self._driver, self._active, self._fork_server, self._closing = driver, active, fork_server, closing
-        self._lanes, self._comings = lanes, comings
+        self._lanes, self._comings, self._backlog = lanes, comings, backlog
         self._chosen: set[str] = set()
         self._patience, self._stall = math.inf if patience is None else patience, Stall(patience)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        self._backlog.came()
         self._stall.heard(trial.trial_id)
         self._lanes.works(trial.trial_id)
         ours = self._active[trial.trial_id]
@@ -158,4 +164,5 @@ class Reports(_NotSaved, FIFOScheduler):
         chosen = next((trial for trial in waiting if trial.trial_id not in self._chosen), None)
         if chosen is not None:
             self._chosen.add(chosen.trial_id)
+        self._backlog.waits()
         return chosen

@@ -57,6 +57,49 @@ class Lanes:
         return self._open
 
 
+QUICK = 0.005
+"""Seconds. A report that came sooner than this, once the driver waited for one, had been waiting itself."""
+BEHIND = 16
+"""So many such reports in a row: more are waiting."""
+AMONG = 32
+"""With so few trials at a time, so many reports never wait."""
+PAUSE = 0.25
+"""Seconds. A driver that is behind still asks for a trial once in so long."""
+
+
+class Backlog:
+    """Tells when many reports wait for the driver. What was trained is then stored before new trials begin.
+
+    A question to the sampler takes as long as several reports. When hundreds of trials come to a rung of the pruner at
+    once and half of them end, each question would keep the other reports waiting.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._since: float | None = None
+        """When the driver began to wait for a report, if none has come since."""
+        self._in_row, self._asked = 0, now()
+
+    def waits(self) -> None:
+        """The driver has nothing else to do than to wait for a report."""
+        if self._since is not None:  # none came
+            self._in_row = 0
+        self._since = self._now()
+
+    def came(self) -> None:
+        """A report came."""
+        at_once = self._since is not None and self._now() - self._since < QUICK
+        self._in_row, self._since = self._in_row + 1 if at_once else 0, None
+
+    def puts_off(self, active: int) -> bool:
+        """Whether a new trial has to wait, where `active` run."""
+        now = self._now()
+        if self._in_row >= BEHIND and active > AMONG and now - self._asked < PAUSE:
+            return True
+        self._asked = now
+        return False
+
+
 GRACE = 10.0
 """Extra seconds. The worker itself waits for its training process, at most three times, before it reports."""
 

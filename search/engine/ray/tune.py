@@ -35,7 +35,7 @@ from search.engine.processes.signals import handled
 from search.engine.ray.adapters import Asks, Broken, Quiet, Reports
 from search.engine.ray.closing import Closing
 from search.engine.ray.comings import Comings
-from search.engine.ray.lanes import Lanes
+from search.engine.ray.lanes import Backlog, Lanes
 from search.engine.ray.trainable import WarmWorker
 from search.engine.trial import ActiveTrial
 
@@ -184,11 +184,11 @@ class Tune:
             self.nodes.say, self.nodes.last_words = driver.run.say, driver.run.last_words
         place = {"workplace": self.workplace, "fork_server": forks.address if forks else ""}
         lanes = Lanes(slots, int(ray.cluster_resources().get("CPU", 1)))
-        closing = Closing(self.workplace.own_train is not None, driver.closed)
+        closing, backlog = Closing(self.workplace.own_train is not None, driver.closed), Backlog()
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)  # else one worker starts after another
         tuner = self._tuner(
-            Asks(driver, place, active, lanes, closing, comings),
-            Reports(driver, active, self.workplace.patience, forks, lanes, closing, comings),
+            Asks(driver, place, active, lanes, closing, comings, backlog),
+            Reports(driver, active, self.workplace.patience, forks, lanes, closing, comings, backlog),
         )
         # Tune hands these to its actors as a runtime_env, and Ray then starts new workers for them.
         class_cache.DEFAULT_ENV_VARS.clear()

@@ -22,7 +22,7 @@ from search.study.storage.internals import models
 MANY = 1000
 """A statement takes at most so many values; databases limit them."""
 
-_distribution = lru_cache(maxsize=1024)(json_to_distribution)
+distribution = lru_cache(maxsize=1024)(json_to_distribution)
 """Ten thousand trials have the same few."""
 
 
@@ -76,8 +76,8 @@ def read(session: Session, trials: list[Any]) -> list[FrozenTrial]:
     ranges: dict[int, dict[str, Any]] = defaultdict(dict)
     m = models.TrialParamModel
     for trial, name, value, kind in rows(0, m.param_id, m.trial_id, m.param_name, m.param_value, m.distribution_json):
-        ranges[trial][name] = _distribution(kind)
-        params[trial][name] = _distribution(kind).to_external_repr(value)
+        ranges[trial][name] = distribution(kind)
+        params[trial][name] = distribution(kind).to_external_repr(value)
     values: dict[int, dict[int, float]] = defaultdict(dict)
     v = models.TrialValueModel
     for trial, objective, number, kind in rows(1, v.trial_value_id, v.trial_id, v.objective, v.value, v.value_type):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from search.engine.ray.lanes import GRACE, SLOW, Lanes, Stall
+from search.engine.ray.lanes import AMONG, BEHIND, GRACE, PAUSE, QUICK, SLOW, Backlog, Lanes, Stall
 
 
 class Clock:
@@ -82,3 +82,28 @@ def test_without_a_limit_no_worker_is_overdue(clock: list[float]) -> None:
     stall.heard("a")
     clock[0] += 1e6
     assert stall.overdue(["a"]) == []
+
+
+def test_while_many_reports_wait_a_new_trial_does_too_but_for_a_moment() -> None:
+    clock = Clock()
+    backlog = Backlog(clock)
+
+    def reports(count: int, after: float) -> None:
+        for _ in range(count):
+            backlog.waits()
+            clock.now += after
+            backlog.came()
+
+    assert not backlog.puts_off(500)
+    reports(BEHIND, QUICK / 2)
+    assert backlog.puts_off(500)
+    assert not backlog.puts_off(AMONG)  # of so few, that many never wait
+    clock.now += PAUSE
+    assert [backlog.puts_off(500) for _ in range(2)] == [False, True]  # one, and then again none
+    reports(1, 2 * QUICK)
+    assert not backlog.puts_off(500)
+    reports(BEHIND, QUICK / 2)
+    backlog.waits()
+    assert backlog.puts_off(500)
+    backlog.waits()  # nothing came
+    assert not backlog.puts_off(500)
