@@ -39,6 +39,7 @@ SPACES = REPO / "spaces"
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores Ctrl-C
 
 
+@pytest.hookimpl(optionalhook=True)  # a machine with a GPU may lack pytest-xdist
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: every third second of a test it waits for a process that it started."""
     return len(os.sched_getaffinity(0)) + 1

@@ -26,6 +26,12 @@ from pathlib import Path
 from benchmarks.gpu.kit import REPO
 from benchmarks.gpu.unpacking import CARRIED
 
+EXPECTED = (
+    *("torch", "torchvision", "scikit-learn", "pandas", "matplotlib", "tensorboard", "pyarrow", "pip"),
+    *("attrs", "markdown-it-py", "pyyaml", "requests", "tqdm"),
+    *("pytest", "pytest-timeout", "hypothesis"),
+)
+"""What the machine has, with what these need: for itself, for what is carried, and for the tests."""
 SMALL = (
     "optuna",
     "optuna-dashboard",

@@ -1,0 +1,70 @@
+"""A Python that finds only what a GPU machine has and what the kit carries, whatever else is installed here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
+from pathlib import Path
+
+from benchmarks.gpu.prepare import EXPECTED, SMALL, WEIGHTS
+
+_SITE = '''
+import sys, sysconfig
+from importlib.machinery import PathFinder
+
+class Bare:
+    """Finds none of the packages that the machine lacks."""
+    LACKS, HERE = {lacks!r}, sysconfig.get_path("purelib")
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in self.LACKS:
+            return
+        found = PathFinder.find_spec(name)
+        places = [found.origin or "", *(found.submodule_search_locations or [])] if found else []
+        if any(place.startswith(f"{{self.HERE}}/{{name}}") for place in places):  # Ray has some of its own
+            raise ModuleNotFoundError(f"No module named {{name!r}}, as on the GPU machine", name=name)
+
+sys.meta_path.insert(0, Bare())
+'''
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def closure(names: Iterable[str]) -> set[str]:
+    """The packages and what they need, as far as it is installed; extras are left out."""
+    seen, todo = set[str](), [plain(name) for name in names]
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        try:
+            needs = distribution(name).requires or []
+        except PackageNotFoundError:  # of another system, or of an older Python
+            continue
+        seen.add(name)
+        todo += [plain(found[0]) for need in needs if "extra ==" not in need and (found := re.match(r"[\w.-]+", need))]
+    return seen
+
+
+def carried() -> set[str]:
+    return {plain(name) for name in (*SMALL, WEIGHTS, "ray")}
+
+
+def lacking() -> set[str]:
+    """The modules of packages that are installed here, and neither there nor carried."""
+    there = closure(EXPECTED) | carried() | {"search"}  # from the tree
+    found = packages_distributions()
+    return {module for module, packages in found.items() if not {plain(name) for name in packages} & there}
+
+
+PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "pytest_timeout"}
+"""Has pytest look for no plugin of the packages that are hidden."""
+
+
+def make_bare(site: Path) -> None:
+    """Have each Python with the folder `site` on its path find no more than the machine has."""
+    site.mkdir(parents=True, exist_ok=True)
+    (site / "sitecustomize.py").write_text(_SITE.format(lacks=lacking()), encoding="utf-8")

@@ -1,0 +1,51 @@
+"""What is typed on the GPU machine, from the tree, where only its packages and the kit's are found."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from bare import PLUGINS, carried, closure, lacking, make_bare
+from conftest import REPO
+
+from benchmarks.gpu.prepare import EXPECTED
+
+
+def python(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    make_bare(home)
+    own = {"PYTHONPATH": f"{home}:{REPO}", "XDG_CACHE_HOME": str(home / "cache")}
+    return subprocess.run(
+        [sys.executable, *words], cwd=REPO, env=os.environ | own | PLUGINS, capture_output=True, text=True, check=False
+    )
+
+
+def test_what_is_carried_needs_nothing_that_is_neither_there_nor_carried() -> None:
+    assert closure(carried()) - closure(EXPECTED) - carried() == set()
+    assert {"psycopg", "s3fs", "apprise", "ruff"} & lacking() >= {"psycopg", "s3fs"}
+    assert not {"torch", "ray", "optuna", "pytest", "search"} & lacking()
+
+
+def test_the_tests_that_need_a_gpu_are_collected_from_the_tree(tmp_path: Path) -> None:
+    done = python(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", "--collect-only")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "tests/doctor/test_gpu_share.py: 1\ntests/train/test_batches_on_gpu.py: 1\n" in done.stdout
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_the_bench_for_gpus_begins_from_the_tree(tmp_path: Path) -> None:
+    done = python(tmp_path, "-m", "benchmarks.bench", "--gpu")
+    assert (done.returncode, done.stderr) == (2, "bench: no GPU is visible here: make bench measures on the CPU\n")
+
+
+def test_a_trial_is_searched_from_the_tree(tmp_path: Path) -> None:
+    code = "from search.engine.ray import tune; import psycopg"
+    done = python(tmp_path, "-c", code)
+    assert "No module named 'psycopg', as on the GPU machine" in done.stderr
+    words = ("run", str(REPO / "spaces/digits.py"), "--trials", "1", "--epochs", "1", "--engine", "inline")
+    code = "import os, sys; os.chdir(sys.argv.pop(1)); from search.cli import main; sys.argv[0] = 'search'; main()"
+    done = python(tmp_path, "-c", code, str(tmp_path), *words)
+    assert done.returncode == 0, done.stdout + done.stderr
