@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from search.data.base import NoTestSplit, Source, Split
 from search.data.identity import NOWHERE, Identity, listing_of
-from search.data.reading.decoding import Progress, decode, unreadable, write_list
+from search.data.reading.decoding import Closed, Progress, decode, part_of, unreadable, write_list
 from search.data.reading.skipping import skips_broken
 from search.errors import SearchError, visible
 from search.files import shared
@@ -42,6 +42,8 @@ class Images(NamedTuple):
     identity: Identity = NOWHERE
     broken: tuple[tuple[str, str], ...] = ()
     """Images of the split that cannot be read and are left out, and why."""
+    unread: tuple[tuple[str, str], ...] = ()
+    """Those of the test split, whichever split this is."""
     remarks: Mapping[str, int] = MappingProxyType({})
     """How many images were treated, or look, how."""
 
@@ -68,9 +70,10 @@ def load(
     """The asked splits of `source`; decodes what no earlier call has.
 
     `spec`: how a picture becomes a model's image; a number is a square of that side, RGB, and None the data set's own
-    images. Only training, validation and the asked splits are decoded: of the test images a search sees no pixel, and
-    reads their files for the fingerprint alone. A lock lets one process decode while others wait, and an array appears
-    under its name only when it is whole. Raises SearchError naming a broken image.
+    images. Only training, validation and the asked splits are kept: of the test images a search sees no pixel. Their
+    files are read for the fingerprint, and to know which of them cannot be decoded. A lock lets one process decode
+    while others wait, and an array appears under its name only when it is whole. Raises SearchError naming a broken
+    image.
     """
     spec = _spec(source, spec)
     key = hashlib.sha256(f"{_VERSION} {source.fingerprint()} {spec.pixels}".encode()).hexdigest()[:16]
@@ -86,7 +89,7 @@ def load(
         raise SearchError(
             f"the image cache {home} cannot be used: {error}; XDG_CACHE_HOME=DIR names another place"
         ) from None
-    broken = [image for split in wanted for image in found[split].broken]
+    broken = [*dict.fromkeys(image for split in wanted for image in (*found[split].broken, *found[split].unread))]
     if broken and not skips_broken():  # an earlier run left them out
         raise unreadable(source, broken, write_list(source, broken, cache_root() / Path(found[wanted[0]].key).parent))
     return [found[split] for split in splits]
@@ -119,15 +122,21 @@ def _load(
 
 
 _CLOSED = "closed"
-"""The file with what `content_of` says of the test split's files, which are read for it and not decoded."""
+"""The file with what is known of the test split's files, of which no pixel is kept."""
 
 
-def _closed(home: Path) -> str | None:
-    """What the file says; None if it is not there, or damaged."""
+def _closed(home: Path) -> Closed | None:
+    """What the file says; None if it is not there, or damaged, or of a version that did not look at the pictures."""
     try:
-        return str(read_record(home / _CLOSED)["content"])
-    except (FileNotFoundError, Damaged, KeyError, TypeError):
+        record = read_record(home / _CLOSED)
+        return Closed(str(record["content"]), _named(record["broken"]))
+    except (FileNotFoundError, Damaged, KeyError, TypeError, ValueError):
         return None
+
+
+def _named(broken: Any) -> tuple[tuple[str, str], ...]:
+    """Names and reasons, of a record."""
+    return tuple((str(name), str(reason)) for name, reason in broken)
 
 
 class _Whole(NamedTuple):
@@ -205,17 +214,16 @@ def _open(folder: Path) -> _Whole:
 
 def _images(folder: Path, whole: _Whole, contents: Sequence[str]) -> Images:
     record, key = whole.record, f"{folder.parent.name}/{folder.name}"
-    test = _closed(folder.parent) or ""
-    identity = Identity.of(record["classes"], record["images"], record["listing"], contents, test)
-    broken = tuple((str(name), str(reason)) for name, reason in record["broken"])
-    names = tuple(record["names"])
-    return Images(whole.pixels, whole.labels, identity.classes, names, key, identity, broken, record["remarks"])
+    test = _closed(folder.parent) or Closed()
+    identity = Identity.of(record["classes"], record["images"], record["listing"], contents, test.content)
+    arrays = (whole.pixels, whole.labels, identity.classes, tuple(record["names"]), key, identity)
+    return Images(*arrays, _named(record["broken"]), tuple(test.broken), record["remarks"])
 
 
 def _build(source: Source, spec: ImageSpec, home: Path, splits: Sequence[Split], progress: Progress | None) -> None:
     """Decode `splits` into folders of their own, which take their names at the very end.
 
-    The test split's files are read as well, for what tells the data set from others.
+    The test split's files are read as well, for what tells the data set from others, and is broken in it.
     """
     for stale in home.glob("*.part"):
         shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
@@ -223,10 +231,10 @@ def _build(source: Source, spec: ImageSpec, home: Path, splits: Sequence[Split],
     if "test" in splits and not listed["test"]:
         raise NoTestSplit(f"{visible(source.locate(''))}: the data set has no test split")
     whole = {"images": {split: len(items) for split, items in listed.items()}, "listing": listing_of(listed)}
-    parts = {split: home / f"{split}.part" for split in splits}
+    parts = {split: part_of(home, split) for split in splits}
     try:
         items = {split: listed[split] for split in splits}
-        made, closed = decode(source, spec, items, parts, progress, listed["test"])
+        made, closed = decode(source, spec, items, home, progress, listed["test"])
         for split, part in parts.items():
             found = made[split]
             names, labels = [item.name for item in found.items], [item.label for item in found.items]
@@ -237,7 +245,7 @@ def _build(source: Source, spec: ImageSpec, home: Path, splits: Sequence[Split],
             write_record(part / _INDEX, record | whole | about)
             shared.share_all(part)
             part.rename(home / split)
-        write_record(home / _CLOSED, {"content": closed})
+        write_record(home / _CLOSED, closed._asdict())
         shared.share(home / _CLOSED)
     finally:
         for part in parts.values():

@@ -164,7 +164,7 @@ class ImageFolder(Photographs):
         return self._tree.read(names)
 
     def said(self) -> Said:
-        return Said(self.layout.left_out, self.layout.notes)
+        return Said(self.layout.left_out, [*self.layout.notes, *drawn_parts(self.layout)])
 
     def locate(self, name: str) -> str:
         return self._tree.locate(name)
@@ -187,6 +187,16 @@ def drawn(layout_: Layout, where: str) -> tuple[list[str], dict[Split, list[Item
             train, test = divided(train, 0.2, where)
         train, val = divided(train, 0.2 if parts["test"] else 0.25, where)
     return classes, {"train": train, "val": val, "test": test}
+
+
+def drawn_parts(layout_: Layout) -> list[str]:
+    """What of the splits is drawn, and how, in a line."""
+    if "val" in layout_.splits:
+        return []
+    how = "drawn class by class with a fixed seed"
+    if "test" in layout_.splits:
+        return [f"validation is a fifth of the training pictures, {how}"]
+    return [f"validation and test are a fifth of the pictures each, {how}"]
 
 
 def _check_counts(pool: list[Item], classes: list[str], needed: int, where: str) -> None:

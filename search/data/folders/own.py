@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from search.data.base import Content, Item, Photographs, Said, Split, fingerprint_of
-from search.data.folders.imagefolder import drawn
+from search.data.folders.imagefolder import drawn, drawn_parts
 from search.data.folders.layout import KNOWN, Layout, check_classes, class_name
 from search.data.folders.listing import File
 from search.errors import SearchError, first_line, nearest, visible
@@ -144,7 +144,7 @@ class OwnData(Photographs):
             return ValueError(f"{type(error).__name__}: {first_line(error)}")
 
     def said(self) -> Said:
-        return Said(self.layout.left_out, self.layout.notes)
+        return Said(self.layout.left_out, [*self.layout.notes, *drawn_parts(self.layout)])
 
     def locate(self, name: str) -> str:
         picture = self._made[1].get(name)

@@ -53,6 +53,16 @@ def pixels_of(image: Image.Image, spec: ImageSpec) -> NDArray[np.uint8]:
     return frame(image if image.mode == spec.channels else image.convert(spec.channels), spec)
 
 
+class Closed(NamedTuple):
+    """The files of the test split, which are read and looked at whether they can be, while their pixels are dropped.
+
+    `content`: what `content_of` says of them; `broken`: name and reason of each that cannot be read.
+    """
+
+    content: str = ""
+    broken: Sequence[tuple[str, str]] = ()
+
+
 class _Done(NamedTuple):
     """One image: the digest of its file, and its pixels (H, W, C), or why it cannot be read."""
 
@@ -68,41 +78,49 @@ def decode(
     source: Source,
     spec: ImageSpec,
     items: dict[Split, list[Item]],
-    parts: dict[Split, Path],
+    home: Path,
     progress: Progress | None,
     sealed: Sequence[Item] = (),
-) -> tuple[dict[Split, Decoded], str]:
-    """Write the images of each split to ``pixels.npy`` in its folder of `parts`: (N, H, W, C), uint8.
+) -> tuple[dict[Split, Decoded], Closed]:
+    """Write the images of each split to ``pixels.npy`` in `part_of` the folder `home`: (N, H, W, C), uint8.
 
-    Returns what was decoded, and what `content_of` says of the files of the `sealed` images, which are not. Raises
-    SearchError that names the unreadable images and the file which lists them all, unless `skips_broken`; and then for
-    a class of the training split of which nothing is left.
+    Returns what was decoded, and what is known of the `sealed` images, of which nothing is written. Raises SearchError
+    that names the unreadable images and the file which lists them all, unless `skips_broken`; and then for a class of
+    the training split of which nothing is left.
     """
-    splits = {split: _Split(some_, parts[split]) for split, some_ in items.items()}
+    splits = {split: _Split(some_, part_of(home, split)) for split, some_ in items.items()}
     where: dict[str, list[tuple[Split, int]]] = {}
     for split, some_ in items.items():
         for row, item in enumerate(some_):
             where.setdefault(item.name, []).append((split, row))
-    closed, total = {item.name: b"" for item in sealed}, len(where)
+    absent, total = "no such image, but the split lists it", len(where)
+    closed = {item.name: _Done(item.name, reason=absent) for item in sealed}
     with warnings_counted() as warned:
         for image in _images(source, spec, {*where, *closed}, frozenset(where)):
-            closed |= {image.name: image.digest} if image.name in closed else {}
+            if image.name in closed:
+                closed[image.name] = image._replace(pixels=None)
             for split, row in where.pop(image.name, ()):
                 splits[split].take(row, image)
                 if progress and ((done := total - len(where)) % 256 == 0 or done == total):
                     progress(done, total)
     for name, places in where.items():
         for split, row in places:
-            splits[split].take(row, _Done(name, reason="no such image, but the split lists it"))
-    broken = [found for split in splits.values() for found in split.broken.values()]
+            splits[split].take(row, _Done(name, reason=absent))
+    unread = [(image.name, image.reason) for image in closed.values() if image.reason]
+    broken = [*dict.fromkeys([*(found for split in splits.values() for found in split.broken.values()), *unread])]
     if broken:
-        listed = write_list(source, broken, next(iter(parts.values())).parent)
+        listed = write_list(source, broken, home)
         if not skips_broken():
             raise unreadable(source, broken, listed)
     for first in [*splits.values()][:1]:
         first.remarks.update(f"with a warning of Pillow ({text})" for text in warned.elements())
-    content = content_of(closed[item.name] for item in sealed)
-    return {split: found.finished(source) for split, found in splits.items()}, content
+    kept = Closed(content_of(closed[item.name].digest for item in sealed), unread)
+    return {split: found.finished(source) for split, found in splits.items()}, kept
+
+
+def part_of(home: Path, split: Split) -> Path:
+    """The folder in `home` in which a split lies until it is whole."""
+    return home / f"{split}.part"
 
 
 def write_list(source: Source, broken: Sequence[tuple[str, str]], folder: Path) -> Path:
@@ -141,15 +159,15 @@ def _images(source: Source, spec: ImageSpec, names: set[str], decoded: Container
 
 
 def _read(name: str, data: Content, spec: ImageSpec | None) -> _Done:
-    """One image, with pixels as `spec` says; None: its digest alone."""
+    """One image, with pixels as `spec` says; None: its digest, and whether it can be read."""
     digest = b""
     try:
         if isinstance(data, Path):
             data = data.read_bytes()
         digest = _digest(data)
+        image, remarks = read_picture(data)
         if spec is None:
             return _Done(name, digest)
-        image, remarks = read_picture(data)
         pixels = pixels_of(image, spec)
         return _Done(name, digest, pixels, (*remarks, "nearly of one colour") if is_flat(pixels) else remarks)
     except FileNotFoundError:

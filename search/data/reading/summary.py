@@ -20,15 +20,17 @@ def lines(dataset: str, source: Source, read: Mapping[Split, Images]) -> list[st
 
     ``clothing: 10 classes, 3,068 + 341 + 372 images; left out: 10 .heic, 2 unreadable (list: ...)``; the images of
     training, validation and test, in this order. `read`: the splits that are decoded, training and validation at least.
-    The test split stays closed: it has as many images as are listed.
+    The test split stays closed: it has as many images as are listed and can be read.
     """
     train, said = read["train"], source.said()
     title = dataset.removeprefix("imagefolder:").rstrip("/").rpartition("/")[2] or dataset
-    counts = {split: len(images.labels) for split, images in read.items()}
-    listed = dict(train.identity.images) | counts
+    listed = dict(train.identity.images)
+    listed["test"] = listed.get("test", 0) - len(train.unread)
+    for name, found in read.items():
+        listed[name] = len(found.labels)
     images = " + ".join(f"{listed.get(split, 0):,}" for split in ("train", "val", "test") if listed.get(split))
     left = counted(Counter(said.left_out))
-    broken = [image for split in read.values() for image in split.broken]
+    broken = [*dict.fromkeys(image for split in read.values() for image in (*split.broken, *split.unread))]
     if broken:
         where = write_list(source, broken, cache_root() / Path(train.key).parent)
         left += f"{', ' if left else ''}{len(broken):,} unreadable (list: {where})"

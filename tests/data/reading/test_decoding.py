@@ -15,6 +15,7 @@ from search.data.reading import summary
 from search.data.reading.skipping import skipping
 from search.data.registry import open_source
 from search.errors import SearchError
+from search.files import arrays
 
 
 def pets(tmp_path: Path) -> Path:
@@ -137,3 +138,33 @@ def test_a_warning_of_pillow_is_counted_and_not_shown(
     begins = "pets: 1 image with a warning of Pillow (Image size (1600 pixels) exceeds"
     assert any(line.startswith(begins) for line in said(tmp_path))
     assert capfd.readouterr() == ("", "")
+
+
+def test_pictures_of_the_test_split_that_cannot_be_read_are_known_before_the_first_trial(tmp_path: Path) -> None:
+    home = lay_out(pets(tmp_path), {"test/cat": 3, "test/dog": 3})
+    whole = (home / "test" / "dog" / "0.png").read_bytes()
+    for name in ("test/cat/1.png", "test/dog/0.png", "val/cat/2.png"):
+        (home / name).write_bytes(whole[:-60])
+    with pytest.raises(SearchError, match=r"the image cannot be read: .*; 2 more cannot be read \(list: "):
+        load(tmp_path)
+    with skipping(True):
+        assert said(tmp_path)[0].startswith("pets: 2 classes, 6 + 5 + 4 images; left out: 3 unreadable (list: ")
+        assert not list(cache.cache_root().rglob("test"))  # nothing of them is kept
+        train, _, test = load(tmp_path, "train", "val", "test")
+        assert (len(test.labels), test.broken) == (4, train.unread)
+    with pytest.raises(SearchError, match="2 more cannot be read"):
+        load(tmp_path)  # the arrays are there, and the user did not say so this time
+    (record,) = {path for path in cache.cache_root().rglob("closed") if path.parent.name == Path(train.key).parent.name}
+    arrays.write_record(record, {"content": train.identity.test})  # as an older version did
+    with skipping(True):
+        assert load(tmp_path)[0].unread == train.unread
+
+
+def test_what_is_drawn_is_said(tmp_path: Path) -> None:
+    lay_out(tmp_path / "pets", {"train/cat": 5, "train/dog": 5, "test/cat": 1, "test/dog": 1})
+    how = "drawn class by class with a fixed seed"
+    assert said(tmp_path)[1:] == [f"pets: validation is a fifth of the training pictures, {how}"]
+    (tmp_path / "pets" / "train").rename(tmp_path / "more")
+    (tmp_path / "pets").rename(tmp_path / "old")
+    (tmp_path / "more").rename(tmp_path / "pets")
+    assert said(tmp_path)[1:] == [f"pets: validation and test are a fifth of the pictures each, {how}"]
