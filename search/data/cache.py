@@ -245,7 +245,7 @@ def _build(source: Source, spec: ImageSpec, home: Path, splits: Sequence[Split],
             write_record(part / _INDEX, record | whole | about)
             shared.share_all(part)
             part.rename(home / split)
-        write_record(home / _CLOSED, closed._asdict())
+        write_record(home / _CLOSED, {"content": closed.content, "broken": closed.broken})
         shared.share(home / _CLOSED)
     finally:
         for part in parts.values():

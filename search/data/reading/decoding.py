@@ -94,11 +94,11 @@ def decode(
         for row, item in enumerate(some_):
             where.setdefault(item.name, []).append((split, row))
     absent, total = "no such image, but the split lists it", len(where)
-    closed = {item.name: _Done(item.name, reason=absent) for item in sealed}
+    closed = {item.name: (b"", absent) for item in sealed}
     with warnings_counted() as warned:
         for image in _images(source, spec, {*where, *closed}, frozenset(where)):
             if image.name in closed:
-                closed[image.name] = image._replace(pixels=None)
+                closed[image.name] = image.digest, image.reason
             for split, row in where.pop(image.name, ()):
                 splits[split].take(row, image)
                 if progress and ((done := total - len(where)) % 256 == 0 or done == total):
@@ -106,16 +106,21 @@ def decode(
     for name, places in where.items():
         for split, row in places:
             splits[split].take(row, _Done(name, reason=absent))
-    unread = [(image.name, image.reason) for image in closed.values() if image.reason]
-    broken = [*dict.fromkeys([*(found for split in splits.values() for found in split.broken.values()), *unread])]
+    unread = [(name, reason) for name, (_, reason) in closed.items() if reason]
+    _refuse(source, [*(found for split in splits.values() for found in split.broken.values()), *unread], home)
+    for first in [*splits.values()][:1]:
+        first.remarks.update(f"with a warning of Pillow ({text})" for text in warned.elements())
+    kept = Closed(content_of(closed[item.name][0] for item in sealed), unread)
+    return {split: found.finished(source) for split, found in splits.items()}, kept
+
+
+def _refuse(source: Source, broken: list[tuple[str, str]], home: Path) -> None:
+    """List the broken images in a file in `home`. Raises SearchError with it, unless `skips_broken`."""
     if broken:
+        broken = [*dict.fromkeys(broken)]
         listed = write_list(source, broken, home)
         if not skips_broken():
             raise unreadable(source, broken, listed)
-    for first in [*splits.values()][:1]:
-        first.remarks.update(f"with a warning of Pillow ({text})" for text in warned.elements())
-    kept = Closed(content_of(closed[item.name].digest for item in sealed), unread)
-    return {split: found.finished(source) for split, found in splits.items()}, kept
 
 
 def part_of(home: Path, split: Split) -> Path:
