@@ -54,8 +54,9 @@ def _function(name: str, options: Callable[P, Taken], verb: Callable[[Taken], Do
 
 
 def _report(options: ReportOptions) -> Path:
-    """Write a study's report; returns its path."""
-    return write_report(options).path
+    """Write a study's report; returns its path, with `html` that of the page."""
+    written = write_report(options)
+    return written.html or written.path
 
 
 def _figures(options: StudyOptions) -> dict[str, Figure]:

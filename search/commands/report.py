@@ -1,12 +1,12 @@
 """The verbs that read studies and print a table, or data: report, status, compare."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from search.commands import units
 from search.commands.options import Help, Options, Parsed, Reports, StorageOptions, StudyOptions
-from search.errors import SearchError, option
+from search.errors import SearchError, option, switch
 
 if TYPE_CHECKING:
     from search.reporting.page import Report
@@ -45,6 +45,9 @@ class ReportOptions(StudyOptions):
         ),
     ] = Parsed(lambda words, name: words if isinstance(words, str) else ",".join(words), ())
     full: Annotated[bool, Help("The table with every column, those that are the same in all rows among them.")] = False
+    html: Annotated[
+        bool, Help("Write reports/STUDY.html, too: one page with sortable tables, curves to zoom, and the gallery.")
+    ] = False
     reports: Reports = Parsed(units.path, "reports")
 
 
@@ -60,6 +63,8 @@ def report(options: PrintedReportOptions) -> None:
     from search.study.storage.open import storage_errors
 
     if options.as_data:
+        if options.html:
+            raise SearchError(f"{switch('html')} writes a page; leave it out to print data")
         with storage_errors(options.storage):
             content = data.report(StudyView(options.load()))
         options.print_data(content, content["rows"])
@@ -69,6 +74,9 @@ def report(options: PrintedReportOptions) -> None:
     written = write_report(options)
     show(written)
     print(f"\nwrote {written.path}")
+    if written.html is not None:
+        shown = "; it shows pictures of the data set" if written.shows_pictures else ""
+        print(f"wrote {written.html}{shown}")
 
 
 def write_report(options: ReportOptions) -> "Report":
@@ -85,6 +93,10 @@ def write_report(options: ReportOptions) -> "Report":
     with storage_errors(options.storage):
         view = StudyView(options.load())
         written = page.write(view, options.reports, extra, options.full)
+        if options.html:
+            from search.reporting import html
+
+            written = replace(written, html=html.write(view, written))
         try:
             publish(view, written)
         except retry.ERRORS as error:

@@ -34,6 +34,18 @@ class Report:
     """The PNG files that the page and its gallery show."""
     ranking: Ranking | None = None
     """The ranked table for a terminal; None for a study that confirms another."""
+    html: Path | None = None
+    """The same as one page that needs nothing else, if that was asked for."""
+
+    @property
+    def gallery(self) -> Path:
+        """The page of the gallery, which is not there if there is nothing to show."""
+        return self.path.parent / f"{self.path.stem}_gallery" / "README.md"
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether its gallery shows pictures of the data set."""
+        return self.gallery.is_file()
 
 
 def write(view: StudyView, folder: Path, extra: Sequence[str] = (), full: bool = False) -> Report:
