@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from search.commands import units
-from search.commands.options import Help, Parsed, Reports, RunDir, StudyOptions
+from search.commands.options import Code, DataRoot, Help, Parsed, Reports, RunDir, StudyOptions
 from search.errors import SearchError, option
 
 if TYPE_CHECKING:
     from optuna.study import Study
+
+    from search.commands.steps.weights import Weights
 
 
 @dataclass(kw_only=True)
@@ -20,6 +22,15 @@ class ExportOptions(StudyOptions):
         Help("Write the trained model into this folder: weights, a model card, its config.", metavar="DIR"),
     ] = None
     onnx: Annotated[Path | None, Help("Write the trained model as ONNX.", metavar="MODEL.onnx")] = None
+    int8: Annotated[
+        Literal["dynamic", "static"] | None,
+        Help(
+            "Of --onnx: 8-bit integers, set beside float on the validation images. dynamic: ranges found for each "
+            "batch; static: fixed by training images."
+        ),
+    ] = None
+    data_root: DataRoot = Parsed(units.data_root, "data")
+    code: Code = ()
     run_dir: RunDir = Parsed(units.run_dir, "runs")
     reports: Reports = Parsed(units.path, "reports")
 
@@ -58,6 +69,8 @@ def _write(options: ExportOptions) -> tuple[Path, list[str]]:
     from search.files.locations import written_to
     from search.study.storage.open import storage_errors
 
+    if options.int8 is not None and options.onnx is None:
+        raise SearchError(f"{option('int8', options.int8)} is of an ONNX file; name it with {option('onnx', 'FILE')}")
     if options.model is not None:
         written_to(options.model, "model")
     onnx = units.written(options.onnx, "onnx") if options.onnx is not None else None
@@ -76,17 +89,29 @@ def _write_model(study: "Study", options: ExportOptions, onnx: Path | None) -> t
     from search.commands.steps.weights import trained
 
     lines: list[str] = []
+    code = [Path(file) for file in options.code]
     with trained(study, options.reports, options.run_dir, options.trial) as weights:
         if options.model is not None:
             from search.commands.steps.export_model import write_model
 
-            write_model(study, weights, options.model)
+            write_model(study, weights, options.model, code)
             lines.append(f"wrote {options.model}, from {weights.source}")
         if onnx is not None:
-            from search.commands.steps.export_onnx import write_onnx
-
-            write_onnx(weights.file, weights.about, onnx)
-            lines.append(f"wrote {onnx}, from {weights.source}")
+            lines += _write_onnx(weights, onnx, options)
     first = options.model or onnx
     assert first is not None
     return first, lines
+
+
+def _write_onnx(weights: "Weights", onnx: Path, options: ExportOptions) -> list[str]:
+    code = [Path(file) for file in options.code]
+    wrote = f"wrote {onnx}, from {weights.source}"
+    if options.int8 is None:
+        from search.commands.steps.export_onnx import write_onnx
+
+        write_onnx(weights.file, weights.about, onnx, code)
+        return [wrote]
+    from search.commands.steps.export_int8 import write_int8
+
+    said = write_int8(weights.file, weights.about, onnx, options.int8, options.data_root, code)
+    return [wrote, *said]

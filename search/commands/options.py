@@ -132,6 +132,15 @@ CacheSize = Annotated[
         envvar="SEARCH_CACHE_SIZE",
     ),
 ]
+Code = Annotated[
+    Sequence[str | Path],
+    Help(
+        "The Python file that a model or data set of one's own is in, which runs as you; several: again. A file that a "
+        "run in this folder has used need not be named.",
+        metavar="FILE.py",
+        word=list[str],
+    ),
+]
 RunDir = Annotated[
     Parsed[str | Path, "Where"],
     Help(

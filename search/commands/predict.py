@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from search.commands import units
-from search.commands.options import Help, Parsed, Reports, RunDir, StorageOptions
+from search.commands.options import Code, Help, Parsed, Reports, RunDir, StorageOptions
 from search.errors import SearchError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class PredictOptions(StorageOptions):
         Help("Write the pictures with their classes as an image; more than 120 as several.", metavar="SHEET.png"),
     ] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Help("auto: the GPU if there is one, else all cores.")] = "auto"
+    code: Code = ()
     run_dir: RunDir = Parsed(units.run_dir, "runs")
     reports: Reports = Parsed(units.path, "reports")
 
@@ -80,7 +81,7 @@ def _opened(options: PredictOptions) -> "Iterator[Classifier]":
     """The model that the options name. Raises SearchError."""
     from search.trained.classifier import open_model
 
-    given = options.model
+    given, code = options.model, [Path(file) for file in options.code]
     if not isinstance(given, (str, Path)) or not _is_path(given):
         from search.commands.steps.weights import trained
         from search.study.storage.open import storage_errors
@@ -89,9 +90,9 @@ def _opened(options: PredictOptions) -> "Iterator[Classifier]":
         with storage_errors(options.storage):
             study = load_study(options.storage, str(given)) if isinstance(given, (str, Path)) else given
             with trained(study, options.reports, options.run_dir) as weights:
-                yield open_model(weights.file, options.device, weights.source)
+                yield open_model(weights.file, options.device, weights.source, code)
         return
-    yield open_model(Path(given), options.device)
+    yield open_model(Path(given), options.device, code=code)
 
 
 def _is_path(given: str | Path) -> bool:

@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import Annotated
 
 from search.commands import units
-from search.commands.options import CACHE_SIZE, STORAGE, CacheSize, DataRoot, Help, Parsed, SkipBroken, StorageOptions
+from search.commands.options import (
+    CACHE_SIZE,
+    STORAGE,
+    CacheSize,
+    Code,
+    DataRoot,
+    Help,
+    Parsed,
+    SkipBroken,
+    StorageOptions,
+)
 
 
 @dataclass(kw_only=True)
@@ -15,6 +25,7 @@ class TrainOptions(StorageOptions):
         kw_only=False
     )
     data_root: DataRoot = Parsed(units.data_root, "data")
+    code: Code = ()
     skip_broken: SkipBroken = False
     cache_size: CacheSize = Parsed(units.bytes, CACHE_SIZE)
     verify: Annotated[bool, Help("Only say whether the number comes out again; exit status 1 if it does not.")] = False
@@ -22,12 +33,16 @@ class TrainOptions(StorageOptions):
 
 def train(options: TrainOptions) -> bool:
     """Train a best config again from nothing; print validation and, once, test accuracy; write the model beside it."""
+    from search.commands.steps.export import read_best
     from search.commands.steps.train import retrain
     from search.data.reading.skipping import skipping
+    from search.study.known import check_named
     from search.study.storage.open import check_storage
 
     if options.storage != STORAGE:  # which need not be there
         check_storage(options.storage)
     say = partial(print, flush=True)
+    config = read_best(options.best).config
+    check_named(str(options.best), config.model_dump(), [Path(file) for file in options.code])
     with skipping(options.skip_broken):
         return retrain(options.best, options.storage, options.data_root, options.cache_size, say, options.verify)

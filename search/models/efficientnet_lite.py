@@ -15,6 +15,8 @@ from search.models.images import ImageSpec, square
 
 LITE = "efficientnet_lite0"
 _PUBLISHED = "efficientnet-lite0-57934424.pth"
+WIDTH = 1280
+"""Of what the layers before the head give."""
 LITE_SPEC = ImageSpec(square(256), square(224), (127 / 255,) * 3, (128 / 255,) * 3)
 """As its publisher trained it: 224 of 256 px, (x - 127) / 128 (tensorflow/tpu, efficientnet_lite_builder.py)."""
 
@@ -60,14 +62,14 @@ class EfficientNetLite(Family):
         return EfficientNetLite0(task.num_classes)
 
     def code(self, model: str, task: Task) -> list[str]:
+        head = f"torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Linear({WIDTH}, {task.num_classes}))"
         return [
-            "from collections import OrderedDict",
-            "from efficientnet_lite_pytorch import EfficientNet",
-            "from torch import nn",
-            'net = EfficientNet.from_name("efficientnet-lite0")',
-            f"head = nn.Sequential(net._dropout, nn.Linear(net._fc.in_features, {task.num_classes}))",
-            "net._dropout, net._fc = nn.Identity(), nn.Identity()",
-            "model = nn.Sequential(OrderedDict(features=net, classifier=head))",
+            "import collections",
+            "import efficientnet_lite_pytorch",
+            "import torch",
+            'net = efficientnet_lite_pytorch.EfficientNet.from_name("efficientnet-lite0")',
+            "net._dropout = net._fc = torch.nn.Identity()",
+            f"model = torch.nn.Sequential(collections.OrderedDict(features=net, classifier={head}))",
         ]
 
     def weights_file(self, model: str, weights: str = "DEFAULT") -> Path:

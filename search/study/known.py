@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from search.errors import SearchError, first_line
+from search.errors import SearchError, first_line, option, visible
 from search.files.atomic import file_name, write_text
 
 _CODE = ("model", "dataset")
@@ -40,8 +40,52 @@ def remember(study: str, files: Iterable[Path]) -> None:
 
 def known_to(study: str) -> set[Path]:
     """The files that runs in this folder have used for the study."""
+    return _noted(_note(study))
+
+
+def used_here() -> set[Path]:
+    """The files that runs in this folder have used for any study."""
+    return {path for note in Path("runs").glob("*/space/code.json") for path in _noted(note)}
+
+
+def check_named(where: str, settings: Mapping[str, Any], given: Iterable[Path]) -> None:
+    """Raise SearchError if `settings`, which stand in the file `where`, name Python that nobody here has chosen to run.
+
+    `given`: the files that the user names. A file of somebody else's is data, and its word alone runs no code.
+    """
+    for file in sorted(files_of(settings) - used_here() - {path.absolute() for path in given}):
+        said = f"{where} names code that would run as you, {visible(str(file))}, and no run in this folder has used it"
+        raise SearchError(f"{said}: look at it, and name it with {option('code', file)}")
+
+
+def layers_of(model: str, where: Path, given: Sequence[Path] = ()) -> str:
+    """The name of the `model` that the file `where` holds; of one's own with the Python file that may run for it.
+
+    That is the one of its name that is `given`, else the one that it was trained with, or that lies beside `where`, if
+    a run in this folder has used it. Raises SearchError.
+    """
+    file, colon, function = model.rpartition(":")
+    if not file.endswith(".py"):
+        return model
+    for path in given:
+        if not path.is_file():
+            raise SearchError(f"{option('code', path)}: no such file")
+    chosen = [path for path in given if path.name == Path(file).name] or [*given]
+    if chosen:
+        return f"{chosen[0]}{colon}{function}"
+    found = Path(file) if Path(file).is_file() else where.parent / Path(file).name
+    place = visible(str(where))
+    if not found.is_file():
+        raise SearchError(
+            f"{place}: its layers are in {visible(file)}, which is not here; {option('code', 'FILE')} names it"
+        )
+    check_named(place, {"model": f"{found}{colon}{function}"}, ())
+    return f"{found}{colon}{function}"
+
+
+def _noted(note: Path) -> set[Path]:
     try:
-        found = json.loads(_note(study).read_text(encoding="utf-8"))
+        found = json.loads(note.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return set()
     return {Path(path) for path in found if isinstance(path, str)} if isinstance(found, list) else set()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from search.errors import SearchError, first_line, visible
 from search.files.locations import Where
 from search.models import build
 from search.models.base import extra
+from search.study.known import layers_of
 from search.train.batches import EVAL_BATCH, Data
 from search.train.device import Runtime, cores, resolve_runtime
 from search.trained.about import ONNX, SAFETENSORS, About, read_about
@@ -33,10 +35,11 @@ class Classifier(Protocol):
         """Of pictures as `search.data.reading.decoding.pixels_of` makes them (N, H, W, C): (N, classes)."""
 
 
-def open_model(path: Path, device: str = "auto", source: Where | None = None) -> Classifier:
+def open_model(path: Path, device: str = "auto", source: Where | None = None, code: Sequence[Path] = ()) -> Classifier:
     """The model in the safetensors or ONNX file at `path`, or in the folder that `search export --model` wrote.
 
-    `device`: auto, cpu or cuda. `source`: where `path` was copied from, whose ending says what it is. Takes all cores.
+    `device`: auto, cpu or cuda. `source`: where `path` was copied from, whose ending says what it is. `code`: Python
+    files that the user names, of which one may have the layers. Takes all cores.
     Raises SearchError for a file that is no model of this project.
     """
     if path.is_dir():
@@ -47,17 +50,20 @@ def open_model(path: Path, device: str = "auto", source: Where | None = None) ->
         path = found[0]
     if not path.is_file():
         raise SearchError(f"{visible(str(path))}: no such file")
-    known: dict[str, Callable[[Path, str], Classifier]] = {SAFETENSORS: _Torch, ONNX: _Onnx}
+    known: dict[str, Callable[[Path, str], Classifier]] = {SAFETENSORS: partial(_Torch, code=code), ONNX: _Onnx}
     kind = known.get(Path(source or path).suffix.lower())
     if kind is None:
         raise SearchError(f"{visible(str(path))}: a model is a {SAFETENSORS} or {ONNX} file")
     return kind(path, device)
 
 
-def network(path: Path, about: About) -> nn.Module:
-    """The model of the safetensors at `path`, with its weights, on the CPU. Raises SearchError."""
+def network(path: Path, about: About, code: Sequence[Path] = ()) -> nn.Module:
+    """The model of the safetensors at `path`, with its weights, on the CPU. Raises SearchError.
+
+    `code`: Python files that the user names, of which one may have the layers (`search.study.known`).
+    """
     config, spec = about.config, about.spec
-    name, count = _placed(config.model, path), len(about.classes)
+    name, count = layers_of(config.model, path, code), len(about.classes)
     model = build(name, count, len(spec.channels), None, spec.crop, config.hidden)
     try:
         load_model(model, path)
@@ -66,17 +72,6 @@ def network(path: Path, about: About) -> nn.Module:
         what = f"not the weights of {config.model} for {count} classes"
         raise SearchError(f"{visible(str(path))}: {what}: {said[min(1, len(said) - 1)]}") from None
     return model
-
-
-def _placed(model: str, path: Path) -> str:
-    """The model's name; of one's own, whose file is not where it was, the file beside the weights."""
-    file, colon, function = model.rpartition(":")
-    if not file.endswith(".py") or Path(file).is_file():
-        return model
-    beside = path.parent / Path(file).name
-    if not beside.is_file():
-        raise SearchError(f"{visible(str(path))}: its layers are in {file}, which is not here; put it beside the model")
-    return f"{beside}{colon}{function}"
 
 
 class _Batches:
@@ -95,10 +90,10 @@ class _Batches:
 class _Torch:
     """A model of PyTorch, in the precision that it was trained in."""
 
-    def __init__(self, path: Path, device: str) -> None:
+    def __init__(self, path: Path, device: str, code: Sequence[Path]) -> None:
         self.about = read_about(path)
         self._runtime = runtime = resolve_runtime(_precision(self.about.config, device), device, cores())
-        model = network(path, self.about).eval()
+        model = network(path, self.about, code).eval()
         self._model = model.to(runtime.device).to(memory_format=runtime.memory_format)
         self._batches = _Batches(self.about, runtime.device, runtime)
 
@@ -130,7 +125,8 @@ class _Onnx:
             self._session = runtime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # onnxruntime raises a dozen kinds
             raise SearchError(f"{visible(str(path))}: no ONNX file that can be run: {first_line(error)}") from None
-        self.about = About.of(path, self._session.get_modelmeta().custom_metadata_map)
+        told = self._session.get_modelmeta().custom_metadata_map
+        self.about, self._alone = About.of(path, told), told.get("int8") == '"dynamic"'  # whose ranges are a batch's
         (self._input, *more), (output, *_) = self._session.get_inputs(), self._session.get_outputs()
         count = output.shape[-1]
         if more or count != len(self.about.classes):
@@ -141,7 +137,8 @@ class _Onnx:
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         parts: list[NDArray[np.float32]] = []
-        for x in self._batches.of(pixels):
-            (logits, *_) = self._session.run(None, {self._input.name: x.numpy()})
-            parts.append(logits)
+        for batch in self._batches.of(pixels):
+            for x in batch.split(1 if self._alone else len(batch)):
+                (logits, *_) = self._session.run(None, {self._input.name: x.numpy()})
+                parts.append(logits)
         return np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""How a trained model is loaded by PyTorch alone, in a few lines of Python."""
+"""How a trained model is loaded by PyTorch alone, in at most ten lines of Python."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def loading(about: About, file: str) -> str:
     first = [both if line == "from torchvision import models" else line for line in first]
     needs = [] if both in first else needs
     imports = [line for line in first if line.startswith(("import ", "from "))]
-    imports = sorted(
-        {"import json", "from PIL import Image, ImageOps", "import safetensors.torch", *needs} | set(imports),
-        key=lambda line: (line.startswith("from"), line.split()[1].lower()),
-    )
+    plain = {line.removeprefix("import ") for line in imports if line.startswith("import ")}
+    plain |= {"json", "safetensors.torch"}
+    parts = {"from PIL import Image, ImageOps", *needs, *(line for line in imports if line.startswith("from "))}
+    heads = [f"import {', '.join(sorted(plain))}", *sorted(parts, key=lambda line: line.split()[1].lower())]
     return "\n".join(
         [
-            *imports,
+            *heads,
             *(line for line in first if line not in imports),
             built,
             f'safetensors.torch.load_model(model.eval(), "{file}")',

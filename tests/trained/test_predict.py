@@ -112,8 +112,15 @@ def test_the_accuracy_is_that_of_the_report(cli: Cli, write: Write, model: str, 
     assert files() == before
     if ":" in model:  # whose layers travel with it
         Path("net.py").rename("gone.py")
-        assert cli("predict", "there", "pictures").status == 0
+        foreign = cli("predict", "there", "pictures")  # for all that this folder knows
+        assert (foreign.status, foreign.err.count("\n")) == (2, 1)
+        assert f"names code that would run as you, {Path('there/net.py').absolute()}" in foreign.err
+        assert f"look at it, and name it with --code {Path('there/net.py').absolute()}" in foreign.err
+        assert cli("predict", "there", "pictures", "--code", "there/net.py").status == 0
+        assert len(search.predict("there", "pictures", code=["there/net.py"])) == 100
         assert "its layers are in net.py, which is not here" in cli("predict", models[2], "pictures").err
+        assert cli("predict", models[2], "pictures", "--code", "gone.py").status == 0
+        assert "--code none.py: no such file" in cli("predict", models[2], "pictures", "--code", "none.py").err
 
 
 def test_whatever_names_pictures(cli: Cli, write: Write) -> None:

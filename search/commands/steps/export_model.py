@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from optuna.study import Study
@@ -12,15 +13,22 @@ from search.commands.steps.export import write_yaml
 from search.commands.steps.weights import Weights
 from search.files.atomic import write_text, write_whole
 from search.reporting.card import card
+from search.study.known import layers_of
+from search.trained.about import About
 from search.trained.code import loading, needs_file
 
 MODEL, CONFIG, CARD = "model.safetensors", "config.yaml", "README.md"
 
 
-def write_model(study: Study, weights: Weights, folder: Path) -> None:
-    """Write the weights, the card and the config of a trial into `folder`. Raises OSError."""
+def write_model(study: Study, weights: Weights, folder: Path, code: Sequence[Path] = ()) -> None:
+    """Write the weights, the card and the config of a trial into `folder`. Raises OSError, SearchError.
+
+    `code`: Python files that the user names, of which one may have the layers.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     view, about = StudyView(study), weights.about
+    model = layers_of(about.config.model, weights.file, code)
+    about = About(about.classes, about.spec, about.prints, about.config.model_copy(update={"model": model}))
     files = [
         f"- `{MODEL}`: the weights. Its metadata has the classes, and how a picture becomes its image.",
         f"- `{CONFIG}`: the settings; `search train {CONFIG}` trains it again.",

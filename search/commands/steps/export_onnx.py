@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from search.trained.about import About
 from search.trained.classifier import network
 
 
-def write_onnx(weights: Path, about: About, path: Path) -> None:
+def write_onnx(weights: Path, about: About, path: Path, code: Sequence[Path] = ()) -> None:
     """Write the model of the safetensors `weights`, which say `about` of themselves, as ONNX to `path`.
 
     Input ``images`` (N, C, H, W), float32, normalised as in training; output ``logits`` (N, classes), float32; N is
@@ -26,10 +27,11 @@ def write_onnx(weights: Path, about: About, path: Path) -> None:
     picture becomes an image, the fingerprints of the `data`, of its `test` split and of the `weights` that the training
     began with, and `config`. Beside these there are, of `input`, `mean` and `std` of each channel for values in [0, 1],
     and `resize`, the pixels of the short side before the centre is cut out, or height and width. The data set is not
-    asked. Raises SearchError if the model cannot be exported.
+    asked. `code`: Python files that the user names, for layers of one's own. Raises SearchError if the model cannot be
+    exported.
     """
     extra("onnxscript", "onnx")
-    model, spec = network(weights, about), about.spec
+    model, spec = network(weights, about, code), about.spec
     resize = spec.resize[0] if spec.resize[0] == spec.resize[1] else spec.resize
     told: dict[str, Any] = {"classes": list(about.classes), "input": spec.about()} | about.prints
     told |= {"mean": spec.mean, "std": spec.std, "resize": resize, "config": about.config.model_dump(mode="json")}

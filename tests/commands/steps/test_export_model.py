@@ -29,13 +29,13 @@ pytestmark = pytest.mark.usefixtures("sys_path", "one_thread")
 @pytest.mark.parametrize(
     ("model", "side", "lines"),
     [
-        ("cnn", 12, 10),
-        ("mlp", 12, 10),
-        ("net.py:net", 12, 11),
-        ("mobilenet_v3_small", 32, 9),
-        ("vit_b_16", 32, 9),
-        ("efficientnet_lite0", 32, 15),
-        ("timm/test_resnet", 32, 10),
+        ("cnn", 12, 9),
+        ("mlp", 12, 9),
+        ("net.py:net", 12, 9),
+        ("mobilenet_v3_small", 32, 8),
+        ("vit_b_16", 32, 8),
+        ("efficientnet_lite0", 32, 10),
+        ("timm/test_resnet", 32, 9),
     ],
 )
 def test_the_lines_of_the_card_load_the_model(cli: Cli, write: Write, model: str, side: int, lines: int) -> None:
