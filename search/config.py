@@ -16,6 +16,9 @@ CACHE_SIZE = 20 * 2**30
 MAX_EPOCHS = 2**31 - 1
 """What an epoch's number may be in every storage: PostgreSQL keeps it in 32 bits."""
 
+COSTS = {"mb": "megabytes", "latency_ms": "latency_ms"}
+"""What a model takes, less of which is better: an objective's or a limit's name to that of `search.train.footprint`."""
+
 if TYPE_CHECKING:
     ScheduleName = str
 else:

@@ -87,6 +87,14 @@ class StudyView:
         return [trial for trial in self.trials if trial.state == TrialState.PRUNED]
 
     @cached_property
+    def completed(self) -> list[FrozenTrial]:
+        """The completed trials that are feasible, the best first; of several objectives by number."""
+        if not self.several:
+            return self.done
+        states = (trial for trial in self.trials if trial.state == TrialState.COMPLETE)
+        return [trial for trial in states if attributes.feasible(trial)]
+
+    @cached_property
     def baselines(self) -> list[Baseline]:
         """The hand-tuned rows."""
         return self.record.baselines or []

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -23,11 +24,13 @@ from search.files.arrays import heard
 from search.files.mounts import network_type
 from search.models import ImageSpec, build, check_name, image_spec
 from search.models.weights import Loaded
+from search.space.checks import place_of
 from search.space.file import SpaceFile, load_space
 from search.space.points import check_fixed, drawn
 from search.space.space import SearchSpace
-from search.study.data import weights_name
+from search.study.data import KIND, check_limits, kind_of, weights_name
 from search.train.dropout import set_dropout
+from search.train.footprint import size_of
 from search.train.freeze import batch_norm, freeze, steps, train_mode
 from search.train.learner import BUILT
 from search.train.trainer import forget
@@ -59,6 +62,8 @@ class Ready(NamedTuple):
     """Weights, as a study names them, to what tells their content from others."""
     wrong: Sequence[str] = ()
     """Of a confirmation, what is wrong with each config; empty if nothing."""
+    sizes: Mapping[str, Mapping[str, float]] = MappingProxyType({})
+    """Kind of model, as a study names it, to what it takes of the costs that the space asks for."""
 
 
 def ready(
@@ -70,6 +75,8 @@ def ready(
     """
     space, weights = load_space(path, overrides), dict[str, str]()
     notes = preflight(space, data_root, weights)
+    sizes, said = measured(space, data_root)
+    notes += said
     with heard(notes.append):
         data = prepare(space, data_root, progress)
     notes = [line for known in data.values() for line in known["said"]] + notes
@@ -79,7 +86,23 @@ def ready(
     if kind:
         where = f"the image cache {cache.cache_root()} is on a network file system ({kind})"
         notes.append(f"{where}, and training reads from it: XDG_CACHE_HOME=DIR puts it on a local disk")
-    return Ready(notes, data, weights)
+    return Ready(notes, data, weights, sizes=sizes)
+
+
+def measured(space: SpaceFile, data_root: Path) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """What each kind of model takes of the costs that the space asks for, and lines for the user.
+
+    A range is taken at its low end. Raises SearchError for limits that no option can meet.
+    """
+    sizes: dict[str, dict[str, float]] = {}
+    if not space.costs or not isinstance(space.space, SearchSpace):
+        return sizes, []
+    for config in _configs(space, KIND):
+        kind = kind_of(config.model_dump(mode="json"))
+        if kind not in sizes:
+            sizes[kind] = size_of(config, data_root, space.costs)
+    said = check_limits(place_of(space.path, "limits"), sizes, space.limits)
+    return sizes, [said] if said else []
 
 
 def preflight(space: SpaceFile, data_root: Path, weights: dict[str, str] | None = None) -> list[str]:

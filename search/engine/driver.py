@@ -6,17 +6,16 @@ import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from optuna.exceptions import TrialPruned, UpdateFinishedTrialError
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from search.config import make_config
 from search.engine.callbacks import Callback, Callbacks
 from search.engine.failures import RunAborted, closing, deaths, kind
 from search.engine.failures import reason as why
-from search.engine.messages import Ended, Failed, Lost, Message, Pruned, Report, Silent
+from search.engine.messages import Ended, Failed, Lost, Message, Pruned, Report, Silent, Sized
 from search.engine.retention import Retention
 from search.engine.rules import Rules, Run
 from search.engine.supply import Supply
@@ -24,17 +23,16 @@ from search.engine.trial import ActiveTrial, Lengths, measured
 from search.errors import first_line, option
 from search.space.file import SpaceFile
 from search.space.values import plain
-from search.study.attributes import BY_HAND, TrialRecord, feasible, value_of
-from search.study.data import made_with
-from search.study.pruner import audited
+from search.study.attributes import BY_HAND, feasible, value_of
+from search.study.data import Sizes, made_with
+from search.study.pruner import audited, is_rung, should_prune
+from search.study.stopping import TOLD
 from search.study.storage import internals
 from search.study.storage.rdb import record, together
 from search.study.supply import tell
 
 MAX_ATTEMPTS = 3
 """A trial whose worker died so often in a row, with no epoch more than before, is FAIL."""
-_TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
-"""The states that patience counts."""
 
 
 class Driver:
@@ -48,17 +46,15 @@ class Driver:
     ) -> None:
         self.study = study
         self.space = space
-        self.rules = rules
-        self.run = run or Run()
-        self.trials = rules.trials
-        self.stopping = rules.stopping
+        self.rules, self.run = rules, run or Run()
+        self.trials, self.stopping = rules.trials, rules.stopping
         self.callbacks = Callbacks(callbacks, self.run.say)
         self.retention = Retention(study, space.metric, space.train is None, rules.keeps, rules.run_dir)
         self._supply = Supply(study, rules.stopping)
+        self._sizes = Sizes(study, space)
         self._lengths = Lengths(space.train is not None, self.run.say)
         self._made_with = made_with(study)
-        self._failed_in_row = 0
-        self._attempts = 0
+        self._failed_in_row = self._attempts = 0
         self._loner: int | None = None
         """A trial that ran out of memory beside others, and is tried again without them."""
         self.live: dict[int, ActiveTrial] = {}
@@ -67,17 +63,7 @@ class Driver:
         self.counts = Counter(trial.state for trial in done)
         self.at_start = self.counts.total()
         self.retention.begin(done, self.live)
-        self._count_in(trials_so_far)
-
-    def _count_in(self, trials: Sequence[FrozenTrial]) -> None:
-        """Count in the trials that earlier runs left."""
-        for trial in trials:
-            known = TrialRecord(trial)
-            self.stopping.spend(trial.number, known.epoch.get("machine_seconds", 0.0), known.cost)
-        ended = [(trial.datetime_complete, trial.number, trial) for trial in trials if trial.state in _TOLD]
-        for _, number, trial in sorted(ended, key=lambda end: (end[0] or datetime.min, end[1])):
-            completed = trial.state == TrialState.COMPLETE and feasible(trial)
-            self.stopping.ended(number, value_of(trial) if completed else None)
+        self.stopping.count_in(trials_so_far)
 
     @property
     def over(self) -> bool:
@@ -136,8 +122,18 @@ class Driver:
         except (Exception, SystemExit) as error:  # the user's space(trial), or a point that is no config
             self.fail(job, why(error))
         else:
-            return True
+            return self._fits(job)
         return False
+
+    def _fits(self, job: ActiveTrial) -> bool:
+        """Whether the trial meets the limits, as far as its size is known. Otherwise it has ended."""
+        size = self._sizes.of(job.settings)
+        job.size, job.measure = size or {}, self._sizes.costs if size is None else ()
+        if said := self._sizes.excess(job.size):
+            job.record.config = plain(job.settings)
+            job.record.refused = said
+            self._end(job, TrialState.PRUNED, f"refused before it trains: {said}")
+        return not said
 
     def _heed_signals(self) -> None:
         if self.run.signalled:  # the KeyboardInterrupt was lost, in compiled code or while a module was imported
@@ -164,6 +160,9 @@ class Driver:
         match message:
             case Report():
                 return self._report(job, message)
+            case Sized(size=size):
+                self._sizes.learn(job.settings, size)
+                return self._fits(job)
             case Ended():
                 self._lengths.ended(job)
                 self._complete(job)
@@ -181,11 +180,11 @@ class Driver:
         first = job.last.step == 0
         spent = (job.before.epoch if first else job.last.epoch).get("machine_seconds", 0.0)
         job.last = replace(report, epoch={**report.epoch, "machine_seconds": spent + report.epoch["seconds"]})
-        values = job.other(self._made_with) or measured(report, self.space.goals)
+        values = job.other(self._made_with) or measured(report, self.space.goals, job.size)
         if isinstance(values, str):
             self.fail(job, values)
             return False
-        self._store(job, first, values[0])
+        self._store(job, first, values)
         self.callbacks.epoch(job)
         if report.last:
             self._complete(job)
@@ -198,19 +197,21 @@ class Driver:
             return False
         return True
 
-    def _store(self, job: ActiveTrial, first: bool, value: float) -> None:
+    def _store(self, job: ActiveTrial, first: bool, values: list[float]) -> None:
         """Write the trial's last epoch to the storage, before the decision: a pruned trial's curve holds it, too."""
         report, new = job.last, job.kept(first)
+        if self.space.further and is_rung(self.study.pruner, report.step):
+            new.rungs = job.rungs = {**job.before.rungs, **job.rungs, str(report.step): values}
         self.stopping.spend(job.number, report.epoch["machine_seconds"], job.cost)
         replayed = report.step in job.known.intermediate_values
-        record(job.trial, new.stored, report.step, None if replayed else value)
+        record(job.trial, new.stored, report.step, None if replayed else values[0])
 
     def _stopped(self, job: ActiveTrial) -> bool:
         """Whether the pruner stops the trial here. A trial of the audit goes on, and the pruner is not asked again."""
-        if job.audited or self.space.further:  # a pruner compares one metric
+        if job.audited:
             return False
         with self._supply.asked("pruner"):
-            if not job.trial.should_prune():
+            if not should_prune(self.study, job.trial):
                 return False
         job.audited = audited(self.study.study_name, job.number, self.rules.audit)
         if job.audited:
@@ -258,7 +259,7 @@ class Driver:
             self.release(job)
 
     def _tried_alone(self, job: ActiveTrial, reason: str) -> bool:
-        """Put a trial that ran out of memory beside others back, to run alone; returns whether it did so."""
+        """Put a trial that ran out of memory beside others back, to run alone; whether it did so."""
         if kind(reason) != "oom" or len(self.live) == 1 or job.before.alone:
             return False
         job.record.alone = True
@@ -272,7 +273,7 @@ class Driver:
         del self.live[job.number]
 
     def _end(self, job: ActiveTrial, state: TrialState, reason: str = "") -> None:
-        values = [float(job.last.epoch[name]) for name in self.space.goals] if state == TrialState.COMPLETE else None
+        values = [float(job.reached(name)) for name in self.space.goals] if state == TrialState.COMPLETE else None
         if state != TrialState.FAIL and job.before.error:  # the driver died when it was about to fail
             job.record.error = None
         with self._supply.asked("sampler"):
@@ -284,10 +285,10 @@ class Driver:
         self._loner = None if self._loner == job.number else self._loner
         job.feasible = feasible(told)
         value = value_of(told) if state == TrialState.COMPLETE and job.feasible else None
-        if value is not None:
-            self.retention.follow(value, job.number)  # what sweeps up meanwhile spares the live and the leader
+        if state == TrialState.COMPLETE and job.feasible:
+            self.retention.follow(told)  # what sweeps up meanwhile spares the live and the leaders
         del self.live[job.number]
-        if state in _TOLD:
+        if state in TOLD:
             self.stopping.ended(job.number, value)
         self.retention.sweep({job.number})
         self.callbacks.end(job, state, reason)

@@ -72,6 +72,8 @@ class Order:
     """The file for what a train() of the space file prints, where nobody would see it. None: the built-in training."""
     number: int = 0
     """The trial's, for messages."""
+    costs: tuple[str, ...] = ()
+    """What of the model to measure before it trains, by the names of `config.COSTS`."""
 
     def packed(self) -> bytes:
         """The order for a process that has loaded the space file, whose classes the settings may be made of."""
@@ -133,6 +135,14 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Sized:
+    """What the order's model takes, before it trains: of each of the order's `costs` so much."""
+
+    attempt: int
+    size: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Ended:
     """The training ended by itself."""
 
@@ -178,4 +188,4 @@ class Silent:
     seconds: float
 
 
-Message = Report | Ended | Pruned | Failed | Lost | Silent
+Message = Report | Sized | Ended | Pruned | Failed | Lost | Silent

@@ -6,6 +6,7 @@ share a run dir (`--run-dir`) can each go on with a trial that another left.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -40,28 +41,42 @@ class Retention:
         self._behind = ThreadPoolExecutor(1, "sweeps up")  # it starts no thread before it has work
         self._sweeping: Future[None] | None = None
         self.leader: tuple[float, int] | None = None
+        self._front: dict[int, list[float]] = {}
+        """Of several objectives: the trials that no other beats in all, each by its values, the lower the better."""
         self._name, self._metric, self._trained = study.study_name, metric, trained
-        self._maximize = study.directions[0] == StudyDirection.MAXIMIZE
+        self._signs = [-1 if way == StudyDirection.MAXIMIZE else 1 for way in study.directions]
+        self._maximize = self._signs[0] < 0
 
     def begin(self, done: Sequence[FrozenTrial], live: Collection[int]) -> None:
         """Take note of the trials that ended in earlier runs, and of the mapping that holds those that run."""
         self._live = live
         for trial in done:
-            value = value_of(trial)
-            if trial.state == TrialState.COMPLETE and value is not None and feasible(trial):
-                self.follow(value, trial.number)
+            if trial.state == TrialState.COMPLETE and feasible(trial):
+                self.follow(trial)
         self.sweep({trial.number for trial in done})
 
-    def follow(self, value: float, number: int) -> None:
+    def follow(self, trial: FrozenTrial) -> None:
         """Take note of a completed trial, which may lead from now on; of equals the first leads, as in the table."""
-        led = self.leader
+        value, number, led = value_of(trial), trial.number, self.leader
+        if len(self._signs) > 1:
+            self._join(number, [sign * found for sign, found in zip(self._signs, trial.values, strict=True)])
+        if value is None:
+            return
         if led is None or self.better(value, led[0]) or (value == led[0] and number < led[1]):
             self.leader = value, number
+
+    def _join(self, number: int, values: list[float]) -> None:
+        """Put the trial on the front unless another beats it, and take off what it beats."""
+        if not all(map(math.isfinite, values)) or any(_beats(known, values) for known in self._front.values()):
+            return
+        self._front = {other: known for other, known in self._front.items() if not _beats(values, known)}
+        self._front[number] = values
 
     def sweep(self, ended: Collection[int]) -> None:
         """Delete what is no longer needed: the checkpoints of trials that `ended`, and weights.
 
-        The leader's weights stay, and those of trials that run. The driver does not wait for an object store.
+        The leader's weights stay, of several objectives those of the whole front, and those of trials that run. The
+        driver does not wait for an object store.
         """
         self._gone |= set(ended)
         if isinstance(self.run_dir, Path):
@@ -78,7 +93,7 @@ class Retention:
 
     def _spared(self) -> set[int]:
         live = tuple(self._live)  # first: who ends then may lead by now
-        return {*live, *([self.leader[1]] if self.leader else [])}
+        return {*live, *self._front, *([self.leader[1]] if self.leader else [])}
 
     def wait_for_sweep(self, seconds: float = 30.0) -> None:
         """Wait until the last sweep is done, at most so many seconds."""
@@ -103,6 +118,11 @@ class Retention:
     def better(self, a: float, b: float) -> bool:
         """Whether `a` is a better value than `b`."""
         return a > b if self._maximize else a < b
+
+
+def _beats(values: list[float], others: list[float]) -> bool:
+    """Whether the first is nowhere worse and somewhere better; the lower the better."""
+    return values != others and all(one <= other for one, other in zip(values, others, strict=True))
 
 
 def weights_of(study: str, trial: int, run_dir: Where = RUNS) -> Where:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial, Trial
 
+from search.config import COSTS
 from search.data.identity import Identity
 from search.engine.failures import unmeasured
 from search.engine.messages import Order, Report, SaveWeights
@@ -39,6 +40,12 @@ class ActiveTrial:
     """Its last epoch; before the first, step 0. `machine_seconds` is added to `epoch`: the time of all attempts."""
     cost: dict[str, Any] = field(default_factory=dict)
     """What its model takes, and its shares of devices, once an epoch of any attempt has said so."""
+    size: dict[str, float] = field(default_factory=dict)
+    """What its model takes of the costs that the study asks for, by the names of `config.COSTS`."""
+    measure: tuple[str, ...] = ()
+    """Those of them that its worker has to measure first."""
+    rungs: dict[str, list[float]] = field(default_factory=dict)
+    """Of several objectives: epoch, as text, at which ASHA compares, to what this attempt reported there."""
     feasible: bool = True
     """Once it has ended: it keeps the constraints of the study's sampler."""
     audited: bool = False
@@ -61,7 +68,11 @@ class ActiveTrial:
     @property
     def order(self) -> Order:
         """What its worker is sent."""
-        return Order(self.attempt, self.settings, self.keep, self.checkpoints, self.output, self.number)
+        return Order(self.attempt, self.settings, self.keep, self.checkpoints, self.output, self.number, self.measure)
+
+    def reached(self, goal: str) -> Any:
+        """What it has of an objective: of its last epoch, or what its model takes."""
+        return self.size.get(goal, self.last.epoch.get(goal))
 
     def kept(self, first: bool) -> TrialRecord:
         """What the storage keeps of its last epoch, the first of this attempt or not."""
@@ -77,7 +88,8 @@ class ActiveTrial:
         if first and (report.step > 1 or self.known.intermediate_values):
             new.resumed_after = [*(self.before.resumed_after or []), report.step - 1]
         if report.cost is not None:
-            new.cost = self.cost = report.cost
+            # A latency that is compared is the one that was measured once for all trials of the kind.
+            new.cost = self.cost = report.cost | {COSTS[name]: taken for name, taken in self.size.items()}
         if report.notes:
             new.notes = report.notes
         if report.val_images is not None:
@@ -98,9 +110,9 @@ class ActiveTrial:
         return ""
 
 
-def measured(report: Report, metrics: Iterable[str]) -> list[float] | str:
-    """The values of the `metrics` in what a training yielded; or why the trial fails."""
-    values, epoch = [], report.epoch
+def measured(report: Report, metrics: Iterable[str], size: Mapping[str, float]) -> list[float] | str:
+    """The values of the `metrics` in what a training yielded, or in what its model takes; or why the trial fails."""
+    values, epoch = [], report.epoch | dict(size)
     for metric in metrics:
         value = epoch.get(metric)
         if not isinstance(value, (int, float)):

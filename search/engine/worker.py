@@ -17,7 +17,7 @@ from optuna import TrialPruned
 from search.config import Epoch, TrainConfig
 from search.data.base import NoTestSplit
 from search.engine.failures import breaks_gpu, closing, kind, reason
-from search.engine.messages import Closed, Drop, Ended, Failed, Message, Order, Pruned, Report, WorkerConfig
+from search.engine.messages import Closed, Drop, Ended, Failed, Message, Order, Pruned, Report, Sized, WorkerConfig
 from search.engine.processes.ending import END
 from search.engine.processes.output import Output
 from search.engine.processes.shared import shared
@@ -43,7 +43,7 @@ class Worker:
         self._own = load_train(own) if own else None
         self._notes = shared(self._own, Path(own)) if own and self._own else []
         self._attempt = self.number = 0
-        self._epochs: Iterator[Report] = iter(())
+        self._epochs: Iterator[Report | Sized] = iter(())
         self._theirs: object = None
         """What the train() of the space file returned: a generator, which is to be closed."""
         self._home = self._folder = Path.cwd()
@@ -54,7 +54,7 @@ class Worker:
         self.close()
         self._attempt, self.number, self._folder = order.attempt, order.number, self._home
         self._output.begin(order.output)
-        self._epochs = self._train(order) if self._own is None else self._call(self._own, order)
+        self._epochs = self._measured(order) if self._own is None else self._call(self._own, order)
 
     def _call(self, own: Train, order: Order) -> Iterator[Report]:
         start = time.perf_counter()
@@ -70,6 +70,15 @@ class Worker:
             notes, self._notes = self._notes, []
             yield Report(order.attempt, epoch, step, False, notes, cost=first, code=self._code, place=place)
             start = time.perf_counter()
+
+    def _measured(self, order: Order) -> Iterator[Report | Sized]:
+        """The trial's epochs; before them what its model takes, if the driver asks for that."""
+        if order.costs:
+            from search.train.footprint import size_of  # late, as below
+
+            config = TrainConfig(**order.settings)
+            yield Sized(order.attempt, size_of(config, Path(self.workplace.data_root), order.costs))
+        yield from self._train(order)
 
     def _shares(self, device: object) -> dict[str, float]:
         """What a trial on `device` takes of GPUs and, in threads, of CPUs."""

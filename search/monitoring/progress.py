@@ -74,7 +74,7 @@ class Progress:
         if self._cell is not None:
             self._cell.update()
         if self._plain:
-            values = ", ".join(f"{goal} {format_number(trial.last.epoch.get(goal))}" for goal in driver.space.goals)
+            values = ", ".join(f"{goal} {format_number(trial.reached(goal))}" for goal in driver.space.goals)
             what = reason if reason else f"{values} at epoch {trial.last.step}"
             what += "" if trial.feasible else " (infeasible)"
             best = f"best {format_number(self._best[0])} (trial {self._best[1]})" if self._best else ""

@@ -37,9 +37,10 @@ def frame(view: StudyView, extra: Sequence[str] = (), rows: int | None = None, t
     the trials that no other beats in all, in no order.
     """
     trials = view.ranked[:rows]
-    if view.several:
-        return pd.DataFrame([_front_row(view, trial) | columns.cells(trial, extra) for trial in trials]).fillna("")
     varied = sorted({name.rpartition(".")[2] for trial in trials for name in trial.params})
+    if view.several:
+        front = [_front_row(view, trial, varied) | columns.cells(trial, extra) for trial in trials]
+        return pd.DataFrame(front).fillna("")
     made_by = letters(view.trials) if len(versions(view.trials)) > 1 else {}
     found = [
         (
@@ -91,10 +92,16 @@ def _code(trial: FrozenTrial, names: dict[str, str]) -> dict[str, str]:
     return {"CODE": names.get(TrialRecord(trial).code or "", "?")} if names else {}
 
 
-def _front_row(view: StudyView, trial: FrozenTrial) -> dict[str, str]:
-    measured, last = zip(view.metrics, trial.values, strict=True), epoch_of(trial)
-    values = {name: columns.escape_cell(last.get(name, value)) for name, value in measured}
-    return {"Trial": _label(trial)} | columns.settings(config_of(trial), (), view.metrics) | values
+def _front_row(view: StudyView, trial: FrozenTrial, varied: list[str]) -> dict[str, str]:
+    config, test, last = config_of(trial), view.tests.get(trial.number, {}), epoch_of(trial)
+    values = {
+        name: columns.accuracy(value, images_of(trial))
+        if name == "val_acc"
+        else columns.escape_cell(last.get(name, value))
+        for name, value in zip(view.metrics, trial.values, strict=True)
+    }
+    tested = {"TESTING ACC": columns.accuracy(test.get("test_acc"), test.get("images"))} if test else {}
+    return {"Trial": _label(trial)} | columns.settings(config, varied, view.metrics) | values | tested
 
 
 def _baselines(view: StudyView, trials: list[FrozenTrial]) -> list[tuple[float | None, dict[str, str]]]:

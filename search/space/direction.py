@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from search.errors import SearchError
-from search.space.checks import place_of
+from optuna.pruners import NopPruner
+
+from search.config import COSTS, Epoch
+from search.errors import SearchError, nearest
+from search.space.checks import check_word, place_of
 
 Direction = Literal["minimize", "maximize"]
 
@@ -15,7 +20,7 @@ _WORD = re.compile(r"[^\s]+")
 LESS = frozenset(
     _WORD.findall(
         "loss losses error errors err mse rmse rmsle mae mape smape msle nll bce ce crossentropy perplexity ppl bpc "
-        "wer cer fid kid lpips brier ece eer regret cost time times duration latency seconds secs ms memory"
+        "wer cer fid kid lpips brier ece eer regret cost time times duration latency seconds secs ms memory mb"
     )
 )
 """The last words of metrics of which less is better."""
@@ -70,16 +75,65 @@ def ask(where: str, metric: str) -> NoReturn:
     )
 
 
-def names_of(path: Path, metric: Any) -> list[str]:
+def goals(path: Path, found: Mapping[str, Any]) -> dict[str, Direction]:
+    """Each objective of the space file at `path` and its direction, the metric first. Raises SearchError.
+
+    `found`: the names of the file. It says `metric`, or `objectives` for several.
+    """
+    if {"metric", "objectives"} <= found.keys():
+        raise SearchError(f"{path}: metric and objectives are two names for one thing: leave one of them out")
+    said = "objectives" if "objectives" in found else "metric"
+    names = _names_of(path, said, found.get(said, "val_acc"))
+    for name in names:
+        check_word(str(path), "the metric", name)
+    if found.get("train") is None:
+        _check_measured(path, said, names)
+    pruner = found.get("pruner")
+    if len(names) > 1 and pruner is not None and not getattr(pruner, "ranks_several", isinstance(pruner, NopPruner)):
+        why = "this pruner compares one metric; search.ASHA ranks several"
+        raise SearchError(f"{path}: {said} = {found[said]!r}: {why}")
+    return goals_of(path, names, found.get("direction"), said)
+
+
+def _names_of(path: Path, said: str, metric: Any) -> list[str]:
     """The objectives that a space file calls `metric`: one, or several in a sequence. Raises SearchError."""
     names = [*metric] if isinstance(metric, (list, tuple)) else [metric]
     if not names or not all(isinstance(name, str) for name in names) or len({*names}) < len(names):
-        raise SearchError(f"{path}: metric = {metric!r}; it must be of type str, or a tuple of different ones")
+        raise SearchError(f"{path}: {said} = {metric!r}; it must be of type str, or a tuple of different ones")
     return names
 
 
-def goals_of(path: Path, names: list[str], direction: Any) -> dict[str, Direction]:
-    """Each of the objectives and its direction; `direction`: what the file calls so, for all or for each.
+def _check_measured(path: Path, said: str, names: list[str]) -> None:
+    """Raise SearchError for objectives that the built-in training does not measure."""
+    known = Epoch.measures()
+    for name in names:
+        if name not in known | COSTS.keys():
+            near = nearest(name, known | (COSTS.keys() if len(names) > 1 else set()))
+            raise SearchError(f"{path}: {said} = {name!r} is not measured{near}")
+    if names[0] in COSTS:
+        why = "it is known before the training, so name first what the training measures"
+        raise SearchError(f'{path}: {said} = {names[0]!r}: {why}, as in objectives = ("val_acc", "{names[0]}")')
+
+
+def limits(path: Path, found: Mapping[str, Any]) -> dict[str, float]:
+    """What the space file calls `limits`: the most that a point may take of a cost. Raises SearchError."""
+    given, place = found.get("limits", {}), place_of(path, "limits")
+    if given and found.get("train") is not None:
+        why = "only the size of our own models is known beforehand; raise optuna.TrialPruned in train()"
+        raise SearchError(f"{place}: limits = {given!r}: {why}")
+    if not isinstance(given, Mapping):
+        raise SearchError(f"{place}: limits = {given!r}; it must be like dict(mb=20, latency_ms=30)")
+    for name, most in given.items():
+        if name not in COSTS:
+            raise SearchError(f"{place}: limits: {name!r} is no cost{nearest(str(name), {*COSTS})}")
+        if isinstance(most, bool) or not isinstance(most, (int, float)) or not 0 < most < math.inf:
+            raise SearchError(f"{place}: limits: {name}={most!r}; it must be a number above 0")
+    return {name: float(most) for name, most in given.items()}
+
+
+def goals_of(path: Path, names: list[str], direction: Any, called: str = "metric") -> dict[str, Direction]:
+    """Each of the objectives and its direction; `direction`: what the file calls so, for all or for each;
+    `called`: what it calls the objectives.
 
     None: the names settle it. Raises SearchError.
     """
@@ -89,7 +143,7 @@ def goals_of(path: Path, names: list[str], direction: Any) -> dict[str, Directio
     if wrong := [word for word in said if word not in (None, "minimize", "maximize")]:
         raise SearchError(f"{path}: direction = {wrong[0]!r}; it must be 'minimize' or 'maximize'")
     return {
-        name: word or direction_of(name) or ask(place_of(path, "metric"), name)
+        name: word or direction_of(name) or ask(place_of(path, called), name)
         for name, word in zip(names, said, strict=True)
     }
 

@@ -18,12 +18,12 @@ from optuna.samplers import BaseSampler, PartialFixedSampler
 from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial
 
-from search.config import Epoch
-from search.errors import SearchError, first_line, nearest, option
+from search.config import COSTS
+from search.errors import SearchError, first_line, option
 from search.space import cells, module
 from search.space.baselines import Baseline, read_baselines
 from search.space.checks import check_missing, check_settings, check_sound, check_takes, check_word
-from search.space.direction import Direction, goals_of, names_of
+from search.space.direction import Direction, goals, limits
 from search.space.space import SearchSpace, parse_value
 from search.space.values import text as text_of
 from search.space.values import unfit
@@ -44,6 +44,8 @@ class SpaceFile:
     direction: Direction = "maximize"
     further: Mapping[str, Direction] = field(default_factory=dict)
     """The objectives beside the metric, of a study of several."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """The most that a point may take of a cost of `config.COSTS`: others are refused before they train."""
     sampler: BaseSampler | None = None
     pruner: BasePruner | None = None
     callbacks: Sequence[Callable[[Study, FrozenTrial], object]] = ()
@@ -55,6 +57,11 @@ class SpaceFile:
     def goals(self) -> dict[str, Direction]:
         """Each objective and its direction, the metric first."""
         return {self.metric: self.direction, **self.further}
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """The costs of `config.COSTS` that the study asks for, as objectives or limits."""
+        return tuple(name for name in COSTS if self.train is None and name in {*self.goals, *self.limits})
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """The settings of one trial. Its values may lie outside their ranges (`search.space.points.outside`)."""
@@ -189,17 +196,8 @@ def _options(path: Path, found: dict[str, Any]) -> dict[str, Any]:
             raise SearchError(f"{path}: {name} = {value!r}; it must be of type {kinds[name].__name__}")
     if options.get("trials", 1) < 1:
         raise SearchError(f"{path}: trials = {options['trials']}; it must be 1 or more")
-    names = names_of(path, found.get("metric", "val_acc"))
-    for metric in names:
-        check_word(str(path), "the metric", metric)
-        if found.get("train") is None and metric not in Epoch.measures():
-            raise SearchError(f"{path}: metric = {metric!r} is not measured{nearest(metric, Epoch.measures())}")
-    if len(names) > 1 and (found.get("train") is None or "pruner" in options):
-        said = "a pruner compares one metric" if "pruner" in options else "only a train() of your own has several"
-        raise SearchError(f"{path}: metric = {found['metric']!r}: {said}")
-    goals = goals_of(path, names, found.get("direction"))
-    (options["metric"], options["direction"]), *further = goals.items()
-    options["further"] = dict(further)
+    (options["metric"], options["direction"]), *further = goals(path, found).items()
+    options["further"], options["limits"] = dict(further), limits(path, found)
     if "resources" in found:
         options["resources"] = _resources(path, found["resources"])
     if "callbacks" in found:

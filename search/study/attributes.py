@@ -153,6 +153,10 @@ class StudyRecord(_Record):
     """Data set, as a config names it, to what tells it from others (`search.data.identity`)."""
     weights = _Dict()
     """Weights, as `search.study.data.weights_name` names them, to what tells their content from others."""
+    sizes = _Dict()
+    """Kind of model, as `search.study.data.kind_of` names it, to what it takes, by the names of `config.COSTS`."""
+    limits = _Dict()
+    """The most that a point of the last run may take of a cost."""
 
 
 class TrialRecord(_Record):
@@ -186,6 +190,10 @@ class TrialRecord(_Record):
     """Why it failed; begins with one of `search.engine.failures.CLASSES`."""
     pruned = _Key(str)
     """Why its own code pruned it, by TrialPruned. None: it did not."""
+    refused = _Key(str)
+    """Why it was pruned before it trained: the limit that its model exceeds. None: it was not."""
+    rungs = _Dict()
+    """Of several objectives: epoch, as text, at which ASHA compares, to the value of each objective there."""
     attempts = _Key(int)
     """How often in a row its worker died without a new epoch."""
     alone = _Key(bool)

@@ -1,7 +1,8 @@
-"""Which data and weights a study's numbers are of: kept with it, and compared whenever it goes on."""
+"""Which data and weights a study's numbers are of, and what its models take: kept with it, and used when it goes on."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from optuna.study import Study
 from search.data.identity import Identity
 from search.errors import SearchError, option
 from search.format import plural
+from search.space.file import SpaceFile
 from search.study.attributes import StudyRecord, TrialRecord, config_of
 
 
@@ -21,12 +23,14 @@ class Found(NamedTuple):
     """Data set, as a config names it, to what `Identity.to_json` says of it."""
     weights: Mapping[str, str] = MappingProxyType({})
     """Weights, as `weights_name` names them, to what tells their content from others."""
+    sizes: Mapping[str, Mapping[str, float]] = MappingProxyType({})
+    """Kind of model, as `kind_of` names it, to what it takes, by the names of `config.COSTS`."""
 
 
 def made_with(study: Study) -> Found:
     """What is kept with the study."""
     record = StudyRecord(study)
-    return Found(record.data, record.weights)
+    return Found(record.data, record.weights, record.sizes)
 
 
 def weights_name(settings: Mapping[str, Any]) -> str:
@@ -66,7 +70,80 @@ def settle(study: Study, found: Found) -> list[str]:
         record.data = dict(known.data) | fresh
     if weights:
         record.weights = dict(known.weights) | weights
+    if found.sizes.keys() - known.sizes.keys():  # a size is measured once
+        record.sizes = {**found.sizes, **known.sizes}
     return lines
+
+
+KIND = ("model", "hidden", "dataset", "image_side", "weights", "precision")
+"""The settings that decide what a model and its images take."""
+
+
+def kind_of(settings: Mapping[str, Any]) -> str:
+    """How `sizes` name a kind of model: the values of KIND, as JSON."""
+    return json.dumps([settings.get(name) for name in KIND])
+
+
+class Sizes:
+    """What the models of a study take, each kind measured once; and which points exceed the limits."""
+
+    def __init__(self, study: Study, space: SpaceFile) -> None:
+        self._record, self.costs, self._limits = StudyRecord(study), space.costs, dict(space.limits)
+        self._known: dict[str, Mapping[str, float]] = dict(self._record.sizes) if self.costs else {}
+        if self._record.limits != self._limits:
+            self._record.limits = self._limits
+
+    def of(self, settings: Mapping[str, Any]) -> dict[str, float] | None:
+        """What a point takes of the costs that the study asks for; None if that is not measured yet."""
+        if not self.costs:
+            return {}
+        found = self._known.get(kind_of(settings), {})
+        return {name: found[name] for name in self.costs} if {*self.costs} <= found.keys() else None
+
+    def learn(self, settings: Mapping[str, Any], size: Mapping[str, float]) -> None:
+        """Keep what a worker has measured; what is known stays."""
+        kind = kind_of(settings)
+        self._known[kind] = {**size, **self._known.get(kind, {})}
+        self._record.sizes = self._known
+
+    def excess(self, size: Mapping[str, float]) -> str:
+        """Why a point of that size is refused: the first limit that it exceeds; empty if it meets all."""
+        return excess(size, self._limits)
+
+
+def excess(size: Mapping[str, float], limits: Mapping[str, float]) -> str:
+    """Which of the limits is exceeded, in words; empty if none is."""
+    over = [name for name, most in limits.items() if size.get(name, 0.0) > most]
+    return f"{over[0]}={limits[over[0]]:g} is the limit, and it takes {size[over[0]]:.4g}" if over else ""
+
+
+def check_limits(place: str, sizes: Mapping[str, Mapping[str, float]], limits: Mapping[str, float]) -> str:
+    """How many kinds of model meet the limits, for the user; empty if all do.
+
+    `place`: where the limits stand. Raises SearchError if none meets them.
+    """
+    for name, most in limits.items():
+        least = min(sizes, key=lambda kind: sizes[kind][name])
+        if sizes[least][name] > most:
+            said = f"the least is {sizes[least][name]:.4g}, of {_called(least)}"
+            raise SearchError(f"{place}: limits: no option can meet {name}={most:g}: {said}")
+    fit, words = (
+        [kind for kind in sizes if not excess(sizes[kind], limits)],
+        [f"{n}={most:g}" for n, most in limits.items()],
+    )
+    if not fit:
+        raise SearchError(f"{place}: limits: no option can meet {' and '.join(words)} together")
+    if len(fit) == len(sizes):
+        return ""
+    return (
+        f"of {len(sizes)} kinds of model and image {len(fit)} meet {' and '.join(words)}; points of others do not train"
+    )
+
+
+def _called(kind: str) -> str:
+    settings = dict(zip(KIND, json.loads(kind), strict=True))
+    side = settings["image_side"]
+    return f"{settings['model']}{'' if side is None else f' at {side} px'}"
 
 
 def _unknown(study: Study, data: Mapping[str, Any], weights: Mapping[str, str]) -> list[str]:

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from threading import Lock
 from weakref import WeakKeyDictionary
 
+import numpy as np
+from numpy.typing import NDArray
 from optuna.pruners import BasePruner, NopPruner
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.study.attributes import TrialRecord
+from search.study.storage import internals
 
 
 class ASHA(BasePruner):
@@ -25,6 +28,9 @@ class ASHA(BasePruner):
     no other trial's fate; NaN is pruned at once. Optuna's own SuccessiveHalvingPruner writes rungs into the storage and
     decides by them, so that a crash or a retry changes later decisions. This one decides by the curves alone.
 
+    Of several objectives the best are those of the first fronts; of the front that not all of which go on, those that
+    are farthest from each other (MO-ASHA, Schmucker et al., arXiv 2106.12639, with their epsilon-net).
+
     The engine does not ask at a trial's last epoch: a trial that reached it is COMPLETE.
 
     Args:
@@ -32,6 +38,9 @@ class ASHA(BasePruner):
             the trials later than a first rung at 1 would stop them (benchmarks/efficiency.py).
         reduction_factor: eta of the paper; one in so many goes on.
     """
+
+    ranks_several = True
+    """It can rank the trials of a study of several objectives."""
 
     def __init__(self, min_resource: int = 4, reduction_factor: int = 2) -> None:
         if min_resource < 1:
@@ -55,6 +64,8 @@ class ASHA(BasePruner):
         step = trial.last_step
         if step is None:
             return False
+        if len(study.directions) > 1:
+            return self.is_rung(step) and _behind(study, trial, step, self.reduction_factor)
         value = trial.intermediate_values[step]
         if math.isnan(value):
             return True
@@ -114,9 +125,72 @@ class _Rung:
         return self.sign * value if self.step <= (TrialRecord(trial).audited or self.step) else None
 
 
+def _behind(study: Study, trial: FrozenTrial, step: int, eta: int) -> bool:
+    """Whether the trial is none of the best `eta`-th at the rung, by the values that the storage has of all there."""
+    sign = [-1.0 if way == StudyDirection.MAXIMIZE else 1.0 for way in study.directions]
+    there = {other.number: found for other in study.get_trials(deepcopy=False) if (found := _values(other, step, sign))}
+    if trial.number not in there:
+        return False
+    numbers = [*there]
+    wanted = max(1, len(numbers) // eta)
+    return trial.number not in {numbers[place] for place in leaders(np.array([*there.values()]), wanted)}
+
+
+def _values(trial: FrozenTrial, step: int, sign: list[float]) -> list[float]:
+    """What the trial reported at the rung, the lower the better; empty if it does not count there."""
+    values = TrialRecord(trial).rungs.get(str(step))
+    counts = trial.state != TrialState.FAIL and isinstance(values, list) and len(values) == len(sign)
+    return [one * value for one, value in zip(sign, values or [], strict=True)] if counts else []
+
+
+def leaders(losses: NDArray[np.float64], wanted: int) -> list[int]:
+    """The rows of the `wanted` best of T trials (T, M), the lower the better, front by front.
+
+    Of the front that does not fit as a whole, an epsilon-net: first the best in the first objective, then again and
+    again the one farthest from those taken, each objective in units of the front's range; of equals the first.
+    """
+    ranks = internals.domination_ranks(losses, wanted)
+    taken: list[int] = []
+    for rank in range(len(losses)):
+        front = np.flatnonzero(ranks == rank)
+        if len(taken) + len(front) > wanted:
+            return taken + [int(front[row]) for row in _net(losses[front], wanted - len(taken))]
+        taken += front.tolist()
+        if len(taken) == wanted:
+            break
+    return taken
+
+
+def _net(front: NDArray[np.float64], wanted: int) -> list[int]:
+    """So many rows of a front (F, M), far from each other."""
+    if not wanted:
+        return []
+    span = np.ptp(front, axis=0)
+    places = (front - front.min(axis=0)) / np.where(span > 0, span, 1.0)
+    net = [int(np.argmin(places[:, 0]))]
+    distance = np.full(len(front), np.inf)
+    while len(net) < wanted:
+        distance = np.minimum(distance, np.linalg.norm(places - places[net[-1]], axis=1))
+        distance[net] = -1.0
+        net.append(int(np.argmax(distance)))
+    return net
+
+
 _RUNGS: WeakKeyDictionary[Study, dict[int, _Rung]] = WeakKeyDictionary()
 """Study to its rungs. They are not in ASHA objects, which a space file may share, copy or pickle."""
 _LOCK = Lock()
+
+
+def is_rung(pruner: BasePruner, step: int) -> bool:
+    """Whether `pruner` is ASHA and compares trials at epoch `step`."""
+    return isinstance(pruner, ASHA) and pruner.is_rung(step)
+
+
+def should_prune(study: Study, trial: Trial) -> bool:
+    """Trial.should_prune, which Optuna refuses where there are several objectives."""
+    if len(study.directions) == 1:
+        return trial.should_prune()
+    return study.pruner.prune(study, study.get_trials(deepcopy=False)[trial.number])
 
 
 def audited(study: str, number: int, share: float) -> bool:

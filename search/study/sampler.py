@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import heapq
 import random
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from search.space.checks import place_of
 from search.space.file import SpaceFile
 from search.space.points import check_fixed, drawn, outside
 from search.space.space import Choice, SearchSpace
+from search.study.pruner import ASHA
 from search.study.replay import Replay, Unfit
 from search.study.storage import internals
 from search.study.storage.internals import trials_of
@@ -58,7 +60,17 @@ class _Bounded:
         return getattr(self._study, name)
 
     def _get_trials(self, *args: Any, **kwargs: Any) -> list[FrozenTrial]:
-        return bounded(trials_of(self._study, *args, **kwargs), self._study.directions)
+        trials = trials_of(self._study, *args, **kwargs)
+        if len(self._study.directions) > 1:
+            return [_without_curve(trial) if trial.state == TrialState.PRUNED else trial for trial in trials]
+        return bounded(trials, self._study.directions)
+
+
+def _without_curve(trial: FrozenTrial) -> FrozenTrial:
+    """A pruned trial of several objectives as TPE takes it: it ranks curves, which are of one, and raises."""
+    bare = copy.copy(trial)
+    bare.intermediate_values = {}
+    return bare
 
 
 def bounded(trials: list[FrozenTrial], directions: list[StudyDirection]) -> list[FrozenTrial]:
@@ -107,6 +119,12 @@ def _sources(sampler: BaseSampler) -> Iterator[random.Random | np.random.RandomS
             waiting += getattr(part, "__dict__", {}).values()
 
 
+def fails_on_curves(sampler: BaseSampler | None) -> bool:
+    """Whether the sampler raises in a study of several objectives once a trial is pruned by its curve."""
+    base = internals.unwrapped(sampler) if sampler is not None else None
+    return isinstance(base, TPESampler) and not isinstance(base, BoundedTPE)
+
+
 def check_chosen(space: SpaceFile) -> None:
     """Raise SearchError if ``--set``, a GridSampler or a PartialFixedSampler has names or values of another space.
 
@@ -115,6 +133,11 @@ def check_chosen(space: SpaceFile) -> None:
     check_fixed(space)
     if space.sampler is None:
         return
+    if space.further and isinstance(space.pruner, ASHA) and fails_on_curves(space.sampler):
+        raise SearchError(
+            f"{place_of(space.path, 'sampler')}: Optuna's TPESampler cannot read the curves of trials that were pruned "
+            "by several objectives: leave the sampler out, which takes a TPE that can, or choose NSGAIISampler"
+        )
     place, fixed = place_of(space.path, "sampler"), internals.fixed_in(space.sampler)
     base = internals.unwrapped(space.sampler)
     if isinstance(base, GridSampler):

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
+
+from optuna.trial import FrozenTrial, TrialState
 
 from search.errors import option
 from search.format import plural
+from search.study.attributes import TrialRecord, feasible, value_of
+
+TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
+"""The states that patience counts."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,16 @@ class Stopping:
     since: int = field(default=0, init=False)
     hours: float = field(default=0.0, init=False)
     _seconds: dict[int, float] = field(default_factory=dict, init=False)
+
+    def count_in(self, trials: Sequence[FrozenTrial]) -> None:
+        """Count in the trials that earlier runs left."""
+        for trial in trials:
+            known = TrialRecord(trial)
+            self.spend(trial.number, known.epoch.get("machine_seconds", 0.0), known.cost)
+        ended = [(trial.datetime_complete, trial.number, trial) for trial in trials if trial.state in TOLD]
+        for _, number, trial in sorted(ended, key=lambda end: (end[0] or datetime.min, end[1])):
+            completed = trial.state == TrialState.COMPLETE and feasible(trial)
+            self.ended(number, value_of(trial) if completed else None)
 
     def spend(self, trial: int, seconds: float, cost: Mapping[str, Any]) -> None:
         """All epochs of `trial` so far took `seconds`; `cost` has its ``gpus`` and ``cpus``, shares of devices."""

@@ -20,7 +20,7 @@ from search.space.space import SearchSpace
 from search.study.attributes import StudyRecord, metrics_of
 from search.study.pruner import ASHA
 from search.study.replay import misfits
-from search.study.sampler import BoundedTPE, go_on
+from search.study.sampler import BoundedTPE, fails_on_curves, go_on
 from search.study.storage import internals, retry
 from search.study.storage.open import connect, open_storage, redact
 
@@ -121,11 +121,15 @@ def _check_goals(study: Study, space: SpaceFile) -> None:
 
 
 def _pruner(space: SpaceFile) -> BasePruner:
-    """The file's; by default ASHA, where the number of epochs is known beforehand."""
+    """The file's; by default ASHA, where the number of epochs is known beforehand.
+
+    Not for several objectives of an own train(), nor with a sampler that cannot take it.
+    """
     if space.pruner is not None:
         return space.pruner
     known = space.train is None or (isinstance(space.space, SearchSpace) and "epochs" in space.space.settings)
-    return ASHA() if known and not space.further else NopPruner()
+    several = space.further and (space.train is not None or fails_on_curves(space.sampler))
+    return ASHA() if known and not several else NopPruner()
 
 
 def _refused(study: Study, storage: RDBStorage, said: str, unfit: Counter[str], count: int, extend: bool) -> OtherSpace:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from search.config import TrainConfig
-from search.train.device import Runtime, same_draws
+from search.data.inputs import inputs
+from search.data.registry import opened
+from search.errors import SearchError
+from search.models import build
+from search.train.device import Runtime, resolve_runtime, same_draws
 from search.train.freeze import within
 
 MOST_PASSES, SECONDS = 9, 0.1
@@ -29,11 +36,10 @@ def footprint(model: nn.Module, config: TrainConfig, runtime: Runtime, image: Te
     keeps what earlier trials freed, so its peak is not this trial's. Leaves `model` in `eval()`.
     """
     sizes = [(value.numel(), within(name, config.frozen)) for name, value in model.named_parameters()]
-    held = sum(value.numel() * value.element_size() for value in (*model.parameters(), *model.buffers()))
     found: dict[str, float | None] = {
         "parameters": sum(size for size, _ in sizes),
         "trainable": sum(size for size, frozen in sizes if not frozen),
-        "megabytes": held / 1e6,
+        "megabytes": megabytes(model),
     }
     if runtime.device == "cuda":
         found["peak_memory"] = torch.cuda.max_memory_allocated()
@@ -41,6 +47,52 @@ def footprint(model: nn.Module, config: TrainConfig, runtime: Runtime, image: Te
     if key not in _latencies:
         _latencies[key] = _latency(model, runtime, image)
     return found | {"latency_ms": _latencies[key]}
+
+
+def megabytes(model: nn.Module) -> float:
+    """What the weights and buffers of the model take, in 1e6 bytes."""
+    return sum(value.numel() * value.element_size() for value in (*model.parameters(), *model.buffers())) / 1e6
+
+
+TRIES = 3
+"""Latencies of which the least counts, where it is an objective or a limit: other work only ever adds to it."""
+
+
+def size_of(config: TrainConfig, data_root: Path, costs: Collection[str]) -> dict[str, float]:
+    """What the untrained model of `config` takes, by the names of `config.COSTS` that `costs` has.
+
+    `mb`: 1e6 bytes of its weights; `latency_ms`: milliseconds of one image, on the GPU if there is one, else on one
+    CPU core, in the precision of the config. Raises SearchError for what is not there or takes no image alone.
+    """
+    source = opened(config.dataset, data_root)
+    spec = inputs(config.model, source, config.image_side, config.weights)
+    task = (len(source.splits()[0]), len(spec.channels), None, spec.crop, config.hidden)
+    with torch.random.fork_rng(devices=[]):
+        model = None
+        if "latency_ms" not in costs:
+            with suppress(Exception), torch.device("meta"):  # which has sizes alone, and takes no time
+                model = build(config.model, *task)
+        if model is None:
+            model = build(config.model, *task)
+        found = {"mb": round(megabytes(model), 3)}
+        if "latency_ms" in costs:
+            image = torch.zeros(1, len(spec.channels), *spec.crop)
+            found["latency_ms"] = round(_least_latency(model, config, image), 3)
+    return {name: found[name] for name in costs}
+
+
+def _least_latency(model: nn.Module, config: TrainConfig, image: Tensor) -> float:
+    before = torch.get_num_threads()
+    try:
+        runtime = resolve_runtime(config.precision, threads=1)
+        model = model.to(runtime.device).to(memory_format=runtime.memory_format)
+        image = image.to(runtime.device).to(memory_format=runtime.memory_format)
+        times = [_latency(model, runtime, image) for _ in range(TRIES)]
+    finally:
+        torch.set_num_threads(before)
+    if None in times:
+        raise SearchError(f"{config.model} takes no image alone, so that its latency_ms cannot be measured")
+    return min(time for time in times if time is not None)
 
 
 def forget_peak(runtime: Runtime) -> None:

@@ -188,8 +188,11 @@ def test_an_integer_is_exact_and_a_setting_called_like_a_column_is_there(cli: An
         ('direction = ("maximize",)', "it must have one for each of acc, size"),
         ('direction = ("maximize", "up")', "direction = 'up'; it must be"),
         ('metric = ("acc", "acc")', "a tuple of different ones"),
-        ("import search\npruner, direction = search.ASHA(), 'maximize'", "a pruner compares one metric"),
-        ('del train\nmetric = ("val_acc", "val_loss")', "only a train() of your own has several"),
+        (
+            "from optuna.pruners import MedianPruner\npruner, direction = MedianPruner(), 'maximize'",
+            "this pruner compares one metric; search.ASHA ranks several",
+        ),
+        ('del train\nmetric = ("val_acc", "size")', "metric = 'size' is not measured"),
     ],
 )
 def test_several_objectives_that_cannot_be(cli: Any, write: Write, more: str, says: str) -> None:

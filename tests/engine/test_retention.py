@@ -57,7 +57,7 @@ def test_who_takes_the_lead_is_live_until_it_leads(monkeypatch: pytest.MonkeyPat
     space = SearchSpace(model="cnn", dataset="digits", epochs=1, lr=Float(0.1, 0.2), step_size=1, gamma=0.5)
     driver, _ = drive(space=space, own=False, pruner=None)
     job, was_live = ask(driver), list[bool]()
-    monkeypatch.setattr(driver.retention, "follow", lambda value, number: was_live.append(number in driver.live))
+    monkeypatch.setattr(driver.retention, "follow", lambda trial: was_live.append(trial.number in driver.live))
     driver.receive(job, Report(0, {"val_acc": 0.5, "seconds": 1.0}, 0, last=True))
     assert was_live == [True]
     assert not driver.live

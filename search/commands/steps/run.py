@@ -251,7 +251,8 @@ def _engine(
     check = None if own_train else (entry_points.CHECK_SPACE, *what)
     travels = None if isinstance(source, SearchSpace) else space.path
     with engine_of(options, wanted, workplace, check, models, console, travels) as (engine, ready):
-        notes, found = (list(ready.notes), data.Found(ready.data, ready.weights)) if ready else ([], data.Found())
+        found = data.Found(ready.data, ready.weights, ready.sizes) if ready else data.Found()
+        notes = list(ready.notes) if ready else []
         if wanted.get("gpus") == "auto" and options.engine != "inline":
             engine, why = _sharing(cast("Tune", engine), what, wanted.get("cpus"), console)
             notes.append(why)

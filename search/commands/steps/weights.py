@@ -37,6 +37,12 @@ def trained(study: Study, reports: Path, run_dir: Where, number: int | None = No
     Raises SearchError for a study with a train() of its own, which keeps its model itself, and where there are none.
     """
     check_ours(study)
+    if number is None and len(study.directions) > 1:
+        name = study.study_name
+        raise SearchError(
+            f"the study {name!r} has {len(study.directions)} objectives and no best trial; `search export {name} "
+            f"{option('trial', 'N')} {option('model', 'DIR')}` writes the model of one"
+        )
     trial, best = pick(study, number), best_path(study, reports, number)
     in_run = weights_of(study.study_name, trial.number, run_dir)
     retrained = best.with_suffix(".safetensors")

@@ -17,11 +17,12 @@ from search.reporting.section import Section
 
 def section(view: StudyView) -> Section | None:
     """Every trial's metric over its epochs; the pruned faded, the best in front."""
-    done = canvas.drawable(view)
+    best = canvas.drawable(view)[:1]
+    others = [trial for trial in view.completed if trial not in best]
     groups = {
         "pruned": canvas.some(_curves(view.pruned), canvas.LINES),
-        "completed": canvas.some(_curves(done[1:]), canvas.LINES),
-        "best": _curves(done[:1]),
+        "completed": canvas.some(_curves(others), canvas.LINES),
+        "best": _curves(best),
     }
     lines = [line for group in groups.values() for line in group]
     if not any(len(line) > 1 for line in lines):
@@ -45,9 +46,9 @@ def section(view: StudyView) -> Section | None:
     axes.set_ylabel(canvas.metric_label(view))
     axes.legend(loc="lower right" if view.sign > 0 else "upper right")
     note = canvas.drawn("pruned trials", len(groups["pruned"]), len(_with_curve(view.pruned)))
-    note += canvas.drawn("completed trials", len(groups["completed"]), len(_with_curve(done[1:])))
-    best = f", the best (trial {done[0].number}) in front" if groups["best"] else ""
-    text = f"Every trial after each of its epochs; the pruned faded{best}.{note}"
+    note += canvas.drawn("completed trials", len(groups["completed"]), len(_with_curve(others)))
+    which = f", the best (trial {best[0].number}) in front" if groups["best"] else ""
+    text = f"Every trial after each of its epochs; the pruned faded{which}.{note}"
     return Section(text, "Learning curves", figure)
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from search.analysis.view import StudyView
 from search.errors import visible
 from search.reporting.columns import escape_cell, image
-from search.reporting.plots import confusion, curves, front, history, importances, parallel, pareto, slices
+from search.reporting.plots import confusion, curves, front, history, hypervolume, importances, parallel, pareto, slices
 from search.reporting.plots.canvas import save, style
 from search.reporting.section import Section
 
@@ -22,6 +22,7 @@ PLOTS: dict[str, Callable[[StudyView], Section | None]] = {
     "parallel": parallel.section,
     "accuracy_against_size": pareto.section,
     "front": front.section,
+    "hypervolume": hypervolume.section,
     "confusion": confusion.section,
 }
 """File name, without its ending, to the function that draws it; None is a picture with nothing to show."""

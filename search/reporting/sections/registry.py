@@ -11,6 +11,7 @@ from search.reporting.sections import (
     code,
     confirmation,
     freezing,
+    front,
     gains,
     images,
     importance,
@@ -21,6 +22,7 @@ from search.reporting.sections import (
 
 SECTIONS: tuple[Callable[[StudyView], Section | None], ...] = (
     ties.section,
+    front.section,
     trials.section,
     trials.of_test_split,
     gains.section,

@@ -22,6 +22,8 @@ _LIMIT = (
 
 
 def section(view: StudyView) -> Section | None:
+    if view.several:
+        return None  # no trial is the first
     first, found = view.ties.first, view.ties
     if first is None or not found.p:
         text = "Ties are not tested: that needs the trials' predictions, which are not in the run folder."

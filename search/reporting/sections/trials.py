@@ -20,7 +20,7 @@ def section(view: StudyView) -> Section:
     pruned = counts[TrialState.PRUNED]
     text = (
         f"{plural(len(view.trials) - waiting, 'trial')} ran: {counts[TrialState.COMPLETE]} completed, "
-        f"{pruned} {'was' if pruned == 1 else 'were'} pruned, {counts[TrialState.FAIL]} failed"
+        f"{pruned} {'was' if pruned == 1 else 'were'} pruned{_refused(view)}, {counts[TrialState.FAIL]} failed"
     )
     broken = sum(trial.state == TrialState.COMPLETE and not feasible(trial) for trial in view.trials)
     one = "breaks" if broken == 1 else "break"
@@ -40,6 +40,11 @@ def section(view: StudyView) -> Section:
         "saved_gpu_hours": cost.gpu_hours_saved,
     }
     return Section(text, data=data)
+
+
+def _refused(view: StudyView) -> str:
+    count = sum(TrialRecord(trial).refused is not None for trial in view.pruned)
+    return f" ({count} of them refused before they trained, for a limit)" if count else ""
 
 
 def of_test_split(view: StudyView) -> Section:

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
+from optuna._hypervolume import compute_hypervolume
 from optuna.samplers import BaseSampler, BruteForceSampler, GridSampler, PartialFixedSampler
 from optuna.samplers._brute_force import _TreeNode
 from optuna.storages import BaseStorage
 from optuna.storages._rdb import models
 from optuna.study import Study
+from optuna.study._multi_objective import _fast_non_domination_rank
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 __all__ = ["models"]
@@ -88,6 +92,17 @@ def grid_is_taken(sampler: GridSampler, trials: Sequence[FrozenTrial]) -> bool:
         if "grid_id" in trial.system_attrs and sampler._same_search_space(trial.system_attrs["search_space"])
     }
     return len(taken) >= sampler._n_min_trials
+
+
+def domination_ranks(losses: NDArray[np.float64], wanted: int | None = None) -> NDArray[np.int64]:
+    """Of T trials (T, M), the lower the better: the front that each lies on, from 0; right for the first `wanted`."""
+    ranks: NDArray[np.int64] = _fast_non_domination_rank(losses, n_below=wanted)
+    return ranks
+
+
+def hypervolume(losses: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
+    """The volume between the `reference` (M,), which no trial is worse than, and the front of the trials (T, M)."""
+    return float(compute_hypervolume(losses, reference))
 
 
 def tree_is_taken(sampler: BruteForceSampler, trials: Sequence[FrozenTrial]) -> bool:
