@@ -60,8 +60,7 @@ class Driver:
         self.live: dict[int, ActiveTrial] = {}
         trials_so_far = study.get_trials(deepcopy=False)
         done = [trial for trial in trials_so_far if trial.state.is_finished()]
-        self.counts = Counter(trial.state for trial in done)
-        self.at_start = self.counts.total()
+        self.counts, self.at_start = Counter(trial.state for trial in done), len(done)
         self.retention.begin(done, self.live)
         self.stopping.count_in(trials_so_far)
 

@@ -203,7 +203,9 @@ def test_two_objectives_have_a_front() -> None:
     study._storage.set_study_system_attr(study._study_id, "study:metric_names", ["accuracy", "seconds"])
     text = render(load_study(URL, "made"))
     assert "The study has 2 objectives: accuracy (maximize), seconds (minimize)." in text
-    assert [line[2] for line in text.splitlines() if line.startswith("| ")] == ["T", "0", "1"]
+    table, _, best = text.partition("## The best under each limit\n")
+    assert [line[2] for line in table.splitlines() if line.startswith("| ")] == ["T", "0", "1"]
+    assert "| At most seconds | Best accuracy | Trial |\n|--:|--:|--:|\n| 1 | 0.8 | 1 |\n| 5 | 0.9 | 0 |\n" in best
     with pytest.raises(SearchError, match="has 2 objectives and no best trial; trial=N names one"):
         write_best(study, Path())
     assert "value: [" in write_best(study, Path(), 1).read_text() or "- 0.8" in Path("made.trial-1.yaml").read_text()

@@ -186,7 +186,7 @@ ODD: dict[str, tuple[Any, list[str]]] = {
             direction=None,
             directions=["maximize", "minimize"],
         ),
-        ["front"],
+        ["front", "hypervolume"],
     ),
     "three objectives": (
         lambda: study_of(create_trial(values=[1, 2, 3]), direction=None, directions=["maximize"] * 3),
