@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from subprocess import list2cmdline
 from typing import Any
 
 from ray._private import ray_constants, services, utils, worker
@@ -66,22 +68,20 @@ def workers_kept() -> AbstractContextManager[None]:
 def private_ray(jobs: bool, logs: bool) -> Iterator[None]:
     """A Ray that is started in the block listens on loopback, takes no signals, and starts few processes.
 
-    Without `jobs`, it has no dashboard and no autoscaler, without `logs` no log monitor. They serve a cluster of many
-    users. For one run they are three processes that cost two seconds before the first trial. If Ray has renamed the
-    methods below, it starts them.
+    Without `jobs`, it has no dashboard, no autoscaler and no agents, without `logs` no log monitor. They serve a
+    cluster of many users. For one run they are five processes, and three seconds before the first trial. If Ray has
+    renamed what is named below, it starts them.
     """
     unwanted = [*([] if jobs else ["start_api_server", "start_monitor"]), *([] if logs else ["start_log_monitor"])]
     with ExitStack() as stack:
         stack.enter_context(sigterm_left_alone())
-        stack.enter_context(replaced(services, ConsolePopen=_OwnGroup))
+        stack.enter_context(replaced(services, ConsolePopen=_OwnGroup if jobs else _WithoutAgents))
         # Ray reads this switch once, when it is imported, which may have been before search set it.
         beyond = os.environ.get(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "0").lower() in ("1", "true")
         stack.enter_context(replaced(ray_constants, ENABLE_RAY_CLUSTER=beyond))
         for name in unwanted:
             if hasattr(Node, name):
                 stack.enter_context(replaced(Node, **{name: _start_nothing}))
-        if not jobs:  # nor the parts of Ray's agent that serve the dashboard
-            stack.enter_context(replaced(utils, get_dashboard_dependency_error=lambda: ImportError("not wanted")))
         yield
 
 
@@ -90,6 +90,37 @@ class _OwnGroup(services.ConsolePopen):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, process_group=0, **more)
+
+
+_AGENT = """
+import os, sys, time
+raylet, folder, node = os.getppid(), *sys.argv[1:3]
+for port in sys.argv[3:]:
+    name, _, number = port.partition("=")
+    path = os.path.join(folder, f"{name}_{node}")
+    with open(path + "~", "w") as file:
+        file.write(number)
+    os.replace(path + "~", path)
+while os.getppid() == raylet:
+    time.sleep(0.5)
+"""
+"""Stands for an agent of Ray's: it says that no port is open, and lives as long as raylet, which asks for both."""
+_AGENTS = {
+    "dashboard_agent_command": ("metrics_agent_port=-1", "metrics_export_port=-1", "dashboard_agent_listen_port=-1"),
+    "runtime_env_agent_command": ("runtime_env_agent_port=1",),  # any but -1; trials have no runtime_env
+}
+
+
+class _WithoutAgents(_OwnGroup):
+    """As _OwnGroup. Raylet waits for its agents, which import Ray for a second and serve nobody here."""
+
+    def __init__(self, args: list[str], **more: Any) -> None:
+        options = dict(word[2:].split("=", 1) for word in args if "=" in word)
+        if {*_AGENTS, "session_dir", "node_id"} <= options.keys():
+            agent = [sys.executable, "-I", "-S", "-c", _AGENT, options["session_dir"], options["node_id"]]
+            kept = [word for word in args if word[2:].split("=")[0] not in _AGENTS]
+            args = [*kept, *(f"--{name}={list2cmdline([*agent, *ports])}" for name, ports in _AGENTS.items())]
+        super().__init__(args, **more)
 
 
 def _start_nothing(node: Node, **options: Any) -> None:

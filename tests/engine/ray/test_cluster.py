@@ -89,6 +89,8 @@ def test_a_start_that_fails_is_tried_once_more_and_leaves_nothing(failures: int,
         assert process.stdout.readline().strip() == said
 
         def servers() -> int:
+            agents = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+            assert not [line for line in session(process.pid).values() if line.startswith(agents)]
             return sum(line.split(" ")[0].endswith("raylet") for line in session(process.pid).values())
 
         until(lambda: servers() == (failures == 1), "the end of the server whose start failed")
