@@ -160,6 +160,17 @@ def test_each_image_of_a_batch_counts_once() -> None:
                 assert [factor * images / count for _, factor in shares if factor] == pytest.approx(sizes)
 
 
+def test_dropout_draws_otherwise_on_each_rank_and_in_each_epoch_and_the_same_again() -> None:
+    def drawn(rank: int, epoch: int, count: int = 2) -> float:
+        torch.manual_seed(5)
+        Ranks(rank, count).reseed(0, epoch)
+        return float(torch.rand(()))
+
+    assert len({drawn(rank, epoch) for rank in (0, 1) for epoch in (1, 2)}) == 4
+    assert drawn(1, 2) == drawn(1, 2)
+    assert drawn(0, 1, count=1) == drawn(0, 2, count=1)  # alone, it goes on as it was
+
+
 def test_alone_nothing_is_shared() -> None:
     alone, values = Ranks(), torch.arange(3.0)
     assert alone.share(5, 1) == (slice(0, 5), 1.0)
