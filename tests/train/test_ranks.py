@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from crewed import forking, made, messages
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from train.test_trainer import config, run
 
 from search.config import TrainConfig
@@ -18,7 +19,7 @@ from search.engine.processes.crew import Crew
 from search.engine.processes.forkserver import ForkServer
 from search.train import trainer
 from search.train.learner import Learner
-from search.train.ranks import Ranks
+from search.train.ranks import Ranks, join
 
 pytestmark = pytest.mark.usefixtures("torch_threads")
 
@@ -169,6 +170,23 @@ def test_dropout_draws_otherwise_on_each_rank_and_in_each_epoch_and_the_same_aga
     assert len({drawn(rank, epoch) for rank in (0, 1) for epoch in (1, 2)}) == 4
     assert drawn(1, 2) == drawn(1, 2)
     assert drawn(0, 1, count=1) == drawn(0, 2, count=1)  # alone, it goes on as it was
+
+
+def test_on_gpus_each_process_takes_its_own_and_is_told_what_torchrun_tells(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The GPUs and NCCL are faked."""
+    taken: list[int] = []
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(distributed, "init_process_group", lambda backend, **how: seen.update(how, backend=backend))
+    assert join(1, 2, str(tmp_path / "meeting"), "cuda") == Ranks(1, 2)
+    assert (taken, seen["backend"], seen["rank"], seen["world_size"]) == ([1], "nccl", 1, 2)
+    told = {name: os.environ[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")}
+    assert told == {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+    assert os.environ["NCCL_SOCKET_IFNAME"] == "lo"
+    assert join(0, 1, "", "cuda") == Ranks()
 
 
 def test_alone_nothing_is_shared() -> None:
