@@ -32,7 +32,8 @@ def evenness(case: Case, others: Iterable[TrainConfig] = ()) -> Finding:
         f"training images, median {int(np.median(count)):,}"
     )
     if count[most] < UNEVEN * count[least]:
-        return Finding("ok", "classes", seen)
+        even = f"{len(count)} classes of {count[most]:,} training images each"
+        return Finding("ok", "classes", even if count[most] == count[least] else seen)
     met = [name for name in MEANS if any(getattr(c, name) != TrainConfig.model_fields[name].default for c in configs)]
     if met:
         return Finding("ok", "classes", f"{seen}; met by {', '.join(met)}")

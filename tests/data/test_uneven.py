@@ -90,6 +90,9 @@ def test_the_doctor_says_how_uneven_the_classes_are(monkeypatch: pytest.MonkeyPa
         "warn",
         "10 classes of 20 (1) to 500 (0) training images, median 30",
     )
+    monkeypatch.setattr(data[0], "labels", torch.tensor(list(range(10)) * 30))
+    assert images.evenness(case()).seen == "10 classes of 30 training images each"
+    monkeypatch.setattr(data[0], "labels", torch.tensor([0] * 500 + [1] * 20 + list(range(2, 10)) * 30))
     assert "who calls all 0 has an accuracy of 65.8%" in uneven.remedy
     assert "class_weights=Choice('none', 'effective')" in uneven.remedy
     met = images.evenness(case(), [config(sampler="balanced")])

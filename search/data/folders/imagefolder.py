@@ -53,9 +53,9 @@ class ImageFolder(Photographs):
         if self.home.is_dir():
             self._tree: Folder | Archive = Folder(self.home)
         elif not self.home.is_file():
-            raise SearchError(
-                f"imagefolder: no folder or file {visible(str(self.home))}{_beside(self.home)}; {LAYOUTS}"
-            )
+            near = _beside(self.home)
+            what = near if "did you mean" in near else f"{near}; {LAYOUTS}"
+            raise SearchError(f"imagefolder: no folder or file {visible(str(self.home))}{what}")
         elif archive.is_archive(self.home):
             self._tree = Archive(self.home)
         elif self.home.name.lower().endswith(table.ENDINGS):

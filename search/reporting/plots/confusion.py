@@ -46,9 +46,10 @@ def section(view: StudyView) -> Section | None:
     axes.tick_params(length=0)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
+    which = f"the {len(chosen)} of {count} classes with the most frequent ones hold {int(wrong[chosen].sum())} of its"
+    mistakes = f"{int(wrong.sum())} in all" if len(chosen) == count else f"{which} {int(wrong.sum())} mistakes"
     text = (
         f"Trial {view.best.number} on the validation images: of each class (row) how many are predicted as what. "
-        f"Mistakes in orange; the {len(chosen)} of {count} classes with the most frequent ones hold "
-        f"{int(wrong[chosen].sum())} of its {int(wrong.sum())} mistakes."
+        f"Mistakes in orange; {mistakes}."
     )
     return Section(text, "What the best confuses", figure)
