@@ -9,24 +9,22 @@ from pathlib import Path
 
 from benchmarks.gpu.prepare import EXPECTED, SMALL, WEIGHTS
 
-_SITE = '''
+_SITE = """
 import sys, sysconfig
 from importlib.machinery import PathFinder
 
-class Bare:
-    """Finds none of the packages that the machine lacks."""
+class Bare(PathFinder):
     LACKS, HERE = {lacks!r}, sysconfig.get_path("purelib")
 
-    def find_spec(self, name, path=None, target=None):
-        if name not in self.LACKS:
-            return
-        found = PathFinder.find_spec(name)
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        found = PathFinder.find_spec(name, path, target)
         places = [found.origin or "", *(found.submodule_search_locations or [])] if found else []
-        if any(place.startswith(f"{{self.HERE}}/{{name}}") for place in places):  # Ray has some of its own
-            raise ModuleNotFoundError(f"No module named {{name!r}}, as on the GPU machine", name=name)
+        hidden = name in cls.LACKS and any(place.startswith(f"{{cls.HERE}}/{{name}}") for place in places)
+        return None if hidden else found  # what Ray has of its own is found
 
-sys.meta_path.insert(0, Bare())
-'''
+sys.meta_path[sys.meta_path.index(PathFinder)] = Bare
+"""
 
 
 def plain(name: str) -> str:
