@@ -1,7 +1,8 @@
 """One trial on several devices of a machine: each process, a rank, trains on its share of every batch.
 
 DistributedDataParallel (Li et al. 2020, arXiv 2006.15704) averages the gradients. The ranks meet in a file of the run's
-private folder, and not at a port, which other accounts of the machine could reach.
+private folder: torch's server for that, at MASTER_PORT, listens on all networks and asks for no token. What gloo and
+NCCL then open is on loopback.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
-from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,9 @@ class Crew:
 
     def send(self, what: Any) -> None:
         """Send each an object. Raises OSError."""
-        self.send_bytes(bytes(ForkingPickler.dumps(what)))
+        for member in self._members:
+            with self._noting(member):
+                member.send(what)
 
     def send_bytes(self, what: bytes) -> None:
         """Send each an object as pickle has made it. Raises OSError."""

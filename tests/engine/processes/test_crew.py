@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from crewed import alive, forking, kill, made, messages
-from live import until
+from live import listening, loopback, until
 from optuna.trial import TrialState
 
 from search.engine.driver import Driver
@@ -68,6 +68,9 @@ def test_what_two_processes_do_is_the_trials(server: ForkServer, tmp_path: Path)
     assert isinstance(one_image[0], Report)
     assert one_image[0].notes == ["batch_size=1: of its 2 processes only 1 has images"]
     assert len(alive(two)) == 2
+    open_here = listening(set(alive(two)))
+    assert open_here
+    assert all(map(loopback, open_here))
     lost(two)
 
 
