@@ -32,6 +32,8 @@ class End:
         self.folder: Path | None = None
         """Where it leaves words for the user then; `words_in` finds them."""
         self._open = False
+        self._until = 0.0
+        """How long an interruption may wait for what `_hands_over` names, by time.monotonic()."""
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -59,10 +61,17 @@ class End:
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.patience == 0:
             os._exit(0)
-        first, self.gone = not self.gone, True
-        if first and self._open:
-            self._open = False
-            raise KeyboardInterrupt
+        if not self.gone:
+            self.gone, self._until = True, time.monotonic() + _SOON
+        if not self._open:
+            return
+        if _hands_over(frame) and time.monotonic() < self._until:
+            again = threading.Timer(0.01, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+            again.daemon = True
+            again.start()
+            return
+        self._open = False
+        raise KeyboardInterrupt
 
     def _hand_back(self) -> None:
         """In a process that this one forks: Ctrl-C does what it does in a script."""
@@ -79,6 +88,20 @@ class End:
         if self.patience is not None:
             time.sleep(self.patience)
             os._exit(0)
+
+
+_SOON = 1.0
+"""Seconds."""
+
+
+def _hands_over(frame: FrameType | None) -> bool:
+    """Whether the code at `frame` takes a file's descriptor, such as a batch's, from a child of its own.
+
+    An interruption there would leave the child in the middle of it, whose thread then prints a traceback.
+    """
+    while frame is not None and not frame.f_code.co_filename.endswith("/multiprocessing/resource_sharer.py"):
+        frame = frame.f_back
+    return frame is not None
 
 
 END = End()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from search.engine.processes.ending import END
 from search.errors import SearchError
@@ -37,6 +38,21 @@ def open_something(connection: Connection, patience: float | None, log: str) -> 
             time.sleep(1000)
     finally:
         time.sleep(1000 if patience == 0.5 else 0.1)
+
+
+def hand_over(connection: Connection, seconds: float, log: str) -> None:
+    """Stand for a while where multiprocessing hands descriptors over, and then elsewhere; log what is interrupted."""
+    END.patience = None
+    text = "import time\ndef detach(send, seconds, done):\n  send(0)\n  time.sleep(seconds)\n  done.append('later')\n"
+    names: dict[str, Any] = {}
+    exec(compile(text, "/usr/lib/multiprocessing/resource_sharer.py", "exec"), names)  # noqa: S102
+    where = ["handing over"]
+    try:
+        with END.interruptible():
+            names["detach"](connection.send, seconds, where)
+            time.sleep(1000)
+    except KeyboardInterrupt:
+        Path(log).write_text(where[-1])
 
 
 def count(to: int, progress: Callable[[int], None]) -> str:

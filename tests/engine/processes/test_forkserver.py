@@ -225,3 +225,14 @@ def test_a_call_whose_process_is_killed_may_be_tried_again(fork_server: ForkServ
         Call(fork_server.address, HERE + "die_first", str(tmp_path / "once"), tries=2).result(print)
     with pytest.raises(Died):
         Call(fork_server.address, HERE + "die_first", str(tmp_path / "again")).result(print)
+
+
+@pytest.mark.parametrize(("seconds", "where"), [(0.4, "later"), (1000, "handing over")])
+def test_an_interruption_waits_a_second_for_a_descriptor(
+    fork_server: ForkServer, tmp_path: Path, seconds: float, where: str
+) -> None:
+    log = tmp_path / "log"
+    child = fork(fork_server.address, HERE + "hand_over", seconds, str(log))
+    child.recv()
+    child.close()
+    assert until(lambda: log.exists() and log.read_text(), "the interruption") == where
