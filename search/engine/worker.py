@@ -20,7 +20,7 @@ from search.engine.failures import breaks_gpu, closing, kind, reason
 from search.engine.messages import Closed, Drop, Ended, Failed, Message, Order, Pruned, Report, Sized, WorkerConfig
 from search.engine.processes.ending import END
 from search.engine.processes.output import Output
-from search.engine.processes.shared import shared
+from search.engine.processes.shared import Threads, changed, numbers, shared
 from search.errors import SearchError, first_line
 from search.space.code import code_of
 from search.space.file import Train, load_train
@@ -42,6 +42,8 @@ class Worker:
         self._code = code_of(Path(own)) if own else None  # first: what is loaded may be newer, and never older
         self._own = load_train(own) if own else None
         self._notes = shared(self._own, Path(own)) if own and self._own else []
+        self._numbers = numbers(self._own, Path(own)) if own and self._own else {}
+        self._threads = Threads()
         self._attempt = self.number = 0
         self._epochs: Iterator[Report | Sized] = iter(())
         self._theirs: object = None
@@ -58,6 +60,10 @@ class Worker:
 
     def _call(self, own: Train, order: Order) -> Iterator[Report]:
         start = time.perf_counter()
+        now = numbers(own, Path(self.workplace.own_train or ""))
+        self._notes += changed(self._numbers, now)
+        self._numbers = {name: value for name, value in self._numbers.items() if now.get(name) == value}
+        self._threads.watch()
         epochs = self._theirs = own(order.settings)
         if said := unlike_generator(epochs):
             raise SearchError(place_of(own) + said)
@@ -146,7 +152,11 @@ class Worker:
     def _step(self) -> Message:
         try:
             with self._inside():
-                return next(self._epochs, Ended(self._attempt))
+                message: Message = next(self._epochs, Ended(self._attempt))
+            raised = self._threads.raised
+            if isinstance(message, Ended) and raised is not None:  # what it yielded last is not what it would have been
+                return self.failed(raised, " (in a thread of train())")
+            return message
         except KeyboardInterrupt:
             raise
         except TrialPruned as error:
@@ -169,10 +179,10 @@ class Worker:
             if self._folder != self._home:
                 os.chdir(self._home)
 
-    def failed(self, error: BaseException) -> Failed:
+    def failed(self, error: BaseException, where: str = "") -> Failed:
         """The message that the trial's code raised `error`."""
         self._epochs = iter(())
-        return Failed(self._attempt, reason(error), breaks_gpu(error))
+        return Failed(self._attempt, reason(error) + where, breaks_gpu(error))
 
     def close(self) -> Closed:
         """Close the trial's training, wherever it is. It may be closed already."""
@@ -189,6 +199,7 @@ class Worker:
             except BaseException as error:
                 raised = reason(error)
             finally:
+                self._threads.leave()
                 self._output.end()
         return Closed(self._attempt, "; ".join(left) or raised, stuck=bool(left))
 

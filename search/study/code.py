@@ -11,6 +11,7 @@ from search.format import plural
 from search.space.code import code_of
 from search.space.file import SpaceFile
 from search.space.functions import keys_of
+from search.space.points import drawn
 from search.space.space import Choice, Float, Int, SearchSpace
 from search.study.attributes import TrialRecord
 
@@ -54,11 +55,17 @@ def changes(study: Study, space: SpaceFile) -> list[str]:
 
 
 def unread(space: SpaceFile) -> list[str]:
-    """A line for the user about settings that vary, or are the seed, and that a train() never reads."""
-    known = keys_of(space.train) if isinstance(space.space, SearchSpace) else None
-    if known is None or not isinstance(space.space, SearchSpace):
+    """A line for the user about settings that vary, or are the seed, and that a train() never reads.
+
+    Of a space(trial), those of a random point.
+    """
+    if (known := keys_of(space.train)) is None:
         return []
-    asked = [name for name, setting in space.space.walk() if name == "seed" or _is_key(setting)]
+    if isinstance(space.space, SearchSpace):
+        asked = [name for name, setting in space.space.walk() if name == "seed" or _is_key(setting)]
+    else:
+        (point,) = drawn(space, 1)
+        asked = [name for name in point.settings if name == "seed" or name in point.distributions]
     left = [name for name in dict.fromkeys(asked) if name not in known]
     which, has = ("settings", "they have") if len(left) > 1 else ("setting", "it has")
     return [f"train() does not read the {which} {', '.join(left)}, so {has} no effect on the training"] if left else []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import Cli
 
-from search.engine.messages import Order, Report, WorkerConfig
+from search.engine.messages import Ended, Failed, Order, Report, WorkerConfig
 from search.engine.worker import Worker
 from search.space.file import load_space
 from search.study.code import unread
@@ -71,3 +72,63 @@ def test_it_is_said_by_a_run(write: Write, cli: Cli) -> None:
     assert out.splitlines()[1] == (
         "train() does not read the settings momentum, act, seed, so they have no effect on the training"
     )
+
+
+def test_a_setting_of_a_function_that_train_never_reads_is_said(write: Write) -> None:
+    text = """
+metric = "score"
+def space(trial):
+    x = trial.suggest_float("x", 0, 1)
+    return {"x": x, "lambda": trial.suggest_float("lambda", 0, 1), "twice": 2 * x, "epochs": 3}
+def train(config):
+    yield {"score": config["x"]}
+"""
+    assert unread(load_space(write("space.py", text))) == [
+        "train() does not read the setting lambda, so it has no effect on the training"
+    ]
+
+
+def test_a_number_that_a_trial_leaves_to_the_next_is_said(write: Write, cli: Cli) -> None:
+    write("main.py", "best_acc, steps, name = 0, 0, 'a'\n")
+    text = """
+import main
+from search import Float, SearchSpace
+space, metric, trials, seen = SearchSpace(x=Float(0.5, 1)), "acc", 3, False
+def train(config):
+    global seen
+    seen = False
+    main.best_acc = max(main.best_acc, config["x"])
+    yield {"acc": main.best_acc}
+"""
+    write("space.py", text)
+    out = cli("run", "space.py", "--engine", "inline").out
+    (line,) = [line for line in out.splitlines() if "main.py" in line]
+    assert line.startswith("trial 1: main.py: best_acc is 0.")
+    assert line.endswith("when the trial begins, and 0 in the file: an earlier trial of the process has changed it")
+
+
+THREAD = """
+import threading
+def train(config):
+    def fit():
+        if config["fails"]:
+            raise RuntimeError("in the middle")
+    thread = threading.Thread(target=fit)
+    yield {"score": 1}
+    thread.start()
+    thread.join()
+"""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_trial_whose_thread_raises_fails(write: Write, capfd: pytest.CaptureFixture[str]) -> None:
+    worker = Worker(WorkerConfig("data", "cpu", 1, str(write("space.py", f"space = None\n{THREAD}"))))
+    before, ends = threading.excepthook, []
+    for fails in (True, False):
+        worker.start(Order(1, {"fails": fails}))
+        assert isinstance(worker.step(), Report)
+        ends.append(worker.step())
+        worker.close()
+    line = 'space.py:7: raise RuntimeError("in the middle"): RuntimeError: in the middle (in a thread of train())'
+    assert ends == [Failed(1, f"user_code: {line}"), Ended(1)]
+    assert threading.excepthook is before
