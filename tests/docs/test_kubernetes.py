@@ -6,13 +6,16 @@ import json
 import re
 import shlex
 import subprocess
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
+from conftest import REPO
 from containers import DOCKER, DOCKERFILE, SERVICES, instruction
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from live import BIN
 
 OBJECTS: list[dict[str, Any]] = list(yaml.safe_load_all((DOCKER / "kubernetes.yaml").read_text(encoding="utf-8")))
@@ -27,34 +30,8 @@ PODS: dict[str, dict[str, Any]] = {
 } | {group["template"]["spec"]["containers"][0]["name"]: group["template"]["spec"] for group in GROUPS}
 VERSION = "1.34"
 
-# Of KubeRay's types, as its reference has them for version 1.6.2: the fields that are used here, and what they hold.
-KUBERAY: dict[str, dict[str, type]] = {
-    "RayCluster": {
-        "rayVersion": str,
-        "authOptions": dict,
-        "enableInTreeAutoscaling": bool,
-        "autoscalerOptions": dict,
-        "headGroupSpec": dict,
-        "workerGroupSpecs": list,
-    },
-    "authOptions": {"mode": str, "secretName": str},
-    "autoscalerOptions": {
-        "idleTimeoutSeconds": int,
-        "securityContext": dict,
-        "volumeMounts": list,
-        "resources": dict,
-    },
-    "headGroupSpec": {"rayStartParams": dict, "template": dict},
-    "workerGroupSpecs": {
-        "groupName": str,
-        "replicas": int,
-        "minReplicas": int,
-        "maxReplicas": int,
-        "rayStartParams": dict,
-        "template": dict,
-    },
-    "RayJob": {"clusterSelector": dict, "submissionMode": str, "entrypoint": str, "runtimeEnvYAML": str},
-}
+KUBERAY: dict[str, Any] = json.loads((REPO / "tests" / "fixtures" / "kuberay.json").read_text(encoding="utf-8"))
+"""Kind to the schema of its spec, of KubeRay's CRDs. Pods are checked by Kubernetes' own schemas."""
 
 
 @pytest.mark.parametrize("found", OBJECTS, ids=lambda found: f"{found['kind']} {found['metadata']['name']}")
@@ -63,19 +40,43 @@ def test_kubernetes_knows_every_field(found: dict[str, Any]) -> None:
         kubernetes_validate.validate(found, VERSION, strict=True)
         return
     assert set(found) == {"apiVersion", "kind", "metadata", "spec"}
-    known(found["kind"], found["spec"])
+    assert faults(found) == []
+    for template in templates(found["spec"]):
+        pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "one"}, "template": template}
+        kubernetes_validate.validate(pod, VERSION, strict=True)
 
 
-def known(name: str, fields: dict[str, Any]) -> None:
-    one: Any
-    for field, value in fields.items():
-        assert type(value) is KUBERAY[name][field], (name, field)
-        if field == "template":
-            pod = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "one"}, "template": value}
-            kubernetes_validate.validate(pod, VERSION, strict=True)
-        elif field in KUBERAY:
-            for one in value if isinstance(value, list) else [value]:
-                known(field, one)
+def faults(found: dict[str, Any]) -> list[str]:
+    """What KubeRay's schema has against an object."""
+    schema = Draft202012Validator({**KUBERAY, "$ref": f"#/{found['kind']}"})
+    return [f"{error.json_path}: {error.message}" for error in schema.iter_errors(found["spec"])]
+
+
+def templates(part: Any) -> Iterator[dict[str, Any]]:
+    """The pods that an object of KubeRay describes."""
+    if isinstance(part, list):
+        for one in part:
+            yield from templates(one)
+    elif isinstance(part, dict):
+        for name, value in part.items():
+            yield from [value] if name == "template" else templates(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "said"),
+    [
+        ("RayCluster", {"headGroupSpec": {"rayStartParam": {}, "template": {}}}, "'rayStartParam' was unexpected"),
+        ("RayCluster", {"enableInTreeAutoscaling": "yes"}, "'yes' is not of type 'boolean'"),
+        ("RayCluster", {"workerGroupSpecs": [{"replicas": 0}]}, "'groupName' is a required property"),
+        ("RayCluster", {"authOptions": {"mode": "password"}}, "'password' is not one of"),
+        ("RayJob", {"entryPoint": "search"}, "'entryPoint' was unexpected"),
+        ("RayJob", {"ttlSecondsAfterFinished": "60"}, "'60' is not of type 'integer'"),
+    ],
+)
+def test_what_kuberay_would_refuse_is_found(kind: str, change: dict[str, Any], said: str) -> None:
+    (whole,) = (found for found in OBJECTS if found["kind"] == kind)
+    (fault,) = [fault for fault in faults(whole | {"spec": whole["spec"] | change}) if said in fault]
+    assert fault
 
 
 def test_the_autoscalers_container_is_one() -> None:
@@ -173,3 +174,24 @@ def test_only_those_reach_a_pod_that_need_it() -> None:
         policy = NAMED["NetworkPolicy", name]["spec"]
         assert policy["policyTypes"] == ["Ingress"]
         assert all(rule["from"] for rule in policy.get("ingress", []))
+
+
+def test_the_page_names_what_is_there() -> None:
+    page = (REPO / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    lines = [
+        line for block in re.findall(r"^```\n(.*?)```", page, re.DOTALL | re.MULTILINE) for line in block.splitlines()
+    ]
+    said = "\n".join(lines)
+    for kind, name in re.findall(r"\b(deployment|service|rayjob)[/ ](\w+)", said):
+        assert (kind, name) in {(kind.lower(), name) for kind, name in NAMED}, (kind, name)
+    made = {("secret", name) for name in re.findall(r"create secret generic ([\w-]+)", said)}
+    made |= {("configmap", name) for name in re.findall(r"create configmap ([\w-]+)", said)}
+    volumes = [volume for pod in PODS.values() for volume in pod["volumes"]]
+    wanted = {("secret", volume["secret"]["secretName"]) for volume in volumes if "secret" in volume}
+    wanted |= {("configmap", volume["configMap"]["name"]) for volume in volumes if "configMap" in volume}
+    assert made == wanted | {("secret", CLUSTER["authOptions"]["secretName"])}
+    (old, new) = re.findall(r"s#image: (search:\d+)\$#image: (\S+)#", said)[0]
+    images = re.findall(rf"image: {old}$", (DOCKER / "kubernetes.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(images) == 3
+    assert f"docker push {new}" in said
+    assert "crds of v1.6.2" in KUBERAY["source"]

@@ -39,6 +39,18 @@ def test_there_is_a_job_for_each_kind() -> None:
     assert [path.stem for path in WORKFLOWS] == ["audit", "docs", "release", "test"]
 
 
+def test_without_a_network_the_audit_says_that_it_compared_nothing(tmp_path: Path) -> None:
+    """Its own exit status tells that from a vulnerability that was found."""
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "UV_CACHE_DIR": str(tmp_path), "UV_HTTP_RETRIES": "0"}
+    words = [str(BIN / "python"), str(REPO / ".ci" / "audit.py"), "requirements.lock"]
+    done = subprocess.run(words, cwd=REPO, env=os.environ | nowhere, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (69, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("audit: requirements.lock was compared with nothing: OSV or PyPI cannot be reached: ")
+    made = subprocess.run(["make", "--dry-run", "audit"], cwd=REPO, capture_output=True, text=True, check=True)
+    assert made.stdout.splitlines()[-1] == ".venv/bin/python .ci/audit.py requirements.lock"
+
+
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
 def test_a_unit_says_what_ray_knows_and_starts_it_again(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
