@@ -68,11 +68,14 @@ dist: $(READY) ## wheel and sdist, in dist/
 audit: $(READY) ## the versions of the lock beside the known vulnerabilities of OSV; Error 69: no network, nothing was compared
 	@$(BIN)/python .ci/audit.py requirements.lock
 
-image: ## the container image, by docker, podman or buildah, whichever is there; DEVICE=cpu: without CUDA
-	@builder=$$(command -v docker || command -v podman || command -v buildah) || \
-		{ echo "make image needs docker, podman or buildah, and none of them is here"; exit 1; }; \
-	case $$builder in *docker) ignore= ;; *) ignore="--format docker --ignorefile docker/Dockerfile.dockerignore" ;; esac; \
-	$$builder build $$ignore --file docker/Dockerfile --tag search --build-arg DEVICE=$(or $(DEVICE),cuda) .
+image: ## the container image, by docker, podman or buildah, the first that works; DEVICE=cpu: without CUDA; OPTIONS: more words for it
+	@for builder in docker podman buildah; do $$builder info > /dev/null 2>&1 && break; builder=; done; \
+	case $$builder in \
+		"") echo "make image needs docker, podman or buildah, and none of them works here"; exit 1 ;; \
+		docker) ignore= ;; \
+		*) ignore="--format docker --ignorefile docker/Dockerfile.dockerignore" ;; \
+	esac; \
+	$$builder build $$ignore --file docker/Dockerfile --tag search --build-arg DEVICE=$(or $(DEVICE),cuda) $(OPTIONS) .
 
 screenshots: $(READY) ## docs/dashboard.png and docs/tensorboard.png, of the digits in the working directory; needs chromium
 	$(BIN)/search run spaces/digits.py
