@@ -16,6 +16,7 @@ from typing import Any
 import optuna
 import pytest
 import torch
+from bare import PLUGINS, make_bare
 from conftest import REPO
 from live import until
 from optuna.trial import TrialState
@@ -27,10 +28,16 @@ pytestmark = pytest.mark.usefixtures("torch_threads")
 
 
 def run(home: Path, which: str, *words: str) -> dict[str, dict[str, Any]]:
-    """Run a command of the kit in an empty home; what it found by step or case, the last of each."""
+    """Run a command of the kit in an empty home; what it found by step or case, the last of each.
+
+    Its steps find only the packages that the GPU machine has, and those of the kit.
+    """
+    make_bare(home / "site")
     own = {"GPU_HOME": str(home), "OUT": str(home / "out"), "GPU_CARRIED": str(home / "absent")}
     command = [sys.executable, "-m", "benchmarks.gpu", which, "--cpu", "--limit", "2400", *words]
-    done = subprocess.run(command, cwd=REPO, env={**os.environ, **own}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=REPO, env={**os.environ, **own, **PLUGINS}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     found = map(json.loads, (home / "out" / "results.jsonl").read_text().splitlines())
     return {each.get("step") or each.get("case") or each["name"]: each for each in found}

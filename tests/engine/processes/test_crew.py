@@ -67,6 +67,11 @@ def test_what_two_processes_do_is_the_trials(server: ForkServer, tmp_path: Path)
     one_image = messages(two, SETTINGS | {"batch_size": 1, "subset": 10, "epochs": 1})
     assert isinstance(one_image[0], Report)
     assert one_image[0].notes == ["batch_size=1: of its 2 processes only 1 has images"]
+    *_, failed = messages(two, SETTINGS | {"lr": 1e30})  # in both alike, so both serve the next trial
+    assert isinstance(failed, Failed)
+    assert kind(failed.reason) == "diverged"
+    assert not two.torn
+    assert messages(two, SETTINGS | {"epochs": 1})[-1] == Ended(1)
     assert len(alive(two)) == 2
     open_here = listening(set(alive(two)))
     assert open_here
@@ -83,22 +88,11 @@ def test_one_that_runs_out_of_memory_ends_both(server: ForkServer) -> None:
     lost(two)
 
 
-def test_where_both_fail_alike_both_serve_the_next_trial(server: ForkServer) -> None:
-    two = made(server)
-    *_, failed = messages(two, SETTINGS | {"lr": 1e30})
-    assert isinstance(failed, Failed)
-    assert kind(failed.reason) == "diverged"
-    assert not two.torn
-    assert messages(two, SETTINGS)[-1] == Ended(1)
-    lost(two)
-
-
-@pytest.mark.parametrize("rank", [0, 1])
-def test_one_that_is_killed_ends_both(server: ForkServer, rank: int) -> None:
+def test_one_that_is_killed_ends_both(server: ForkServer) -> None:
     two = made(server)
     messages(two, SETTINGS, stop=1)
     two.send_bytes(Order(2, SETTINGS | {"epochs": 10_000}).packed())
-    kill(two, rank)
+    kill(two, rank=0)
     with pytest.raises((EOFError, ConnectionResetError)):
         on_and_on(two)
     assert two.how_it_died() == "SIGKILL"
