@@ -9,6 +9,7 @@ import pytest
 from commands.test_run import CORES, HEAD, PLAIN, RUN, SLOW, Write, trials
 from optuna.trial import TrialState
 
+from search.format import plural
 from search.study import study as studies
 
 pytestmark = pytest.mark.usefixtures("sys_path")
@@ -85,7 +86,7 @@ def test_an_audit_lets_those_to_be_pruned_finish_and_the_report_judges_the_prune
     audited = [trial for trial in trials() if "audited" in trial.user_attrs]
     assert audited
     assert all(len(trial.intermediate_values) == 3 for trial in audited)
-    assert f"Audit of the pruner: {len(audited)} trials" in Path("reports/space.md").read_text()
+    assert f"Audit of the pruner: {plural(len(audited), 'trial')} that" in Path("reports/space.md").read_text()
 
 
 def test_an_audit_of_a_pruner_that_never_fires_is_said_to_be_none(cli: Any, write: Write) -> None:

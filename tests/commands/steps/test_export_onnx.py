@@ -141,7 +141,7 @@ def test_the_data_folder_is_not_asked_again(cli: Cli, write: Write) -> None:
     status, out, _ = cli("run", "tiny.py", "--engine", "inline", "--trials", 1)
     assert status == 0
     seen = "cnn sees imagefolder:mine at 16 x 16 px, bilinear (the data set's own size; image_side=N chooses another)"
-    assert seen in out.splitlines()[:4]
+    assert seen in out.splitlines()[:5]
     with safe_open(WEIGHTS, "pt") as file:
         about = {name: json.loads(text) for name, text in file.metadata().items()}
     assert about["classes"] == ["ant", "bee", "cat"]

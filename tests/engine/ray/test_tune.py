@@ -189,7 +189,7 @@ def test_a_trial_whose_worker_was_killed_runs_again(watched: Watched) -> None:
 
 
 def test_workers_stay_warm_and_share_the_cores(watched: Watched) -> None:
-    found = re.search(r"(\d+) trials side by side, CPU threads of each: (\d+)", watched.run.output)
+    found = re.search(r"(\d+) trials? side by side, CPU threads of each: (\d+)", watched.run.output)
     assert found is not None
     slots, threads = map(int, found.groups())
     epochs = [trial.user_attrs["epoch"] for trial in watched.trials]
