@@ -37,11 +37,18 @@ _OF_BEST = ("confusion.png", "mistakes.png")
 
 
 def note_trial(
-    study: Study, trial: int, state: TrialState, settings: Mapping[str, Any], reason: str = "", step: int = 0
+    study: Study,
+    trial: int,
+    state: TrialState,
+    settings: Mapping[str, Any],
+    reason: str = "",
+    step: int = 0,
+    link: str = "",
 ) -> None:
     """Write the note of the trial with the storage's id `trial`: its config, and why it failed or where it was pruned.
 
-    Where there is a note already, a person's or an earlier run's, it stays.
+    `link`: Markdown that leads to its curves elsewhere. Where there is a note already, a person's or an earlier run's,
+    it stays.
     """
     if rdb.system_attr(study, f"dashboard:{trial}:note_ver") is not None:
         return
@@ -50,6 +57,7 @@ def note_trial(
     parts += [f"```\n{visible(reason)}\n```"] if state == TrialState.PRUNED and reason else []
     lines = [f"{name}: {json.dumps(value, default=repr, ensure_ascii=False)}" for name, value in settings.items()]
     parts += ["```yaml\n" + "\n".join(map(visible, lines)) + "\n```"] if lines else []
+    parts += [link] if link else []
     if parts:
         _write(study, f"dashboard:{trial}:", "\n\n".join(parts), 1)
 

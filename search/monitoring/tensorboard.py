@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from optuna.study import Study
 from optuna.trial import TrialState
@@ -21,14 +23,35 @@ from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+from tensorboard.plugins.text.summary import text_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from search import predictions
 from search.engine.trial import ActiveTrial
 from search.errors import visible
+from search.files.atomic import file_name
 from search.monitoring import dashboard
 from search.study import known
-from search.study.storage.internals import trial_id
+from search.study.storage.internals import study_id, trial_id
+
+
+def run_of(study: str, number: int) -> str:
+    """How TensorBoard names the run of a trial: its folder below the run folder of all studies."""
+    return f"{file_name(study)}/tensorboard/trial-{number:04d}"
+
+
+def to_board(study: str, number: int) -> str:
+    """Markdown that leads from a trial in the dashboard to its curves, where both are served together."""
+    run = quote(re.escape(run_of(study, number)))
+    return (
+        f"[Its curves in TensorBoard](/tensorboard/?runFilter={run}#timeseries), with `search dashboard --tensorboard`."
+    )
+
+
+def to_dashboard(trial: ActiveTrial) -> str:
+    """Markdown that leads from a trial's run in TensorBoard to the dashboard."""
+    place = f"/dashboard/studies/{study_id(trial.trial.study)}/trials?numbers={trial.number}"
+    return f"[Trial {trial.number} in the dashboard]({place}), with `search dashboard --tensorboard`."
 
 
 class TensorBoard:
@@ -50,6 +73,7 @@ class TensorBoard:
             self._add(
                 trial, hparams_pb({visible(name): _plain(value) for name, value in searched.items()}, trial_id=place)
             )
+            self._add(trial, Summary(value=text_pb("dashboard", to_dashboard(trial)).value))
         measured = {name: value for name, value in trial.last.epoch.items() if name != "epoch"}
         self._add(trial, _scalars(measured | {f"lr/{layer}": rate for layer, rate in trial.last.rates.items()}))
 
@@ -136,7 +160,8 @@ class Notes:
         """Nothing: the note is written once."""
 
     def on_end(self, trial: ActiveTrial, state: TrialState, reason: str) -> None:
-        dashboard.note_trial(self._study, trial_id(trial.trial), state, trial.settings, reason, trial.last.step)
+        link = to_board(self._study.study_name, trial.number) if trial.last.step else ""
+        dashboard.note_trial(self._study, trial_id(trial.trial), state, trial.settings, reason, trial.last.step, link)
 
 
 class KeepPredictions:

@@ -65,6 +65,11 @@ def test_a_study_is_watched_and_a_trial_stopped(run: Run, cli: Any, tmp_path: Pa
         page.goto(f"{server.address('space')}/trials?numbers={pruned.number}")
         page.get_by_text("Pruned", exact=True).first.wait_for()
         page.get_by_text(f"Pruned at epoch {pruned.last_step}.").wait_for()  # its note
+        page.get_by_role("link", name="Its curves in TensorBoard").click()
+        page.get_by_text(f"space/tensorboard/trial-{pruned.number:04d}").first.wait_for()
+        page.goto(page.url.partition("#")[0] + "#text")
+        page.get_by_role("link", name=f"Trial {pruned.number} in the dashboard").first.click()
+        page.get_by_text(f"Pruned at epoch {pruned.last_step}.").wait_for()
 
         stop_by_hand(run, page, server)
         assert cli("report", "space").status == 0

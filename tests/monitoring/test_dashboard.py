@@ -102,10 +102,14 @@ def test_each_trial_has_its_config_and_why_it_failed(made: Study, serve: Serve) 
     first, second, third = (made.ask() for _ in range(3))
     dashboard.note_trial(made, first._trial_id, TrialState.COMPLETE, settings)
     dashboard.note_trial(made, second._trial_id, TrialState.FAIL, settings, "TypeError: __init__ (space.py:3)")
-    dashboard.note_trial(made, third._trial_id, TrialState.PRUNED, {}, step=4)
+    dashboard.note_trial(made, third._trial_id, TrialState.PRUNED, {}, step=4, link="[its curves](/there)")
     notes = [trial["note"]["body"] for trial in shown(serve)["trials"]]
     config = '```yaml\nlr: 0.1\nfrozen: ["features"]\nweights: null\n```'
-    assert notes == [config, f"FAIL\n\n```\nTypeError: __init__ (space.py:3)\n```\n\n{config}", "Pruned at epoch 4."]
+    assert notes == [
+        config,
+        f"FAIL\n\n```\nTypeError: __init__ (space.py:3)\n```\n\n{config}",
+        "Pruned at epoch 4.\n\n[its curves](/there)",
+    ]
     assert shown(serve)["note"]["version"] == 0
 
 
