@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from search.config import make_config
 from search.engine.callbacks import Callback, Callbacks
-from search.engine.failures import RunAborted, closing, deaths, kind
+from search.engine.failures import check_sense, closing, deaths, kind
 from search.engine.failures import reason as why
 from search.engine.messages import Ended, Failed, Lost, Message, Pruned, Report, Silent, Sized
 from search.engine.retention import Retention
@@ -233,9 +233,7 @@ class Driver:
         job.record.error = reason
         self._end(job, TrialState.FAIL, reason)
         self._failed_in_row += kind(reason) != "diverged"
-        if 0 < self.rules.max_failures <= (failed := self._failed_in_row):
-            said = f"{failed} trial{'s' * (failed > 1)} in a row failed ({option('max_failures')})"
-            raise RunAborted(f"{said}, the last: {reason}")
+        check_sense(reason, self.counts.total(), self._failed_in_row, self.rules.max_failures)
 
     def closed(self, number: int, raised: str) -> None:
         """The training of an ended trial is closed; `raised`: what its code raised meanwhile, or nothing."""

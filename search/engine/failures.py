@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.errors import SearchError, first_line, one_line
+from search.errors import SearchError, first_line, one_line, option
 from search.format import plural
 
 CLASSES = ("oom", "diverged", "bad_data", "timeout", "node_lost", "stopped", "user_code")
@@ -27,6 +27,28 @@ class RunAborted(SearchError):
     """The run is plainly broken: so many trials failed in a row, or the space file's sampler or pruner raised."""
 
     exit_status = 1
+
+
+class NeverMeasured(RunAborted):
+    """The first trial's training does not yield the metric, so that no trial is likely to have it."""
+
+    exit_status = 2
+
+
+_MISSING = "is missing from what train() yields"
+
+
+def check_sense(reason: str, ended: int, in_row: int, most: int) -> None:
+    """Raise RunAborted if, after a trial failed for that `reason`, more trials make no sense.
+
+    `ended`: the trials of the study that have ended; `in_row`: the last so many of them failed, but did not diverge;
+    `most`: so many in a row end the run; 0: never.
+    """
+    if _MISSING in reason and ended == 1:
+        raise NeverMeasured(f"the first trial failed, and others would: {reason}")
+    if 0 < most <= in_row:
+        said = f"{plural(in_row, 'trial')} in a row failed ({option('max_failures')})"
+        raise RunAborted(f"{said}, the last: {reason}")
 
 
 def breaks_gpu(error: BaseException) -> bool:
@@ -50,7 +72,7 @@ def unmeasured(metric: str, epoch: Mapping[str, Any], place: str = "") -> str:
     """Why an epoch's metric is no number: it is missing, or something else. `place`: where it was yielded."""
     if metric not in epoch:
         given = ", ".join(name for name in epoch if name != "seconds") or "an empty dict"
-        return f"user_code: {place}the metric {metric!r} is missing from what train() yields: {given}"
+        return f"user_code: {place}the metric {metric!r} {_MISSING}: {given}"
     value = epoch[metric]
     what = "None" if value is None else f"the {type(value).__name__} {value!r:.50}"
     return f"user_code: {place}train() yields {what} as the metric {metric!r}, which must be a number"

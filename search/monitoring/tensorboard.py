@@ -43,15 +43,13 @@ def run_of(study: str, number: int) -> str:
 def to_board(study: str, number: int) -> str:
     """Markdown that leads from a trial in the dashboard to its curves, where both are served together."""
     run = quote(re.escape(run_of(study, number)))
-    return (
-        f"[Its curves in TensorBoard](/tensorboard/?runFilter={run}#timeseries), with `search dashboard --tensorboard`."
-    )
+    return f"[Its curves in TensorBoard](/tensorboard/?runFilter={run}#timeseries), where both are served together."
 
 
 def to_dashboard(trial: ActiveTrial) -> str:
     """Markdown that leads from a trial's run in TensorBoard to the dashboard."""
     place = f"/dashboard/studies/{study_id(trial.trial.study)}/trials?numbers={trial.number}"
-    return f"[Trial {trial.number} in the dashboard]({place}), with `search dashboard --tensorboard`."
+    return f"[Trial {trial.number} in the dashboard]({place}), where both are served together."
 
 
 class TensorBoard:

@@ -162,3 +162,22 @@ def test_what_cannot_be_is_one_line(cli: Any, write: Write, more: str, says: str
     status, _, err = cli(*RUN)
     assert (status, says in err, err.count("\n")) == (2, True, 1), err
     assert not Path("studies.db").exists() or not [*study().get_trials()]
+
+
+YIELDS = """
+from search import Float, SearchSpace
+space = SearchSpace(x=Float(0, 1))
+objectives, direction, trials = ("acc", "size"), ("maximize", "minimize"), 5
+def train(config):
+    yield {"acc": config["x"]}
+"""
+
+
+def test_an_objective_that_the_training_does_not_yield_ends_the_run(cli: Any, write: Write) -> None:
+    write("space.py", YIELDS)
+    status, _, err = cli(*RUN)
+    assert (status, err.count("\n")) == (2, 1)
+    assert (
+        "the first trial failed, and others would: user_code: space.py:6: the metric 'size' is missing from what" in err
+    )
+    assert len(study().get_trials()) == 1

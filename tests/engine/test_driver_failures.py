@@ -20,7 +20,6 @@ from search.engine.messages import Ended, Failed, Lost, Message, Report, Silent
     [
         ([epoch(0.5), epoch(math.nan)], "diverged: score is nan at epoch 2"),
         ([epoch(math.inf, last=True)], "diverged: score is inf at epoch 1"),
-        ([Report(0, {"acc": 1.0, "seconds": 0.1}, 0, last=False)], "'score' is missing from what train() yields: acc"),
         ([epoch("high")], "train() yields the str 'high' as the metric 'score', which must be a number"),
         ([Failed(0, "user_code: space.py:3: no")], "user_code: space.py:3: no"),
         ([Silent(0, 90.0)], "timeout: no epoch within 90 s (trial_timeout=)"),
@@ -42,6 +41,19 @@ def test_a_failed_trial_says_why_and_the_others_go_on(messages: list[Message], r
     assert not driver.receive(ask(driver), epoch(0.5, last=True))
     assert stored(driver.study, 1).state == TrialState.COMPLETE
     assert driver.finished
+
+
+def test_a_metric_that_the_first_trial_does_not_yield_ends_the_run_with_status_2() -> None:
+    driver, _ = drive(trials=3)
+    missing = Report(0, {"acc": 1.0, "seconds": 0.1}, 0, last=False)
+    says = r"the first trial failed, and others would: user_code: the metric 'score' is missing from what .*: acc"
+    with pytest.raises(RunAborted, match=says) as raised:
+        driver.receive(ask(driver), missing)
+    assert raised.value.exit_status == 2
+    assert stored(driver.study, 0).state == TrialState.FAIL
+    driver, _ = drive(trials=3)  # the same command goes on, and a later trial may yield less
+    assert not driver.receive(ask(driver), missing)
+    assert stored(driver.study, 1).state == TrialState.FAIL
 
 
 def test_a_lost_worker_puts_its_trial_back_until_it_happens_too_often() -> None:
