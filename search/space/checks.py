@@ -38,7 +38,8 @@ def check_sound(path: Path | str, space: SearchSpace) -> None:
             elif _has_range(part, inside=isinstance(part, dict) and isinstance(setting, Choice)):
                 raise SearchError(f"{place}: {name}: {part!r}: only a Float, an Int or a Choice by itself varies")
             elif (setting is part or not isinstance(part, dict)) and (why := unfit(part)):
-                raise SearchError(f"{place}: {name}={part!r}: {why}; name it by a text, and make it in train()")
+                shown = name if isinstance(part, int) else f"{name}={part!r}"
+                raise SearchError(f"{place}: {shown}: {why}; name it by a text, and make it in train()")
     check_keys(path, space)
 
 

@@ -27,6 +27,8 @@ class Labelled:
     options: dict[str, Any]
 
 
+_BITS = 14_000
+"""Of an integer, at most: Python writes none of more than 4,300 digits."""
 _AS_TEXT = (PurePath, Decimal, Fraction, UUID)
 
 
@@ -36,6 +38,8 @@ def plain(value: Any) -> Any:
     Sets are sorted. An Enum's member is its value; a dtype is its name; a class or a function is its module:name, which
     `pkgutil.resolve_name` reads. Raises TypeError for what has no such form.
     """
+    if type(value) is int and value.bit_length() > _BITS:
+        raise TypeError("an integer of so many digits has no text")
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, Enum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,3 +51,36 @@ def test_with_nothing_completed_there_is_nothing_to_show(cli: Cli, write: Write)
     status, out, _ = cli("run", "own.py", "--engine", "inline")
     assert status == 130
     assert "report so far" not in out
+
+
+def test_a_loader_s_handler_of_children_does_not_raise_in_our_code(cli: Cli, write: Write) -> None:
+    """SIGTERM that a whole group gets, as `scancel` sends it, ends the workers of a DataLoader, too."""
+    text = """
+        import os
+        import signal
+
+        from search import Float, SearchSpace
+
+        space = SearchSpace(x=Float(0, 1))
+        metric, trials = "score", 3
+
+        def handler(*_):
+            raise RuntimeError("DataLoader worker is killed by signal: Terminated")
+
+        def train(config):
+            signal.signal(signal.SIGCHLD, handler)
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                os.kill(os.getpid(), signal.SIGCHLD)
+            yield {"score": config["x"]}
+        """
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        write("own.py", text)
+        status, out, err = cli("run", "own.py", "--engine", "inline")
+        assert (status, err) == (143, "")
+        assert "terminated; 0 of 3 trials are done; to go on: search run own.py" in out
+        assert "closing" not in out
+    finally:
+        signal.signal(signal.SIGCHLD, before)

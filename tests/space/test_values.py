@@ -25,6 +25,7 @@ from pydantic import BaseModel
 from refusals import OWN, refused
 
 from search import Choice, Float, SearchSpace
+from search.errors import SearchError
 from search.space.file import load_space
 from search.space.values import plain, text, unfit
 from search.study import queue
@@ -213,3 +214,11 @@ def test_an_option_is_found_by_what_the_record_kept() -> None:
     assert choice.labels("k", {"k": "torch.optim.adam:Adam"}) == ["adam"]
     assert choice.labels("k", {"k": ["a", "b"]}) == ["both"]
     assert SearchSpace(k=choice).describe()["k"].startswith("Choice(red='red', adam='torch.optim.adam:Adam', both=")
+
+
+def test_an_integer_without_a_text_is_refused(write: Callable[[str, str], Path]) -> None:
+    text = "from search import Float, SearchSpace\nspace = SearchSpace(x=Float(0, 1), n=10**{})\nmetric = 'score'\n"
+    train = "def train(config):\n    yield {'score': config['x']}\n"
+    assert load_space(write("s.py", text.format(4000) + train)).describe()["n"] == str(10**4000)
+    with pytest.raises(SearchError, match=r"s\.py:2: n: an integer of so many digits has no text; name it by a text"):
+        load_space(write("s.py", text.format(5000) + train))

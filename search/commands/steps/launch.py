@@ -196,8 +196,12 @@ def decoding(console: Console) -> Callable[[Callable[[Callable[..., None]], Any]
 def interruptible(hint: str, console: Console) -> Iterator[list[int]]:
     """Ctrl-C and SIGTERM raise KeyboardInterrupt, and leave their numbers in the list: what raised may be swallowed."""
     signalled: list[int] = []
+    of_children = signal.getsignal(signal.SIGCHLD)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal of_children
+        if not signalled:  # a DataLoader's handler raises, wherever we are, for workers that the same signal has ended
+            of_children = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signalled.append(number)
         raise KeyboardInterrupt  # Ray's compiled code lets no other exception through
 
@@ -214,6 +218,9 @@ def interruptible(hint: str, console: Console) -> Iterator[list[int]]:
         number = (signalled or [signal.SIGINT])[0]
         console.out(f"{_word(number)}{hint}")
         raise Interrupted(number) from None
+    finally:
+        if signalled:
+            signal.signal(signal.SIGCHLD, of_children or signal.SIG_DFL)
 
 
 def last_words(end: Callable[[type[BaseException], BaseException, None], None], hint: str, why: str) -> None:
