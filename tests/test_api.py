@@ -143,7 +143,7 @@ def test_a_function_has_the_options_of_its_command(verb: str) -> None:
 
 def test_help_shows_every_option_with_its_type_default_and_text() -> None:
     signature, text = str(inspect.signature(search.run)), inspect.getdoc(search.run) or ""
-    assert "timeout: str | None = None" in signature
+    assert "timeout: str | float | None = None" in signature
     assert "max_failures: int = 10" in signature
     assert text.startswith("Run the search that a space file describes")
     assert "timeout: Stop after so long: 90s, 30m, 2h." in text
