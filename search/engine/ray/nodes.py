@@ -142,7 +142,7 @@ class Nodes:
             except RayError as error:  # the node went away, or cannot run our code
                 if not any(node == other["NodeID"] and other["Alive"] for other in ray.nodes()):
                     continue
-                wrong = str(error).strip().splitlines()[-1]
+                wrong = reason(error)
             if wrong:
                 raise RunAborted(f"node {where}: {wrong}")
             self._keepers[node] = where, keeper, None
@@ -154,6 +154,14 @@ class Nodes:
         except RayError as error:
             cause = getattr(error, "cause", None)
             raise cause if isinstance(cause, (SearchError, Died)) else Died(first_line(error)) from None
+
+
+def reason(error: RayError) -> str:
+    """What a Ray error says, in one line."""
+    said = str(error).strip()
+    if "out of memory issue" in said or "low on memory" in said:  # Ray's last line names a page of its documents
+        return "Ray ended what ran there, because the machine is short of memory; end other programs there"
+    return said.splitlines()[-1]
 
 
 def _nothing() -> None: ...

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from ray.exceptions import OutOfMemoryError
+
+from search.engine.ray import nodes
 from search.engine.ray.comings import Comings, Seen
 
 A, B, C = Seen("10.0.0.1", 2), Seen("10.0.0.2", 4), Seen("10.0.0.3", 1)
@@ -38,3 +42,18 @@ def test_each_node_that_comes_or_goes_is_one_line_with_its_trials() -> None:
         "node 10.0.0.2 is back; trials that fit there: 4",
         "node 10.0.0.2 lost; what ran there goes back in the queue",
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (
+            "1 worker(s) were killed due to the node running low on memory.\nTop processes:\n"
+            "Refer to the documentation on how to address the out of memory issue: https://docs.ray.io/",
+            "Ray ended what ran there, because the machine is short of memory; ",
+        ),
+        ("The actor died.\nThe node was lost", "The node was lost"),
+    ],
+)
+def test_what_ray_says_of_a_node_is_one_line(said: str, line: str) -> None:
+    assert nodes.reason(OutOfMemoryError(said)).startswith(line)
