@@ -22,7 +22,7 @@ RATE = "4"
 """Samples a second: 20 took a sixth of the study's speed on two cores."""
 _WORKER = "serve (search/engine/worker.py"
 _MARKS = {
-    "evaluation": "evaluate (search/train/trainer.py",
+    "evaluation": "evaluate (search/train/evaluate.py",
     "backward": "Tensor.backward (torch/_tensor.py",
     "optimizer": " (torch/optim/",
     "input": ".batch (search/train/batches.py",
