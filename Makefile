@@ -77,7 +77,7 @@ image: ## the container image, by docker, podman or buildah, the first that work
 	esac; \
 	$$builder build $$ignore --file docker/Dockerfile --tag search --build-arg DEVICE=$(or $(DEVICE),cuda) $(OPTIONS) .
 
-screenshots: $(READY) ## docs/dashboard.png and docs/tensorboard.png, of the digits in the working directory; needs chromium
+screenshots: $(READY) ## the pictures of docs/, of the digits in the working directory; needs chromium
 	$(BIN)/search run spaces/digits.py
 	PYTHONPATH=tests $(BIN)/python -m browser
 

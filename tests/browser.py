@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -59,5 +61,37 @@ def screenshots(study: str) -> None:
         page.screenshot(path=_DOCS / "tensorboard.png")
 
 
+def report_pictures(study: str) -> None:
+    """Write docs/report-page.png, as wide as a page of GitHub, and docs/report-terminal.svg, of 100 columns.
+
+    The first is the page's top: tables and curves, and nothing of the gallery.
+    """
+    from rich.console import Console
+
+    from search.analysis.view import StudyView
+    from search.reporting import html, page, table
+    from search.study.study import load_study
+
+    view = StudyView(load_study("sqlite:///studies.db", study))
+    path = html.write(view, page.write(view, Path("reports")))
+    with browsing() as tab:
+        tab.set_viewport_size({"width": 1012, "height": 1600})
+        tab.goto(path.absolute().as_uri())
+        tab.locator(".js-plotly-plot .scatterlayer path.js-line").first.wait_for()
+        gallery = tab.get_by_role("heading", name="Gallery of mistakes").bounding_box()
+        assert gallery is None or gallery["y"] > 1600
+        tab.screenshot(path=_DOCS / "report-page.png")
+    console = Console(width=100, record=True, highlight=False, file=io.StringIO())
+    console.print(f"$ search report {study}")
+    ranking = table.ranking(view)
+    console.print(ranking.words, markup=False)
+    console.print()
+    console.print(ranking.terminal(100))
+    drawn = console.export_svg(title=f"search report {study}")
+    fonts = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # which would be loaded from elsewhere
+    (_DOCS / "report-terminal.svg").write_text(fonts.sub("", drawn), encoding="utf-8")
+
+
 if __name__ == "__main__":
     screenshots("digits")
+    report_pictures("digits")
