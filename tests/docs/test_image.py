@@ -93,5 +93,5 @@ def test_a_study_runs_in_the_image(engine: str, base: str) -> None:
     assert said.stdout.count("/4] trial ") == 4
     whose = done(*run, "--entrypoint", "id", "search", "-u")
     assert whose.stdout.strip() == "1000"
-    touched = done(*run, "--entrypoint", "touch", "search", "/opt/healthy.py")
+    touched = done(*run, "--entrypoint", "touch", "search", "/home/search/file")
     assert "Read-only file system" in touched.stderr
