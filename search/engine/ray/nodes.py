@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
+from ray.tune.error import TuneError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from search.data.reading.skipping import inherited
@@ -156,8 +157,15 @@ class Nodes:
             raise cause if isinstance(cause, (SearchError, Died)) else Died(first_line(error)) from None
 
 
-def reason(error: RayError) -> str:
-    """What a Ray error says, in one line."""
+def of_ray(error: BaseException | None) -> TuneError | RayError | None:
+    """`error`, if it is one of Ray's, or what it was raised from: Tune wraps those that it does not expect."""
+    if error is None or isinstance(error, (TuneError, RayError)):
+        return error
+    return of_ray(error.__cause__)
+
+
+def reason(error: Exception) -> str:
+    """What an error of Ray's says, in one line."""
     said = str(error).strip()
     if "out of memory issue" in said or "low on memory" in said:  # Ray's last line names a page of its documents
         return "Ray ended what ran there, because the machine is short of memory; end other programs there"

@@ -206,8 +206,11 @@ class Tune:
                 dead.noted = True
                 raise ClusterLost(dead[0]) from None
             raise EngineFailed(f"Ray's {' and '.join(dead)} died") from None
-        except (TuneError, RayError) as error:
-            raise EngineFailed(f"Ray Tune gave up: {str(error).strip().splitlines()[-1]}") from error
+        except (TuneError, RayError, RuntimeError) as error:
+            known = nodes.of_ray(error)
+            if known is None:
+                raise
+            raise EngineFailed(f"Ray Tune gave up: {nodes.reason(known)}") from error
 
     def _tuner(self, asks: Asks, reports: Reports) -> tune.Tuner:
         trainable = tune.with_resources(WarmWorker, {"cpu": self.resources.cpus, "gpu": self.resources.gpus})

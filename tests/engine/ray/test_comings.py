@@ -57,3 +57,11 @@ def test_each_node_that_comes_or_goes_is_one_line_with_its_trials() -> None:
 )
 def test_what_ray_says_of_a_node_is_one_line(said: str, line: str) -> None:
     assert nodes.reason(OutOfMemoryError(said)).startswith(line)
+
+
+def test_what_tune_wraps_of_rays_is_found_and_a_fault_of_ours_is_not_rays() -> None:
+    short = OutOfMemoryError("1 worker(s) were killed due to the node running low on memory.")
+    wrapped = RuntimeError(f"Caught unexpected exception: {short}")
+    wrapped.__cause__ = short
+    assert nodes.of_ray(wrapped) is short
+    assert nodes.of_ray(RuntimeError("ours")) is None
