@@ -13,10 +13,14 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 
 from search.config import SCHEDULE_NEEDS, TrainConfig, check_value, is_missing, missing_settings
-from search.errors import SearchError, nearest
+from search.errors import SearchError, nearest, option
 from search.space.space import Choice, Float, Int, SearchSpace
 from search.space.values import unfit
 
+CELLS = ".cells"
+"""The suffix of a file that the user has not written: it keeps what was handed to `search.run`."""
+PARAMETERS = ("space", "train", "metric", "direction", "sampler", "pruner")
+"""What of a space file may be handed to `search.run` instead."""
 _WORD = 200
 """Characters of a name or label, at most: storages keep 512, some of them in bytes."""
 _EXACT = 2**53
@@ -66,17 +70,17 @@ def _twice(settings: Mapping[str, Any], where: str) -> Iterator[tuple[str, str, 
         keys = dict(_keys(name, setting, where))
         yield from ((key, seen[key], place) for key, place in keys.items() if key in seen)
         seen |= keys
-        for label, option in setting.options.items() if isinstance(setting, Choice) else ():
-            if isinstance(option, dict):
-                yield from _twice(option, f"{where}{', ' if where else 'in '}{name}={label}")
+        for label, part in setting.options.items() if isinstance(setting, Choice) else ():
+            if isinstance(part, dict):
+                yield from _twice(part, f"{where}{', ' if where else 'in '}{name}={label}")
 
 
 def _keys(name: str, setting: Any, where: str) -> Iterator[tuple[str, str]]:
     """The keys that a setting may give a trial, and where each stands."""
     if not isinstance(setting, Choice) or not all(isinstance(option, dict) for option in setting.options.values()):
         yield name, where or "in the space"
-    for label, option in setting.options.items() if isinstance(setting, Choice) else ():
-        for inner, value in option.items() if isinstance(option, dict) else ():
+    for label, part in setting.options.items() if isinstance(setting, Choice) else ():
+        for inner, value in part.items() if isinstance(part, dict) else ():
             yield from _keys(inner, value, f"{where}{', ' if where else 'in '}{name}={label}")
 
 
@@ -94,9 +98,10 @@ def check_takes(path: Path, what: str, function: Callable[..., Any], *arguments:
     except TypeError:
         code = getattr(function, "__code__", None)
         line = f":{code.co_firstlineno}" if inspect.iscode(code) and code.co_filename == str(path) else ""
+        place = place_of(path, what) if path.suffix == CELLS else f"{path}{line}"
         count = "one argument" if len(arguments) == 1 else "two arguments"
         said = f"{what}() must take {count} by position: {what}({', '.join(arguments)})"
-        raise SearchError(f"{path}{line}: {said}") from None
+        raise SearchError(f"{place}: {said}") from None
     except ValueError:  # of a builtin, which does not say what it takes
         return
 
@@ -135,18 +140,30 @@ def check_missing(path: Path, space: SearchSpace) -> None:
     for settings in space.combinations(("schedule", *chain(*SCHEDULE_NEEDS.values()))):
         missing += missing_settings(here | settings)
     if missing:
-        raise SearchError(f"{path}: {is_missing(missing[0])}")
+        raise SearchError(f"{shown(path)}: {is_missing(missing[0])}")
 
 
 def place_of(path: Path | str, name: Any, times: int = 1) -> str:
     """`path` with the line on which the setting, or the variable, `name` stands, for the first to `times`th time.
 
-    A text is returned as it is, as is a path where the line cannot be told.
+    A text is returned as it is, as is a path where the line cannot be told. Of what stands in no file: the parameter.
     """
+    if isinstance(path, Path) and path.suffix == CELLS:
+        return option(name if name in PARAMETERS else "space")
     if isinstance(path, str) or path.suffix != ".py" or not path.is_file():
         return str(path)
     lines = sorted(set(_lines(ast.parse(path.read_bytes()), name)))
     return f"{path}:{' and '.join(map(str, lines[:times]))}" if lines else str(path)
+
+
+def shown(path: Path) -> str:
+    """Where the space stands, as the user knows it: its file, or the parameter of a call."""
+    return option("space") if path.suffix == CELLS else str(path)
+
+
+def saying(path: Path, name: str, value: Any) -> str:
+    """The place and the words with which `name` is said: ``s.py: metric = 'x'``, or in a call ``metric='x'``."""
+    return option(name, repr(value)) if path.suffix == CELLS else f"{path}: {name} = {value!r}"
 
 
 def _lines(tree: ast.AST, name: Any) -> Iterator[int]:

@@ -11,8 +11,8 @@ from typing import Any, Literal, NoReturn
 from optuna.pruners import NopPruner
 
 from search.config import COSTS, Epoch
-from search.errors import SearchError, nearest
-from search.space.checks import check_word, place_of
+from search.errors import SearchError, nearest, option
+from search.space.checks import CELLS, check_word, place_of, saying
 
 Direction = Literal["minimize", "maximize"]
 
@@ -67,11 +67,14 @@ def direction_of(metric: str) -> Direction | None:
     return "minimize" if less else "maximize"
 
 
-def ask(where: str, metric: str) -> NoReturn:
-    """Raise SearchError: the name of `metric`, which stands at `where`, settles no direction."""
+def ask(path: Path, called: str, metric: str) -> NoReturn:
+    """Raise SearchError: the name of `metric`, which the file calls `called`, settles no direction."""
+    of_call = path.suffix == CELLS
+    said = option(called, repr(metric)) if of_call else f"{place_of(path, called)}: metric = {metric!r}"
+    equals = "=" if of_call else " = "
     raise SearchError(
-        f"{where}: metric = {metric!r} does not tell whether more or less of it is better: "
-        'write direction = "maximize" or direction = "minimize"'
+        f"{said} does not tell whether more or less of it is better: "
+        f'write direction{equals}"maximize" or direction{equals}"minimize"'
     )
 
 
@@ -85,13 +88,13 @@ def goals(path: Path, found: Mapping[str, Any]) -> dict[str, Direction]:
     said = "objectives" if "objectives" in found else "metric"
     names = _names_of(path, said, found.get(said, "val_acc"))
     for name in names:
-        check_word(str(path), "the metric", name)
+        check_word(option(said) if path.suffix == CELLS else str(path), "the metric", name)
     if found.get("train") is None:
         _check_measured(path, said, names)
     pruner = found.get("pruner")
     if len(names) > 1 and pruner is not None and not getattr(pruner, "ranks_several", isinstance(pruner, NopPruner)):
         why = "this pruner compares one metric; search.ASHA ranks several"
-        raise SearchError(f"{path}: {said} = {found[said]!r}: {why}")
+        raise SearchError(f"{saying(path, said, found[said])}: {why}")
     return goals_of(path, names, found.get("direction"), said)
 
 
@@ -99,7 +102,7 @@ def _names_of(path: Path, said: str, metric: Any) -> list[str]:
     """The objectives that a space file calls `metric`: one, or several in a sequence. Raises SearchError."""
     names = [*metric] if isinstance(metric, (list, tuple)) else [metric]
     if not names or not all(isinstance(name, str) for name in names) or len({*names}) < len(names):
-        raise SearchError(f"{path}: {said} = {metric!r}; it must be of type str, or a tuple of different ones")
+        raise SearchError(f"{saying(path, said, metric)}; it must be of type str, or a tuple of different ones")
     return names
 
 
@@ -109,10 +112,10 @@ def _check_measured(path: Path, said: str, names: list[str]) -> None:
     for name in names:
         if name not in known | COSTS.keys():
             near = nearest(name, known | (COSTS.keys() if len(names) > 1 else set()))
-            raise SearchError(f"{path}: {said} = {name!r} is not measured{near}")
+            raise SearchError(f"{saying(path, said, name)} is not measured{near}")
     if names[0] in COSTS:
         why = "it is known before the training, so name first what the training measures"
-        raise SearchError(f'{path}: {said} = {names[0]!r}: {why}, as in objectives = ("val_acc", "{names[0]}")')
+        raise SearchError(f'{saying(path, said, names[0])}: {why}, as in objectives = ("val_acc", "{names[0]}")')
 
 
 def limits(path: Path, found: Mapping[str, Any]) -> dict[str, float]:
@@ -139,13 +142,10 @@ def goals_of(path: Path, names: list[str], direction: Any, called: str = "metric
     """
     said = [*direction] if isinstance(direction, (list, tuple)) else [direction] * len(names)
     if len(said) != len(names):
-        raise SearchError(f"{path}: direction = {direction!r}; it must have one for each of {', '.join(names)}")
+        raise SearchError(f"{saying(path, 'direction', direction)}; it must have one for each of {', '.join(names)}")
     if wrong := [word for word in said if word not in (None, "minimize", "maximize")]:
-        raise SearchError(f"{path}: direction = {wrong[0]!r}; it must be 'minimize' or 'maximize'")
-    return {
-        name: word or direction_of(name) or ask(place_of(path, called), name)
-        for name, word in zip(names, said, strict=True)
-    }
+        raise SearchError(f"{saying(path, 'direction', wrong[0])}; it must be 'minimize' or 'maximize'")
+    return {name: word or direction_of(name) or ask(path, called, name) for name, word in zip(names, said, strict=True)}
 
 
 def verb(direction: str) -> str:

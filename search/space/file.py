@@ -22,7 +22,7 @@ from search.config import COSTS
 from search.errors import SearchError, first_line, option
 from search.space import cells, module
 from search.space.baselines import Baseline, read_baselines
-from search.space.checks import check_missing, check_settings, check_sound, check_takes, check_word
+from search.space.checks import check_missing, check_settings, check_sound, check_takes, check_word, saying, shown
 from search.space.direction import Direction, goals, limits
 from search.space.space import SearchSpace, parse_value
 from search.space.values import text as text_of
@@ -128,7 +128,7 @@ def load_space(source: str | Path | SearchSpace, overrides: Sequence[str] = ()) 
         try:
             check_sound("space" if given else path, space)
         except RecursionError:
-            raise SearchError(f"{path}: the space contains itself") from None
+            raise SearchError(f"{shown(path)}: the space contains itself") from None
         if train is None:
             check_settings("space" if given else path, space)
             check_missing(path, space)
@@ -151,10 +151,11 @@ def _check_functions(path: Path, space: Any, train: Any) -> None:
     """Raise SearchError for a space or a train() that cannot be called as the engines call it."""
     if not isinstance(space, SearchSpace) and not callable(space):
         raise SearchError(
-            f"{path}: space is a {type(space).__name__}; it must be a SearchSpace or a function of a trial"
+            f"{shown(path)}: space is a {type(space).__name__}; it must be a SearchSpace or a function of a trial"
         )
     if train is not None and not callable(train):
-        raise SearchError(f"{path}: train is a {type(train).__name__}; it must be a generator function, train(config)")
+        place = option("train") if path.suffix == cells.SUFFIX else path
+        raise SearchError(f"{place}: train is a {type(train).__name__}; it must be a generator function, train(config)")
     if not isinstance(space, SearchSpace):
         check_takes(path, "space", space, "trial")
     if train is not None:
@@ -193,7 +194,7 @@ def _options(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     options = {name: found[name] for name in kinds if name in found}
     for name, value in options.items():
         if not isinstance(value, kinds[name]) or isinstance(value, bool):
-            raise SearchError(f"{path}: {name} = {value!r}; it must be of type {kinds[name].__name__}")
+            raise SearchError(f"{saying(path, name, value)}; it must be of type {kinds[name].__name__}")
     if options.get("trials", 1) < 1:
         raise SearchError(f"{path}: trials = {options['trials']}; it must be 1 or more")
     (options["metric"], options["direction"]), *further = goals(path, found).items()

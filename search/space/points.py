@@ -20,6 +20,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from search.errors import SearchError, first_line, nearest, option
+from search.space.checks import shown
 from search.space.file import SpaceFile
 from search.space.space import SearchSpace, contains
 
@@ -80,13 +81,15 @@ def draw(space: SpaceFile, sampler: BaseSampler) -> Point:
     try:
         settings = space.suggest(trial)
     except SearchError as error:
-        raise SearchError(f"{space.path}: {error}") from None
+        raise SearchError(f"{shown(space.path)}: {error}") from None
     except TrialPruned as error:
-        raise Infeasible(f"{space.path}: space(trial) pruned the point: {first_line(error)}") from None
+        raise Infeasible(f"{shown(space.path)}: space(trial) pruned the point: {first_line(error)}") from None
     except (Exception, SystemExit) as error:  # the user's own function
-        raise SearchError(f"{space.path}: space(trial) raised {type(error).__name__}: {first_line(error)}") from None
+        raise SearchError(
+            f"{shown(space.path)}: space(trial) raised {type(error).__name__}: {first_line(error)}"
+        ) from None
     if said := outside(trial.params, trial.distributions):
-        raise SearchError(f"{space.path}: {said}")
+        raise SearchError(f"{shown(space.path)}: {said}")
     return Point(settings, dict(trial.params), dict(trial.distributions))
 
 

@@ -15,6 +15,7 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from search.errors import SearchError, nearest, option, switch
+from search.space.checks import CELLS
 from search.space.file import SpaceFile
 from search.space.space import SearchSpace
 from search.study.attributes import StudyRecord, metrics_of
@@ -114,9 +115,11 @@ def _check_goals(study: Study, space: SpaceFile) -> None:
     for metric, direction in zip(space.goals, study.directions, strict=True):
         word = direction.name.lower()
         if word != space.goals[metric]:
+            called = option("direction", repr(word))
+            said = called if space.path.suffix == CELLS else f'direction = "{word}" in the space file'
             raise SearchError(
                 f"the study {study.study_name!r} is to {word} its {metric}; use {option('name')}, "
-                f'or go on with it by direction = "{word}" in the space file'
+                f"or go on with it by {said}"
             )
 
 

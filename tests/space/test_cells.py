@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import linecache
+import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.samplers import GridSampler
 
 from search.errors import SearchError
 from search.space import cells
 from search.space.file import load_space, load_train
+from search.space.space import Float, SearchSpace
+from search.study.sampler import check_chosen
 
 SCRIPT = """
 import linecache, sys
@@ -66,10 +71,86 @@ def test_what_cannot_be_handed_on_is_refused_by_name(tmp_path: Path) -> None:
         def train(config: dict[str, Any]) -> Any:
             yield {"score": log.write("x")}
 
-        said = r"^train=: it cannot be handed to a training process \(.* files .*\); open or build"
+        said = (
+            r"^train=: it uses 'log' \(line \d+: yield {\"score\": log.write\(\"x\"\)}\), which cannot be handed "
+            r"to a training process \(.* files .*\); open or build it inside of train\(\)$"
+        )
         with pytest.raises(SearchError, match=said):
             cells.write(tmp_path / "own.cells", {"train": train})
     assert not (tmp_path / "own.cells").exists()
+
+
+class _Holds:
+    def __init__(self, log: Any) -> None:
+        self.log = log
+
+    def __call__(self, config: dict[str, Any]) -> Any:
+        yield {"score": 1.0}
+
+
+def test_the_innermost_of_what_a_function_uses_is_named(tmp_path: Path) -> None:
+    def names(log: Any) -> dict[str, Any]:
+        def helper() -> None:
+            table["a"].append(log)
+
+        def through(config: dict[str, Any]) -> Any:
+            helper()
+            yield {}
+
+        def nested(config: dict[str, Any]) -> Any:
+            yield [table for _ in range(2)]
+
+        def given(config: dict[str, Any], file: Any = log) -> Any:
+            yield file
+
+        def plain_train(bias: Any, config: dict[str, Any]) -> Any:
+            yield bias
+
+        table: dict[str, list[Any]] = {"a": [log]}
+        return {
+            "'table' (": through,
+            "'table' (line": nested,
+            "'file' (": given,
+            "'argument 1', which": partial(plain_train, log),
+            "'_Holds.log', which": _Holds(log),
+            "'_Holds.log', ": _Holds(log).__call__,
+        }
+
+    with (tmp_path / "log").open("w") as log:
+        for said, train in names(log).items():
+            with pytest.raises(SearchError, match=f"^train=: it uses {re.escape(said)}"):
+                cells.write(tmp_path / "own.cells", {"train": train})
+
+
+def test_what_is_wrong_with_a_parameter_names_the_parameter(tmp_path: Path) -> None:
+    def train(config: dict[str, Any]) -> Any:
+        yield {"val": 1.0}
+
+    def none() -> None: ...
+
+    sound: dict[str, Any] = {"space": SearchSpace(x=Float(0, 1)), "train": train, "metric": "score"}
+    for wrong, said in (
+        (
+            {"metric": "val"},
+            "metric='val' does not tell whether more or less of it is better: "
+            'write direction="maximize" or direction="minimize"',
+        ),
+        ({"metric": ("score", "score")}, "metric=('score', 'score'); it must be of type str"),
+        ({"metric": "a\n"}, "metric=: the metric"),
+        ({"direction": "up"}, "direction='up'; it must be 'minimize' or 'maximize'"),
+        ({"direction": ("maximize",) * 2}, "direction=('maximize', 'maximize'); it must have one for each"),
+        ({"sampler": 3}, "sampler=3; it must be of type BaseSampler"),
+        ({"train": 3}, "train=: train is a int"),
+        ({"train": none}, "train=: train() must take one argument by position"),
+        ({"space": 3}, "space=: space is a int"),
+        ({"space": none}, "space=: space() must take one argument by position"),
+        ({"space": SearchSpace(x=Float(0, 1), y={"a": Float(0, 1)})}, "space=: y: "),
+        ({"sampler": GridSampler({"x": [7.0]})}, "sampler=: x = 7.0 is not from 0 to 1"),
+        ({"sampler": GridSampler({"z": [7.0]})}, "sampler=: the grid has no values for 'x'"),
+    ):
+        cells.write(tmp_path / "own.cells", {**sound, **wrong})
+        with pytest.raises(SearchError, match=f"^{re.escape(said)}"):
+            check_chosen(load_space(tmp_path / "own.cells"))
 
 
 def test_a_broken_file_is_one_line(tmp_path: Path) -> None:
