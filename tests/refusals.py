@@ -52,3 +52,39 @@ def train(config):
     yield {"score": config["x"]}
 """
 """One with a train of its own."""
+
+LONG = "x" * 300
+NAME = "letters, digits, spaces and . _ + - only, at most 100 (--name)"
+
+Cases = list[tuple[str, str]]
+NAMES: Cases = [
+    ("", f"study name '': {NAME}"),
+    ("../up", f"study name '../up': {NAME}"),
+    ("a/b", NAME),
+    ("/etc/passwd", NAME),
+    ("a\\b", NAME),
+    (".hidden", NAME),
+    ("-lead", NAME),
+    (LONG, NAME),
+    ("🙂", NAME),
+    ("two\nlines", r"study name 'two\nlines'"),
+    ("\x1b[31mred", r"study name '\x1b[31mred'"),
+    ("don't", NAME),
+    ('say "hi"', NAME),
+    ("$(touch pwned)", NAME),
+    ("a;b", NAME),
+    ("\udcff", r"study name '\udcff'"),
+]
+NO_STUDY: Cases = [(name, f"no study {name!r} in sqlite:///studies.db") for name in ("none", "../s", "🙂", LONG)]
+NO_STUDY += [("S", "no study 'S' in sqlite:///studies.db"), ("a\nb", r"no study 'a\nb'"), ("", "no study ''")]
+NO_SPACE: Cases = [
+    ("none.py", "none.py: no such space file; here are s.py"),
+    ("a\nb.py", r"a\nb.py: no such space file"),
+    (".", ".: no such space file"),
+    ("studies.db", "studies.db: no such space file"),
+    ("", ".: no such space file"),
+    (f"{LONG}.py", "File name too long"),
+]
+
+ADDRESS: Cases = [(text, "write it as auto or HOST:PORT") for text in ("x", "", "http://head:8265", "head:x", "a b:1")]
+ADDRESS += [("ray://head:10001", "`search submit SPACE --address http://HEAD:8265`")]

@@ -30,7 +30,7 @@ class ExportOptions(StudyOptions):
         ),
     ] = None
     data_root: DataRoot = Parsed(units.data_root, "data")
-    code: Code = ()
+    code: Code = Parsed(units.code, ())
     run_dir: RunDir = Parsed(units.run_dir, "runs")
     reports: Reports = Parsed(units.path, "reports")
 
@@ -89,7 +89,7 @@ def _write_model(study: "Study", options: ExportOptions, onnx: Path | None) -> t
     from search.commands.steps.weights import trained
 
     lines: list[str] = []
-    code = [Path(file) for file in options.code]
+    code = options.code
     with trained(study, options.reports, options.run_dir, options.trial) as weights:
         if options.model is not None:
             from search.commands.steps.export_model import write_model
@@ -104,7 +104,7 @@ def _write_model(study: "Study", options: ExportOptions, onnx: Path | None) -> t
 
 
 def _write_onnx(weights: "Weights", onnx: Path, options: ExportOptions) -> list[str]:
-    code = [Path(file) for file in options.code]
+    code = options.code
     wrote = f"wrote {onnx}, from {weights.source}"
     if options.int8 is None:
         from search.commands.steps.export_onnx import write_onnx

@@ -133,7 +133,7 @@ CacheSize = Annotated[
     ),
 ]
 Code = Annotated[
-    Sequence[str | Path],
+    Parsed[Sequence[str | Path], list[Path]],
     Help(
         "The Python file that a model or data set of one's own is in, which runs as you; several: again. A file that a "
         "run in this folder has used need not be named.",

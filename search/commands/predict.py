@@ -43,7 +43,7 @@ class PredictOptions(StorageOptions):
         Help("Write the pictures with their classes as an image; more than 120 as several.", metavar="SHEET.png"),
     ] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Help("auto: the GPU if there is one, else all cores.")] = "auto"
-    code: Code = ()
+    code: Code = Parsed(units.code, ())
     run_dir: RunDir = Parsed(units.run_dir, "runs")
     reports: Reports = Parsed(units.path, "reports")
 
@@ -81,7 +81,7 @@ def _opened(options: PredictOptions) -> "Iterator[Classifier]":
     """The model that the options name. Raises SearchError."""
     from search.trained.classifier import open_model
 
-    given, code = options.model, [Path(file) for file in options.code]
+    given, code = options.model, options.code
     if not isinstance(given, (str, Path)) or not _is_path(given):
         from search.commands.steps.weights import trained
         from search.study.storage.open import storage_errors

@@ -25,7 +25,7 @@ class TrainOptions(StorageOptions):
         kw_only=False
     )
     data_root: DataRoot = Parsed(units.data_root, "data")
-    code: Code = ()
+    code: Code = Parsed(units.code, ())
     skip_broken: SkipBroken = False
     cache_size: CacheSize = Parsed(units.bytes, CACHE_SIZE)
     verify: Annotated[bool, Help("Only say whether the number comes out again; exit status 1 if it does not.")] = False
@@ -43,6 +43,6 @@ def train(options: TrainOptions) -> bool:
         check_storage(options.storage)
     say = partial(print, flush=True)
     config = read_best(options.best).config
-    check_named(str(options.best), config.model_dump(), [Path(file) for file in options.code])
+    check_named(str(options.best), config.model_dump(), options.code)
     with skipping(options.skip_broken):
         return retrain(options.best, options.storage, options.data_root, options.cache_size, say, options.verify)

@@ -94,6 +94,14 @@ def data_root(word: str | Path, name: str) -> Path:
     return folder.resolve()
 
 
+def code(words: Sequence[str | Path], name: str) -> list[Path]:
+    """The Python files that the user chooses to run; each is there."""
+    for file in map(Path, words):
+        if not file.is_file():
+            raise SearchError(f"{option(name, file)}: no such file; name the Python file itself")
+    return [Path(file) for file in words]
+
+
 def run_dir(word: str | Path, name: str) -> Where:
     """A folder, as a path, or the URL of one in an object store."""
     text = str(word)

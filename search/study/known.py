@@ -67,9 +67,6 @@ def layers_of(model: str, where: Path, given: Sequence[Path] = ()) -> str:
     file, colon, function = model.rpartition(":")
     if not file.endswith(".py"):
         return model
-    for path in given:
-        if not path.is_file():
-            raise SearchError(f"{option('code', path)}: no such file")
     chosen = [path for path in given if path.name == Path(file).name] or [*given]
     if chosen:
         return f"{chosen[0]}{colon}{function}"

@@ -224,7 +224,7 @@ def test_a_sampled_profile_counts_what_the_workers_do_and_nobody_else() -> None:
             f"{step} 30",
             f"{step};Activations.batch (search/train/batches.py:140) 2",
             f"{step};Tensor.backward (torch/_tensor.py:623);backward (torch/autograd/__init__.py:395) 40",
-            f"{epoch};evaluate (search/train/trainer.py:128);forward (search/train/frozen/prefix.py:29) 13",
+            f"{epoch};evaluate (search/train/evaluate.py:128);forward (search/train/frozen/prefix.py:29) 13",
         ]
     )
     found = sampled.shares(raw)

@@ -37,7 +37,7 @@ metric, trials, levels = "score", 12, [0.25, 0.5, 0.25, 0.25, 0.75]
 def space(trial):
     return {"x": trial.suggest_float("x", 0, 1), "score": levels[trial.number], "epochs": 1}
 def train(config):
-    yield {"score": config["score"], "seconds": 900.0}
+    yield {"score": config["score"], "x": config["x"], "seconds": 900.0}
 """
 
 

@@ -21,12 +21,13 @@ from search.engine.messages import (
     Report,
     SaveWeights,
     Silent,
+    Sized,
 )
 
 REPORT = Report(3, {"val_acc": 0.5}, 1, last=True, val_images=1, test={"test_acc": 0.5, "images": 2})
 ALL = [
     *(REPORT, Ended(3), Failed(3, "user_code: no"), Lost(3), Silent(3, 9.0)),
-    *(Pruned(3, "no"), Drop(3), Closed(3, "no")),
+    *(Pruned(3, "no"), Drop(3), Closed(3, "no"), Sized(3, {"mb": 1.0})),
     Order(3, {"lr": 0.1}, SaveWeights(Path("w"), "val_acc", maximize=True, best=None), "s3://bucket/checkpoints"),
 ]
 

@@ -92,7 +92,7 @@ def test_a_best_config_that_is_none(cli: Cli, content: bytes | str, said: str) -
         ("ran_on: {}", "ran_on: []", "b.yaml: 'ran_on' is of the wrong type"),
         ("ran_on: {}", "ran_on: {device: [1]}", "device [1]: cpu or cuda"),
         ("ran_on: {}", "ran_on: {threads: 100000}", "threads=100000: a number from 1 to 4096"),
-        ("model: cnn", "model: none.py:f", "no file none.py"),
+        ("model: cnn", "model: none.py:f", "b.yaml names code that would run as you"),
         ("dataset: digits", 'dataset: "imagefolder:\\0"', "imagefolder"),
         ("weights: null", "weights: ../../etc/passwd", "no such file"),
     ],

@@ -12,7 +12,7 @@ import pytest
 from conftest import Cli
 from optuna.trial import create_trial
 from PIL import Image
-from refusals import GOOD, refused
+from refusals import ADDRESS, GOOD, LONG, NAMES, NO_SPACE, NO_STUDY, Cases, refused
 from typer.main import get_command
 
 from search.cli import app
@@ -47,42 +47,6 @@ WHOLE = "valid integer"
 NUMBER = "valid number"
 TIME = "write a time such as 90s, 30m or 2h"
 DEVICES = "write a time of devices such as 4gpuh, 90gpum or 16cpuh"
-LONG = "x" * 300
-NAME = "letters, digits, spaces and . _ + - only, at most 100 (--name)"
-
-Cases = list[tuple[str, str]]
-NAMES: Cases = [
-    ("", f"study name '': {NAME}"),
-    ("../up", f"study name '../up': {NAME}"),
-    ("a/b", NAME),
-    ("/etc/passwd", NAME),
-    ("a\\b", NAME),
-    (".hidden", NAME),
-    ("-lead", NAME),
-    (LONG, NAME),
-    ("🙂", NAME),
-    ("two\nlines", r"study name 'two\nlines'"),
-    ("\x1b[31mred", r"study name '\x1b[31mred'"),
-    ("don't", NAME),
-    ('say "hi"', NAME),
-    ("$(touch pwned)", NAME),
-    ("a;b", NAME),
-    ("\udcff", r"study name '\udcff'"),
-]
-NO_STUDY: Cases = [(name, f"no study {name!r} in sqlite:///studies.db") for name in ("none", "../s", "🙂", LONG)]
-NO_STUDY += [("S", "no study 'S' in sqlite:///studies.db"), ("a\nb", r"no study 'a\nb'"), ("", "no study ''")]
-NO_SPACE: Cases = [
-    ("none.py", "none.py: no such space file; here are s.py"),
-    ("a\nb.py", r"a\nb.py: no such space file"),
-    (".", ".: no such space file"),
-    ("studies.db", "studies.db: no such space file"),
-    ("", ".: no such space file"),
-    (f"{LONG}.py", "File name too long"),
-]
-
-ADDRESS: Cases = [(text, "write it as auto or HOST:PORT") for text in ("x", "", "http://head:8265", "head:x", "a b:1")]
-ADDRESS += [("ray://head:10001", "`search submit SPACE --address http://HEAD:8265`")]
-
 BAD: dict[str, Cases] = {
     # of a command and its option, or of every command with that option: the value, and what is said
     "--trials": [("0", "'--trials': it should be"), ("-3", "greater"), ("x", WHOLE), ("1.5", WHOLE), ("", WHOLE)],
@@ -186,6 +150,8 @@ BAD: dict[str, Cases] = {
     "export --model": [("s.py", "--model s.py: s.py is no folder that can be written to")],
     "confirm --space": [("none.py", "the study 's' was not made by `search run`")],
     **{f"predict {name}": [("none.jpg", "none.jpg: no such file or folder")] for name in ("model", "images")},
+    "--code": [(text, "no such file; name the Python file itself") for text in ("none.py", ".", "")],
+    "--int8": [("x", "is not one of")],
     "train best": [
         *[(name, f"{name}: cannot be read: ") for name in ("none.yaml", ".")],
         ("s.py", "s.py: no best-config YAML: it has no 'config'"),

@@ -197,9 +197,9 @@ TRAINS: dict[str, tuple[str, str]] = {
     "an array": ("{'score': __import__('numpy').arange(3)}", "{place}: train() yielded 'score' as a ndarray"),
     "an object": ("{'score': 1, 'o': object()}", "{place}: train() yielded 'o' as an object that the record cannot"),
     "a dict in itself": ("{'score': 1, 'd': circle}", "{place}: train() yielded 'd' as a dict that the"),
-    "a name of no text": ("{'score': 1, (1, 2): 3}", "{place}: train() yielded (1, 2)"),
-    "a word for seconds": ("{'score': 1, 'seconds': 'x'}", "{place}: train() yielded 'seconds': names are text, and"),
-    "no seconds": ("{'score': 1, 'seconds': float('nan')}", "{place}: train() yielded 'seconds': names are text"),
+    "a name of no text": ("{'score': 1, (1, 2): 3}", "{place}: train() yields the key (1, 2), a tuple"),
+    "a word for seconds": ("{'score': 1, 'seconds': 'x'}", "{place}: train() yields 'x' as 'seconds', the time"),
+    "no seconds": ("{'score': 1, 'seconds': float('nan')}", "{place}: train() yields nan as 'seconds', the"),
     "ended too early": ("next(iter([]))", "{place}: yield next(iter([])): StopIteration: next() of an"),
     "tells by another generator": ("from other()", "user_code: s.py:6: train() yields None as the metric 'score'"),
 }  # fmt: skip

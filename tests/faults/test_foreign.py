@@ -191,7 +191,7 @@ def test_a_run_passes_on_nothing_that_acts(cli: Cli, write: Callable[[str, str],
     assert len(notes) == 3  # of the study and of its two trials
     assert study.n_trials == 2
     for note in notes.values():
-        assert acting(note) == []
+        assert [act for act in acting(note) if not act.startswith("{'href': '/tensorboard/?runFilter=space/")] == []
         assert all(line.isprintable() for line in note.split("\n"))
     events = EventAccumulator("runs/space/tensorboard/trial-0000")
     events.Reload()

@@ -30,6 +30,8 @@ STUDY: dict[str, Any] = {
     "confirms": "s",
     "data": {"digits": {"classes": ["0", "1"]}},
     "weights": {"a.pth": "0123"},
+    "limits": {"mb": 20.0},
+    "sizes": {"cnn": {"mb": 0.1}},
 }
 TRIAL: dict[str, Any] = {
     "config": {"lr": 0.1},
@@ -51,6 +53,8 @@ TRIAL: dict[str, Any] = {
     "baseline": "hand",
     "from": "s, trial 1",
     "of": 4,
+    "rungs": {"1": [0.5, 2.0]},
+    "refused": "mb is 30",
 }
 """Stored name to such a value."""
 FIELDS = {"from": "source"}

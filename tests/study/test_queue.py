@@ -138,7 +138,7 @@ def test_a_define_by_run_space_takes_what_it_asks_for_by_name() -> None:
         ("narrow", r"source=narrow: that is this study itself; give the new one a name= of its own"),
         ("braod", r"no study 'braod' in sqlite:///studies.db; did you mean 'broad'\?"),
         ("empty", r"source=empty: no trial of it completed, so that it has no best to start from"),
-        ("broad", r"source=broad: none of its 2 completed trials is a point of this space: left out are "
+        ("broad", r"source=broad: no completed trial of its 2 is a point of this space: left out are "
                   r"2 for y, which it has not"),
     ],
 )  # fmt: skip
