@@ -88,6 +88,9 @@ class ImageFolder(Photographs):
                 raise self._several(error, tables) from None
             found = self._tabled(tables[0], listing)
             found.notes.insert(0, f"the classes are those of the table {tables[0]}")
+            others = [file.name for file in listing.files if file.name.lower().endswith(table.ENDINGS)]
+            if unread := [name for name in others if name not in (*tables, *answers)]:
+                found.notes.append(f"{layout.some(unread)}: not read, for it has no columns of paths and labels")
         else:
             for name in tables:
                 self._compare(name, listing, found)

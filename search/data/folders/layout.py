@@ -147,7 +147,7 @@ def _split_folders(level: _Level, layout: Layout) -> dict[Split, str]:
             f"do; rename it if it is a class, or put the classes into it if it is a split"
         )
     if flat:
-        raise SearchError(f"{level.where}/{flat[0]}: pictures, but no class folders; {LAYOUTS}")
+        raise SearchError(f"{level.where}/{flat[0]}: pictures, but no class folders; move unlabelled ones; {LAYOUTS}")
     splits: dict[Split, str] = {}
     for top, split in named.items():
         if split in splits:

@@ -245,7 +245,7 @@ def _add(file: File, row: Row, seen: dict[tuple[str, str], Row], layout: Layout,
         lines = f"lines {other.line} and {row.line}"
         raise SearchError(f"{where}: {row.path} is {other.label} and {row.label}, {lines}; a picture has one class")
     if (file.name, file.split) in seen:
-        layout.left_out["lines that stand twice in the table"] += 1
+        layout.left_out["named twice in the table"] += 1
         return
     seen[file.name, file.split] = row
     layout.files.append(file)

@@ -155,6 +155,9 @@ class Reports(_NotSaved, FIFOScheduler):
             with _ours():
                 raise RunAborted(self._fork_server.gone)
         self._give_up(tune_controller.get_live_trials())
+        for trial in tune_controller.get_live_trials():
+            if trial.status == trial.RUNNING:
+                self._lanes.works(trial.trial_id)
         self._closing.waits()
         with _ours():
             self._driver.callbacks.keep_up()  # while a worker starts, Tune asks for no further trial

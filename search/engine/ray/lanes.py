@@ -34,7 +34,7 @@ class Lanes:
         self._waiting.add(name)
 
     def works(self, name: str) -> None:
-        """The trial has reported: it has a worker."""
+        """The trial has a worker, whether it has reported or not: its first epoch may take hours."""
         self._waiting.discard(name)
         self._began.setdefault(name, self._now())
 

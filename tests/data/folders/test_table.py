@@ -167,7 +167,7 @@ def test_lines_that_stand_twice_and_one_file_in_two_splits(tmp_path: Path) -> No
     lay_out(tmp_path, {"images": 10})
     path = table(tmp_path, "path,label\n" + lines() + lines(3))
     assert seen(path) == (["cat", "dog"], [6, 2, 2])
-    assert ImageFolder(path).layout.left_out == {"lines that stand twice in the table": 3}
+    assert ImageFolder(path).layout.left_out == {"named twice in the table": 3}
     rows = "".join(f"images/{i}.png,{'cat' if i % 2 else 'dog'},train\n" for i in range(10)) + "images/1.png,cat,val\n"
     path = table(tmp_path, "path,label,split\n" + rows)
     assert seen(path) == (["cat", "dog"], [10, 1, 0])

@@ -108,7 +108,7 @@ def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path) -> None:
     picture(home, "x.png", encoded(image=upright.rotate(90), exif=exif))
     train = load(tmp_path)[0]
     assert (train.pixels[train.names.index("train/cat/x.png")] == np.asarray(upright)).all()
-    assert "pets: 1 image turned as their EXIF says" in said(tmp_path)
+    assert "pets: 1 image turned as their EXIF says, in training and validation" in said(tmp_path)
 
 
 @pytest.mark.parametrize(("bits", "top"), [(8, 255), (10, 1023), (12, 4095), (14, 16383), (16, 65535)])
@@ -119,14 +119,16 @@ def test_pictures_of_few_bits_in_words_of_16(tmp_path: Path, bits: int, top: int
     train = load(tmp_path)[0]
     seen = train.pixels[train.names.index("train/cat/x.png")][..., 0].astype(int)
     assert np.abs(seen - np.arange(256).reshape(16, 16)).max() <= 1
-    assert (f"pets: 1 image with {bits} bits in words of 16" in said(tmp_path)) == (bits < 16)
+    assert (f"pets: 1 image with {bits} bits in words of 16, in training and validation" in said(tmp_path)) == (
+        bits < 16
+    )
 
 
 def test_flat_pictures_are_counted(tmp_path: Path) -> None:
     home = pets(tmp_path)
     picture(home, "x.png", encoded(image=Image.new("L", (20, 20), 7)))
     picture(home, "y.png", encoded(image=Image.fromarray(np.arange(60, dtype=np.uint8).reshape(6, 10) % 15)))
-    assert "pets: 2 images nearly of one colour" in said(tmp_path)
+    assert "pets: 2 images nearly of one colour, in training and validation" in said(tmp_path)
 
 
 def test_a_warning_of_pillow_is_counted_and_not_shown(

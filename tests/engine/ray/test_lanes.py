@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from search.engine.ray.lanes import AMONG, BEHIND, GRACE, PAUSE, QUICK, SLOW, Backlog, Lanes, Stall
@@ -56,6 +60,31 @@ def test_short_trials_need_few_workers() -> None:
 def test_there_are_never_more_than_fit() -> None:
     lanes = Lanes(lambda: 3, 16, Clock())
     assert lanes.open(0) == 3
+
+
+MEET = """
+import time
+from pathlib import Path
+from search import Float, SearchSpace
+
+space = SearchSpace(x=Float(0, 1))
+metric, trials, here = "score", {count}, Path({folder!r})
+
+def train(config):
+    (here / str(config["x"])).touch()
+    while len(list(here.iterdir())) < {count}:
+        time.sleep(0.1)
+    yield {{"score": config["x"]}}
+"""
+
+
+def test_a_first_epoch_may_last_for_hours_and_what_fits_runs_all_the_same(cli: Any, write: Any, tmp_path: Path) -> None:
+    """Each trial waits for twice as many as there are CPUs before it reports."""
+    (here := tmp_path / "here").mkdir()
+    cpus = len(os.sched_getaffinity(0))
+    write("space.py", MEET.format(count=2 * cpus, folder=str(here)))
+    assert cli("run", "space.py", "--cpus-per-trial", 0.5, "--timeout", "60s").status == 0
+    assert len(list(here.iterdir())) == 2 * cpus
 
 
 @pytest.fixture
