@@ -82,6 +82,12 @@ class StudyView:
     def best(self) -> FrozenTrial | None:
         return self.done[0] if self.done else None
 
+    @property
+    def no_best(self) -> str:
+        """Why no trial is the best, or on the front: a sentence."""
+        said = attributes.no_best(self.study)
+        return f"{said[:1].upper()}{said[1:]}."
+
     @cached_property
     def pruned(self) -> list[FrozenTrial]:
         return [trial for trial in self.trials if trial.state == TrialState.PRUNED]

@@ -66,7 +66,7 @@ def publish(view: StudyView, report: Report) -> None:
     """Make the head of the report the study's note, and its pictures the study's artifacts.
 
     A note that a person has edited in the dashboard since stays as it is. Each picture is uploaded once, and again
-    when it has changed. Those that show what the best trial confuses are artifacts of the first in rank, too, and no
+    when it has changed. Those that show what the best trial confuses are artifacts of that trial, too, and no
     longer of the trial that was the first before.
     """
     study = view.study
@@ -75,7 +75,7 @@ def publish(view: StudyView, report: Report) -> None:
     if version == attributes.get(_OURS, 0) and text != _read(attributes):
         _write(study, "dashboard:", text, version + 1)
         set_system_attr(study, _OURS, version + 1)
-    _share(study, attributes, report.pictures, view.ranked[0] if view.ranked else None)
+    _share(study, attributes, report.pictures, view.best)
 
 
 def note(report: Report) -> str:

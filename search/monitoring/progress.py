@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from search.errors import visible
 from search.format import duration, format_number, plural
 from search.monitoring.cell import Cell
 from search.reporting import columns
-from search.study.attributes import config_of, epoch_of, feasible, ranked
+from search.study.attributes import config_of, epoch_of, leading
 
 
 class Progress:
@@ -40,7 +41,7 @@ class Progress:
     def attach(self, driver: Driver) -> None:
         """Follow `driver`, beginning with the best that its study has already."""
         self._driver, self._done = driver, driver.at_start
-        for trial in filter(feasible, ranked(driver.study)[:1] if not driver.space.further else ()):
+        for trial in leading(driver.study)[:1] if not driver.space.further else ():
             epoch = epoch_of(trial)
             value = epoch.get(driver.space.metric, trial.value or 0.0)  # the storage makes a float of an integer
             self._best = (value, trial.number, config_of(trial), epoch)
@@ -67,6 +68,7 @@ class Progress:
             state == TrialState.COMPLETE
             and trial.feasible
             and value is not None
+            and math.isfinite(value)
             and not driver.space.further
             and (self._best is None or driver.retention.better(value, self._best[0]))
         ):

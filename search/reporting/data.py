@@ -85,16 +85,12 @@ def status(storage: RDBStorage, name: str | None = None) -> list[dict[str, Any]]
 
 def _study(storage: RDBStorage, study: Any) -> dict[str, Any]:
     number, record = internals.study_id(study), StudyRecord(study)
-    try:
-        best = storage.get_best_trial(number)
-    except (ValueError, RuntimeError):  # nothing completed; several objectives
-        best = None
     named = texts(study.system_attrs.get("study:metric_names"))
     metric = ", ".join(named) if len(named) > 1 else record.metric or [*named, "value"][0]
     by_state = rdb.states(storage, number)
     counts = {state.name.lower(): by_state.get(state, 0) for state in TrialState}
     driver = driver_of(record.driver)
-    if record.confirms is not None:
-        best = None  # no seed is better than another
-    best_is = {"best": best.value if best else None, "best_trial": best.number if best else None}
+    alone = record.confirms is None and len(study.directions) == 1  # no seed is better than another
+    value, trial = rdb.leader(storage, number, study.directions[0]) if alone else (None, None)
+    best_is = {"best": value, "best_trial": trial}
     return {"study": study.study_name, "metric": metric, **best_is, **counts, "driver": driver}

@@ -98,14 +98,12 @@ def _best(view: StudyView) -> str:
             f"{escape_cell(name)} ({direction.name.lower()})"
             for name, direction in zip(view.metrics, view.study.directions, strict=True)
         )
-        which = "The table lists the trials that no other beats in all of them." if view.ranked else table.NOTHING
-        return (
-            f"The study has {len(view.metrics)} objectives: {goals}. {which if view.ranked else 'No trial completed.'}"
-        )
+        which = "The table lists the trials that no other beats in all of them."
+        which = which if view.ranked else escape_cell(view.no_best)
+        return f"The study has {len(view.metrics)} objectives: {goals}. {which}"
     metric = escape_cell(view.metric)
     if view.best is None:
-        none = f"No completed trial has a number for its {metric}, so there is no best."
-        return none if view.ranked else f"No trial completed, so there is no best {metric}."
+        return escape_cell(view.no_best) if view.ranked else f"No trial completed, so there is no best {metric}."
     value, ran_on = value_of(view.best) or 0.0, TrialRecord(view.best).ran_on
     where = (
         f", on {ran_on['device']} ({ran_on['device_name']}) in {ran_on['precision']}"

@@ -143,7 +143,7 @@ class Ranking:
     def markdown(self) -> str:
         """Sentence and table, apart by an empty line; a sentence if there is no row."""
         if not self.rows:
-            return NOTHING
+            return self.words or NOTHING
         table = pd.DataFrame(self.rows, columns=list(self.names)).to_markdown(index=False, disable_numparse=True)
         return "\n\n".join(part for part in (self.words, str(table)) if part)
 
@@ -178,7 +178,7 @@ def ranking(
     whole = frame(view, extra, rows, ties)
     whole = whole if rows is None else whole.head(rows)
     first, last = _results(view), [columns.COLUMNS[name][0] for name in extra]
-    words = ""
+    words = columns.escape_cell(view.no_best) if whole.empty and rows is None and view.several else ""
     if not full and not whole.empty:
         names = [str(name) for name in whole if name not in (*first, *last, _DETAIL)]
         same = [name for name in names if whole[name].nunique() == 1]

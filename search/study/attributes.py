@@ -12,6 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import TypeAdapter, ValidationError
 
 from search.config import Epoch, is_train_config, with_defaults
+from search.errors import visible
+from search.format import plural
 from search.space.baselines import Baseline
 
 BY_HAND = "stopped: by hand, in the dashboard"
@@ -270,3 +272,22 @@ def ranked(study: Study) -> list[FrozenTrial]:
         return (not feasible(trial), math.inf if value is None else sign * value, trial.number)
 
     return sorted(done, key=rank)
+
+
+def leading(study: Study) -> list[FrozenTrial]:
+    """The trials of `ranked` that may be the best: they keep the constraints, and a single objective is a number."""
+    several = len(study.directions) > 1
+    return [trial for trial in ranked(study) if feasible(trial) and (several or value_of(trial) is not None)]
+
+
+def no_best(study: Study) -> str:
+    """Why `leading` has nothing."""
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    broken = sum(not feasible(trial) for trial in done)
+    if not done:
+        return "no trial completed"
+    if broken == len(done):
+        all_of_them = "all break" if broken > 1 else "it breaks"
+        return f"{plural(broken, 'trial')} completed, and {all_of_them} a constraint, so there is no best"
+    which = "completed trial that keeps the constraints" if broken else "completed trial"
+    return f"no {which} has a number for its {visible(metric_of(study))}, so there is no best"

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.study import Study
+from optuna.trial import TrialState
 
 from search.errors import SearchError, option
 from search.space.file import SpaceFile
 from search.space.space import SearchSpace
-from search.study.attributes import StudyRecord, TrialRecord, ranked
+from search.study.attributes import StudyRecord, TrialRecord, feasible, no_best, ranked
 from search.study.replay import Replay, Unfit, known_values
 from search.study.study import load_study
 
@@ -43,10 +44,16 @@ def best_points(url: str, source: str, name: str, space: SpaceFile) -> Points:
         raise SearchError(
             f"{option('source', source)}: that is this study itself; give the new one a {option('name')} of its own"
         )
-    done = ranked(load_study(url, source))
-    if not done:
+    study = load_study(url, source)
+    done = [trial for trial in ranked(study) if feasible(trial)]
+    completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not completed:
         raise SearchError(f"{option('source', source)}: no trial of it completed, so that it has no best to start from")
+    if not done:
+        raise SearchError(f"{option('source', source)}: {no_best(study)} to start from")
     points = Points(source)
+    if broken := sum(not feasible(trial) for trial in completed):
+        points.skipped["breaking a constraint"] = broken
     for trial in done:
         replay = Replay(known_values(space, trial))
         try:
@@ -61,7 +68,7 @@ def best_points(url: str, source: str, name: str, space: SpaceFile) -> Points:
             break
     if not points.found:
         raise SearchError(
-            f"{option('source', source)}: no completed trial of its {len(done)} is a point of this space: "
+            f"{option('source', source)}: no completed trial of its {len(completed)} is a point of this space: "
             f"left out are {points.reasons()}"
         )
     return points

@@ -21,6 +21,7 @@ from search.space.checks import place_of
 from search.space.file import SpaceFile
 from search.space.points import check_fixed, drawn, outside
 from search.space.space import Choice, SearchSpace
+from search.study.attributes import feasible
 from search.study.pruner import ASHA
 from search.study.replay import Replay, Unfit
 from search.study.storage import internals
@@ -80,7 +81,7 @@ def bounded(trials: list[FrozenTrial], directions: list[StudyDirection]) -> list
     older, latest = trials[:-LATEST], trials[-LATEST:]
     sign = 1 if directions[0] == StudyDirection.MAXIMIZE else -1
     done = [trial for trial in older if trial.state == TrialState.COMPLETE and trial.values]
-    best = heapq.nlargest(BEST, done, key=lambda trial: sign * (trial.values or [0.0])[0])
+    best = heapq.nlargest(BEST, done, key=lambda trial: (feasible(trial), sign * (trial.values or [0.0])[0]))
     return [*sorted(best, key=lambda trial: trial.number), *latest]
 
 

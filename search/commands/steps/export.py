@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.config import FIRST_FIELDS, TrainConfig, is_train_config, make_config
 from search.errors import SearchError, nearest, option
 from search.files.atomic import file_name, write_text
-from search.study.attributes import TrialRecord, config_of, metric_of, ranked
+from search.study.attributes import TrialRecord, config_of, feasible, metric_of, no_best, ranked
 
 _LARGEST = 2**20
 """Bytes of a best-config YAML, which has some 2,000."""
@@ -210,6 +210,8 @@ def pick(study: Study, number: int | None) -> FrozenTrial:
         best = ranked(study)[:1]
         if not best:
             raise SearchError(f"the study {study.study_name!r} has no completed trial to export")
+        if not feasible(best[0]):
+            raise SearchError(f"the study {study.study_name!r}: {no_best(study)}; {option('trial', 'N')} names a trial")
         return best[0]
     trials = study.get_trials(deepcopy=False)
     if not 0 <= number < len(trials):

@@ -52,7 +52,7 @@ from search.space.file import SpaceFile, load_space
 from search.space.space import SearchSpace
 from search.study import code, data, queue, test_split
 from search.study import study as studies
-from search.study.attributes import StudyRecord, TrialRecord, epoch_of, feasible, metric_of, ranked, value_of
+from search.study.attributes import StudyRecord, TrialRecord, epoch_of, feasible, leading, metric_of, no_best, value_of
 from search.study.lease import lease
 from search.study.pruner import may_stop
 from search.study.sampler import check_chosen
@@ -134,7 +134,7 @@ class RunNotification:
         """The best, the counts, the time; the storage may be what failed."""
         with suppress(Exception):
             if self.study is not None:
-                for best in ranked(self.study)[:1]:
+                for best in leading(self.study)[:1]:
                     if (value := value_of(best)) is not None:
                         yield f"best {metric_of(self.study)}: {value:.4g}, trial {best.number}"
                 counts = Counter(trial.state.name.lower() for trial in self.study.get_trials(deepcopy=False))
@@ -202,7 +202,7 @@ def _evaluate_winner(driver: Driver, engine: Engine, console: Console) -> None:
     leader = driver.retention.leader
     if leader is None or not driver.retention.weights or str(leader[1]) in test_split.of(study):
         return
-    winner = ranked(study)[0]
+    winner = leading(study)[0]
     path = weights_of(study.study_name, winner.number, driver.retention.run_dir)
     place, where = engine.workplace, f"trial {winner.number}"
     if not locations.is_file(path):
@@ -283,8 +283,7 @@ def _finish(study: Study, options: RunOptions, board: TensorBoard) -> Path:
     except OSError as error:  # a full disk; the page is there
         print(f"the report's pictures are not in optuna-dashboard and TensorBoard: {error}")
     if not any(map(feasible, view.ranked)):
-        what = "no completed trial keeps the sampler's constraints" if view.ranked else "no trial completed"
-        raise NothingCompleted(f"{what}; {report.path} has the reasons")
+        raise NothingCompleted(f"{no_best(study)}; {report.path} has the reasons")
     print()
     show(report)
     print()

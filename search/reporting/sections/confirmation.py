@@ -86,7 +86,7 @@ def verdict(view: StudyView) -> str:
         return ""
     own = [row for row in view.confirmed if row.baseline is None]
     hand = [row for row in view.confirmed if row.baseline is not None]
-    first = study.ranked[0] if study.ranked else None
+    first = study.best
     text = ""
     if first and TrialRecord(first).baseline is None and first.number not in [row.of for row in own]:
         text = f"Trial {first.number} leads the ranking now, and is not confirmed. "
