@@ -19,52 +19,79 @@ Direction = Literal["minimize", "maximize"]
 _WORD = re.compile(r"[^\s]+")
 LESS = frozenset(
     _WORD.findall(
-        "loss losses error errors err mse rmse rmsle mae mape smape msle nll bce ce crossentropy perplexity ppl bpc "
-        "wer cer fid kid lpips brier ece eer regret cost time times duration latency seconds secs ms memory mb"
+        "loss losses error errors err mse rmse rmsle mae mape smape msle nll bce ce crossentropy logloss huber hinge "
+        "perplexity ppl bpc wer cer fid kid lpips brier ece eer regret cost time times duration latency seconds secs "
+        "ms memory mb"
     )
 )
-"""The last words of metrics of which less is better."""
+"""Metrics of which less is better."""
 MORE = frozenset(
     _WORD.findall(
-        "acc accuracy score scores f1 fbeta auc auroc roc auprc ap map precision recall sensitivity specificity r2 iou "
-        "miou jaccard dice mcc kappa correlation pearson spearman bleu rouge meteor psnr ssim ndcg mrr reward rewards "
-        "return returns likelihood elbo throughput"
+        "acc accuracy score scores f1 fbeta auc auroc roc auprc ap map precision recall sensitivity specificity r2 "
+        "iou miou jaccard dice mcc kappa correlation pearson spearman bleu rouge meteor psnr ssim ndcg mrr reward "
+        "rewards return returns likelihood elbo throughput"
     )
 )
-"""The last words of metrics of which more is better."""
-_TURNS = frozenset(
+"""Metrics of which more is better."""
+BESIDE = frozenset(
     _WORD.findall(
-        "neg negative minus inverse inverted inv no drop drops fall gain gains improvement reduction reduced decrease "
-        "increase change delta diff difference gap in of to from per until without over vs"
+        "val valid validation test testing train training dev eval evaluation holdout oof "
+        "mean avg average median macro micro weighted balanced best last final total max min worst ema cv fold folds "
+        "epoch step batch top k at running overall global smoothed inference wall gpu cpu peak "
+        "binary multiclass categorical squared absolute root log percentage word character char pixel cohen focal l1 l2"
     )
 )
-"""Words that may turn the meaning of others: a name with one says nothing."""
-_ASIDE = frozenset(
-    _WORD.findall(
-        "mean avg average median macro micro weighted best last final total val valid validation test testing train "
-        "training dev eval evaluation epoch top k at"
-    )
-)
-"""Words after the one that counts, which say how it was measured: loss_val, acc_mean."""
+"""Words beside the one that counts, which turn no meaning: where, how and over what it was measured, and its kind."""
+_SPLITS = frozenset(_WORD.findall("val valid validation test testing train training dev eval evaluation holdout"))
+"""Of these a name has one: train-val_loss may be a difference."""
+_WIDE = frozenset(_WORD.findall("loss losses error errors err cost ms seconds secs mb score scores"))
+"""Words that may stand beside another metric of the same direction, as in mse_loss, f1_score and latency_ms."""
+_COUNTED = frozenset(_WORD.findall("top at fold folds cv epoch step k"))
+"""Words after which a number within a name counts."""
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([_ /.@-][A-Za-z0-9]+)*")
 _PARTS = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")
+_ONE = {
+    r"cross entropy": "crossentropy",
+    r"(error|failure) rate": "error",
+    r"roc auc|auc roc": "auc",
+    r"average precision|avg precision": "ap",
+}
+"""Several words that mean one metric."""
 
 
 def direction_of(metric: str) -> Direction | None:
     """The direction that the metric's name settles: val_loss, meanAP, top1_acc. None: it settles none.
 
-    The last word decides. A word of the other kind before it, or one that may turn it (`neg_mse`), leaves it open.
+    The name consists of one metric of the lists, and of words and numbers beside it that turn no meaning. A sign, an
+    operator or any other word leaves it open: -loss, 1-acc, neg_mse, std_acc.
     """
-    words = [word.lower() for word in _PARTS.findall(metric)]
-    words = [word if word in LESS | MORE else word.rstrip("0123456789") for word in words]
-    words = re.sub("cross entropy", "crossentropy", re.sub("(error|failure) rate", "error", " ".join(words))).split(" ")
-    while words and (not words[-1] or words[-1] in _ASIDE):
-        words.pop()
-    if not words or _TURNS & set(words):
+    if not _NAME.fullmatch(metric):
         return None
-    less, more = bool(LESS & set(words)), bool(MORE & set(words))
-    if less == more or words[-1] not in LESS | MORE:
+    text = " ".join(word for part in re.split(r"[_ /.@-]", metric) for word in _words(part))
+    for several, one in _ONE.items():
+        text = re.sub(rf"\b({several})\b", one, text)
+    words = text.split(" ")
+    inner = [
+        word for word, before in zip(words[1:-1], words, strict=False) if word.isdigit() and before not in _COUNTED
+    ]
+    found = [word for word in words if word in LESS | MORE]
+    others = [word for word in words if word not in LESS | MORE | BESIDE and not word.isdigit()]
+    narrow, wide = [word for word in found if word not in _WIDE], [word for word in found if word in _WIDE]
+    splits = [word for word in words if word in _SPLITS]
+    if inner or others or not found or max(map(len, (narrow, wide, splits))) > 1:
         return None
-    return "minimize" if less else "maximize"
+    less, more = bool(LESS & set(found)), bool(MORE & set(found))
+    return None if less == more else "minimize" if less else "maximize"
+
+
+def _words(part: str) -> list[str]:
+    """The words of a part of a name without separators: top1, mAP50, valLoss, fid50k."""
+    known = LESS | MORE | BESIDE
+    for word in (part.lower(), re.sub(r"\d+k?$", "", part.lower())):
+        if word in known:
+            return [word]
+    words = [word.lower() for word in _PARTS.findall(part)]
+    return [word if word in known or word.isdigit() else word.rstrip("0123456789") for word in words]
 
 
 def ask(path: Path, called: str, metric: str) -> NoReturn:
