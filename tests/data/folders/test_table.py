@@ -99,6 +99,7 @@ def test_a_folder_with_a_table_and_flat_pictures_is_read_by_it(tmp_path: Path) -
     assert layout.notes == [
         "the classes are those of the table train.csv",
         "the paths of the table are read from train",
+        "test.csv: not read, for it has no columns of paths and labels",
     ]
     assert layout.left_out == {"pictures that the table does not name": 5}
 
