@@ -7,10 +7,10 @@ from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from search.analysis.view import StudyView
+from search.study.attributes import loss_signs
 from search.study.storage import internals
 
 _LARGEST = 1e100
@@ -35,7 +35,7 @@ def done(view: StudyView) -> list[FrozenTrial]:
 
 def losses(view: StudyView, trials: list[FrozenTrial]) -> NDArray[np.float64]:
     """(T, M): the values of the trials, the lower the better."""
-    signs = [-1.0 if way == StudyDirection.MAXIMIZE else 1.0 for way in view.study.directions]
+    signs = loss_signs(view.study)
     return np.array([trial.values for trial in trials], dtype=np.float64).reshape(len(trials), len(signs)) * signs
 
 

@@ -89,12 +89,11 @@ def _write_model(study: "Study", options: ExportOptions, onnx: Path | None) -> t
     from search.commands.steps.weights import trained
 
     lines: list[str] = []
-    code = options.code
     with trained(study, options.reports, options.run_dir, options.trial) as weights:
         if options.model is not None:
             from search.commands.steps.export_model import write_model
 
-            write_model(study, weights, options.model, code)
+            write_model(study, weights, options.model, options.code)
             lines.append(f"wrote {options.model}, from {weights.source}")
         if onnx is not None:
             lines += _write_onnx(weights, onnx, options)
@@ -104,14 +103,13 @@ def _write_model(study: "Study", options: ExportOptions, onnx: Path | None) -> t
 
 
 def _write_onnx(weights: "Weights", onnx: Path, options: ExportOptions) -> list[str]:
-    code = options.code
     wrote = f"wrote {onnx}, from {weights.source}"
     if options.int8 is None:
         from search.commands.steps.export_onnx import write_onnx
 
-        write_onnx(weights.file, weights.about, onnx, code)
+        write_onnx(weights.file, weights.about, onnx, options.code)
         return [wrote]
     from search.commands.steps.export_int8 import write_int8
 
-    said = write_int8(weights.file, weights.about, onnx, options.int8, options.data_root, code)
+    said = write_int8(weights.file, weights.about, onnx, options.int8, options.data_root, options.code)
     return [wrote, *said]

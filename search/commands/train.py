@@ -42,7 +42,7 @@ def train(options: TrainOptions) -> bool:
     if options.storage != STORAGE:  # which need not be there
         check_storage(options.storage)
     say = partial(print, flush=True)
-    config = read_best(options.best).config
-    check_named(str(options.best), config.model_dump(), options.code)
+    best = read_best(options.best)
+    check_named(str(options.best), best.config.model_dump(), options.code)
     with skipping(options.skip_broken):
-        return retrain(options.best, options.storage, options.data_root, options.cache_size, say, options.verify)
+        return retrain(options.best, best, options.storage, options.data_root, options.cache_size, say, options.verify)

@@ -96,10 +96,11 @@ def data_root(word: str | Path, name: str) -> Path:
 
 def code(words: Sequence[str | Path], name: str) -> list[Path]:
     """The Python files that the user chooses to run; each is there."""
-    for file in map(Path, words):
+    files = [Path(word) for word in words]
+    for file in files:
         if not file.is_file():
             raise SearchError(f"{option(name, file)}: no such file; name the Python file itself")
-    return [Path(file) for file in words]
+    return files
 
 
 def run_dir(word: str | Path, name: str) -> Where:

@@ -13,14 +13,14 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.engine.messages import SaveWeights
 from search.files import locations
 from search.files.atomic import file_name
 from search.files.locations import Where
-from search.study.attributes import feasible, value_of
+from search.study.attributes import feasible, loss_signs, value_of
 
 RUNS = Path("runs")
 """The default run dir."""
@@ -44,7 +44,7 @@ class Retention:
         self._front: dict[int, list[float]] = {}
         """Of several objectives: the trials that no other beats in all, each by its values, the lower the better."""
         self._name, self._metric, self._trained = study.study_name, metric, trained
-        self._signs = [-1 if way == StudyDirection.MAXIMIZE else 1 for way in study.directions]
+        self._signs = loss_signs(study)
         self._maximize = self._signs[0] < 0
 
     def begin(self, done: Sequence[FrozenTrial], live: Collection[int]) -> None:

@@ -274,6 +274,11 @@ def ranked(study: Study) -> list[FrozenTrial]:
     return sorted(done, key=rank)
 
 
+def loss_signs(study: Study) -> list[int]:
+    """By what each objective is multiplied so that less of it is better: -1 or 1."""
+    return [-1 if way == StudyDirection.MAXIMIZE else 1 for way in study.directions]
+
+
 def leading(study: Study) -> list[FrozenTrial]:
     """The trials of `ranked` that may be the best: they keep the constraints, and a single objective is a number."""
     several = len(study.directions) > 1

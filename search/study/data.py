@@ -127,17 +127,13 @@ def check_limits(place: str, sizes: Mapping[str, Mapping[str, float]], limits: M
         if sizes[least][name] > most:
             said = f"the least is {sizes[least][name]:.4g}, of {_called(least)}"
             raise SearchError(f"{place}: limits: no option can meet {name}={most:g}: {said}")
-    fit, words = (
-        [kind for kind in sizes if not excess(sizes[kind], limits)],
-        [f"{n}={most:g}" for n, most in limits.items()],
-    )
+    fit = [kind for kind in sizes if not excess(sizes[kind], limits)]
+    words = " and ".join(f"{name}={most:g}" for name, most in limits.items())
     if not fit:
-        raise SearchError(f"{place}: limits: no option can meet {' and '.join(words)} together")
+        raise SearchError(f"{place}: limits: no option can meet {words} together")
     if len(fit) == len(sizes):
         return ""
-    return (
-        f"of {len(sizes)} kinds of model and image {len(fit)} meet {' and '.join(words)}; points of others do not train"
-    )
+    return f"of {len(sizes)} kinds of model and image {len(fit)} meet {words}; points of others do not train"
 
 
 def _called(kind: str) -> str:

@@ -15,7 +15,7 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from search.study.attributes import TrialRecord
+from search.study.attributes import TrialRecord, loss_signs
 from search.study.storage import internals
 
 
@@ -127,7 +127,7 @@ class _Rung:
 
 def _behind(study: Study, trial: FrozenTrial, step: int, eta: int) -> bool:
     """Whether the trial is none of the best `eta`-th at the rung, by the values that the storage has of all there."""
-    sign = [-1.0 if way == StudyDirection.MAXIMIZE else 1.0 for way in study.directions]
+    sign = loss_signs(study)
     there = {other.number: found for other in study.get_trials(deepcopy=False) if (found := _values(other, step, sign))}
     if trial.number not in there:
         return False
@@ -136,7 +136,7 @@ def _behind(study: Study, trial: FrozenTrial, step: int, eta: int) -> bool:
     return trial.number not in {numbers[place] for place in leaders(np.array([*there.values()]), wanted)}
 
 
-def _values(trial: FrozenTrial, step: int, sign: list[float]) -> list[float]:
+def _values(trial: FrozenTrial, step: int, sign: list[int]) -> list[float]:
     """What the trial reported at the rung, the lower the better; empty if it does not count there."""
     values = TrialRecord(trial).rungs.get(str(step))
     counts = trial.state != TrialState.FAIL and isinstance(values, list) and len(values) == len(sign)

@@ -13,7 +13,7 @@ from torch import cuda, nn
 
 from search.analysis.statistics import next_draw, wilson
 from search.analysis.view import StudyView
-from search.commands.steps.export import Best, read_best
+from search.commands.steps.export import Best
 from search.commands.steps.launch import decoding
 from search.config import Epoch, TrainConfig
 from search.data.base import NoTestSplit
@@ -33,15 +33,16 @@ from search.train.weights import save
 Say = Callable[[str], None]
 
 
-def retrain(path: Path, storage: str, data_root: Path, cache_size: int, say: Say, verify: bool = False) -> bool:
-    """Train the config of the YAML at `path`; `say` its epochs, validation and, once, test accuracy.
+def retrain(
+    path: Path, best: Best, storage: str, data_root: Path, cache_size: int, say: Say, verify: bool = False
+) -> bool:
+    """Train `best`, the config of the YAML at `path`; `say` its epochs, validation and, once, test accuracy.
 
     Trains on the device and with the threads that the YAML records, so that on the same machine the trial's
     number comes out again. Writes the model as safetensors beside `path`. If the study is in `storage`, keeps
     the test accuracy there and writes its report anew. With `verify`, says instead whether the number is reproduced,
     and returns that; then it neither evaluates the test split nor writes anything.
     """
-    best = read_best(path)
     if verify and (best.value is None or best.metric not in Epoch.measures()):  # a study with its own train()
         raise SearchError(f"{path}: there is no value of {best.metric} that training again could reproduce")
     device, threads = _place(best, say)

@@ -73,7 +73,7 @@ class Finder:
         if self._home is None:
             return count
         listed = {os.path.dirname(real) for real in self._known.values()}  # noqa: PTH120 # there may be a million
-        for folder in {os.path.dirname(real) for real in reals} - listed:  # noqa: PTH120
+        for folder in {os.path.dirname(real) for real in reals} - listed:  # noqa: PTH120 # as above
             with suppress(OSError), os.scandir(folder) as entries:
                 count += sum(is_picture(entry.name) and entry.path not in reals for entry in entries)
         return count

@@ -154,8 +154,9 @@ class Reports(_NotSaved, FIFOScheduler):
         if self._fork_server is not None and self._fork_server.gone:
             with _ours():
                 raise RunAborted(self._fork_server.gone)
-        self._give_up(tune_controller.get_live_trials())
-        for trial in tune_controller.get_live_trials():
+        live = tune_controller.get_live_trials()
+        self._give_up(live)
+        for trial in live:
             if trial.status == trial.RUNNING:
                 self._lanes.works(trial.trial_id)
         self._closing.waits()
@@ -163,7 +164,7 @@ class Reports(_NotSaved, FIFOScheduler):
             self._driver.callbacks.keep_up()  # while a worker starts, Tune asks for no further trial
         # FIFO's own looks at every trial that ever ran. A trial that is chosen again while its worker starts gets one
         # that has come free, and Tune ends the other.
-        waiting = (trial for trial in tune_controller.get_live_trials() if trial.status == trial.PENDING)
+        waiting = (trial for trial in live if trial.status == trial.PENDING)
         chosen = next((trial for trial in waiting if trial.trial_id not in self._chosen), None)
         if chosen is not None:
             self._chosen.add(chosen.trial_id)

@@ -69,8 +69,8 @@ def private_ray(jobs: bool, logs: bool) -> Iterator[None]:
     """A Ray that is started in the block listens on loopback, takes no signals, and starts few processes.
 
     Without `jobs`, it has no dashboard, no autoscaler and no agents, without `logs` no log monitor. They serve a
-    cluster of many users. For one run they are five processes, and three seconds before the first trial. If Ray has
-    renamed what is named below, it starts them.
+    cluster of many users. For one run the agents alone are 1.1 seconds of a core and 180 MB. If Ray has renamed what
+    is named below, it starts them.
     """
     unwanted = [*([] if jobs else ["start_api_server", "start_monitor"]), *([] if logs else ["start_log_monitor"])]
     with ExitStack() as stack:

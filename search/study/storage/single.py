@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 
 from search.study.storage.internals import models
 
-_RUNS = [state for state in TrialState if not state.is_finished()]
+RUNS = [state for state in TrialState if not state.is_finished()]
 
 
 @lru_cache
@@ -63,9 +63,7 @@ def written(*counts: int) -> Any:
     """
     t = models.TrialModel
     now = select(t.state).where(t.trial_id == bindparam("trial")).cte("now")
-    writes = [
-        _put(part, number, now.c.state.in_(_RUNS)) for part, count in enumerate(counts) for number in range(count)
-    ]
+    writes = [_put(part, number, now.c.state.in_(RUNS)) for part, count in enumerate(counts) for number in range(count)]
     return select(now.c.state).add_cte(*writes)
 
 
@@ -76,7 +74,7 @@ def ended(values: int) -> Any:
     Returns whether it did, and the state before.
     """
     t = models.TrialModel.__table__
-    runs = update(t).where(t.c.trial_id == bindparam("trial"), t.c.state.in_(_RUNS))
+    runs = update(t).where(t.c.trial_id == bindparam("trial"), t.c.state.in_(RUNS))
     new, now = bindparam("new", type_=t.c.state.type), bindparam("now", type_=t.c.datetime_complete.type)
     done = runs.values(state=new, datetime_complete=now).returning(t.c.trial_id).cte("done")
     there = select(done.c.trial_id).exists()

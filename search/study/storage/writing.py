@@ -22,7 +22,6 @@ from search.study.storage.internals import models
 
 INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 """The databases of which this module knows how they replace a row."""
-_RUNS = [state for state in TrialState if not state.is_finished()]
 
 
 class Rows:
@@ -80,7 +79,7 @@ def write(engine: Engine, autocommit: Engine, trial: int, rows: Rows) -> TrialSt
             return connection.execute(single.written(*map(len, tables)), words).scalar_one_or_none()
     with engine.begin() as connection:
         state = state_of(connection, trial)
-        if state in _RUNS:
+        if state in single.RUNS:
             for part, found in enumerate(tables):
                 if found:
                     connection.execute(_upsert(engine.name, part), found)
@@ -174,7 +173,7 @@ def _state() -> Any:
 @lru_cache
 def _change() -> Any:
     t = models.TrialModel.__table__
-    runs = update(t).where(t.c.trial_id == bindparam("trial"), t.c.state.in_(_RUNS))
+    runs = update(t).where(t.c.trial_id == bindparam("trial"), t.c.state.in_(single.RUNS))
     return runs.values(state=bindparam("new"), datetime_complete=bindparam("now"))
 
 
