@@ -15,7 +15,7 @@ class CheckOptions(SpaceOptions):
 def check(options: CheckOptions) -> bool:
     """Look at a space before it costs hours: images, labels, learning rates, memory; exit status 1 if a check fails.
 
-    Pictures go to runs/STUDY/check. The test split is not decoded.
+    Pictures go to runs/STUDY/check. Of the test split only whether its files open is seen.
     """
     from rich.console import Console
 

@@ -56,7 +56,7 @@ def write_int8(
 
     `dynamic`: weights are kept as integers, and the ranges of the activations are found anew for each batch. `static`:
     those ranges are fixed, by at most CALIBRATION training images as they are evaluated. The validation split measures
-    both; the test split is not read. Both are ONNX Runtime's post-training quantisation (Jacob et al., arXiv
+    both; the test split takes no part. Both are ONNX Runtime's post-training quantisation (Jacob et al., arXiv
     1712.05877). Raises SearchError if the data are not there, or are not those of the training.
     """
     check_named(str(weights), {"dataset": about.config.dataset}, code)

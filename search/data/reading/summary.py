@@ -45,6 +45,6 @@ def lines(dataset: str, source: Source, read: Mapping[Split, Images]) -> list[st
     remarks: Counter[str] = Counter()
     for split_ in read.values():
         remarks.update(split_.remarks)
-    seen = "in training and validation"  # those of the test split are decoded at the end
+    seen = "in training and validation"  # of the test split nothing is kept that tells
     notes += [f"{plural(count, 'image')} {remark}, {seen}" for remark, count in sorted(remarks.items())]
     return [first, *(f"{title}: {note}" for note in dict.fromkeys(notes))]
