@@ -13,6 +13,7 @@ import search
 from search.commands import COMMANDS
 from search.commands.options import Declared, Options, declared
 from search.errors import Interrupted, SearchError, flag
+from search.files import streams
 
 app = typer.Typer(
     help="Hyperparameter search for people who fine-tune image classifiers.\n\n"
@@ -69,6 +70,8 @@ def _add(verb: Callable[..., Any]) -> None:
     rest = [described.field.name for described in declared(options) if described.help.rest]
 
     def call(context: typer.Context, **words: Any) -> None:
+        if options.trains:
+            streams.outlast()
         given = {name: word for name, word in words.items() if word is not None and word != []}
         try:
             done = verb(options(**given, **dict.fromkeys(rest, context.args)))

@@ -42,6 +42,8 @@ else:
 class LaunchOptions(StorageOptions):
     """Of a verb that trains many trials: with what, and where to."""
 
+    trains = True
+
     cpus_per_trial: Annotated[
         float | None, Help("CPUs of one trial. [default: 1, or its GPU's share]", min=0, max=99999)
     ] = None

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar, get_args, overload
 
 from search.commands import units
 from search.errors import SearchError, first_line, option
@@ -73,6 +73,9 @@ class Parsed(Generic[Word, Value]):
 @dataclass(kw_only=True)  # not frozen: mypy would take inherited `Parsed` fields for what they are given
 class Options:
     """The options of a verb. Making it raises SearchError for a value that an option cannot have."""
+
+    trains: ClassVar[bool] = False
+    """Whether the verb trains, so that it goes on where nobody reads what it prints."""
 
     def __post_init__(self) -> None:
         for described in declared(type(self)):

@@ -21,6 +21,8 @@ from search.commands.options import (
 
 @dataclass(kw_only=True)
 class TrainOptions(StorageOptions):
+    trains = True
+
     best: Annotated[Path, Help("A config that `search run` or `search export` wrote.", metavar="BEST.yaml")] = field(
         kw_only=False
     )

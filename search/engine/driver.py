@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from search.config import make_config
 from search.engine.callbacks import Callback, Callbacks
-from search.engine.failures import check_sense, closing, deaths, kind
+from search.engine.failures import RunAborted, check_sense, closing, deaths, kind
 from search.engine.failures import reason as why
 from search.engine.messages import Ended, Failed, Lost, Message, Pruned, Report, Silent, Sized
 from search.engine.retention import Retention
@@ -50,7 +50,7 @@ class Driver:
         self.trials, self.stopping = rules.trials, rules.stopping
         self.callbacks = Callbacks(callbacks, self.run.say)
         self.retention = Retention(study, space.metric, space.train is None, rules.keeps, rules.run_dir)
-        self._supply = Supply(study, rules.stopping)
+        self._supply = Supply(study, rules.stopping, space.path)
         self._sizes = Sizes(study, space)
         self._lengths = Lengths(space.train is not None, self.run.say)
         self._made_with = made_with(study)
@@ -118,6 +118,8 @@ class Driver:
             self._end(job, TrialState.FAIL, BY_HAND)
         except TrialPruned as pruned:
             self._prune(job, first_line(pruned))
+        except RunAborted:  # of the sampler
+            raise
         except (Exception, SystemExit) as error:  # the user's space(trial), or a point that is no config
             self.fail(job, why(error))
         else:
@@ -290,7 +292,7 @@ class Driver:
         self.retention.sweep({job.number})
         self.callbacks.end(job, state, reason)
         for callback in self.space.callbacks:
-            with self._supply.asked("callback"):
+            with self._supply.asked("callback", callback):
                 callback(self.study, told)
 
     def catch_up(self) -> None:

@@ -84,8 +84,11 @@ def kind(reason: str) -> str:
     return word if word in CLASSES else ""
 
 
-def reason(error: BaseException) -> str:
-    """Why a trial raised `error`: its class, the line of the user's code that it came from, and its message."""
+def reason(error: BaseException, place: str = "") -> str:
+    """Why a trial raised `error`: its class, the line of the user's code that it came from, and its message.
+
+    `place`: what to name instead where no line of the user's code is to blame.
+    """
     name, text, said = type(error).__name__, first_line(error), one_line(error)
     text = name if text == "no message" else text
     if name == "Diverged":
@@ -105,6 +108,8 @@ def reason(error: BaseException) -> str:
         frame = next((frame for frame in reversed(theirs) if not frame.filename.startswith("<")), theirs[-1])
         line = f"{frame.line}: " if frame.line else ""
         return f"user_code: {Path(frame.filename).name}:{frame.lineno}: {line}{what}"
+    if place:
+        return f"user_code: {place}: {what}"
     if ours:  # which is no line that the user could mend
         return f"user_code: {what} (at {Path(ours[-1].filename).relative_to(_OURS.parent)}:{ours[-1].lineno})"
     return f"user_code: {what}"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
 
+from optuna.exceptions import TrialPruned
+from optuna.samplers import BaseSampler, GridSampler
 from optuna.study import Study
 from optuna.trial import Trial
 
 from search.engine.failures import RunAborted, reason
 from search.errors import SearchError
+from search.files import streams
+from search.space.checks import place_of
 from search.space.file import SpaceFile
 from search.space.points import outside
 from search.study.stopping import Reached, Stopping
@@ -21,20 +27,33 @@ from search.study.supply import NO_MORE, has_points, queued, stoppable
 class Supply:
     """The queue of a study and its sampler."""
 
-    def __init__(self, study: Study, stopping: Stopping) -> None:
-        self._study, self._stopping = study, stopping
+    def __init__(self, study: Study, stopping: Stopping, path: Path) -> None:
+        """`path`: of the space file."""
+        self._study, self._stopping, self._path = study, stopping, path
         self._known: tuple[object, bool] = (None, True)
 
     @contextmanager
-    def asked(self, what: str) -> Iterator[None]:
+    def asked(self, what: str, callback: object = None) -> Iterator[None]:
         """Call the space file's `what`: its sampler, pruner or callback. Raises RunAborted for what it raises."""
-        with _blamed(what), self.heeded(what):
-            yield
+        try:
+            with self.heeded(what):
+                yield
+        except (*retry.ERRORS, OSError, RunAborted):
+            raise
+        except Exception as error:
+            raise self._blame(what, error, callback) from error
+
+    def _blame(self, what: str, error: Exception, callback: object = None) -> RunAborted:
+        """What ends the run for what the space file's sampler, pruner or callback raises: it would again."""
+        made = callback or (self._study.pruner if what == "pruner" else internals.unwrapped(self._study.sampler))
+        name = getattr(made, "__name__", type(made).__name__)
+        place = place_of(self._path, "callbacks" if what == "callback" else what)
+        return RunAborted(f"the study's {what} {name} failed: {reason(error, place)}")
 
     @contextmanager
     def heeded(self, what: str) -> Iterator[None]:
         """Call the space file's `what`, which may stop the study."""
-        with stoppable(self._study) as stopped:
+        with stoppable(self._study) as stopped, streams.theirs():
             yield
         if stopped and self._stopping.stopped is None:
             said = Reached("callback", f"the {what} of the space file stopped the study", at_once=False)
@@ -42,12 +61,34 @@ class Supply:
 
     def settings(self, space: SpaceFile, trial: Trial) -> dict[str, Any]:
         """Draw the trial's settings. Raises SearchError for a value outside its range, wherever that comes from."""
-        with self.heeded("space(trial)"):
+        with self._sampling(trial), self.heeded("space(trial)"):
             settings = space.suggest(trial)
         drawn = internals.known(trial)
         if said := outside(drawn.params, drawn.distributions):
             raise SearchError(said)
         return settings
+
+    @contextmanager
+    def _sampling(self, trial: Trial) -> Iterator[None]:
+        """Let the sampler draw values. Raises RunAborted for what it raises, whatever the space makes of that.
+
+        Optuna's grid raises for a name that it lacks, which only some trials may ask for: that is the trial's failure.
+        """
+        study = trial.study
+        sampler = study.sampler
+        if isinstance(internals.unwrapped(sampler), GridSampler):
+            yield
+            return
+        study.sampler = blamed = cast(Any, _Blamed(sampler))
+        try:
+            yield
+        except Exception:
+            if blamed.raised is None:
+                raise
+        finally:
+            study.sampler = sampler
+        if blamed.raised is not None:
+            raise self._blame("sampler", blamed.raised) from blamed.raised
 
     def more(self, state: object) -> bool:
         """Whether there is a trial to start; `state`: what changes whenever a trial begins or ends."""
@@ -61,12 +102,22 @@ class Supply:
         return reached is NO_MORE and queued(self._study)
 
 
-@contextmanager
-def _blamed(what: str) -> Iterator[None]:
-    """Raise RunAborted for what the space file's sampler or pruner raises: it would again, at every trial."""
-    try:
-        yield
-    except (*retry.ERRORS, OSError):
-        raise
-    except Exception as error:
-        raise RunAborted(f"the study's {what} failed: {reason(error)}") from error
+class _Blamed:
+    """A sampler that keeps what it raises, so that it is not taken for an error of the code that asks it."""
+
+    def __init__(self, sampler: BaseSampler) -> None:
+        self._sampler = sampler
+        self.raised: Exception | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._sampler, name)
+        return partial(self._call, found) if callable(found) else found
+
+    def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except (*retry.ERRORS, OSError, TrialPruned):
+            raise
+        except Exception as error:
+            self.raised = self.raised or error
+            raise

@@ -22,9 +22,10 @@ from search.engine.processes.ending import END
 from search.engine.processes.output import Output
 from search.engine.processes.shared import Threads, changed, numbers, shared
 from search.errors import SearchError, first_line
+from search.files import streams
 from search.space.code import code_of
 from search.space.file import Train, load_train
-from search.space.module import no_words
+from search.space.module import as_script
 from search.space.yields import close, left_open, measured_in, place_of, unlike_generator
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Worker:
         own = workplace.own_train
         self._code = code_of(Path(own)) if own else None  # first: what is loaded may be newer, and never older
         self._own = load_train(own) if own else None
+        self._streams = streams.kept()
         self._notes = shared(self._own, Path(own)) if own and self._own else []
         self._numbers = numbers(self._own, Path(own)) if own and self._own else {}
         self._threads = Threads()
@@ -171,7 +173,7 @@ class Worker:
             os.chdir(self._folder)
         own = self.workplace.own_train
         try:
-            with no_words(own) if own else nullcontext():
+            with as_script(own) if own else nullcontext():
                 yield
         finally:
             with suppress(FileNotFoundError):  # the trial has deleted it
@@ -200,6 +202,7 @@ class Worker:
                 raised = reason(error)
             finally:
                 self._threads.leave()
+                streams.give(self._streams)
                 self._output.end()
         return Closed(self._attempt, "; ".join(left) or raised, stuck=bool(left))
 

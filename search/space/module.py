@@ -15,6 +15,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from search.errors import SearchError
+from search.files import streams
 
 _SOURCE = "__search_source__"
 """The bytes that a space file's module was made from."""
@@ -36,11 +37,15 @@ class _Loader(SourceFileLoader):
 
 
 @contextmanager
-def no_words(path: Path | str) -> Iterator[None]:
-    """Code of the space file at `path` sees no words of the program that runs it: `parse_args()` gives its defaults."""
+def as_script(path: Path | str) -> Iterator[None]:
+    """Code of the space file at `path` sees no words of the program that runs it: `parse_args()` gives its defaults.
+
+    Its standard output and error are its own, too.
+    """
     before, sys.argv = sys.argv, [str(path)]
     try:
-        yield
+        with streams.theirs():
+            yield
     finally:
         sys.argv = before
 
@@ -59,9 +64,10 @@ def load(path: Path) -> dict[str, Any]:
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
     module, before = importlib.util.module_from_spec(spec), sys.modules.get(name)
+    streams.give()
     sys.modules[name] = module  # dataclasses, pickle and typing look it up there
     try:
-        with no_words(path):
+        with as_script(path):
             loader.exec_module(module)
     except BaseException:
         del sys.modules[name]

@@ -99,9 +99,16 @@ def outside(params: Mapping[str, Any], distributions: Mapping[str, BaseDistribut
     A sampler, a queued point and ``--set`` may each bring one, and Optuna takes it with a warning.
     """
     for name, value in params.items():
-        if not contains(distributions[name], value):
-            return f"{name} = {value!r:.50} is {_range(distributions[name])}, as the space has it"
+        range_ = distributions[name]
+        if not contains(range_, value):
+            return f"{name} = {value!r:.50} is {_range(range_)}, as the space has it{_label(value, range_)}"
     return ""
+
+
+def _label(value: Any, range_: BaseDistribution) -> str:
+    """What to write for an option that was given itself."""
+    known = isinstance(range_, CategoricalDistribution) and str(value) in range_.choices
+    return f"; its options go by their labels: write {str(value)!r}" if known else ""
 
 
 def _range(distribution: Any) -> str:

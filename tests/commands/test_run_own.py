@@ -213,7 +213,10 @@ def test_callbacks_are_functions(cli: Any, write: Write) -> None:
     assert (status, "it must be a list of functions of a study and a trial" in err) == (2, True)
     write("space.py", GRID + "def broken(study, trial):\n    1 / 0\ncallbacks = [broken]\n")
     status, _, err = cli("run", "space.py", "--engine", "inline")
-    assert (status, "the study's callback failed: user_code: space.py:10: 1 / 0: ZeroDivisionError" in err) == (1, True)
+    assert (status, "the study's callback broken failed: user_code: space.py:10: 1 / 0: ZeroDivisionError" in err) == (
+        1,
+        True,
+    )
 
 
 SEEDED = """

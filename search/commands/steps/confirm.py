@@ -87,7 +87,7 @@ def confirm_study(options: ConfirmOptions) -> Study:
     """
     locations.written_to(options.reports, "reports")
     locations.check(options.run_dir)
-    console = Console(highlight=False)
+    console = own_console()
     again = f"; to go on: {same()}"
     with storages.storage_errors(options.url, again), interruptible(again, console) as signalled:
         original = studies.load_study(options.url, options.name)

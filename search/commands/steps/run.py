@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,24 +24,22 @@ from search.commands.steps.launch import (
     interruptible,
     last_words,
     opened_study,
-    said_of_storage,
     same,
     wait,
     workplace_of,
 )
-from search.commands.steps.screen import show
+from search.commands.steps.screen import finish, own_console, reported_so_far
 from search.data.base import NoTestSplit
 from search.engine.base import Engine
 from search.engine.callbacks import Callback
 from search.engine.driver import Driver
 from search.engine.processes import forkserver
-from search.engine.retention import output_of, weights_of
+from search.engine.retention import weights_of
 from search.engine.rules import Rules, Run
-from search.errors import Interrupted, NothingCompleted, SearchError, first_line, option
+from search.errors import Interrupted, SearchError, first_line, option
 from search.files import locations
 from search.files.atomic import file_name
 from search.format import duration
-from search.monitoring import dashboard
 from search.monitoring.notify import Notices
 from search.monitoring.progress import Progress
 from search.monitoring.tensorboard import KeepCode, KeepPredictions, Notes, TensorBoard
@@ -52,7 +49,7 @@ from search.space.file import SpaceFile, load_space
 from search.space.space import SearchSpace
 from search.study import code, data, queue, test_split
 from search.study import study as studies
-from search.study.attributes import StudyRecord, TrialRecord, epoch_of, feasible, leading, metric_of, no_best, value_of
+from search.study.attributes import StudyRecord, TrialRecord, epoch_of, leading, metric_of, value_of
 from search.study.lease import lease
 from search.study.pruner import may_stop
 from search.study.sampler import check_chosen
@@ -65,7 +62,7 @@ if TYPE_CHECKING:
 
 def run_search(options: RunOptions) -> Study:
     """Run a search from its words to its report. Raises SearchError for what is wrong, Interrupted."""
-    start, console = time.monotonic(), Console(highlight=False)
+    start, console = time.monotonic(), own_console()
     locations.written_to(options.reports, "reports")
     space = load_space(options.where, options.overrides)
     check_chosen(space)
@@ -95,10 +92,11 @@ def run_search(options: RunOptions) -> Study:
                 run = Run(say=progress.say, ours=ours, signalled=signalled, last_words=last)
                 driver = Driver(study, space, _rules(space, options, stopping), callbacks, run)
                 progress.attach(driver)
-                drive(driver, progress, engine, console, signalled)
+                with reported_so_far(driver, options.reports, console):
+                    drive(driver, progress, engine, console, signalled)
                 if not options.sealed:
                     _evaluate_winner(driver, engine, console)
-        told.report = _finish(study, options, board)
+        told.report = finish(study, options.reports, board)
         return study
 
 
@@ -267,33 +265,3 @@ def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: C
     measuring = forkserver.Call(engine.fork_server.address, entry_points.CHOOSE_GPU_SHARE, *what, *place)
     trials, why = wait(measuring.result, console)
     return engine.shared(cpus, trials), why
-
-
-def _finish(study: Study, options: RunOptions, board: TensorBoard) -> Path:
-    """Write report and best config; print the table; returns the report's path."""
-    from search.analysis.view import StudyView
-    from search.commands.steps.export import write_best
-    from search.reporting import page  # late: pandas takes a second to import
-
-    view = StudyView(study)
-    report = page.write(view, options.reports)
-    try:
-        dashboard.publish(view, report)
-        board.show(report.pictures)
-    except OSError as error:  # a full disk; the page is there
-        print(f"the report's pictures are not in optuna-dashboard and TensorBoard: {error}")
-    if not any(map(feasible, view.ranked)):
-        raise NothingCompleted(f"{no_best(study)}; {report.path} has the reasons")
-    print()
-    show(report)
-    print()
-    print(f"report       {report.path}")
-    if not view.several:  # else nothing is the best
-        best = write_best(study, options.reports)
-        print(f"best config  {best}")
-        if not view.record.own_train:
-            print(f"train it     search train {shlex.quote(str(best))}")
-    if any(output_of(study.study_name).glob("*.txt")):
-        print(f"output       {output_of(study.study_name)}")
-    print(f"watch it     {shlex.join(['search', 'dashboard', study.study_name, *said_of_storage(same())])}")
-    return report.path
