@@ -27,6 +27,7 @@ class Fails(nn.Linear):
     def __init__(self, how, inputs, classes):
         super().__init__(inputs, classes)
         self.how, self.steps = how, 0
+        Path(f"pid-{os.getpid()}").touch()
 
     def forward(self, x):
         if torch.is_grad_enabled():
@@ -103,10 +104,10 @@ def messages(crew: Crew, settings: dict[str, Any], stop: int | None = None, **or
 
 def alive(crew: Crew) -> list[int]:
     """The processes that are there, but for those that wait to be reaped."""
-    return [pid for pid in crew._pids.values() if _runs(pid)]
+    return [pid for pid in crew._pids.values() if runs(pid)]
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

@@ -38,8 +38,9 @@ def outlast() -> None:
         if there is getattr(sys, f"__{name}__") and isinstance(there, io.TextIOWrapper):
             there.flush()
             raw = io.BufferedWriter(_Lasting(os.dup(number), "wb"))
-            how: dict[str, Any] = dict(line_buffering=there.line_buffering, write_through=there.write_through)
-            setattr(sys, name, io.TextIOWrapper(raw, encoding=there.encoding, errors=there.errors, **how))
+            lines = there.line_buffering or there.write_through  # write_through: as `python -u` has it
+            made = io.TextIOWrapper(raw, encoding=there.encoding, errors=there.errors, line_buffering=lines)
+            setattr(sys, name, made)
 
 
 class Theirs:

@@ -21,6 +21,7 @@ from search.analysis.view import StudyView
 from search.commands.launch_options import ConfirmOptions
 from search.commands.steps.confirm_code import check_code, known_code, own_file
 from search.commands.steps.launch import drive, engine_of, interruptible, same, workplace_of
+from search.commands.steps.screen import own_console
 from search.config import is_train_config, make_config
 from search.engine.driver import Driver
 from search.engine.rules import Rules, Run

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from live import CORES, WAIT, Run, until
+from live import CORES, WAIT, Run
 from optuna.trial import FrozenTrial, TrialState
 
 KINDS = """
-    import atexit, multiprocessing, os, signal, subprocess, time, warnings
+    import atexit, multiprocessing, os, signal, subprocess, sys, time, warnings
     from pathlib import Path
     import optuna
     from search import ASHA
 
-    kinds = "good moves long short stuck fails nan missing byhand pool after poor".split() + {more}
+    kinds = "good moves long short stuck fails nan missing byhand logs shuts pool after poor".split() + {more}
     metric, trials, pruner = "score", len(kinds), ASHA(1, 4)
     here = Path(__file__).parent
 
@@ -30,6 +29,17 @@ KINDS = """
             print(*words, file=file)
 
     atexit.register(say, "exit", os.getpid())
+
+    class Logger:
+        def __init__(self):
+            self.terminal, self.file = sys.stdout, (here / "logged").open("w")
+
+        def write(self, text):
+            self.terminal.write(text)
+            self.file.write(text)
+
+        def flush(self):
+            self.file.flush()
 
     def handlers():
         return " ".join(str(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD))
@@ -59,6 +69,8 @@ KINDS = """
     def train(config):
         kind = config["kind"]
         say("open", kind, os.getpid())
+        if kind == "logs":
+            sys.stdout = Logger()
         if kind != "short":
             print(f"printed by {kind}")
             warnings.warn(f"{kind} warns")
@@ -77,6 +89,9 @@ KINDS = """
                 os.kill(os.getpid(), signal.SIGKILL)
             if kind == "moves":
                 os.chdir("/")
+            if kind == "shuts":
+                sys.stdout.close()
+                sys.stderr.close()
             if kind == "fails":
                 raise ValueError("no good")
             if kind == "byhand":
@@ -147,7 +162,7 @@ def test_a_train_runs_to_its_own_end(ended: Ended) -> None:
     assert long.intermediate_values == {1: 0.9, 2: 0.9, 3: 0.5, 4: 0.6}
     assert after.state == TrialState.FAIL
     assert after.user_attrs["error"].endswith("RuntimeError: the model cannot be saved")
-    assert set(ended.said("after")) - {*MORE} == {"good", "moves", "long", "pool"}
+    assert set(ended.said("after")) - {*MORE} == {"good", "moves", "long", "logs", "shuts", "pool"}
     (line,) = [line for line in ended.run.output.splitlines() if "epochs=2" in line]
     assert line.endswith(("more often than its setting epochs=2 says; the pruner is not asked after that", "otherwise"))
 
@@ -201,6 +216,12 @@ def test_what_a_train_prints_is_seen_or_kept(ended: Ended) -> None:
         assert f"UserWarning: {kind} warns\n" in shown
 
 
+def test_a_train_that_replaces_or_closes_its_streams_keeps_ours_and_those_of_other_trials(ended: Ended) -> None:
+    assert (ended.run.folder / "logged").read_text() == "printed by logs\n"
+    assert {ended.trials[kind].state.name for kind in ("logs", "shuts")} == {"COMPLETE"}
+    assert "\nreport       reports/space.md\n" in ended.run.output
+
+
 def test_each_process_calls_what_atexit_has(ended: Ended) -> None:
     trained = {words[2]: words[1] for words in ended.log if words[0] == "open"}  # with its last
     assert {pid for pid, kind in trained.items() if kind not in KILLED} <= set(ended.said("exit"))
@@ -234,46 +255,3 @@ def test_a_trial_pruned_by_its_own_code_says_why(ended: Ended) -> None:
     trial = ended.trials["byhand"]
     assert (trial.user_attrs["pruned"], "error" in trial.user_attrs) == ("makes no sense", False)
     assert f"trial {trial.number} pruned: makes no sense" in ended.run.output
-
-
-SLOW = """
-    import os, time
-    from pathlib import Path
-    from search import Float, SearchSpace
-
-    space, metric, trials = SearchSpace(x=Float(0, 1)), "score", 4
-    here = Path(__file__).parent
-
-    def train(config):
-        try:
-            yield {"score": 0.5}
-            (here / f"asleep{os.getpid()}").touch()
-            time.sleep(1000)
-        except KeyboardInterrupt:
-            (here / f"interrupted{os.getpid()}").touch()
-            raise OSError("the model [b] cannot be saved")
-        finally:
-            time.sleep(0.5)
-            (here / f"closed{os.getpid()}").touch()
-"""
-
-
-@pytest.mark.parametrize("engine", ["inline", "tune"])
-def test_ctrl_c_closes_what_runs(folder: Callable[[str], Path], engine: str) -> None:
-    run = Run(folder(SLOW), "--engine", engine)
-    try:
-        until(lambda: [*run.folder.glob("asleep*")], "an epoch")
-        run.process.send_signal(signal.SIGINT)
-        assert run.process.wait(WAIT) == 130, run.output
-        asleep, interrupted, closed = (
-            sorted(path.name.removeprefix(word) for path in run.folder.glob(f"{word}*"))
-            for word in ("asleep", "interrupted", "closed")
-        )
-        assert set(asleep) <= set(interrupted) <= set(closed)
-        assert {trial.state for trial in run.trials()} == {TrialState.WAITING}
-        said = re.findall(r"^trial (\d): closing its train\(\): user_code: space.py:16: .*$", run.output, re.MULTILINE)
-        assert len(said) == len(set(said)) == len(interrupted), run.output
-        assert 'raise OSError("the model [b] cannot be saved"): OSError: the model [b] cannot be saved\n' in run.output
-        assert "Traceback" not in run.output
-    finally:
-        run.end()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crewed import alive, forking, kill, made, messages
+from crewed import alive, forking, kill, made, messages, runs
 from live import listening, loopback, until
 from optuna.trial import TrialState
 
@@ -18,6 +18,7 @@ from search.engine.messages import Closed, Ended, Failed, Order, Report, SaveWei
 from search.engine.processes.crew import Crew, _joined
 from search.engine.processes.forkserver import Died, ForkServer
 from search.engine.rules import Rules, Run
+from search.engine.trial import ActiveTrial
 from search.space.file import load_space
 from search.study.attributes import TrialRecord
 from search.study.stopping import Stopping
@@ -140,6 +141,15 @@ SPACE = """
 """
 
 
+class CtrlC:
+    """What Ctrl-C does, which comes after an epoch."""
+
+    def on_epoch(self, trial: ActiveTrial) -> None:
+        raise KeyboardInterrupt
+
+    def on_end(self, trial: ActiveTrial, state: TrialState, reason: str) -> None: ...
+
+
 def test_a_run_of_trials_with_two_processes_each(
     server: ForkServer, folder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,13 +159,23 @@ def test_a_run_of_trials_with_two_processes_each(
 
     monkeypatch.chdir(server.folder / "home")
     space = load_space(folder(SPACE) / "space.py")
-    study = open_study(f"sqlite:///{Path.cwd()}/studies.db", "two", space)
+    url = f"sqlite:///{Path.cwd()}/studies.db"
+    study, stopped = (open_study(url, name, space) for name in ("two", "stopped"))
     for lr in (0.1, 1e-9):
         study.enqueue_trial({"lr": lr})
     driver = Driver(study, space, Rules(trials=2, stopping=Stopping()), run=Run(say=print))
+    interrupted = Driver(stopped, space, Rules(trials=2, stopping=Stopping()), [CtrlC()], Run(say=print))
     place = WorkerConfig("data", "cpu", 2, patience=60.0)
     with tune.started(server, place, 2, None) as engine:
-        replace(engine, workplace=replace(engine.workplace, ranks=2)).run(driver)
+        two = replace(engine, workplace=replace(engine.workplace, ranks=2))
+        two.run(driver)
+        with pytest.raises(KeyboardInterrupt):
+            two.run(interrupted)
+    trained = [int(path.name.partition("-")[2]) for path in Path.cwd().glob("pid-*")]
+    assert len(trained) >= 2
+    until(lambda: not any(map(runs, trained)), "the end of both processes")
+    assert {trial.state for trial in stopped.trials} == {TrialState.RUNNING}  # which the command puts in the queue
+    assert [*stopped.trials[0].intermediate_values] == [1]
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED]
     assert [TrialRecord(trial).attempts for trial in study.trials] == [1, None]
     assert all((TrialRecord(trial).ran_on or {})["ranks"] == 2 for trial in study.trials)
