@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -60,18 +60,17 @@ class Mine:
             found = self._running.get(number)
         return found and independent(found[1])
 
-    def study_of(self, number: int) -> int | None:
-        """The study of the trial, if it runs here."""
-        with self._lock:
-            return self._running[number][0] if number in self._running else None
-
     def drop(self, number: int) -> None:
         """The trial runs here no longer, or what is known of it is in doubt."""
         with self._lock:
             self._running.pop(number, None)
 
-    def end(self, number: int, trial: FrozenTrial) -> None:
-        """The trial has ended, and has been read."""
+    def end(
+        self, number: int, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None, when: datetime
+    ) -> None:
+        """The `trial`, as `running` had it, has ended. `when`: as Optuna's columns have it."""
+        trial.state, trial.datetime_complete = state, local(when)
+        trial.values = None if values is None else [*map(float, values)]
         with self._lock:
             if len(self._ended) >= MOST:
                 self._ended.clear()

@@ -106,24 +106,24 @@ class Writer(RDBStorage):
         return made
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        began, again = datetime.now(), False
+        began, again = writing.now(), False
 
         def attempt() -> bool:
             nonlocal again
-            if again and self._is_so(trial_id, state, began):
+            if again and self._is_so(trial_id, state, writing.local(began)):
                 return True
             again = True
-            return self._change(trial_id, state, values)
+            return self._change(trial_id, state, values, began)
 
         try:
             done = self.outage.through(attempt)
         finally:
-            known = self.mine.study_of(trial_id)
+            known = self.mine.running(trial_id)
             self.mine.drop(trial_id)
         if done and state == TrialState.RUNNING:
             self._begins(trial_id)
-        elif done and known is not None and state.is_finished():
-            self.mine.end(trial_id, self.get_trial(trial_id))
+        elif done and known is not None and state.is_finished() and self.engine.name in writing.INSERT:
+            self.mine.end(trial_id, known, state, values, began)
         return done
 
     def _begins(self, trial_id: int) -> None:
@@ -132,10 +132,10 @@ class Writer(RDBStorage):
             row = models.TrialModel.find_or_raise_by_id(trial_id, session)
             self.mine.begin(int(row.study_id), trial_id, read(session, [row])[0])
 
-    def _change(self, trial_id: int, state: TrialState, values: Sequence[float] | None) -> bool:
+    def _change(self, trial_id: int, state: TrialState, values: Sequence[float] | None, when: datetime) -> bool:
         if state == TrialState.RUNNING or self.engine.name not in writing.INSERT:
             return super().set_trial_state_values(trial_id, state, values)
-        done, before = writing.end(self.engine, self.reading, trial_id, state, values or ())
+        done, before = writing.end(self.engine, self.reading, trial_id, state, values or (), when)
         if not done:
             self._refuse(trial_id, before)
         return done

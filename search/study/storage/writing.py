@@ -93,15 +93,18 @@ def state_of(connection: Connection, trial: int) -> TrialState | None:
 
 
 def end(
-    engine: Engine, autocommit: Engine, trial: int, state: TrialState, values: Sequence[float]
+    engine: Engine, autocommit: Engine, trial: int, state: TrialState, values: Sequence[float], when: datetime
 ) -> tuple[bool, TrialState | None]:
-    """Give a trial that runs or waits another state, with its values. Returns whether it did, and the state else."""
+    """Give a trial that runs or waits another state, with its values. Returns whether it did, and the state else.
+
+    `when`: the time of its end, if it ends.
+    """
     stored = models.TrialValueModel.value_to_stored_repr
     rows = [
         {"trial_id": trial, "objective": number, "value": value, "value_type": kind}
         for number, (value, kind) in enumerate(map(stored, values))
     ]
-    words: dict[str, Any] = {"trial": trial, "new": state, "now": now() if state.is_finished() else None}
+    words: dict[str, Any] = {"trial": trial, "new": state, "now": when if state.is_finished() else None}
     if engine.name == "postgresql":
         for number, row in enumerate(rows):
             words |= {f"value_{number}": row["value"], f"type_{number}": row["value_type"]}
