@@ -18,6 +18,7 @@ from search.analysis.view import StudyView
 from search.files.atomic import write_text
 from search.reporting.page import Report
 from search.reporting.plots import canvas
+from search.reporting.plots.front import ACROSS
 from search.study.storage import internals
 
 DASHBOARD = "http://127.0.0.1:8080/dashboard"
@@ -99,29 +100,43 @@ def _line(trial: FrozenTrial, label: str, color: str, width: float) -> _Plot:
 
 
 def _front(view: StudyView) -> _Plot | None:
-    if len(view.metrics) != 2:
+    """The first objective against each further one, in panels side by side; None of more than fit there."""
+    done, further = front.done(view), range(1, len(view.metrics))
+    if not view.several or len(done) < 2 or len(further) > ACROSS:
         return None
-    done = front.done(view)
     best = {trial.number for trial in view.ranked}
+    word = "both" if len(further) == 1 else "all"
     groups = {"a completed trial": (canvas.DONE, [trial for trial in done if trial.number not in best])}
-    groups["not beaten in both"] = (canvas.BEST, [trial for trial in done if trial.number in best])
-    data = []
-    for label, (color, trials) in groups.items():
-        trials = sorted(trials, key=lambda trial: tuple(trial.values))
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers" if color == canvas.DONE else "lines+markers",
-                "x": [trial.values[0] for trial in trials],
-                "y": [trial.values[1] for trial in trials],
-                "text": [f"trial {trial.number}" for trial in trials],
-                "name": label,
-                "marker": {"color": color},
-                "line": {"color": color, "width": 1},
-                "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
-            }
-        )
-    return {"data": data, "layout": _axes(*view.metrics)} if len(done) > 1 else None
+    groups[f"not beaten in {word}"] = (canvas.BEST, [trial for trial in done if trial.number in best])
+    data, layout = [], _Plot()
+    for place in further:
+        axis = "" if place == 1 else f"{place}"
+        for label, (color, trials) in groups.items():
+            line = color == canvas.BEST and len(further) == 1
+            found = _points(trials, label, color, place, line)
+            data.append(found | {"xaxis": f"x{axis}", "yaxis": f"y{axis}", "showlegend": place == 1})
+        made = _axes(view.metrics[0], view.metrics[place])
+        width = 1 / len(further)
+        made["xaxis"] |= {"domain": [(place - 1) * width, place * width - (0.08 if place < len(further) else 0)]}
+        made["yaxis"] |= {"anchor": f"x{axis}"}
+        layout |= {f"xaxis{axis}": made["xaxis"], f"yaxis{axis}": made["yaxis"]}
+    return {"data": data, "layout": layout}
+
+
+def _points(trials: list[FrozenTrial], label: str, color: str, place: int, line: bool) -> _Plot:
+    trials = sorted(trials, key=lambda trial: tuple(trial.values))
+    return {
+        "type": "scatter",
+        "mode": "lines+markers" if line else "markers",
+        "x": [trial.values[0] for trial in trials],
+        "y": [trial.values[place] for trial in trials],
+        "text": [f"trial {trial.number}" for trial in trials],
+        "name": label,
+        "legendgroup": label,
+        "marker": {"color": color},
+        "line": {"color": color, "width": 1},
+        "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
+    }
 
 
 def _hypervolume(view: StudyView) -> _Plot | None:

@@ -62,7 +62,7 @@ def size_of(config: TrainConfig, data_root: Path, costs: Collection[str]) -> dic
     """What the untrained model of `config` takes, by the names of `config.COSTS` that `costs` has.
 
     `mb`: 1e6 bytes of its weights; `latency_ms`: milliseconds of one image, on the GPU if there is one, else on one
-    CPU core, in the precision of the config. Raises SearchError for what is not there or takes no image alone.
+    CPU core and of that core's time, in the precision of the config. Raises SearchError for what is not there or takes no image alone.
     """
     source = opened(config.dataset, data_root)
     spec = inputs(config.model, source, config.image_side, config.weights)
@@ -126,6 +126,7 @@ def _latency(model: nn.Module, runtime: Runtime, image: Tensor) -> float | None:
 
 
 def _now(runtime: Runtime) -> float:
+    """Seconds on a clock; where one CPU thread computes, its own, which stands still while other work has the core."""
     if runtime.device == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter()
+    return time.thread_time() if (runtime.device, runtime.threads) == ("cpu", 1) else time.perf_counter()

@@ -19,6 +19,7 @@ OTHERS = {
     "engine/ray/watchdog.py": {"_exit"},  # where Ray's compiled code hears no signal
     "data/cache.py": {"_replace"},
     "doctor/labels.py": {"_replace"},
+    "models/efficientnet_lite.py": {"_avg_pooling", "_bn0", "_expand_conv"},  # layers of the package, under its names
     "models/images.py": {"_replace"},  # of a named tuple, and documented
     "models/base.py": {"_replace"},
     "doctor/case.py": {"_DropoutNd"},  # of torch, as the next three

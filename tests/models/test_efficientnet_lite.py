@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torchvision.transforms import v2
 
 from search import models
 from search.data.caltech101 import Caltech101
 from search.data.reading.pictures import read_picture
+from search.errors import SearchError
 
 
 def test_efficientnet_lite0_is_the_published_network() -> None:
@@ -51,3 +53,40 @@ def test_efficientnet_lite0_knows_real_pictures(shared_data: Path) -> None:
     with torch.no_grad():
         found = net(torch.stack([tensor(crop(resize(pictures[name]))) for name in labels])).argmax(1)
     assert (found == torch.tensor(list(labels.values()))).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("blocks", [5, 8, 11, 15])
+def test_a_cut_is_the_whole_network_up_to_the_next_expansion(blocks: int, shared_data: Path) -> None:
+    """On real pictures, to the bit: what the head sees is what the whole network has made by then."""
+    whole = models.build("efficientnet_lite0", 7, weights="DEFAULT").eval()
+    read: list[str] = []
+    name = f"efficientnet_lite0_first{blocks}"
+    net = models.build(name, 7, weights="DEFAULT", read=lambda loaded: read.append(loaded.said)).eval()
+    assert f"the first {blocks} of its 16 blocks, and the expansion of the next; classifier.1 is new" in read[0]
+    assert len([*net.get_submodule("features._blocks").children()]) == blocks
+    block = whole.get_submodule(f"features._blocks.{blocks}")
+    seen: list[torch.Tensor] = []
+    block.get_submodule("_bn0").register_forward_hook(lambda *args: seen.append(args[2].clamp(0, 6).mean((2, 3))))
+    names = {f"dalmatian/image_{i:04}.jpg" for i in range(1, 4)}
+    resize, crop = v2.Resize(144), v2.CenterCrop(128)
+    pictures = [read_picture(data).image.convert("RGB") for _, data in Caltech101(shared_data).read(names)]
+    x = torch.stack([v2.functional.to_image(crop(resize(picture))).float() / 128 - 1 for picture in pictures])
+    with torch.no_grad():
+        whole(x)
+        found = net.get_submodule("features")(x)
+    assert torch.allclose(found, seen[0], atol=1e-6)
+    assert models.image_spec(name) == models.image_spec("efficientnet_lite0")
+
+
+def test_a_cut_takes_its_own_weights_and_those_of_a_later_cut(tmp_path: Path) -> None:
+    read: list[str] = []
+    file = str(tmp_path / "own.safetensors")
+    own = models.build("efficientnet_lite0_first8", 7, weights="DEFAULT").state_dict()
+    save_file(own, file)
+    again = models.build("efficientnet_lite0_first8", 7, weights=file, read=lambda loaded: read.append(loaded.said))
+    assert all(torch.equal(value, own[name]) for name, value in again.state_dict().items())
+    models.build("efficientnet_lite0_first5", 7, weights=file, read=lambda loaded: read.append(loaded.said))
+    assert ["the first 5 of its 16 blocks" in said for said in read] == [False, True]
+    for other in ("efficientnet_lite0", "efficientnet_lite0_first11"):
+        with pytest.raises(SearchError, match=f"not the weights of {other}: "):
+            models.build(other, 7, weights=file)

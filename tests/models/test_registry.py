@@ -12,7 +12,7 @@ SAMPLE = [
     "cnn", "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "maxvit_t",
     "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "resnet18", "resnext50_32x4d", "shufflenet_v2_x0_5",
     "squeezenet1_0", "swin_t", "swin_v2_t", "vgg11_bn", "vit_b_16", "vit_h_14", "wide_resnet50_2",
-    "mlp", "efficientnet_lite0",
+    "mlp", "efficientnet_lite0", "efficientnet_lite0_first5",
 ]  # fmt: skip
 
 

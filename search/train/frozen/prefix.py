@@ -108,7 +108,8 @@ def _length(nodes: Sequence[fx.Node], model: nn.Module) -> int:
         if weighted and handed == [node]:
             count = i + 1
     if not count:
-        raise NoPrefix("its first layers train")
+        again = "what came before its frozen layers is read after them"
+        raise NoPrefix(again if weighted else "its first layers train")
     return count
 
 

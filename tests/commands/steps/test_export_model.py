@@ -35,6 +35,7 @@ pytestmark = pytest.mark.usefixtures("sys_path", "one_thread")
         ("mobilenet_v3_small", 32, 8),
         ("vit_b_16", 32, 8),
         ("efficientnet_lite0", 32, 10),
+        ("efficientnet_lite0_first8", 32, 10),
         ("timm/test_resnet", 32, 9),
     ],
 )

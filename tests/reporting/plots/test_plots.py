@@ -189,8 +189,24 @@ ODD: dict[str, tuple[Any, list[str]]] = {
         ["front", "hypervolume"],
     ),
     "three objectives": (
+        lambda: study_of(
+            *[create_trial(values=[n / 5, (n - 3) ** 2, n % 3]) for n in range(5)],
+            direction=None,
+            directions=["maximize", "minimize", "minimize"],
+        ),
+        ["front", "hypervolume"],
+    ),
+    "three objectives, one trial": (
         lambda: study_of(create_trial(values=[1, 2, 3]), direction=None, directions=["maximize"] * 3),
         [],
+    ),
+    "more objectives than panels": (
+        lambda: study_of(
+            *[create_trial(values=[n / 5, *(abs(n - x) for x in range(14))]) for n in range(5)],
+            direction=None,
+            directions=["maximize"] + ["minimize"] * 14,
+        ),
+        ["front", "hypervolume"],
     ),
     "two objectives, none": (lambda: study_of(direction=None, directions=["minimize"] * 2), []),
     "plain Optuna": (plain, ["history", "parallel", "slices"]),

@@ -12,6 +12,7 @@ from search.train.freeze import freeze, train_mode
 from search.train.frozen.prefix import Cut, NoPrefix, cut
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+LOWER = ("features._conv_stem", "features._bn0", *(f"features._blocks.{number}" for number in range(4)))
 BODY = ("conv_proj", "class_token", "encoder")
 
 
@@ -44,7 +45,10 @@ def last(parts: Cut) -> str:
         ("vit_b_16", (), ""),
         ("cnn", ("0",), "0.2"),
         ("mlp", ("1",), "2"),
-        ("efficientnet_lite0", ("features",), "features._fc"),
+        ("efficientnet_lite0", ("features",), "features._avg_pooling"),
+        ("efficientnet_lite0", LOWER, "features._blocks.3._bn2"),
+        ("efficientnet_lite0_first5", ("features",), "features._avg_pooling"),
+        ("efficientnet_lite0_first5", LOWER, "features._blocks.3._bn2"),
     ],
 )
 def test_the_prefix_ends_where_training_begins(name: str, frozen: tuple[str, ...], layer: str) -> None:
@@ -63,6 +67,21 @@ def test_the_prefix_ends_where_training_begins(name: str, frozen: tuple[str, ...
     parts.rest.eval()
     with torch.no_grad():
         assert torch.equal(parts.rest(parts.prefix(x)), model(x))
+
+
+def test_what_reads_the_images_again_is_the_reason() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            count = x.size(0)
+            logits: Tensor = self.second(self.first(x).mean((2, 3))).view(count, -1)
+            return logits
+
+    with pytest.raises(NoPrefix, match="what came before its frozen layers is read after them"):
+        halves(Twice(), "first")
 
 
 def test_training_through_the_rest_is_training_the_model() -> None:
