@@ -6,7 +6,7 @@ blocks, at several sides; its head trains alone, or with the last blocks. Mobile
 widths. The search follows the front of validation accuracy, size and latency.
 """
 
-from search import ASHA, Choice, Float, SearchSpace
+from search import Choice, Float, SearchSpace
 
 
 def lite(model, blocks):
@@ -49,4 +49,3 @@ space = SearchSpace(
 objectives = ("val_acc", "mb", "latency_ms")
 limits = dict(mb=20, latency_ms=30)
 trials = 48
-pruner = ASHA(min_resource=2, reduction_factor=3)

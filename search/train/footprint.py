@@ -61,8 +61,9 @@ TRIES = 3
 def size_of(config: TrainConfig, data_root: Path, costs: Collection[str]) -> dict[str, float]:
     """What the untrained model of `config` takes, by the names of `config.COSTS` that `costs` has.
 
-    `mb`: 1e6 bytes of its weights; `latency_ms`: milliseconds of one image, on the GPU if there is one, else on one
-    CPU core and of that core's time, in the precision of the config. Raises SearchError for what is not there or takes no image alone.
+    `mb`: 1e6 bytes of its weights; `latency_ms`: milliseconds of one image, on the GPU if there is one, else of one
+    CPU core's own time, in the precision of the config. Raises SearchError for what is not there or takes no image
+    alone.
     """
     source = opened(config.dataset, data_root)
     spec = inputs(config.model, source, config.image_side, config.weights)
