@@ -26,7 +26,7 @@ from search.train import train
 
 SHARE = float(os.environ.get("SOAK", "1"))
 SEED = int(os.environ.get("SOAK_SEED", time.time_ns() % 10**6))
-PAGE = os.environ.get("SOAK_PAGE")
+PAGE = Path(page).absolute() if (page := os.environ.get("SOAK_PAGE")) else None  # tests go elsewhere
 HEAD = ["fault", "how", "times", "lost", "date"]
 ENDS = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
@@ -47,12 +47,11 @@ def record(fault: str, how: str, count: int, lost: str) -> None:
     row = [fault, how, str(count), lost, time.strftime("%Y-%m-%d", time.gmtime())]
     print("| " + " | ".join(row) + " |")
     if PAGE:
-        path = Path(PAGE)
-        before, table, after = re.split(r"(?<=<!-- soak -->\n)(.*?)(?=<!-- end -->)", path.read_text(), flags=re.DOTALL)
+        before, table, after = re.split(r"(?<=<!-- soak -->\n)(.*?)(?=<!-- end -->)", PAGE.read_text(), flags=re.DOTALL)
         rows = [line.strip("| \n").split(" | ") for line in table.splitlines()[2:]]
         rows = [row if old[0] == fault else old for old in rows] + [row] * all(old[0] != fault for old in rows)
         lines = [f"| {' | '.join(cells)} |" for cells in [HEAD, ["---"] * len(HEAD), *rows]]
-        path.write_text(before + "\n".join(lines) + "\n" + after)
+        PAGE.write_text(before + "\n".join(lines) + "\n" + after)
 
 
 DIGITS = """
