@@ -59,12 +59,12 @@ def numbers(root: Path, classes: int = 10) -> Path:
     return root
 
 
-def searched(cli: Cli, write: Write, model: str = "cnn", side: int = 12, precision: str = "fp32") -> float:
+def searched(once: Cli, write: Write, model: str = "cnn", side: int = 12, precision: str = "fp32") -> float:
     """A study of one trial of `model`, and its accuracy on the test split as it is kept."""
     write("net.py", NET)
     numbers(Path("data/numbers"))
     write("tiny.py", SPACE.format(model=model, side=side, precision=precision))
-    done = cli("run", "tiny.py", "--engine", "inline", "--trials", 1)
+    done = once("run", "tiny.py", "--engine", "inline", "--trials", 1)
     assert done.status == 0, done
     return float(test_split.of(load_study("sqlite:///studies.db", "tiny"))["0"]["test_acc"])
 
@@ -123,8 +123,8 @@ def test_the_accuracy_is_that_of_the_report(cli: Cli, write: Write, model: str, 
         assert "--code none.py: no such file" in cli("predict", models[2], "pictures", "--code", "none.py").err
 
 
-def test_whatever_names_pictures(cli: Cli, write: Write) -> None:
-    searched(cli, write)
+def test_whatever_names_pictures(once: Cli, cli: Cli, write: Write) -> None:
+    searched(once, write)
     home = Path("data/numbers/test")
     whole = rows_of(cli("predict", "tiny", home))
     assert whole[0].keys() == {"path", "class", "probability", "unreadable"}
@@ -147,8 +147,8 @@ def test_whatever_names_pictures(cli: Cli, write: Write) -> None:
     assert search.predict(load_study("sqlite:///studies.db", "tiny"), str(home), top=3) == found
 
 
-def test_what_cannot_be_read_is_listed_and_what_is_unsure_has_no_class(cli: Cli, write: Write) -> None:
-    searched(cli, write)
+def test_what_cannot_be_read_is_listed_and_what_is_unsure_has_no_class(once: Cli, cli: Cli, write: Write) -> None:
+    searched(once, write)
     folder = Path("mixed")
     shutil.copytree("data/numbers/test/class 1", folder)
     good = next(folder.glob("*.png")).read_bytes()
@@ -182,14 +182,14 @@ def test_what_cannot_be_read_is_listed_and_what_is_unsure_has_no_class(cli: Cli,
     assert content[0]["probability"] == float(rows[0]["probability"])
 
 
-def test_many_pictures_are_several_sheets(cli: Cli, write: Write) -> None:
-    searched(cli, write)
+def test_many_pictures_are_several_sheets(once: Cli, cli: Cli, write: Write) -> None:
+    searched(once, write)
     done = cli("predict", "tiny", "data/numbers/test", "data/numbers/val", "--contact-sheet", "sheet.jpg")
     assert "wrote sheet.jpg, sheet-2.jpg" in done.err
 
 
-def test_what_is_wrong_is_one_line(cli: Cli, write: Write) -> None:
-    searched(cli, write)
+def test_what_is_wrong_is_one_line(once: Cli, cli: Cli, write: Write) -> None:
+    searched(once, write)
     weights = "runs/tiny/weights/0.safetensors"
 
     def says(*words: object) -> str:
@@ -235,8 +235,8 @@ def test_what_is_wrong_is_one_line(cli: Cli, write: Write) -> None:
     assert "none.onnx: no model of `search train` or `search export`" in says("none.onnx", test)
 
 
-def test_it_starts_without_what_it_does_not_need(cli: Cli, write: Write) -> None:
-    searched(cli, write)
+def test_it_starts_without_what_it_does_not_need(once: Cli, cli: Cli, write: Write) -> None:
+    searched(once, write)
     code = (
         "import sys\nsys.argv = ['search', 'predict', 'runs/tiny/weights/0.safetensors', 'data/numbers/test']\n"
         "from search.cli import main\ntry:\n    main()\n"
