@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -51,18 +52,19 @@ def room(name: str) -> str:
     return name.partition("/")[0].removesuffix(".py")
 
 
-def imports(name: str, inside: bool = True) -> set[str]:
-    """The dotted names that a module imports; without `inside`, only those at import time."""
+@cache
+def imports(name: str) -> frozenset[str]:
+    """The dotted names that a module imports."""
     tree = ast.parse((SEARCH / name).read_text(encoding="utf-8"))
     found: set[str] = set()
-    for node in ast.walk(tree) if inside else tree.body:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{name}:{node.lineno}: a relative import"
             # `from search import config` and `from ray import tune` name modules too.
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def module(name: str) -> str:
