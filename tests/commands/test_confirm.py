@@ -22,6 +22,7 @@ from search.errors import SearchError
 from search.study import study as studies
 from search.study.attributes import config_of, ranked
 from search.study.storage import open as storages
+from search.train.learner import Learner
 
 pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads")
 Write = Callable[[str, str], Path]
@@ -124,25 +125,33 @@ def test_sealed_leaves_it_and_lost_weights_are_said(cli: Cli, write: Write) -> N
     assert "trial 0: test accuracy 0." in cli(*run).out
 
 
-def test_killed_it_goes_on_where_it_was(cli: Cli, write: Write) -> None:
+def test_killed_it_goes_on_where_it_was(cli: Cli, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And after Ctrl-C, here as the second seed begins its third epoch."""
     write("space.py", SPACE.replace(', "rows.csv"', "").replace("trials, baselines = 3", "trials = 1").replace(
         "epochs=1", "epochs=15, subset=128"
     ))  # fmt: skip
     assert cli("run", "space.py", "--engine", "inline", "--sealed").status == 0
     words = [str(Path(sys.executable).parent / "search"), *CONFIRM, "--top", "1", "--seeds", "3"]
-    for stop in (signal.SIGKILL, signal.SIGINT):
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                if "trial 0, seed" in line:
-                    break
-            os.kill(process.pid, stop)
-            out, _ = process.communicate(timeout=60)
-        finally:
-            process.kill()
-        if stop == signal.SIGINT and process.returncode == 130:
-            assert "of 3 trials are done; to go on: search confirm space --engine inline --top 1 --seeds 3\n" in out
+        for line in process.stdout:
+            if "trial 0, seed" in line:
+                break
+        process.kill()
+    before = seeds()
+    assert TrialState.RUNNING in {trial.state for trial in before} or len(before) < 3
+    begin = Learner.begin
+
+    def interrupted(learner: Learner, number: int) -> float:
+        if number == 3:
+            signal.raise_signal(signal.SIGINT)
+        return begin(learner, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "begin", interrupted)
+        status, out, _ = cli(*words[1:])
+    assert status == 130
+    assert "of 3 trials are done; to go on: search confirm space --engine inline --top 1 --seeds 3\n" in out
     status, out, _ = cli(*words[1:])
     assert status == 0
     assert pairs(seeds()) == [(0, 1), (0, 2), (0, 3)]
