@@ -40,8 +40,8 @@ test-oldest: $(OLDEST)/.ready ## the trainer's tests with the oldest torch that 
 cluster-test: $(READY) ## a cluster over network namespaces, broken in every way; needs root; counts to docs/reliability.md; 20 minutes
 	SOAK_PAGE=docs/reliability.md $(BIN)/pytest -m cluster
 
-soak: $(READY) ## break real runs in every way, and write the counts to docs/reliability.md; SOAK=0.1: a tenth, two at a time, written nowhere
-	SOAK_PAGE=$(if $(SOAK),,docs/reliability.md) SOAK=$(or $(SOAK),1) $(BIN)/pytest $(if $(SOAK),-n 2 --dist worksteal) -m soak
+soak: $(READY) ## break real runs in every way, and write the counts to docs/reliability.md; SOAK=0.1: a tenth, three at a time, written nowhere
+	SOAK_PAGE=$(if $(SOAK),,docs/reliability.md) SOAK=$(or $(SOAK),1) $(BIN)/pytest $(if $(SOAK),-n 3 --dist worksteal) -m soak
 
 lint: $(READY)
 	$(BIN)/ruff check
