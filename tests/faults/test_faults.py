@@ -15,6 +15,7 @@ from live import CORES, WAIT, Run, read, until
 from optuna.trial import FrozenTrial, TrialState
 
 from search.engine.processes.forkserver import DEATHS
+from search.study.study import load_study
 
 
 def test_ctrl_c_while_ray_starts_is_one_line_and_leaves_nothing(folder: Callable[[str], Path]) -> None:
@@ -228,7 +229,8 @@ def test_what_stands_between_driver_and_training_is_stopped_and_killed(folder: C
     assert steps == [list(range(1, len(each) + 1)) for each in steps]
 
 
-def test_a_run_that_is_plainly_broken_stops_and_says_why(folder: Callable[[str], Path]) -> None:
+@pytest.mark.usefixtures("sys_path")
+def test_a_run_that_is_plainly_broken_stops_and_says_why(cli: Cli, write: Callable[[str, str], Path]) -> None:
     broken = """
         from search import Float, SearchSpace
         space, metric, trials = SearchSpace(x=Float(0, 1), epochs=3), "score", 50
@@ -236,15 +238,13 @@ def test_a_run_that_is_plainly_broken_stops_and_says_why(folder: Callable[[str],
         def train(config):
             yield {"score": config["missing"]}
     """
-    run = Run(folder(broken), "--max-failures", "4")
-    try:
-        assert run.process.wait(WAIT) == 1, run.output
-        until(lambda: not run.alive(), "the end of every process")
-    finally:
-        run.end()
+    write("space.py", broken)
+    result = cli("run", "space.py", "--max-failures", 4)
+    assert result.status == 1, result
     line = 'yield {"score": config["missing"]}'
-    assert f"4 trials in a row failed (--max-failures), the last: user_code: space.py:6: {line}: KeyError" in run.output
-    assert "Traceback" not in run.output, run.output
-    states = {trial.state for trial in run.trials()}
+    said = f"4 trials in a row failed (--max-failures), the last: user_code: space.py:6: {line}: KeyError"
+    assert said in result.out + result.err
+    assert "Traceback" not in result.out + result.err, result
+    states = [trial.state for trial in load_study("sqlite:///studies.db", "space").get_trials()]
     assert TrialState.RUNNING not in states
-    assert sum(trial.state == TrialState.FAIL for trial in run.trials()) == 4
+    assert states.count(TrialState.FAIL) == 4

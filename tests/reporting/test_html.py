@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 import pytest
@@ -18,12 +18,22 @@ from optuna.trial import TrialState, create_trial
 from search.analysis.view import StudyView
 from search.reporting import html, page
 
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext
+
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: this test did NOT run")
 EVIL = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[BrowserContext]:
+    """A browser for all tests of this file, each with a tab of its own."""
+    with browsing() as tab:
+        yield tab.context
+
+
 @needs_browser
-def test_the_page_is_sorted_and_zoomed_without_a_network(once: Any, cli: Any) -> None:
+def test_the_page_is_sorted_and_zoomed_without_a_network(once: Any, cli: Any, browser: BrowserContext) -> None:
     run = ("run", SPACES / "digits.py", "--engine", "inline", "--trials", 6, "--epochs", 2, "--subset", 200)
     assert once(*run, "--name", "six").status == 0
     status, out, err = cli("report", "six", "--html")
@@ -31,8 +41,8 @@ def test_the_page_is_sorted_and_zoomed_without_a_network(once: Any, cli: Any) ->
     assert "wrote reports/six.html; it shows pictures of the data set" in out
     errors: list[str] = []
     asked: list[str] = []
-    with browsing() as tab:
-        tab.context.set_offline(True)
+    with browser.new_page() as tab:
+        browser.set_offline(True)
         tab.set_viewport_size({"width": 1012, "height": 800})
         tab.on("pageerror", lambda error: errors.append(str(error)))
         tab.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
@@ -102,10 +112,10 @@ def test_the_users_names_stay_text(tmp_path: Path) -> None:
 
 
 @needs_browser
-def test_the_users_names_run_nothing(tmp_path: Path) -> None:
+def test_the_users_names_run_nothing(tmp_path: Path, browser: BrowserContext) -> None:
     view = evil_view()
     path = html.write(view, page.write(view, tmp_path))
-    with browsing() as tab:
+    with browser.new_page() as tab:
         tab.goto(path.as_uri())
         tab.locator(".js-plotly-plot").nth(2).wait_for()
         assert tab.title() == "evil"

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from conftest import Cli
 from driving import ask, drive, epoch, stored
 from hypothesis import given
 from hypothesis import strategies as st
-from live import CORES, WAIT, Run, until
+from live import CORES
 from optuna.trial import TrialState
 
 from search.engine.driver import Driver
 from search.engine.messages import Failed
 from search.study.stopping import Budget, Stopping
+from search.study.study import load_study
 
 
 class End(NamedTuple):
@@ -185,16 +187,16 @@ REACHES = """
 """
 
 
-def test_a_value_reached_ends_the_run_at_once_and_what_runs_goes_back(folder: Callable[[str], Path]) -> None:
-    run = Run(folder(REACHES), "--until", "0.95", "--cpus-per-trial", str(CORES / 2))
-    try:
-        assert run.process.wait(WAIT) == 0, run.output
-        until(lambda: not run.alive(), "the end of every process")
-    finally:
-        run.end()
+@pytest.mark.usefixtures("sys_path")
+def test_a_value_reached_ends_the_run_at_once_and_what_runs_goes_back(
+    cli: Cli, write: Callable[[str, str], Path]
+) -> None:
+    write("space.py", REACHES)
+    result = cli("run", "space.py", "--until", 0.95, "--cpus-per-trial", CORES / 2)
+    assert result.status == 0, result
     assert (
-        "--until 0.95 is reached: trial 2 has 0.96; 2 of 8 trials are done; to go on, change --until in:" in run.output
+        "--until 0.95 is reached: trial 2 has 0.96; 2 of 8 trials are done; to go on, change --until in:" in result.out
     )
-    slow, poor, good, *_ = run.trials()
+    slow, poor, good, *_ = load_study("sqlite:///studies.db", "space").get_trials()
     assert [trial.state.name for trial in (slow, poor, good)] == ["WAITING", "COMPLETE", "COMPLETE"]
     assert slow.intermediate_values == {1: 0.99}  # its last epoch would have counted, not its first
