@@ -9,6 +9,7 @@ import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,6 +38,11 @@ __all__ = ["migrations", "same_draws"]  # fixtures of every test
 REPO = Path(__file__).resolve().parent.parent
 SPACES = REPO / "spaces"
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores Ctrl-C
+with suppress(ImportError):  # a machine with a GPU may lack it
+    from hypothesis import settings
+
+    settings.register_profile("busy", deadline=None)  # any machine is slow for once
+    settings.load_profile("busy")
 
 
 @pytest.hookimpl(optionalhook=True)  # a machine with a GPU may lack pytest-xdist
