@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.samplers import NSGAIISampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from PIL import Image
@@ -78,6 +79,26 @@ def test_the_front_is_searched_pruned_kept_and_reported(once: Any, cli: Any, wri
         in none.err
     )
     assert cli("predict", "out", "a.png").status == 0
+
+
+def test_nsga_ii_breeds_from_the_front_and_is_pruned_by_fronts(cli: Any, write: Write) -> None:
+    """Generations of four: later ones have parents, although ASHA stops half, and a limit refuses some."""
+    chosen = "from optuna.samplers import NSGAIISampler\nsampler = NSGAIISampler(population_size=4, seed=1)\n"
+    write("space.py", SPACE + chosen)
+    done = cli(*RUN, "--trials", 24)
+    assert (done.status, done.err) == (0, "")
+    pruned, whole = in_state(TrialState.PRUNED), in_state(TrialState.COMPLETE)
+    assert [trial for trial in pruned if trial.intermediate_values], "ASHA stopped none by its curve"
+    assert len(pruned) + len(whole) == 24
+    key = NSGAIISampler._get_generation_key()
+    assert {trial.system_attrs.get(key) for trial in whole} >= {0, 1}, "no generation followed the first"
+    asha, trials = ASHA(min_resource=1), study().get_trials()
+    assert [asha.prune(study(), trial) for trial in trials] == [asha.prune(study(), trial) for trial in trials]
+    kept = {int(path.stem) for path in Path("runs/space/weights").glob("*.safetensors")}
+    assert kept == {trial.number for trial in study().best_trials}
+    again = cli(*RUN, "--trials", 25)  # goes on with the generations that there are
+    assert again.status == 0
+    assert len(study().get_trials()) == 25
 
 
 def test_the_decision_at_a_rung_reads_stored_values_alone(once: Any, write: Write) -> None:

@@ -154,6 +154,7 @@ def test_what_cannot_be_read_is_listed_and_what_is_unsure_has_no_class(once: Cli
     good = next(folder.glob("*.png")).read_bytes()
     (folder / "cut.png").write_bytes(good[:60])
     (folder / "empty.jpg").touch()
+    (folder / "phone.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     probabilities = sorted(made.probability or 0 for made in search.predict("tiny", "mixed"))
     middle = round(probabilities[len(probabilities) // 2], 3)
     words = ["predict", "tiny", "mixed", "--top", 2, "--threshold", middle, "--contact-sheet", "sheet.png"]
@@ -168,10 +169,12 @@ def test_what_cannot_be_read_is_listed_and_what_is_unsure_has_no_class(once: Cli
     assert [(row["path"], row["class"], row["probability"]) for row in broken] == [
         ("mixed/cut.png", "", ""),
         ("mixed/empty.jpg", "", ""),
+        ("mixed/phone.jpg", "", ""),
     ]
     assert f"{len(unsure)} with no class of a probability of {middle:g}" in done.err
-    assert "2 cannot be read:\n  mixed/cut.png: " in done.err
+    assert "3 cannot be read:\n  mixed/cut.png: " in done.err
     assert "  mixed/empty.jpg: the file is empty" in done.err
+    assert "  mixed/phone.jpg: a HEIC picture, which Pillow does not decode; save it as JPEG" in done.err
     assert "are right" not in done.err  # `mixed` is no class
     with Image.open("sheet.png") as sheet:
         assert sheet.width == 6 * 140 + 12
@@ -180,6 +183,15 @@ def test_what_cannot_be_read_is_listed_and_what_is_unsure_has_no_class(once: Cli
     content = json.loads(Path("there/rows.json").read_text(encoding="utf-8"))
     assert [row["path"] for row in content] == [row["path"] for row in rows]
     assert content[0]["probability"] == float(rows[0]["probability"])
+
+
+def test_more_classes_than_there_are_are_not_columns(once: Cli, cli: Cli, write: Write) -> None:
+    searched(once, write)
+    done = cli("predict", "tiny", "data/numbers/test/class 1", "--top", 99)
+    row = rows_of(done)[0]
+    assert [name for name in row if name.startswith("class")] == ["class", *(f"class_{n}" for n in range(2, 11))]
+    assert sum(float(value) for name, value in row.items() if name.startswith("prob")) == pytest.approx(1, abs=1e-5)
+    assert "--top 99: the model has 10 classes, and all are given\n" in done.err
 
 
 def test_many_pictures_are_several_sheets(once: Cli, cli: Cli, write: Write) -> None:
@@ -245,4 +257,4 @@ def test_it_starts_without_what_it_does_not_need(once: Cli, cli: Cli, write: Wri
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     names = set(done.stdout.splitlines()[-1].split())
     assert "torch" in names
-    assert not names & {"ray", "optuna", "pandas", "sklearn", "matplotlib", "torchvision", "sqlalchemy"}
+    assert not names & {"ray", "optuna", "pandas", "sklearn", "matplotlib", "torchvision", "sqlalchemy", "scipy"}

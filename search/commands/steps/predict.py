@@ -50,6 +50,8 @@ def predicted(opened: AbstractContextManager[Classifier], wanted: Wanted) -> tup
         more = f"; nor do {len(broken) - 1:,} more" if broken[1:] else ""
         raise SearchError(f"{broken[0].path}: it does not open as a picture: {broken[0].unreadable}{more}")
     lines = _summary(found, broken, classes, wanted.threshold)
+    if wanted.top > len(classes):
+        lines.append(f"{option('top', wanted.top)}: the model has {len(classes)} classes, and all are given")
     lines += [f"left out: {pictures.said}"] if pictures.said else []
     if sheet is not None:
         lines.append(f"wrote {', '.join(map(str, _sheets(found, sheet)))}")
@@ -59,7 +61,8 @@ def predicted(opened: AbstractContextManager[Classifier], wanted: Wanted) -> tup
 def say(opened: AbstractContextManager[Classifier], wanted: Wanted, as_json: bool, out: Path | None) -> None:
     """Print the rows, or write them to `out`; the lines on them go to stderr, behind them."""
     found, lines = predicted(opened, wanted)
-    rows = [_row(made, wanted.top, wanted.threshold > 0) for made in found]
+    most = max(len(made.top) for made in found)
+    rows = [_row(made, most, wanted.threshold > 0) for made in found]
     text = to_json(rows) + "\n" if as_json else to_csv(rows)
     if out is None:
         sys.stdout.write(text)

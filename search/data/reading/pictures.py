@@ -78,10 +78,21 @@ def _opened(data: Content) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=formats())
     except UnidentifiedImageError:
-        kind = f"{len(data)} bytes that are no picture" if data else "the file is empty"
-        if data.startswith(b"version https://git-lfs"):
-            raise ValueError("a pointer of Git LFS; `git lfs pull` brings the picture itself") from None
-        raise ValueError(f"{kind}, or none that Pillow decodes") from None
+        raise ValueError(_unknown(data)) from None
+
+
+def _unknown(data: bytes) -> str:
+    """What a file is that Pillow does not know, in words."""
+    if data.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS; `git lfs pull` brings the picture itself"
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF:
+        return "a HEIC picture, which Pillow does not decode; save it as JPEG"
+    kind = f"{len(data)} bytes that are no picture" if data else "the file is empty"
+    return f"{kind}, or none that Pillow decodes"
+
+
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""The kinds of file of ISO/IEC 23008-12, as phones write them; AV1 in such a file is AVIF, which Pillow decodes."""
 
 
 def _eight_bits(image: Image.Image) -> tuple[Image.Image, int]:
