@@ -131,7 +131,7 @@ def test_a_function_has_the_options_of_its_command(verb: str) -> None:
     """With the same defaults; what only the command has is about printing."""
     mine = inspect.signature(getattr(search, verb)).parameters
     its = {param.name: param for param in get_command(app).commands[verb].params}  # type: ignore[attr-defined] # of many: a group
-    only_here = {"train", "metric", "direction", "sampler", "pruner"}
+    only_here = {"train", "metric", "direction", "sampler", "pruner", "callbacks"}
     for name, parameter in list(mine.items())[2 if verb == "predict" else 1 :]:
         if name in only_here:
             continue

@@ -78,6 +78,10 @@ class RunOptions(SpaceOptions, LaunchOptions):
     direction: Annotated[str | None, Help("maximize or minimize, for a space that is in no file.", python=True)] = None
     sampler: Annotated["BaseSampler | None", Help("Optuna's, for a space that is in no file.", python=True)] = None
     pruner: Annotated["BasePruner | None", Help("Optuna's, for a space that is in no file.", python=True)] = None
+    callbacks: Annotated[
+        "Sequence[Callable[[Any, Any], object]] | None",
+        Help("Functions of a study and a trial, called after each trial, for a space that is in no file.", python=True),
+    ] = None
     trials: Annotated[int | None, Help("Trials the study shall have, earlier ones included.", min=1)] = None
     source: Annotated[str | None, Help("Begin with the ten best configs of another study.", metavar="STUDY")] = None
     extend: Annotated[

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import TrialPruned
 from optuna.samplers import BaseSampler, GridSampler
 from optuna.study import Study
@@ -40,10 +41,10 @@ class Supply:
                 yield
         except (*retry.ERRORS, OSError, RunAborted):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._blame(what, error, callback) from error
 
-    def _blame(self, what: str, error: Exception, callback: object = None) -> RunAborted:
+    def _blame(self, what: str, error: BaseException, callback: object = None) -> RunAborted:
         """What ends the run for what the space file's sampler, pruner or callback raises: it would again."""
         made = callback or (self._study.pruner if what == "pruner" else internals.unwrapped(self._study.sampler))
         name = getattr(made, "__name__", type(made).__name__)
@@ -82,7 +83,7 @@ class Supply:
         study.sampler = blamed = cast(Any, _Blamed(sampler))
         try:
             yield
-        except Exception:
+        except (Exception, SystemExit):
             if blamed.raised is None:
                 raise
         finally:
@@ -107,7 +108,7 @@ class _Blamed:
 
     def __init__(self, sampler: BaseSampler) -> None:
         self._sampler = sampler
-        self.raised: Exception | None = None
+        self.raised: BaseException | None = None
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._sampler, name)
@@ -115,9 +116,22 @@ class _Blamed:
 
     def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
-            return method(*args, **kwargs)
+            found = method(*args, **kwargs)
         except (*retry.ERRORS, OSError, TrialPruned):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.raised = self.raised or error
             raise
+        if method.__name__ == "sample_independent" and len(args) == 4:
+            _check_drawn({args[2]: found}, {args[2]: args[3]})
+        elif method.__name__ == "sample_relative" and len(args) == 3:
+            _check_drawn(found, args[2])
+        return found
+
+
+def _check_drawn(values: Mapping[str, Any], ranges: Mapping[str, BaseDistribution]) -> None:
+    """Raise SearchError for an option that a Choice lacks, of which Optuna would not say the setting."""
+    for name, value in values.items():
+        kind = ranges.get(name)
+        if isinstance(kind, CategoricalDistribution) and (said := outside({name: value}, {name: kind})):
+            raise SearchError(said)

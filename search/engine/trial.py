@@ -115,7 +115,7 @@ def measured(report: Report, metrics: Iterable[str], size: Mapping[str, float]) 
     values, epoch = [], report.epoch | dict(size)
     for metric in metrics:
         value = epoch.get(metric)
-        if not isinstance(value, (int, float)):
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
             return unmeasured(metric, epoch, report.place)
         if not math.isfinite(value):
             return f"diverged: {metric} is {value} at epoch {report.step}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 import sys
@@ -20,7 +21,7 @@ from search.engine.failures import breaks_gpu, closing, kind, reason
 from search.engine.messages import Closed, Drop, Ended, Failed, Message, Order, Pruned, Report, Sized, WorkerConfig
 from search.engine.processes.ending import END
 from search.engine.processes.output import Output
-from search.engine.processes.shared import Threads, changed, numbers, shared
+from search.engine.processes.shared import Threads, changed, plain, shared
 from search.errors import SearchError, first_line
 from search.files import streams
 from search.space.code import code_of
@@ -44,7 +45,7 @@ class Worker:
         self._own = load_train(own) if own else None
         self._streams = streams.kept()
         self._notes = shared(self._own, Path(own)) if own and self._own else []
-        self._numbers = numbers(self._own, Path(own)) if own and self._own else {}
+        self._plain = plain(self._own, Path(own)) if own and self._own else {}
         self._threads = Threads()
         self._attempt = self.number = 0
         self._epochs: Iterator[Report | Sized] = iter(())
@@ -62,11 +63,11 @@ class Worker:
 
     def _call(self, own: Train, order: Order) -> Iterator[Report]:
         start = time.perf_counter()
-        now = numbers(own, Path(self.workplace.own_train or ""))
-        self._notes += changed(self._numbers, now)
-        self._numbers = {name: value for name, value in self._numbers.items() if now.get(name) == value}
+        now = plain(own, Path(self.workplace.own_train or ""))
+        self._notes += changed(self._plain, now)
+        self._plain = {name: value for name, value in self._plain.items() if now.get(name) == value}
         self._threads.watch()
-        epochs = self._theirs = own(order.settings)
+        epochs = self._theirs = own(_of_its_own(order.settings))
         if said := unlike_generator(epochs):
             raise SearchError(place_of(own) + said)
         cost = self._shares(self.workplace.device)
@@ -205,6 +206,17 @@ class Worker:
                 streams.give(self._streams)
                 self._output.end()
         return Closed(self._attempt, "; ".join(left) or raised, stuck=bool(left))
+
+
+def _of_its_own(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings for one trial, whose code may change them; the space keeps its own."""
+    made = dict[str, Any]()
+    for name, value in settings.items():
+        try:
+            made[name] = copy.deepcopy(value)
+        except Exception:  # an open file, for one, which no other process would get
+            made[name] = value
+    return made
 
 
 def serve(connection: Connection, workplace: WorkerConfig, environment: dict[str, str]) -> None:

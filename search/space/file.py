@@ -205,7 +205,7 @@ def _options(path: Path, found: dict[str, Any]) -> dict[str, Any]:
         options["callbacks"] = found["callbacks"]
         if not isinstance(options["callbacks"], (list, tuple)) or not all(map(callable, options["callbacks"])):
             said = "it must be a list of functions of a study and a trial"
-            raise SearchError(f"{path}: callbacks = {found['callbacks']!r}; {said}")
+            raise SearchError(f"{saying(path, 'callbacks', found['callbacks'])}; {said}")
         for callback in options["callbacks"]:
             check_takes(path, "callback", callback, "study", "trial")
     if "baselines" in found:

@@ -16,7 +16,8 @@ from optuna.samplers import BaseSampler, GridSampler, TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.errors import SearchError, nearest
+from search.errors import SearchError, nearest, option
+from search.format import plural
 from search.space.checks import place_of
 from search.space.file import SpaceFile
 from search.space.points import check_fixed, drawn, outside
@@ -145,6 +146,18 @@ def check_chosen(space: SpaceFile) -> None:
         _check_grid(place, space, fixed | dict(space.fixed), *internals.grid_of(base))
     elif fixed:
         _check_values(place, space, fixed)
+
+
+def check_constraints(space: SpaceFile, study: Study) -> None:
+    """Raise SearchError if the study has completed trials of which the sampler's constraints are not known."""
+    lacks = internals.lack_constraints(space.sampler, trials_of(study, deepcopy=False))
+    if lacks:
+        more = f" and {plural(len(lacks) - 1, 'other')}" if len(lacks) > 1 else ""
+        raise SearchError(
+            f"{place_of(space.path, 'sampler')}: trial {lacks[0]}{more} of the study {study.study_name!r} completed "
+            "without the sampler's constraints, so that it is not known whether they are kept: begin a new study with "
+            f"its best, {option('name', 'NEW')} {option('source', study.study_name)}"
+        )
 
 
 def _check_grid(

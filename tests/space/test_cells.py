@@ -140,6 +140,7 @@ def test_what_is_wrong_with_a_parameter_names_the_parameter(tmp_path: Path) -> N
         ({"direction": "up"}, "direction='up'; it must be 'minimize' or 'maximize'"),
         ({"direction": ("maximize",) * 2}, "direction=('maximize', 'maximize'); it must have one for each"),
         ({"sampler": 3}, "sampler=3; it must be of type BaseSampler"),
+        ({"callbacks": 3}, "callbacks=3; it must be a list of functions of a study and a trial"),
         ({"train": 3}, "train=: train is a int"),
         ({"train": none}, "train=: train() must take one argument by position"),
         ({"space": 3}, "space=: space is a int"),

@@ -52,7 +52,7 @@ from search.study import study as studies
 from search.study.attributes import StudyRecord, TrialRecord, epoch_of, leading, metric_of, value_of
 from search.study.lease import lease
 from search.study.pruner import may_stop
-from search.study.sampler import check_chosen
+from search.study.sampler import check_chosen, check_constraints
 from search.study.stopping import Stopping
 from search.study.storage import open as storages
 
@@ -79,6 +79,7 @@ def run_search(options: RunOptions) -> Study:
         with _engine(space, wanted, options, console) as (engine, notes, found):
             _check_budget(stopping, engine)
             told.study = study = opened_study(options, name, space)
+            check_constraints(space, study)
             with lease(study) as ours:
                 notes += [*data.settle(study, found), *code.changes(study, space), *code.unread(space)]
                 studies.requeue(study)

@@ -1,13 +1,21 @@
-"""What the trials of a process share unseen: models and numbers that a space file makes once, errors of threads."""
+"""What the trials of a process share unseen: models, numbers and texts of the space file, errors of threads."""
 
 from __future__ import annotations
 
+import argparse
+import inspect
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
+
+Plain = int | float | str
+_PLAIN = (int, float, bool, str)
+MOST = 100
+"""Of a dict or an object that holds more, nothing is read."""
 
 
 def shared(train: Callable[..., Any], path: Path) -> list[str]:
@@ -30,14 +38,45 @@ def shared(train: Callable[..., Any], path: Path) -> list[str]:
     return [f"{line}: make it in train(), or copy it there" for line in seen.values()]
 
 
-def numbers(train: Callable[..., Any], path: Path) -> dict[tuple[str, str], int | float]:
-    """The numbers among the globals of `train`, and in the modules beside the space file, by file and name."""
-    found = _globals(getattr(train, "__globals__", {}), path)
-    return {(where, name): value for where, name, value in found if type(value) in (int, float, bool)}
+def plain(train: Callable[..., Any], path: Path) -> dict[tuple[str, str], Plain]:
+    """The numbers and texts that trials may change for the next, by file and name.
+
+    They are globals of `train` and of the modules beside the space file: by themselves, in a dict, or in an object of a
+    namespace such as argparse's or of a class that stands there, which `train` itself may be.
+    """
+    while isinstance(train, partial):
+        train = train.func
+    function = inspect.unwrap(train)
+    names = getattr(function if hasattr(function, "__globals__") else type(train).__call__, "__globals__", {})
+    found: dict[tuple[str, str], Plain] = {}
+    for where, name, value in _globals(names, path):
+        for inner, one in [(name, value), *((f"{name}{part}", one) for part, one in _inside(value, path))]:
+            if type(one) in _PLAIN:
+                found[where, inner] = one
+    return found
 
 
-def changed(before: Mapping[tuple[str, str], int | float], now: Mapping[tuple[str, str], int | float]) -> list[str]:
-    """A line for each number that earlier trials of this process have changed, such as the best so far of all."""
+def _inside(value: Any, path: Path) -> list[tuple[str, Any]]:
+    """What a dict or an object holds, by what is written behind its name."""
+    held: dict[Any, Any] = (
+        value if type(value) is dict else getattr(value, "__dict__", {}) if _mine(value, path) else {}
+    )
+    form = "[{!r}]" if held is value else ".{}"
+    return [(form.format(key), one) for key, one in list(held.items())] if len(held) <= MOST else []
+
+
+def _mine(value: Any, path: Path) -> bool:
+    """Whether the object is a namespace, or of a class of the user's; models are another matter, see `shared`."""
+    kind, torch = type(value), sys.modules.get("torch")
+    if issubclass(kind, type) or (torch is not None and isinstance(value, torch.nn.Module)):
+        return False
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    beside = isinstance(file, str) and Path(file).parent == path.parent
+    return beside or isinstance(value, (argparse.Namespace, SimpleNamespace))
+
+
+def changed(before: Mapping[tuple[str, str], Plain], now: Mapping[tuple[str, str], Plain]) -> list[str]:
+    """A line for each of them that earlier trials of this process have changed, such as the best so far of all."""
     return [
         f"{where}: {name} is {now[where, name]!r} when the trial begins, and {value!r} in the file: an earlier trial "
         "of the process has changed it"

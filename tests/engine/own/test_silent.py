@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from search.engine.messages import Ended, Failed, Order, Report, WorkerConfig
 from search.engine.worker import Worker
 from search.space.file import load_space
 from search.study.code import unread
+from search.study.study import load_study
 
 Write = Callable[[str, str], Path]
 pytestmark = pytest.mark.usefixtures("sys_path")
@@ -105,6 +107,72 @@ def train(config):
     (line,) = [line for line in out.splitlines() if "main.py" in line]
     assert line.startswith("trial 1: main.py: best_acc is 0.")
     assert line.endswith("when the trial begins, and 0 in the file: an earlier trial of the process has changed it")
+
+
+@pytest.mark.parametrize(
+    ("top", "changes", "said"),
+    [
+        ("state = {'best': 0.0}", "state['best'] += 1", "space.py: state['best'] is 1.0"),
+        ("args = argparse.Namespace(opt='adam', lr=1)", "vars(args).update(opt='sgd')", "space.py: args.opt is 'sgd'"),
+        ("class Stop:\n    best = 0\nstop = Stop()\nstop.best = 0", "stop.best = 3", "space.py: stop.best is 3"),
+        ("import main", "main.meter.count += 1", "main.py: meter.count is 1"),
+        ("args = argparse.Namespace(seen=[])", "args.seen.append(1)", ""),
+        ("state = {'best': 0.0}", "state['new'] = 1", ""),
+    ],
+)
+def test_so_is_one_in_a_dict_or_an_object(write: Write, top: str, changes: str, said: str) -> None:
+    write("main.py", "class Meter:\n    def __init__(self):\n        self.count = 0\n\nmeter = Meter()\n")
+    text = f"import argparse\n{top}\nspace = None\ndef train(config):\n    {changes}\n    yield {{'score': 1}}\n"
+    assert notes_of(write("space.py", text)) == ([f"{said} {WHEN}"] if said else [])
+
+
+def test_so_is_one_of_a_train_that_is_an_object(write: Write) -> None:
+    text = """
+import functools
+space = None
+class Train:
+    def __init__(self): self.seen = 0
+    def __call__(self, more, config):
+        self.seen += more
+        yield {"score": self.seen}
+made = Train()
+train = functools.partial(made, 2)
+"""
+    assert notes_of(write("space.py", text)) == [f"space.py: made.seen is 2 {WHEN}"]
+
+
+WHEN = "when the trial begins, and {} in the file: an earlier trial of the process has changed it"
+
+
+def notes_of(path: Path) -> list[str]:
+    """What the second trial of a process says, without the value that the file has."""
+    worker, notes = Worker(WorkerConfig("data", "cpu", 1, str(path))), list[str]()
+    for _ in range(2):
+        worker.start(Order(1, {}))
+        message = worker.step()
+        assert isinstance(message, Report)
+        notes = message.notes
+    return [re.sub(r"and \S+ in the file", "and {} in the file", note) for note in notes]
+
+
+def test_each_trial_has_its_own_lists(write: Write, cli: Cli) -> None:
+    """On both engines: settings travel to a process as a copy."""
+    text = """
+from search import Choice, Float, SearchSpace
+space = SearchSpace(hidden=[16, 8], width=Choice(small=[4], big=[4, 4]), more={"a": [1]}, x=Float(0, 1))
+metric, direction, trials = "layers", "minimize", 3
+def train(config):
+    config["hidden"].insert(0, 64)
+    config["width"].append(10)
+    config["more"]["a"].append(1)
+    yield {"layers": len(config["hidden"]), "widths": len(config["width"]), "more": len(config["more"]["a"])}
+"""
+    write("space.py", text)
+    assert cli("run", "space.py", "--engine", "inline").status == 0
+    for trial in load_study("sqlite:///studies.db", "space").trials:
+        epoch, config = trial.user_attrs["epoch"], trial.user_attrs["config"]
+        assert (epoch["layers"], epoch["more"], config["hidden"]) == (3, 2, [16, 8])
+        assert epoch["widths"] == len(config["width"]) + 1 in (2, 3)
 
 
 THREAD = """
