@@ -235,6 +235,15 @@ def sys_path() -> Iterator[None]:
 
 
 @pytest.fixture
+def thin_vits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchvision's vision transformers with one layer of their twelve, which are 86 million weights."""
+    from torchvision.models import vision_transformer  # late: it takes half a second
+
+    make = vision_transformer._vision_transformer
+    monkeypatch.setattr(vision_transformer, "_vision_transformer", lambda **how: make(**how | {"num_layers": 1}))
+
+
+@pytest.fixture
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty hub folder, and a network on which every connection is refused at once."""
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):

@@ -104,12 +104,6 @@ def test_the_command_to_type_again_is_quoted(monkeypatch: pytest.MonkeyPatch) ->
     assert shlex.split(same_command()) == ["search", *words]
 
 
-def test_help_waits_for_nothing_heavy() -> None:
-    code = "import sys, search.cli; print(sorted({'torch', 'ray', 'optuna', 'pandas', 'numpy'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    assert done.stdout == "[]\n"
-
-
 def test_a_closed_pipe_is_no_traceback(study: optuna.Study) -> None:
     search = shlex.quote(str(Path(sys.executable).parent / "search"))
     line = f"{search} report s | true"

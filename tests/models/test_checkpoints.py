@@ -19,6 +19,7 @@ from search import models
 from search.errors import SearchError
 from search.models.weights import Loaded
 
+pytestmark = pytest.mark.usefixtures("thin_vits")
 State = dict[str, Any]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import subprocess
-import sys
 from typing import Any
 
 import optuna
@@ -224,10 +222,3 @@ def test_no_trial_completed() -> None:
     study = made()
     study.add_trial(create_trial(state=TrialState.FAIL))
     assert markdown(study) == "No trial completed."
-
-
-def test_the_report_waits_for_neither_torch_nor_ray() -> None:
-    modules = ", ".join(f"search.reporting.{name}" for name in ("table", "page", "columns"))
-    code = f"import sys, {modules}; print(sorted({{'torch', 'ray', 'sklearn'}} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    assert done.stdout == "[]\n"

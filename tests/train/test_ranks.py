@@ -106,14 +106,14 @@ def test_two_processes_have_the_numbers_of_accumulation_in_one(
     changed: dict[str, Any], crew: Crew, server: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(server.folder / "home")
-    asked = config(**{"schedule": "cosine", "step_size": None, "gamma": None, "epochs": 3, **changed})
+    asked = config(**{"schedule": "cosine", "step_size": None, "gamma": None, "epochs": 2, **changed})
     two = messages(crew, settings(asked))
     monkeypatch.setattr(trainer, "Learner", Accumulates)
     trainer.forget()
     one, _ = run(asked)
     trainer.forget()
     found = epochs_of(two)
-    assert len(found) == 3
+    assert len(found) == 2
     for mine, known in zip(found, one, strict=True):
         expected = known.model_dump(exclude={"seconds"})
         assert {name: mine[name] for name in expected} == pytest.approx(expected, rel=2e-5), known.epoch

@@ -16,7 +16,6 @@ from conftest import Cli
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torchvision.models import vision_transformer
 from trained.test_predict import SPACE, numbers, searched
 
 import search
@@ -24,7 +23,7 @@ from search.commands.steps.export import read_best
 from search.study.study import load_study
 
 Write = Callable[[str, str], Path]
-pytestmark = pytest.mark.usefixtures("sys_path", "one_thread")
+pytestmark = pytest.mark.usefixtures("sys_path", "one_thread", "thin_vits")
 
 
 @pytest.mark.parametrize(
@@ -40,11 +39,7 @@ pytestmark = pytest.mark.usefixtures("sys_path", "one_thread")
         ("timm/test_resnet", 32, 9),
     ],
 )
-def test_the_lines_of_the_card_load_the_model(
-    cli: Cli, write: Write, model: str, side: int, lines: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make = vision_transformer._vision_transformer  # one layer of twelve has the same lines
-    monkeypatch.setattr(vision_transformer, "_vision_transformer", lambda **how: make(**how | {"num_layers": 1}))
+def test_the_lines_of_the_card_load_the_model(cli: Cli, write: Write, model: str, side: int, lines: int) -> None:
     if model.startswith("timm/"):
         pytest.importorskip("timm", reason="timm is an extra: this test did NOT run")
     searched(cli, write, model, side)
