@@ -106,7 +106,7 @@ def test_the_head_of_efficientnet_has_as_many_weights_as_its_docstring_says() ->
 
 
 SEARCHES = ["alexnet_caltech", "digits", "efficientnet_caltech", "mlp_cifar10", "resnet50_caltech", "ulmfit_caltech"]
-SEARCHES += ["vit_caltech"]
+SEARCHES += ["mobile_caltech", "vit_caltech"]
 
 
 @pytest.mark.parametrize("name", SEARCHES)
