@@ -84,6 +84,9 @@ class RunOptions(SpaceOptions, LaunchOptions):
     ] = None
     trials: Annotated[int | None, Help("Trials the study shall have, earlier ones included.", min=1)] = None
     source: Annotated[str | None, Help("Begin with the ten best configs of another study.", metavar="STUDY")] = None
+    cold: Annotated[
+        bool, Help("Begin a new study without what the other studies of the storage know of good points.")
+    ] = False
     extend: Annotated[
         bool, Help("Go on with a study whose space was another, if each of its trials is a point of this one.")
     ] = False

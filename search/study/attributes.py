@@ -18,6 +18,8 @@ from search.space.baselines import Baseline
 
 BY_HAND = "stopped: by hand, in the dashboard"
 """Why a trial failed that somebody ended in the dashboard; such a trial has no `error`, which no storage takes then."""
+JUDGED_BY = ("config", "error", "refused")
+"""The attributes by which a later study judges a trial."""
 
 _ROW = TypeAdapter(Baseline)
 T = TypeVar("T")
@@ -32,10 +34,10 @@ class Holder(Protocol):
 
 
 class Draft:
-    """Attributes of a trial that are not stored yet, for who stores several at once."""
+    """Attributes of a trial that are not stored yet, for who stores several at once; or that were read alone."""
 
-    def __init__(self) -> None:
-        self.user_attrs: dict[str, Any] = {}
+    def __init__(self, kept: dict[str, Any] | None = None) -> None:
+        self.user_attrs: dict[str, Any] = kept or {}
 
     def set_user_attr(self, key: str, value: Any) -> None:
         self.user_attrs[key] = value
@@ -90,10 +92,6 @@ class _Measured(_Dict):
 def _is_driver(held: dict[str, Any]) -> bool:
     texts = all(isinstance(held.get(name), str) for name in ("host", "token"))
     return texts and isinstance(held.get("pid"), int) and isinstance(held.get("beat"), (int, float))
-
-
-def _is_runtime(ran_on: dict[str, Any]) -> bool:
-    return isinstance(ran_on.get("device"), str)
 
 
 class _Tests(_Dict):
@@ -151,6 +149,8 @@ class StudyRecord(_Record):
     """Trial number, as text, to its evaluation on the test split (`search.study.test_split`)."""
     confirms = _Key(str)
     """The name of the study that this one confirms."""
+    learnt = _Key(list)
+    """The names of the studies that its first points were learnt from. None: nobody looked for some."""
     data = _Dict()
     """Data set, as a config names it, to what tells it from others (`search.data.identity`)."""
     weights = _Dict()
@@ -170,7 +170,7 @@ class TrialRecord(_Record):
     """What its last epoch measured, and `machine_seconds`, the time of all its epochs and attempts."""
     cost = _Dict()
     """What its model takes (`search.train.footprint`), and `gpus` and `cpus`, its shares of devices."""
-    ran_on = _Dict(_is_runtime)
+    ran_on = _Dict(lambda ran_on: isinstance(ran_on.get("device"), str))
     """Device, precision, threads and versions."""
     data = _Key(str)
     """The fingerprint of the data set that it was trained on. None: it is not known."""
@@ -204,6 +204,8 @@ class TrialRecord(_Record):
     """The name of the hand-tuned row that it is."""
     source = _Key(str, name="from")
     """The study and trial that its parameters come from (`--from`)."""
+    learnt = _Key(list)
+    """The names of the studies that promise it. None: it was not chosen by that; empty: they were wrong, it is free."""
     of = _Key[int | str](int, str)
     """What a confirmation's trial confirms: a trial's number, or the name of a hand-tuned row."""
 

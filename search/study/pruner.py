@@ -25,8 +25,10 @@ class ASHA(BasePruner):
     At each rung, epochs `min_resource * reduction_factor**k`, a trial goes on if its value is among the best
     ``max(1, n // reduction_factor)`` of the n trials that have reported there, itself included. FAIL trials do not
     count, nor do the epochs that a trial of the audit runs after it would have been stopped, so that the audit changes
-    no other trial's fate; NaN is pruned at once. Optuna's own SuccessiveHalvingPruner writes rungs into the storage and
-    decides by them, so that a crash or a retry changes later decisions. This one decides by the curves alone.
+    no other trial's fate. Points learnt from earlier studies do not count either: they begin near the best, and would
+    stop what is only found later. The others judge them. NaN is pruned at once. Optuna's own SuccessiveHalvingPruner
+    writes rungs into the storage and decides by them, so that a crash or a retry changes later decisions. This one
+    decides by the curves alone.
 
     Of several objectives the best are those of the first fronts; of the front that not all of which go on, those that
     are farthest from each other (MO-ASHA, Schmucker et al., arXiv 2106.12639, with their epsilon-net).
@@ -122,7 +124,8 @@ class _Rung:
         value = trial.intermediate_values.get(self.step, math.nan)
         if math.isnan(value) or trial.state == TrialState.FAIL:
             return None
-        return self.sign * value if self.step <= (TrialRecord(trial).audited or self.step) else None
+        record = TrialRecord(trial)
+        return self.sign * value if self.step <= (record.audited or self.step) and not record.learnt else None
 
 
 def _behind(study: Study, trial: FrozenTrial, step: int, eta: int) -> bool:

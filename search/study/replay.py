@@ -49,7 +49,11 @@ def known_values(space: SpaceFile, trial: FrozenTrial) -> dict[str, Any]:
     Fixed values count like searched ones, and options by their meaning, not their label. For a space(trial), and for
     a dimension that stands in two branches, the names alone decide.
     """
-    known, settings = dict(trial.params), config_of(trial)
+    return meant(space, dict(trial.params), config_of(trial))
+
+
+def meant(space: SpaceFile, known: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """The `known` values of dimensions, and those that the settings of a trial give others, as in `known_values`."""
     if is_train_config(settings):
         settings = dict(make_config(settings))  # with the tuples, of which JSON makes lists
     for name, setting in space.space.walk() if isinstance(space.space, SearchSpace) else ():

@@ -31,6 +31,8 @@ from search.study.storage.internals import trials_of
 BEST = 100
 """TPE's good group has at most 25."""
 LATEST = 900
+STARTUP = 10
+"""So many trials end before TPE models them, by Optuna's default; those before are random."""
 MOST = 2000
 """So many points of a grid are looked at, which its sampler has shuffled; a trial is checked by itself."""
 DRAWN = 20

@@ -28,7 +28,7 @@ from search import Choice, Float, SearchSpace
 from search.errors import SearchError
 from search.space.file import load_space
 from search.space.values import plain, text, unfit
-from search.study import queue
+from search.study.start import queue
 from search.study.study import load_study
 
 Write = Callable[[str, str], Path]

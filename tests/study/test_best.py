@@ -17,8 +17,9 @@ from search.analysis.view import StudyView
 from search.errors import SearchError
 from search.space.file import SpaceFile
 from search.space.space import Float, SearchSpace
-from search.study import queue, sampler
+from search.study import sampler
 from search.study.attributes import leading, no_best
+from search.study.start import queue
 from search.study.storage.open import connect
 
 URL = "sqlite:///studies.db"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from optuna.study import Study
-from optuna.trial import TrialState
 from rich.console import Console
 
 from search import entry_points
 from search.commands.launch_options import RunOptions
+from search.commands.steps import first
 from search.commands.steps.launch import (
     drive,
     engine_of,
@@ -44,15 +44,15 @@ from search.monitoring.notify import Notices
 from search.monitoring.progress import Progress
 from search.monitoring.tensorboard import KeepCode, KeepPredictions, Notes, TensorBoard
 from search.reporting.columns import accuracy
-from search.space.direction import verb
 from search.space.file import SpaceFile, load_space
 from search.space.space import SearchSpace
-from search.study import code, data, queue, test_split
+from search.study import code, data, test_split
 from search.study import study as studies
 from search.study.attributes import StudyRecord, TrialRecord, epoch_of, leading, metric_of, value_of
 from search.study.lease import lease
 from search.study.pruner import may_stop
 from search.study.sampler import check_chosen, check_constraints
+from search.study.start import queue
 from search.study.stopping import Stopping
 from search.study.storage import open as storages
 
@@ -83,11 +83,12 @@ def run_search(options: RunOptions) -> Study:
             with lease(study) as ours:
                 notes += [*data.settle(study, found), *code.changes(study, space), *code.unread(space)]
                 studies.requeue(study)
-                _introduce(study, space, points, notes, console)
+                first.introduce(study, space, points, notes, console)
                 progress = Progress(console, name)
+                doubts = first.begin(study, space, options.cold or points is not None, console.out, progress.say)
                 board = TensorBoard(Path("runs") / file_name(name) / "tensorboard", space.metric)
                 code_kept = KeepCode(name, space.path.resolve() if space.train is not None else None)
-                callbacks: list[Callback] = [progress, board, KeepPredictions(name), Notes(study), code_kept]
+                callbacks: list[Callback] = [progress, board, KeepPredictions(name), Notes(study), code_kept, *doubts]
                 _note_audit(study, space, options, console)
                 last = partial(last_words, told.__exit__, again)
                 run = Run(say=progress.say, ours=ours, signalled=signalled, last_words=last)
@@ -170,21 +171,6 @@ def _check_budget(stopping: Stopping, engine: Engine) -> None:
     if stopping.budget is not None and stopping.budget.device == "gpu" and engine.workplace.device != "cuda":
         other = option("budget", f"{stopping.budget.hours:g}cpuh")
         raise SearchError(f"{option('budget', stopping.budget)}: the trials take no GPU here; {other} counts CPU time")
-
-
-def _introduce(
-    study: Study, space: SpaceFile, points: queue.Points | None, notes: Sequence[str], console: Console
-) -> None:
-    """Say what is searched for, and queue what runs before the sampler's own: another study's best, hand-tuned rows."""
-    for line in (", ".join(f"{verb(way)} {goal}" for goal, way in space.goals.items()), *notes):
-        console.out(line)
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    back = sum(bool(trial.params) for trial in waiting)  # the others were queued and never asked
-    if back:
-        console.out(f"interrupted trials that go on first: {back}")
-    if points is not None:  # before the hand-tuned rows, whose results are known
-        console.out(queue.queue_points(study, points))
-    queue.queue_baselines(study, space)
 
 
 def _note_audit(study: Study, space: SpaceFile, options: RunOptions, console: Console) -> None:

@@ -118,3 +118,10 @@ def tree_is_taken(sampler: BruteForceSampler, trials: Sequence[FrozenTrial]) -> 
     tree, begun = _TreeNode(), [trial for trial in trials if trial.distributions]
     sampler._populate_tree(tree, begun, {})
     return bool(begun) and not tree.is_any_expandable(exclude_running=True)
+
+
+def free(study: Study, trial: Any, attrs: dict[str, Any]) -> None:
+    """Leave the point of a trial that waits to the sampler, which was queued with it; and set the attributes."""
+    study._storage.set_trial_system_attr(trial._trial_id, "fixed_params", {})
+    for key, value in attrs.items():
+        study._storage.set_trial_user_attr(trial._trial_id, key, value)

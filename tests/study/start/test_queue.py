@@ -15,8 +15,8 @@ from search.config import make_config
 from search.errors import SearchError
 from search.space.baselines import Baseline
 from search.space.file import SpaceFile
-from search.study import queue
 from search.study import study as studies
+from search.study.start import queue
 from search.study.storage import open as storages
 
 URL = "sqlite:///studies.db"

@@ -1,0 +1,93 @@
+"""The tables of warm.py, as Markdown: medians beside the floor and the habit, paired tests, and the bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import wilcoxon
+
+from benchmarks.judged import number, spread
+from benchmarks.problems import Problem
+from benchmarks.warm import ALL, CAP, COLD, GAP, HABITS, NOTHING, OTHER, WRONG, Cell
+
+ALPHA = 0.05
+PREDICTED = (
+    "Predicted, before the replays: with studies of other data, lite0_linear is at its floor at all lanes, digits_mlp "
+    "takes 64 at 2 lanes and its floor at 16, and lite0_bottleneck takes what it takes cold. Shuffled and turned "
+    "studies cost at most 15% more than none."
+)
+PREDICTED_HELD = (
+    "Predicted, before the replays: lite0_adamw gains nothing by other data, for no other problem has Adam's rate; "
+    "digits_onecycle and cifar_cnn take half of what they take cold or are at their floor; cifar_mlp gains little, "
+    "because dropout and flips decide there; nothing is significantly worse than cold but for chance."
+)
+
+
+def middle(costs: NDArray[np.float64]) -> float:
+    return float(np.quantile(costs, 0.5, method="inverted_cdf"))
+
+
+def p_of(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
+    """Wilcoxon's signed-rank test, paired by seed, two-sided; what was never reached counts as CAP."""
+    apart = np.minimum(ours, CAP) - np.minimum(theirs, CAP)
+    return float(wilcoxon(apart).pvalue) if apart.any() else 1.0
+
+
+def verdict(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> str:
+    """`better`, `worse` or nothing, where the test says so, with its p."""
+    p = p_of(ours, theirs)
+    if p >= ALPHA:
+        return "level"
+    less = np.minimum(ours, CAP).mean() < np.minimum(theirs, CAP).mean()
+    return f"{'better' if less else 'worse'} (p {p:.1g})"
+
+
+def lines(cells: Sequence[Cell], seeds: int, held: bool) -> list[str]:
+    """Markdown."""
+    found = [
+        f"{seeds} seeds; lane-epochs to within {GAP:.1%} of the best, in the mean of training seeds; "
+        f"median (quartiles); never is beyond {CAP}.",
+        "The floor is a whole trial on each lane. Earlier studies: one of 64 trials by the defaults on each problem of "
+        "other data, or on each other problem; or the former with their standings shuffled, or turned upside down. "
+        "Tests are Wilcoxon's, paired by seed.",
+        "",
+        PREDICTED_HELD if held else PREDICTED,
+        "",
+        *(f"- `{problem.name}`: {problem.what}; {int(np.prod(problem.shape))} points" for problem in _problems(cells)),
+        "",
+        "| problem | lanes | floor | better habit | cold | other data | all others | shuffled | turned |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for cell in cells:
+        shown = [spread(cell.costs[name]) for name in (COLD, OTHER, ALL, NOTHING, WRONG)]
+        words = [cell.problem.name, str(cell.lanes), str(cell.floor), spread(_habit(cell)), *shown]
+        found.append(f"| {' | '.join(words)} |")
+    found += [
+        "",
+        "| problem | lanes | cold against the habit | other data against cold | all others | shuffled | turned | bar |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for cell in cells:
+        cold = cell.costs[COLD]
+        against = [verdict(cell.costs[name], cold) for name in (OTHER, ALL, NOTHING, WRONG)]
+        words = [cell.problem.name, str(cell.lanes), verdict(cold, _habit(cell)), *against, bar(cell)]
+        found.append(f"| {' | '.join(words)} |")
+    return found
+
+
+def bar(cell: Cell) -> str:
+    """Whether the median with other data is the floor, or a third of the better habit's."""
+    ours, habit = middle(cell.costs[OTHER]), min(middle(_habit(cell)), float(CAP))
+    if ours <= max(cell.floor, habit / 3):
+        return "holds"
+    return "not reached" if np.isinf(ours) else f"{number(ours)} against {number(max(cell.floor, habit / 3))}"
+
+
+def _habit(cell: Cell) -> NDArray[np.float64]:
+    return min((cell.costs[name] for name in HABITS), key=lambda costs: (middle(costs), np.minimum(costs, CAP).mean()))
+
+
+def _problems(cells: Sequence[Cell]) -> list[Problem]:
+    return list({cell.problem.name: cell.problem for cell in cells}.values())

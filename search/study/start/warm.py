@@ -1,0 +1,200 @@
+"""The first points of a new study, chosen by what the other studies of its storage know."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.samplers import RandomSampler
+from optuna.study import Study
+from optuna.trial import BaseTrial, Trial, TrialState
+
+from search.config import make_config
+from search.space.file import SpaceFile
+from search.space.points import outside
+from search.space.values import plain
+from search.study.attributes import StudyRecord, TrialRecord, loss_signs
+from search.study.replay import Replay, meant
+from search.study.start.coordinates import Place, place_of, units_of
+from search.study.start.scores import Past, promise, spread_out, standings
+from search.study.storage import internals
+from search.study.storage.earlier import EarlierStudy, earlier
+from search.study.storage.rdb import Storage
+
+POINTS = 6
+"""So many points go first, each followed by one that the sampler draws at random."""
+CANDIDATES = 500
+"""So many random points of the new space are judged, and the best of each earlier study that it has."""
+BEST, MOST_BEST = 10, 200
+"""At most so many of each study, and of all."""
+STUDIES, TRIALS = 50, 100
+"""At most so many studies are read, the latest first, and of each so many trials."""
+ENOUGH = 5
+"""With fewer completed trials a study has no middle to be better than."""
+SAME_DATA = 3.0
+"""How much a study of the same data counts; another counts 1."""
+TOP = 0.75
+"""A study promises a point if it promises less of so large a share of the others."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of the new space."""
+
+    params: dict[str, Any]
+    place: Place
+
+
+@dataclass
+class Knowledge:
+    """What earlier studies know of the points of a new space."""
+
+    pasts: list[Past] = field(default_factory=list)
+    points: Sequence[Point] = ()
+    powers: Sequence[str] = ()
+    """The settings on a log scale."""
+    same: set[str] = field(default_factory=set)
+    """The names of the studies of the same data."""
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def names(self) -> list[str]:
+        return [past.name for past in self.pasts]
+
+    def of(self, names: Collection[str]) -> Knowledge:
+        """What those studies alone know."""
+        return replace(self, pasts=[past for past in self.pasts if past.name in names])
+
+    @cached_property
+    def units(self) -> dict[str, float]:
+        return units_of([point.place for point in self.points])
+
+    def best(self, count: int) -> list[tuple[Point, list[str]]]:
+        """The most promising points, far from each other, the best first, each with the studies that promise it."""
+        if not self.pasts or not self.points:
+            return []
+        places = [point.place for point in self.points]
+        each = np.array([promise(past, places, self.units) for past in self.pasts])
+        whole: NDArray[np.float64] = np.average(each, axis=0, weights=[past.weight for past in self.pasts])
+        limits, found = np.quantile(each, TOP, axis=1), []
+        for chosen in spread_out(whole, places, self.units, count):
+            names = [
+                name for name, score, limit in zip(self.names, each, limits, strict=True) if score[chosen] >= limit
+            ]
+            found.append((self.points[chosen], names or self.names))
+        return found
+
+
+def knowledge(study: Study, space: SpaceFile) -> Knowledge:
+    """What the other studies of the storage know of the points of `space`. Writes nothing.
+
+    A study counts that `search run` made, with the same single direction, ENOUGH completed trials, and a setting
+    that varied there and varies here. Raises what the storage raises.
+    """
+    storage = internals.uncached(internals.storage_of(study))
+    if len(study.directions) > 1 or not isinstance(storage, Storage):
+        return Knowledge()
+    left_out, kept = Counter[str](), list[tuple[EarlierStudy, list[float | None], list[dict[str, Any]]]]()
+    for other in earlier(storage, study.direction, internals.study_id(study), STUDIES, TRIALS):
+        values, configs = _tried(other, -loss_signs(study)[0])
+        if other.record.confirms is not None:
+            left_out["confirming another"] += 1
+        elif sum(value is not None for value in values) < ENOUGH:
+            left_out[f"with fewer than {ENOUGH} completed trials"] += 1
+        else:
+            kept.append((other, values, configs))
+    if not kept:
+        return Knowledge(left_out=left_out)
+    most = min(BEST, MOST_BEST // len(kept))
+    points, powers = _points(space, [config for each in kept for config in _best(*each[1:])[:most]])
+    found = Knowledge(points=points, powers=powers, left_out=left_out)
+    ours = _prints(StudyRecord(study)), {str(point.place["dataset"]) for point in points if "dataset" in point.place}
+    for other, values, configs in kept:
+        places = [place_of(config, powers) for config in configs]
+        if not found.units.keys() & units_of(places).keys():
+            left_out["without a setting that varies in both"] += 1
+            continue
+        if _same_data(*ours, other, configs):
+            found.same.add(other.name)
+        found.pasts.append(Past(other.name, places, standings(values), SAME_DATA if other.name in found.same else 1.0))
+    return found
+
+
+def _tried(other: EarlierStudy, sign: int) -> tuple[list[float | None], list[dict[str, Any]]]:
+    """The value of each trial, the higher the better, None of one that was pruned or diverged; and its config."""
+    values, configs = list[float | None](), list[dict[str, Any]]()
+    for trial in other.trials:
+        config = trial.record.config
+        failed = trial.state == TrialState.FAIL and not (trial.record.error or "").startswith("diverged")
+        if config is not None and not failed and trial.record.refused is None:
+            values.append(None if trial.value is None else sign * trial.value)
+            configs.append(config)
+    return values, configs
+
+
+def _best(values: Sequence[float | None], configs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    ranked = sorted((-value, number) for number, value in enumerate(values) if value is not None)
+    return [configs[number] for _, number in ranked]
+
+
+def _points(space: SpaceFile, known: Sequence[dict[str, Any]]) -> tuple[list[Point], list[str]]:
+    """Random points of the space, and those of the `known` configs that it has; and the names on a log scale."""
+    study = optuna.create_study(sampler=space.keep_fixed(RandomSampler(seed=0)))
+    trials: list[BaseTrial] = [study.ask() for _ in range(CANDIDATES)]
+    trials += [Replay(meant(space, dict(config), config)) for config in known]
+    found, powers = list[tuple[dict[str, Any], dict[str, Any]]](), set[str]()
+    for trial in trials:
+        try:
+            settings = space.suggest(trial)
+            drawn = internals.known(trial) if isinstance(trial, Trial) else trial  # a Trial copies what it tells
+            if space.fixed and outside(drawn.params, drawn.distributions):
+                continue
+            settings = dict(make_config(settings)) if space.train is None else plain(settings)
+        except Exception:  # no point of the space, or what the user's space(trial) raises; a trial will say it
+            continue
+        powers |= {name for name, kind in drawn.distributions.items() if getattr(kind, "log", False)}
+        found.append((dict(drawn.params), settings))
+    return [Point(params, place_of(settings, sorted(powers))) for params, settings in found], sorted(powers)
+
+
+def _same_data(prints: set[str], names: set[str], other: EarlierStudy, configs: Sequence[dict[str, Any]]) -> bool:
+    """By the fingerprints of the data, where both are known, else by the name of the data set."""
+    theirs = _prints(other.record)
+    if prints and theirs:
+        return bool(prints & theirs)
+    return any(str(config["dataset"]) in names for config in configs if "dataset" in config)
+
+
+def _prints(record: StudyRecord) -> set[str]:
+    return {
+        str(kept["fingerprint"]) for kept in record.data.values() if isinstance(kept, dict) and "fingerprint" in kept
+    }
+
+
+def queue_learnt(study: Study, found: Knowledge, count: int = POINTS) -> int:
+    """Queue the best points that the study has not, each followed by one that the sampler draws; returns how many."""
+    queued = 0
+    for point, names in found.best(count):
+        before, promised = len(study.get_trials(deepcopy=False)), TrialRecord()
+        promised.learnt = names
+        study.enqueue_trial(point.params, user_attrs=promised.stored, skip_if_exists=True)
+        if len(study.get_trials(deepcopy=False)) > before:
+            study.enqueue_trial({})
+            queued += 1
+    return queued
+
+
+def is_learnt(trial: Any) -> bool:
+    """Whether earlier studies chose the trial's point."""
+    return bool(TrialRecord(trial).learnt)
+
+
+def learnt(study: Study) -> int:
+    """How many trials of the study have such a point."""
+    return sum(map(is_learnt, study.get_trials(deepcopy=False)))

@@ -1,0 +1,167 @@
+"""The first points of a study, from what the others of its storage know."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState, create_trial
+
+from search import Choice, Float, SearchSpace
+from search.space.file import SpaceFile
+from search.study import study as studies
+from search.study.attributes import StudyRecord, TrialRecord
+from search.study.start.coordinates import nearness, place_of
+from search.study.start.scores import APART
+from search.study.start.warm import ENOUGH, POINTS, knowledge, learnt, queue_learnt
+from search.study.storage.open import connect
+
+URL = "sqlite:///studies.db"
+SPACE = SearchSpace(x=Float(0, 10), y=Float(0, 10), kind=Choice("plain", "odd"))
+
+
+def file(space: Any = SPACE, **options: Any) -> SpaceFile:
+    return SpaceFile(Path("space.py"), "space", space, options.pop("train", lambda config: iter(())), **options)
+
+
+def earlier(name: str, best: float = 3.0, count: int = 30, url: str = URL, **more: Any) -> optuna.Study:
+    """A study whose trials are the better the nearer x is to `best`; y and kind do not matter."""
+    study = studies.open_study(url, name, file())
+    trials = []
+    for number in range(count):
+        config = {"x": (number * 7 % 31) / 3.1, "y": number % 10 + 0.5, "kind": "odd" if number % 2 else "plain"}
+        trials.append(create_trial(value=-abs(config["x"] - best), user_attrs={"config": config}, **more))
+    study.add_trials(trials)
+    return study
+
+
+def new(name: str = "new", space: Any = SPACE, **options: Any) -> tuple[optuna.Study, SpaceFile]:
+    made = file(space, **options)
+    Path("space.py").write_text("def space(trial):\n    return {}\n", encoding="utf-8")
+    return studies.open_study(URL, name, made), made
+
+
+def test_the_promised_points_lie_where_the_others_were_good_and_far_from_each_other() -> None:
+    earlier("old")
+    study, space = new()
+    found = knowledge(study, space)
+    assert found.names == ["old"]
+    assert queue_learnt(study, found) == POINTS
+    waiting = study.get_trials()
+    points = [trial.system_attrs["fixed_params"] for trial in waiting]
+    assert all(abs(point["x"] - 3) < 1.5 for point in points[:6:2])  # then there is no room so near
+    assert points[1::2] == [{}] * POINTS  # each before one that the sampler draws
+    assert [TrialRecord(trial).learnt for trial in waiting] == [["old"], None] * POINTS
+    places = [place_of(point) for point in points[::2]]
+    near = nearness(places, places, found.units)
+    assert near[~np.eye(POINTS, dtype=bool)].max() <= APART
+    assert learnt(study) == POINTS
+
+
+def test_pruned_and_diverged_trials_keep_away_and_other_failures_say_nothing() -> None:
+    study = earlier("old", count=10)
+    for number in range(30):
+        where = {"x": 8.5 if number < 20 else 3.0, "y": 5.0, "kind": "odd"}
+        ended: dict[str, Any] = {"state": TrialState.PRUNED, "user_attrs": {"config": where}}
+        if number % 2:
+            ended = {"state": TrialState.FAIL, "user_attrs": {"config": where, "error": "diverged: NaN"}}
+        if number >= 20:
+            ended = {"state": TrialState.FAIL, "user_attrs": {"config": where, "error": "user_code: KeyError"}}
+        study.add_trial(create_trial(**ended))
+    found = knowledge(*new())
+    (past,) = found.pasts
+    assert len(past.places) == 30
+    assert past.standing[10:].max() == past.standing.min()
+
+
+def test_what_is_no_source_is_left_out_and_counted() -> None:
+    earlier("few", count=ENOUGH - 1)
+    StudyRecord(earlier("confirming")).confirms = "old"
+    other = studies.open_study(URL, "other", file(SearchSpace(z=Float(0, 1))))
+    other.add_trials([create_trial(value=i, user_attrs={"config": {"z": i / 9}}) for i in range(9)])
+    studies.open_study(URL, "down", file(direction="minimize")).add_trials(
+        [create_trial(value=float(i), user_attrs={"config": {"x": i / 9, "y": 1.0, "kind": "odd"}}) for i in range(9)]
+    )
+    plain = optuna.create_study(storage=RDBStorage(URL), study_name="plain", direction="maximize")
+    ranges = {"x": FloatDistribution(0, 10)}
+    plain.add_trials([create_trial(value=i, params={"x": float(i)}, distributions=ranges) for i in range(9)])
+    found = knowledge(*new())
+    assert found.pasts == []
+    assert dict(found.left_out) == {
+        f"with fewer than {ENOUGH} completed trials": 2,
+        "confirming another": 1,
+        "without a setting that varies in both": 1,
+    }
+    assert found.best(POINTS) == []
+
+
+def test_a_trial_that_breaks_a_constraint_stands_as_the_worst() -> None:
+    study = earlier("old", count=10)
+    where = {"x": 9.0, "y": 1.0, "kind": "odd"}
+    study.add_trial(create_trial(value=5.0, user_attrs={"config": where}, system_attrs={"constraints": [1.0]}))
+    (past,) = knowledge(*new()).pasts
+    assert past.standing[-1] == past.standing.min()
+
+
+def test_the_best_of_an_earlier_study_are_points_to_choose_from_where_the_space_has_them() -> None:
+    earlier("old")
+    narrow = SearchSpace(x=Float(0, 10), y=Float(2, 3), kind=Choice("odd", "even"))
+    study, space = new(space=narrow)
+    found = knowledge(study, space)
+    assert all(2 <= point.params["y"] <= 3 and point.params["kind"] in ("odd", "even") for point in found.points)
+    assert queue_learnt(study, found)
+
+
+def test_studies_of_the_same_data_count_more() -> None:
+    for name, print_ in (("same", "0123"), ("others", "4567")):
+        StudyRecord(earlier(name)).data = {"pictures": {"fingerprint": print_, "classes": [], "images": {}}}
+    study, space = new()
+    StudyRecord(study).data = {"mine": {"fingerprint": "0123", "classes": [], "images": {}}}
+    found = knowledge(study, space)
+    assert found.same == {"same"}
+    assert {past.name: past.weight for past in found.pasts} == {"same": 3.0, "others": 1.0}
+
+
+def test_a_space_that_raises_or_prunes_gives_the_points_that_it_has() -> None:
+    earlier("old")
+
+    def space(trial: Any) -> dict[str, Any]:
+        x = trial.suggest_float("x", 0, 10)
+        if x > 5:
+            raise optuna.TrialPruned
+        return {"x": x, "y": 1.0, "kind": "odd"}
+
+    found = knowledge(*new(space=space))
+    assert 0 < len(found.points) < 510
+    assert max(point.params["x"] for point in found.points) <= 5
+
+
+@pytest.mark.parametrize("fixed", [{}, {"x": 4.0}])
+def test_what_is_fixed_on_the_command_line_stays_fixed(fixed: dict[str, Any]) -> None:
+    earlier("old")
+
+    def space(trial: Any) -> dict[str, Any]:
+        return {"x": trial.suggest_float("x", 0, 10), "y": trial.suggest_float("y", 0, 10), "kind": "odd"}
+
+    found = knowledge(*new(space=space, fixed=fixed))
+    assert (len({point.params["x"] for point in found.points}) == 1) == bool(fixed)
+
+
+def test_fifty_studies_of_a_thousand_trials_take_a_moment() -> None:
+    """Measured quiet: well under a second; this only keeps it from growing with every trial."""
+    storage = connect(URL)
+    for number in range(3):
+        earlier(f"old{number}", count=1000)
+    study, space = new()
+    begin = time.process_time()
+    found = knowledge(study, space)
+    assert len(found.pasts) == 3
+    assert all(len(past.places) == 100 for past in found.pasts)
+    assert time.process_time() - begin < 3
+    assert storage is not None
