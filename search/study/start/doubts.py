@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -56,10 +57,11 @@ class Doubts:
         if not waiting:
             return []
         sign = -loss_signs(self._study)[0]
+        there = [(trial, trial.intermediate_values.get(self.rung, math.nan)) for trial in trials]
         seen = [
-            (place_of(config, self._found.powers), sign * trial.intermediate_values[self.rung])
-            for trial in trials
-            if self.rung in trial.intermediate_values and (config := TrialRecord(trial).config) is not None
+            (place_of(config, self._found.powers), sign * value)
+            for trial, value in there
+            if math.isfinite(value) and (config := TrialRecord(trial).config) is not None
         ]
         wrong = contradicted(self._found, [place for place, _ in seen], np.array([value for _, value in seen]))
         fresh = [name for name in wrong if name not in self.dropped]

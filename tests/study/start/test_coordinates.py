@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.config import make_config
-from search.study.start.coordinates import nearness, place_of, units_of
+from search.study.start.coordinates import Place, nearness, place_of, units_of
 
 STEP = dict(model="cnn", dataset="digits", epochs=10, batch_size=64, lr=0.1, momentum=0.9, step_size=3, gamma=0.1)
 
@@ -35,7 +35,8 @@ def test_adams_rate_is_none_of_sgds_and_knows_no_momentum(optimizer: str) -> Non
 
 def test_a_step_schedule_is_when_it_decays_first_and_by_how_much_in_all() -> None:
     found = place(epochs=10, step_size=3, gamma=0.1)  # after epochs 3, 6 and 9
-    assert (found["first decay"], found["whole decay"]) == (pytest.approx(0.3), pytest.approx(-3.0))
+    assert found["first decay"] == pytest.approx(0.3)
+    assert found["whole decay"] == pytest.approx(-3.0)
     assert place(epochs=20, step_size=6, gamma=0.1)["first decay"] == found["first decay"]
     assert place(step_size=50)["whole decay"] == 0
     assert not {"first decay", "whole decay"} & place(schedule="cosine", warmup_epochs=2.0).keys()
@@ -53,7 +54,7 @@ def test_settings_of_ones_own_are_as_they_are_and_in_powers_where_they_are_searc
 
 
 def test_only_what_differs_has_a_unit_and_a_text_has_none() -> None:
-    places = [{"a": 0.0, "b": 1.0, "k": "x", "same": 3.0}, {"a": 4.0, "b": 1.0, "k": "y", "same": 3.0}]
+    places: list[Place] = [{"a": 0.0, "b": 1.0, "k": "x", "same": 3.0}, {"a": 4.0, "b": 1.0, "k": "y", "same": 3.0}]
     assert units_of(places) == {"a": 1.0, "k": 0.0}
     assert units_of([{"a": 1.0}, {"b": 1.0}]).keys() == {"a", "b"}  # of two branches
     assert units_of([]) == {}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
@@ -35,8 +35,9 @@ def earlier(name: str, best: float = 3.0, count: int = 30, url: str = URL, **mor
     study = studies.open_study(url, name, file())
     trials = []
     for number in range(count):
-        config = {"x": (number * 7 % 31) / 3.1, "y": number % 10 + 0.5, "kind": "odd" if number % 2 else "plain"}
-        trials.append(create_trial(value=-abs(config["x"] - best), user_attrs={"config": config}, **more))
+        x = (number * 7 % 31) / 3.1
+        config = {"x": x, "y": number % 10 + 0.5, "kind": "odd" if number % 2 else "plain"}
+        trials.append(create_trial(value=-abs(x - best), user_attrs={"config": config}, **more))
     study.add_trials(trials)
     return study
 
@@ -89,7 +90,7 @@ def test_what_is_no_source_is_left_out_and_counted() -> None:
         [create_trial(value=float(i), user_attrs={"config": {"x": i / 9, "y": 1.0, "kind": "odd"}}) for i in range(9)]
     )
     plain = optuna.create_study(storage=RDBStorage(URL), study_name="plain", direction="maximize")
-    ranges = {"x": FloatDistribution(0, 10)}
+    ranges: dict[str, BaseDistribution] = {"x": FloatDistribution(0, 10)}
     plain.add_trials([create_trial(value=i, params={"x": float(i)}, distributions=ranges) for i in range(9)])
     found = knowledge(*new())
     assert found.pasts == []
