@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -226,8 +228,8 @@ def main() -> None:
     from benchmarks.warm_table import lines  # late: it imports scipy
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--lanes", type=int, nargs="+", default=[1, 2, 4, 16])
+    parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument("--lanes", type=int, nargs="+", default=[2, 16])
     parser.add_argument("--held", action="store_true", help="the problems that were held back, with all as sources")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -239,9 +241,8 @@ def main() -> None:
             cells.append(measure(problem, lanes, arguments.seeds, [*problems.PROBLEMS, *new]))
             said = [f"{name} {spread(costs)}" for name, costs in cells[-1].costs.items()]
             print(problem.name, lanes, cells[-1].floor, *said, sep=", ", flush=True)
-    title = "Warm start, problems held back" if arguments.held else "Warm start"
-    command = "python -m benchmarks.warm" + (" --held" if arguments.held else "")
-    results.write(title, command, lines(cells, arguments.seeds, bool(new)))
+    title = "Warm start, a problem held back" if arguments.held else "Warm start"
+    results.write(title, shlex.join(["python", "-m", "benchmarks.warm", *sys.argv[1:]]), lines(cells, bool(new)))
 
 
 if __name__ == "__main__":

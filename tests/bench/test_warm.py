@@ -1,0 +1,66 @@
+"""The bench of warm starts: what is recorded is what the trainer does, and each side is what it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import held, warm, warm_table
+from benchmarks.problems import PROBLEMS
+from benchmarks.record import inputs
+from benchmarks.record_held import train_rows
+from search import TrainConfig
+from search.study.start.scores import Past
+from search.train import train
+
+BY_NAME = {problem.name: problem for problem in (*PROBLEMS, *held.PROBLEMS)}
+DIGITS = BY_NAME["digits_onecycle"]
+
+
+@pytest.mark.parametrize(("name", "point"), [("digits_onecycle", (4, 2, 1, 1)), ("lite0_adamw", (3, 1, 0, 1))])
+def test_rows_have_the_curves_that_the_trainer_gives_them(name: str, point: tuple[int, ...], one_thread: None) -> None:
+    settings = BY_NAME[name].settings(point) | dict(dataset="digits", precision="fp32", epochs=2, batch_size=32)
+    config = TrainConfig(**settings)
+    right = train_rows([config, config], inputs(DIGITS, Path()), 10)
+    own = [round(epoch.val_acc * 449) for epoch in train(config, threads=1)]
+    assert np.abs(right - own).max() <= 1
+
+
+def test_a_problem_that_was_held_back_is_seen_by_its_first_seed_and_judged_by_the_mean() -> None:
+    assert DIGITS in held.recorded()
+    seen, means = held.curves(DIGITS), held.reached(DIGITS)
+    assert seen.shape == (*DIGITS.shape, DIGITS.epochs)
+    assert means.shape == DIGITS.shape
+    best = np.unravel_index(np.nanargmax(seen[..., -1]), DIGITS.shape)
+    assert means[best] != seen[(*best, -1)]  # three seeds
+    assert np.nanmax(means) < np.nanmax(seen[..., -1]) + 0.01
+
+
+def test_shuffled_and_turned_studies_have_the_same_trials_and_know_nothing_or_the_contrary() -> None:
+    past = Past("s", [{"a": 0.0}, {"a": 1.0}, {"a": 2.0}], np.array([0.0, -1.0, -3.0]))
+    (other,) = warm.shuffled(lambda problem, seed: [past])(DIGITS, 1)
+    assert sorted(other.standing) == sorted(past.standing)
+    (other,) = warm.turned(lambda problem, seed: [past])(DIGITS, 1)
+    assert other.standing.tolist() == [-3.0, -2.0, 0.0]
+
+
+def test_no_study_of_the_same_data_is_among_those_of_other_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Past("s", [], np.array([0.0]))
+    monkeypatch.setattr(warm, "past", lambda name, seed: Past(name, made.places, made.standing))
+    target = BY_NAME["lite0_linear"]
+    assert [past.name for past in warm.others(PROBLEMS, same=False)(target, 0)] == ["digits_mlp"]
+    same = warm.others(PROBLEMS, same=True)(target, 0)
+    assert {past.name: past.weight for past in same} == {"digits_mlp": 1.0, "lite0_bottleneck": 3.0}
+
+
+def test_a_verdict_is_paired_and_the_bar_is_the_floor_or_a_third_of_the_habit() -> None:
+    less, more = np.arange(20.0) + 50, np.arange(20.0) + 90
+    assert warm_table.verdict(less, more).startswith("better")
+    assert warm_table.verdict(more, less).startswith("worse")
+    assert warm_table.verdict(less, less) == "level"
+    costs = {warm.COLD: more, warm.OTHER: less, **dict.fromkeys(warm.HABITS, more)}
+    cell = warm.Cell(DIGITS, 2, costs)
+    assert warm_table.bar(cell) == "59 against 33"
+    assert warm_table.bar(warm.Cell(DIGITS, 2, costs | {warm.OTHER: less - 30})) == "holds"
