@@ -106,9 +106,14 @@ class RunOptions(SpaceOptions, LaunchOptions):
         Help("Stop when a completed trial's metric is so good.", metavar="VALUE"),
     ] = Parsed(units.finite, None)
     patience: Annotated[
-        int | None,
-        Help("Ask for no more trials when so many have ended, failed ones not counted, since the best one.", min=1),
-    ] = None
+        Parsed[int | str | None, int | Literal["auto"] | None],
+        Help(
+            "Ask for no more trials when so many have ended, failed ones not counted, since the best one. "
+            "auto: when 16 more would hardly gain anything.",
+            metavar="TRIALS",
+            word=str,
+        ),
+    ] = Parsed(units.patience, None)
     notify: Annotated[
         Sequence[str],
         Help(

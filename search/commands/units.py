@@ -41,6 +41,14 @@ def budget(text: str | None, name: str) -> Budget | None:
     return Budget(float(match[1]) / {"h": 1, "m": 60}[match[3]], "gpu" if match[2] == "gpu" else "cpu")
 
 
+def patience(word: int | str | None, name: str) -> int | Literal["auto"] | None:
+    if word is None or (isinstance(word, str) and word.strip() == "auto"):
+        return None if word is None else "auto"
+    if not re.fullmatch(r"\d{1,9}", str(word).strip(), re.ASCII) or not int(word):
+        raise SearchError(f"{option(name, word)}: write a whole number from 1 on, or auto")
+    return int(word)
+
+
 def finite(value: float | None, name: str) -> float | None:
     if value is not None and not math.isfinite(value):
         raise SearchError(f"{option(name, value)}: write a number such as 0.95")

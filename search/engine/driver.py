@@ -62,7 +62,7 @@ class Driver:
         done = [trial for trial in trials_so_far if trial.state.is_finished()]
         self.counts, self.at_start = Counter(trial.state for trial in done), len(done)
         self.retention.begin(done, self.live)
-        self.stopping.count_in(trials_so_far)
+        self.stopping.count_in(trials_so_far, space.metric)
 
     @property
     def over(self) -> bool:
@@ -288,7 +288,7 @@ class Driver:
             self.retention.follow(told)  # what sweeps up meanwhile spares the live and the leaders
         del self.live[job.number]
         if state in TOLD:
-            self.stopping.ended(job.number, value)
+            self.stopping.ended(job.number, value, told)
         self.retention.sweep({job.number})
         self.callbacks.end(job, state, reason)
         for callback in self.space.callbacks:

@@ -33,7 +33,7 @@ def test_the_time_is_over_and_the_same_command_goes_on(cli: Any, write: Write) -
 
 
 LEVELS = """
-metric, trials, levels = "score", 12, [0.25, 0.5, 0.25, 0.25, 0.75]
+metric, trials, levels = "score", 12, [0.25, 0.5, 0.25, 0.25, *[0.75] * 8]
 def space(trial):
     return {"x": trial.suggest_float("x", 0, 1), "score": levels[trial.number], "epochs": 1}
 def train(config):
@@ -41,11 +41,15 @@ def train(config):
 """
 
 
+HARDLY = "--patience auto: 16 more trials would gain at most 0 (80% interval)"
+
+
 @pytest.mark.parametrize(
     ("words", "done", "why"),
     [
         (["--until", 0.5], 2, "--until 0.5 is reached: trial 1 has 0.5"),
         (["--patience", 2], 4, "--patience 2: of the last 2 trials none was better than trial 1"),
+        (["--patience", "auto"], 9, f"{HARDLY}, and a tenth of its lead on the median is 0"),
         (["--budget", f"{CORES * 45}cpum"], 3, f"--budget {CORES * 0.75:g}cpuh is spent: {CORES * 0.75:g} CPU-hours"),
     ],
 )
@@ -63,8 +67,8 @@ def test_a_limit_ends_the_run_in_good_order_and_the_next_run_may_have_more(
     status, out, _ = cli(*RUN, *words)  # nothing more to do
     assert (status, out.splitlines()[1].partition(";")[0]) == (0, why)
     assert len(trials()) == done
-    assert cli(*RUN, "--trials", 5).status == 0
-    assert len(trials()) == 5
+    assert cli(*RUN, "--trials", max(5, done)).status == 0
+    assert len(trials()) == max(5, done)
     assert "ended early" not in Path("reports/space.md").read_text()
 
 

@@ -80,7 +80,7 @@ BAD: dict[str, Cases] = {
         ("nonsense://secret", "--notify nonsense://...: apprise cannot read this address"),
         ("secret", "--notify ...: apprise cannot read this address"),
     ],
-    "--patience": [("0", "greater"), ("x", WHOLE), ("1.5", WHOLE), ("-3", "greater")],
+    "--patience": [(text, "from 1 on, or auto") for text in ("0", "x", "1.5", "-3", "", "9" * 20, "²", "Auto")],
     "--trial-timeout": [
         ("0s", "it must be more than 0"),
         *[(text, TIME) for text in ("", "soon", "9" * 400)],

@@ -15,10 +15,11 @@ from driving import ask, drive, epoch, stored
 from hypothesis import given
 from hypothesis import strategies as st
 from live import CORES
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from search.engine.driver import Driver
 from search.engine.messages import Failed
+from search.study.prospect import prospect, worth
 from search.study.stopping import Budget, Stopping
 from search.study.study import load_study
 
@@ -66,6 +67,19 @@ def test_patience_counts_those_that_ended_since_the_first_of_the_best(
     done = [value for value in values if value is not None]
     since = len(ends) - 1 - values.index(max(done) if maximize else min(done)) if done else 0
     assert told(Stopping(patience=patience, maximize=maximize), ends) == ("patience" if since >= patience else None)
+
+
+@given(ENDS, st.booleans(), st.sampled_from((0, 10, 1000)))
+def test_auto_patience_ends_where_more_is_not_worth_it(ends: list[End], maximize: bool, images: int) -> None:
+    stopping, values = Stopping(patience="auto", maximize=maximize), list[float]()
+    stopping.count_in([], "val_acc")
+    error = (0.09 / images) ** 0.5 if images else None
+    for number, end in enumerate(ends, 1):
+        stored = create_trial(value=0.9, user_attrs={"val_images": images})
+        stopping.ended(number, end.value, stored)
+        values += [] if end.value is None else [end.value if maximize else -end.value]
+        enough = len(values) >= 8 and prospect(values, number, max(values)).high <= worth(values, max(values), error)
+        assert (stopping.reached() is not None) == enough
 
 
 @given(ENDS, st.floats(0.001, 50))
