@@ -25,9 +25,9 @@ from optuna.trial import create_trial
 from benchmarks import results
 from benchmarks.efficiency import LANES, Make, ours_by_default, ours_with
 from benchmarks.problems import CURVES, PROBLEMS, Problem, curves
-from search.study.prospect import FEWEST, MORE, prospect
+from search.study.ending.prospect import FEWEST, MORE, prospect
+from search.study.ending.stopping import Stopping
 from search.study.pruner import ASHA
-from search.study.stopping import Stopping
 
 AT = (16, 24, 32, 48, 64, 80, 96)
 SIDES: dict[str, Make] = {

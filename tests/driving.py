@@ -15,7 +15,7 @@ from search.engine.messages import Message, Report
 from search.engine.rules import Rules
 from search.engine.trial import ActiveTrial
 from search.space.file import SpaceFile
-from search.study.stopping import Stopping
+from search.study.ending.stopping import Stopping
 from search.study.study import open_study, requeue
 
 URL = "sqlite:///studies.db"

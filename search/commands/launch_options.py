@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
     from search.space.space import SearchSpace
-    from search.study.stopping import Budget
+    from search.study.ending.stopping import Budget
 
     EngineName = str
 else:

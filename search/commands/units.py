@@ -15,7 +15,7 @@ from search.errors import SearchError, option
 
 if TYPE_CHECKING:
     from search.files.locations import Where
-    from search.study.stopping import Budget
+    from search.study.ending.stopping import Budget
 
 
 def seconds(text: str | float | None, name: str) -> float | None:
@@ -33,7 +33,7 @@ def seconds(text: str | float | None, name: str) -> float | None:
 def budget(text: str | None, name: str) -> Budget | None:
     if text is None:
         return None
-    from search.study.stopping import Budget
+    from search.study.ending.stopping import Budget
 
     match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*(gpu|cpu)([hm])", str(text).strip().lower(), re.ASCII)
     if not match or float(match[1]) == 0:
@@ -63,6 +63,8 @@ def gpus(word: float | str | None, name: str) -> float | Literal["auto"] | None:
         return "auto"
     if not re.fullmatch(r"\d{1,5}(\.\d*)?|\.\d+", text, re.ASCII):
         raise SearchError(f"{option(name, word)}: write a number such as 1 or 0.25, or auto")
+    if 0 < float(text) < 0.0001:
+        raise SearchError(f"{option(name, word)}: Ray counts a GPU in shares of 0.0001, so that is the least")
     return float(text)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Beta
+from torch.distributions import Beta, Gamma
 from torch.nn import functional as F
 
 from search.data.frames import centre as first
@@ -191,12 +191,20 @@ class Mix:
         return x.to(memory_format=layout), share * labels + (1 - share) * labels[other]
 
 
+_SMALL = 0.1
+"""With a smaller alpha torch's Beta draws one half where it shall draw 0 or 1."""
+
+
 def _weights(alpha: float, count: int) -> Tensor:
     """`count` draws from Beta(alpha, alpha), float32; 1, which mixes nothing, where alpha is 0."""
     if not alpha:
         return torch.ones(count)
     alpha_ = torch.tensor(alpha, dtype=torch.float64)
-    return Beta(alpha_, alpha_).sample((count,)).float()
+    if alpha >= _SMALL:
+        return Beta(alpha_, alpha_).sample((count,)).float()
+    # Of Gamma(alpha) the logarithm is drawn (Devroye 1986, IX.3.5), because the draw itself is too small for a float.
+    gammas = Gamma(alpha_ + 1, 1.0).sample((2, count)).log() + torch.rand(2, count, dtype=torch.float64).log() / alpha_
+    return torch.sigmoid(gammas[0] - gammas[1]).float()
 
 
 def _boxes(kept: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

@@ -25,8 +25,8 @@ from search.space.file import SpaceFile
 from search.space.values import plain
 from search.study.attributes import BY_HAND, feasible, value_of
 from search.study.data import Sizes, made_with
+from search.study.ending.stopping import TOLD
 from search.study.pruner import audited, is_rung, should_prune
-from search.study.stopping import TOLD
 from search.study.storage import internals
 from search.study.storage.rdb import record, together
 from search.study.supply import tell

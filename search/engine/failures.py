@@ -94,7 +94,7 @@ def reason(error: BaseException, place: str = "") -> str:
     if name == "Diverged":
         return f"diverged: {text}"
     if isinstance(error, MemoryError) or any(word in text for word in _OOM):
-        return f"oom: {text}; a smaller batch_size may fit"
+        return f"oom: {text}; a smaller batch may fit"
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration):  # PEP 479
         error, name, said = error.__cause__, "StopIteration", "next() of an iterator that has ended"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _installed(frame.filename)]

@@ -25,6 +25,8 @@ class Inline:
     """This process as an engine."""
 
     workplace: WorkerConfig
+    gpus: float | None = None
+    """What the user says that a trial takes; a train() of the user's own has all that this process sees."""
 
     @classmethod
     def here(cls, workplace: WorkerConfig) -> Inline:
@@ -39,7 +41,8 @@ class Inline:
     def note(self) -> str:
         here = "one trial at a time, in this process"
         if self.workplace.own_train:
-            return here
+            share = "" if self.gpus is None else option("gpus_per_trial", f"{self.gpus:g}")
+            return f"{here}, which sees every GPU that there is; {share} shares none" if share else here
         cores = self.workplace.threads
         return here if self.workplace.device == "cuda" else f"{here}; no GPU: training on {plural(cores, 'CPU core')}"
 
@@ -95,4 +98,4 @@ def in_this_process(setup: Setup) -> Iterator[tuple[Inline, Any]]:
         many = option("gpus_per_trial", f"{setup.gpus:g}")
         raise SearchError(f"{many} trains a trial in a process for each GPU, and {inline} has one process")
     said = check and setup.wait(partial(resolve_name(check[0]), *check[1:]))
-    yield Inline.here(setup.workplace), said
+    yield replace(Inline.here(setup.workplace), gpus=setup.gpus), said

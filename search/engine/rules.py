@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from search.engine.retention import RUNS
 from search.files.locations import Where
-from search.study.stopping import Stopping
+from search.study.ending.stopping import Stopping
 
 
 @dataclass(frozen=True, kw_only=True)

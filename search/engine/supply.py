@@ -20,7 +20,7 @@ from search.files import streams
 from search.space.checks import place_of
 from search.space.file import SpaceFile
 from search.space.points import outside
-from search.study.stopping import Reached, Stopping
+from search.study.ending.stopping import Reached, Stopping
 from search.study.storage import internals, retry
 from search.study.supply import NO_MORE, has_points, queued, stoppable
 

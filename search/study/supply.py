@@ -9,7 +9,7 @@ from optuna.samplers import BruteForceSampler, GridSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from search.study.stopping import Reached
+from search.study.ending.stopping import Reached
 from search.study.storage import internals
 
 NO_MORE = Reached("sampler", "the sampler has no more points", at_once=False)

@@ -6,7 +6,7 @@ import pytest
 
 from search import config
 from search.commands import options, units
-from search.study.stopping import Budget
+from search.study.ending.stopping import Budget
 
 TIMES: list[tuple[str | float | None, float | None]] = [
     (None, None),

@@ -8,6 +8,7 @@ import torch
 from gpu import DEVICES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import betainc
 from torch import Tensor
 
 from search.data.augment import Augment, Mix, Policy, crop_flip, drawing_from, make_augment
@@ -174,6 +175,20 @@ def test_mixing_weights_are_beta_distributed_image_by_image() -> None:
         assert len(weights.unique()) > count / 4
         assert weights.mean().item() == pytest.approx(0.5, abs=0.03)
         assert weights.var().item() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)
+
+
+@pytest.mark.parametrize("alpha", [0.09, 0.01, 1e-3, 1e-6, 1e-9])
+def test_the_smaller_alpha_the_less_is_mixed(alpha: float) -> None:
+    """Beta(a, a) has its mass at 0 and 1: P(min(w, 1 - w) > 0.01) is about a ln(99) for a small a (2a ln(99) / 2)."""
+    count = 20_000
+    x = torch.zeros(count, 1, 1, 1)
+    _, labels = Mix(alpha, 0, 2, seeded())(x, torch.arange(count) % 2)
+    own = labels[torch.arange(count), torch.arange(count) % 2].double()
+    assert torch.isfinite(labels).all()
+    mixed = ((own > 0.01) & (own < 0.99)).double().mean().item()
+    expected = float(betainc(alpha, alpha, 0.99) - betainc(alpha, alpha, 0.01)) / 2  # half meet their own class
+    assert mixed == pytest.approx(expected, rel=0.15, abs=5e-4)
+    assert 0.2 < (own < 0.01).double().mean().item() < 0.3
 
 
 def test_both_toss_a_coin_for_each_image() -> None:

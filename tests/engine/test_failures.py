@@ -61,7 +61,7 @@ def test_the_users_own_line_comes_first(write: Callable[[str, str], Path]) -> No
         (lambda: raises(RuntimeError("CUDA driver error: out of memory")), "oom: CUDA driver error: out of memory; "),
         (lambda: raises(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`")), "oom: "),
         (lambda: raises(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")), "oom: "),
-        (lambda: bytearray(2**60), "oom: MemoryError; a smaller batch_size may fit"),
+        (lambda: bytearray(2**60), "oom: MemoryError; a smaller batch may fit"),
         (lambda: open_source("caltech101", Path("absent")).splits(), "bad_data: "),
         (lambda: torch.ones(2, 3) @ torch.ones(2, 3), "user_code: test_failures.py:"),
     ],

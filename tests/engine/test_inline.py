@@ -17,7 +17,7 @@ from search.engine.inline import Inline
 from search.engine.messages import WorkerConfig
 from search.engine.rules import Rules, Run
 from search.space.file import load_space
-from search.study.stopping import Stopping
+from search.study.ending.stopping import Stopping
 from search.study.study import load_study, open_study, requeue
 
 pytestmark = pytest.mark.usefixtures("sys_path")
@@ -136,3 +136,10 @@ def test_out_of_time_before_a_trial_stops_too(write: Write) -> None:
     path = write("space.py", HEAD + 'def train(config):\n    yield {"score": 0.5}\n')
     with pytest.raises(LimitReached):
         drive(path, seconds=-1)
+
+
+def test_a_share_of_a_gpu_that_has_no_effect_is_said(cli: Cli, write: Callable[[str, str], Path]) -> None:
+    text = "from search import Float, SearchSpace\nspace = SearchSpace(x=Float(0, 1))\nmetric, trials = 'score', 1\n"
+    write("space.py", f"{text}def train(config):\n    yield {{'score': config['x']}}\n")
+    out = cli("run", "space.py", "--engine", "inline", "--gpus-per-trial", 0.2).out
+    assert "in this process, which sees every GPU that there is; --gpus-per-trial 0.2 shares none\n" in out

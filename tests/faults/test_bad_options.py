@@ -87,7 +87,10 @@ BAD: dict[str, Cases] = {
         ("3s", "--trial-timeout ends a worker's process, and --engine inline has none"),
     ],
     "--max-failures": [("-1", "greater"), ("x", WHOLE), ("1e3", WHOLE)],
-    "run --gpus-per-trial": [(text, "or auto") for text in ("x", "-1", "inf", "nan", "1e9", "9" * 400, "", "½")],
+    "run --gpus-per-trial": [
+        ("0.00001", "the least"),
+        *((text, "or auto") for text in ("x", "-1", "inf", "nan", "1e9", "9" * 400, "", "½")),
+    ],
     "confirm --gpus-per-trial": [("x", NUMBER), ("-1", "greater"), ("inf", "less"), ("nan", "than"), ("9e9", "less")],
     "--cpus-per-trial": [("x", NUMBER), ("-1", "greater"), ("inf", "less"), ("nan", "than"), ("1e999", "less")],
     "--engine": [("x", "'x' is not one of"), ("", "is not one of"), ("Tune", "is not one of")],

@@ -49,11 +49,11 @@ from search.space.space import SearchSpace
 from search.study import code, data, test_split
 from search.study import study as studies
 from search.study.attributes import StudyRecord, TrialRecord, epoch_of, leading, metric_of, value_of
+from search.study.ending.stopping import Stopping
 from search.study.lease import lease
 from search.study.pruner import may_stop
 from search.study.sampler import check_chosen, check_constraints
 from search.study.start import queue
-from search.study.stopping import Stopping
 from search.study.storage import open as storages
 
 if TYPE_CHECKING:

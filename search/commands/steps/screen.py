@@ -84,13 +84,14 @@ def reported_so_far(driver: Driver, reports: Path, console: Console) -> Iterator
     try:
         yield
     except RunAborted:
+        so_far = ""
         if any(map(feasible, ranked(driver.study))):
             from search.analysis.view import StudyView
             from search.commands.steps.export import write_best
             from search.reporting import page
 
-            report = page.write(StudyView(driver.study), reports)
+            so_far = f"the report so far: {page.write(StudyView(driver.study), reports).path}; "
             if not driver.space.further:
                 write_best(driver.study, reports)
-            console.out(f"the report so far: {report.path}; to go on once that is mended: {same()}")
+        console.out(f"{so_far}to go on once that is mended: {same()}")
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from search.engine.base import UNITS, EngineFailed
 from search.engine.processes.scratch import sweep
 from search.engine.processes.signals import held_back, uninterrupted
 from search.engine.ray import auth, patches
-from search.errors import SearchError, option
+from search.errors import ClusterFailed, SearchError, first_line, option
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def joined(address: str, travels: Mapping[str, Any], verbose: bool) -> Iterator[
 
     The cluster's token is sent, unless RAY_AUTH_MODE says that there is none. Raises SearchError.
     """
+    _check_answers(address)
     auth.send_token()
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"  # a job's may name the same things
     level = logging.INFO if verbose else logging.CRITICAL
@@ -111,6 +113,24 @@ def joined(address: str, travels: Mapping[str, Any], verbose: bool) -> Iterator[
     finally:
         with uninterrupted():
             ray.shutdown()
+
+
+TRIES, APART = 5, 1.0
+"""How often, and after how many seconds, a cluster's head is asked whether it is there."""
+
+
+def _check_answers(address: str) -> None:
+    """Raise ClusterFailed where nobody listens: Ray would wait for ever, and take no Ctrl-C."""
+    host, _, port = address.rpartition(":")
+    for last in range(1 - TRIES, 1) if port.isdigit() else ():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            return
+        except (OSError, OverflowError) as error:
+            if last == 0:
+                said = f"{option('address', address)}: no cluster's head answers ({first_line(error)})"
+                raise ClusterFailed(f"{said}; `ray start --head` starts one and prints its address") from None
+            time.sleep(APART)
 
 
 def restart(folder: Path, verbose: bool = False) -> None:

@@ -10,7 +10,7 @@ from search.format import format_number, plural
 from search.reporting.columns import escape_cell
 from search.reporting.section import Section
 from search.study.attributes import value_of
-from search.study.prospect import FEWEST, error_of, prospect, worth
+from search.study.ending.prospect import FEWEST, error_of, prospect, worth
 
 
 def section(view: StudyView) -> Section | None:

@@ -26,7 +26,7 @@ from search.engine.processes.forkserver import run_fork_server
 from search.engine.rules import Rules, Run
 from search.space.file import SpaceFile, load_space
 from search.study.attributes import feasible, ranked
-from search.study.stopping import Stopping
+from search.study.ending.stopping import Stopping
 from search.study.study import open_study, requeue
 
 pytestmark = [

@@ -21,7 +21,7 @@ from search.engine.rules import Rules, Run
 from search.engine.trial import ActiveTrial
 from search.space.file import load_space
 from search.study.attributes import TrialRecord
-from search.study.stopping import Stopping
+from search.study.ending.stopping import Stopping
 from search.study.study import open_study
 
 SETTINGS: dict[str, Any] = {

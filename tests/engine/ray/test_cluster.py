@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
-from live import WAIT, listening, loopback, session, until
+from live import WAIT, free_port, listening, loopback, session, until
 
 from search.engine.base import share
 from search.engine.ray import cluster
-from search.errors import SearchError
+from search.errors import ClusterFailed, SearchError
 
 
 @pytest.mark.parametrize(
@@ -101,3 +102,14 @@ def test_a_start_that_fails_is_tried_once_more_and_leaves_nothing(failures: int,
         process.communicate(timeout=WAIT)
     assert process.returncode == 0
     until(lambda: not session(process.pid), "the end of every process")
+
+
+def test_a_head_that_is_not_there_is_said_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "APART", 0.01)
+    address = f"127.0.0.1:{free_port()}"
+    nobody = f"address='{address}': no cluster's head answers .*refused"
+    with pytest.raises(ClusterFailed, match=nobody), cluster.joined(address, {}, verbose=False):
+        pass
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        cluster._check_answers(f"127.0.0.1:{there.getsockname()[1]}")
+    cluster._check_answers("auto")

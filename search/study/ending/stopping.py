@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.errors import option
 from search.format import plural
 from search.study.attributes import TrialRecord, feasible, value_of
-from search.study.prospect import FEWEST, error_of, prospect, worth
+from search.study.ending.prospect import FEWEST, error_of, prospect, worth
 
 TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
 """The states that patience counts."""
@@ -50,7 +50,7 @@ class Stopping:
     `deadline`: of time.monotonic(). `until`: a value of the metric that a COMPLETE trial has to reach; the value of a
     trial that runs does not count, because its last epoch decides. `patience`: so many trials ended, COMPLETE or
     PRUNED, since the best one did; it begins with the first COMPLETE trial. Failed trials do not count. "auto": until
-    16 more trials would hardly gain anything (search/study/prospect.py).
+    16 more trials would hardly gain anything (search/study/ending/prospect.py).
 
     At the first three limits the trials that run can gain nothing, so they go back in the queue. At the limit of
     patience no new trial starts. One that runs may still become the best, and then the search goes on.

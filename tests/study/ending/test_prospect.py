@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import create_trial
 
-from search.study.prospect import FEWEST, Prospect, error_of, prospect, worth
+from search.study.ending.prospect import FEWEST, Prospect, error_of, prospect, worth
 
 VALUES = st.lists(st.floats(-1e300, 1e300), min_size=FEWEST, max_size=40)
 

@@ -19,8 +19,8 @@ from optuna.trial import TrialState, create_trial
 
 from search.engine.driver import Driver
 from search.engine.messages import Failed
-from search.study.prospect import prospect, worth
-from search.study.stopping import Budget, Stopping
+from search.study.ending.prospect import prospect, worth
+from search.study.ending.stopping import Budget, Stopping
 from search.study.study import load_study
 
 
