@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -60,9 +59,9 @@ class Ready(NamedTuple):
     """Data set, as a config names it, to what tells it from others, as a study keeps it, and lines on it, `said`."""
     weights: dict[str, str]
     """Weights, as a study names them, to what tells their content from others."""
-    wrong: Sequence[str] = ()
+    wrong: Sequence[str]
     """Of a confirmation, what is wrong with each config; empty if nothing."""
-    sizes: Mapping[str, Mapping[str, float]] = MappingProxyType({})
+    sizes: Mapping[str, Mapping[str, float]]
     """Kind of model, as a study names it, to what it takes of the costs that the space asks for."""
 
 
@@ -86,7 +85,7 @@ def ready(
     if kind:
         where = f"the image cache {cache.cache_root()} is on a network file system ({kind})"
         notes.append(f"{where}, and training reads from it: XDG_CACHE_HOME=DIR puts it on a local disk")
-    return Ready(notes, data, weights, sizes=sizes)
+    return Ready(notes, data, weights, (), sizes)
 
 
 def measured(space: SpaceFile, data_root: Path) -> tuple[dict[str, dict[str, float]], list[str]]:
@@ -179,7 +178,7 @@ def ready_to_confirm(
                 data |= decode([config], ("train", "val", "test"), data_root, progress)
             except NoTestSplit:
                 data |= decode([config], ("train", "val"), data_root, progress)
-    return Ready(notes, data, weights, found)
+    return Ready(notes, data, weights, found, {})
 
 
 def prepared(

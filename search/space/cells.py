@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import functools
 import inspect
+import io
 import linecache
 import pickle
 import sys
@@ -19,7 +20,7 @@ import cloudpickle
 from search.errors import SearchError, first_line, option
 from search.files.atomic import write_whole
 from search.space.checks import CELLS
-from search.space.functions import code_of_function
+from search.space.functions import code_of_function, in_no_module
 
 SUFFIX = CELLS
 
@@ -34,7 +35,7 @@ def write(path: Path, names: Mapping[str, Any]) -> None:
     lines of their cells for messages. Raises SearchError for what cannot be handed to another process.
     """
     try:
-        packed = cloudpickle.dumps(dict(names))
+        packed = _packed(dict(names))
     except Exception:  # of any kind, from a class of the user's
         _refuse(names)
         raise
@@ -51,11 +52,33 @@ def write(path: Path, names: Mapping[str, Any]) -> None:
     _here[path.resolve()] = dict(names), code
 
 
+_CACHED = type(functools.lru_cache(len))
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
+    """Hands on a function that `functools.lru_cache` has wrapped; cloudpickle takes it for one that can be imported."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, _CACHED) and in_no_module(obj.__wrapped__):
+            return _cached, (obj.__wrapped__, obj.cache_parameters())
+        return super().reducer_override(obj)
+
+
+def _cached(function: Any, how: Mapping[str, Any]) -> Any:
+    return functools.lru_cache(**how)(function)
+
+
+def _packed(value: Any) -> bytes:
+    with io.BytesIO() as file:
+        _Pickler(file).dump(value)
+        return file.getvalue()
+
+
 def _refuse(names: Mapping[str, Any]) -> None:
     """Raise SearchError for the first of the `names` that cannot be handed to another process."""
     for name, value in names.items():
         try:
-            cloudpickle.dumps(value)
+            _packed(value)
         except Exception as error:
             said, inside = f"({type(error).__name__}: {first_line(error)})", "inside of it"
             said, what = f"cannot be handed to a training process {said}", "it"
@@ -68,7 +91,7 @@ def _refuse(names: Mapping[str, Any]) -> None:
 def _passes(value: Any) -> bool:
     """Whether a value can be handed to another process."""
     try:
-        cloudpickle.dumps(value)
+        _packed(value)
     except Exception:
         return False
     return True

@@ -75,7 +75,7 @@ class _Parts:
                 yield from self._all({"self": value.__self__, "function": value.__func__})
             case functools.partial():
                 yield from self._all({"function": value.func, "args": value.args, "more": value.keywords})
-            case FunctionType() | type() if not _in_no_module(value):
+            case FunctionType() | type() if not in_no_module(value):
                 yield from self._named(value)
             case FunctionType():
                 yield from self._function(value)
@@ -83,7 +83,9 @@ class _Parts:
                 yield from self._class(value)
             case list() | tuple() | dict():
                 yield from self._container(value)
-            case _ if _in_no_module(type(value)):  # an object of the user's
+            case _ if isinstance(getattr(value, "__wrapped__", None), FunctionType):  # of functools.lru_cache
+                yield from self._all({"made": type(value).__name__, "function": value.__wrapped__})
+            case _ if in_no_module(type(value)):  # an object of the user's
                 yield from self._all({"class": type(value), **getattr(value, "__dict__", {})})
             case _:
                 yield _value(value)
@@ -143,7 +145,7 @@ class _Parts:
 _READS = ("LOAD_GLOBAL", "LOAD_NAME")
 
 
-def _in_no_module(value: Any) -> bool:
+def in_no_module(value: Any) -> bool:
     """Whether no import finds the function or class: it is a notebook's, a script's, or made inside a function."""
     module = getattr(value, "__module__", None)
     return module in (None, "__main__") or module not in sys.modules or "<" in value.__qualname__

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
 
 from search import models
-from search.doctor.preflight import preflight, prepare
+from search.doctor.preflight import preflight, prepare, ready, ready_to_confirm
 from search.errors import SearchError
 from search.space.file import load_space
 
@@ -174,3 +176,12 @@ def test_a_subset_smaller_than_the_classes_is_found_before_any_trial(write: Writ
     space = load_space(write("s.py", SPACE.replace("MORE", "model='cnn', subset=Choice(100, 9)")))
     with pytest.raises(SearchError, match="subset=9: fewer images than the 10 classes"):
         prepare(space, Path("data"), lambda *words: None)
+
+
+def test_what_a_check_finds_travels_to_the_process_that_asked(write: Write) -> None:
+    """Of a space, and of the configs of a confirmation: both answer from a process of their own."""
+    path = write("s.py", SPACE.replace("MORE", "model='cnn'"))
+    config = load_space(path).suggest(optuna.create_study().ask())
+    for found in (ready(str(path), [], Path("data"), lambda *at: None), ready_to_confirm([config], Path("data"), None)):
+        assert found.data
+        assert pickle.loads(pickle.dumps(found)) == found  # noqa: S301

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import linecache
 import re
 import subprocess
@@ -16,6 +18,7 @@ from optuna.samplers import GridSampler
 from search.errors import SearchError
 from search.space import cells
 from search.space.file import load_space, load_train
+from search.space.functions import code_of_function
 from search.space.space import Float, SearchSpace
 from search.study.sampler import check_chosen
 
@@ -63,6 +66,39 @@ def test_this_process_gets_its_own_objects(tmp_path: Path) -> None:
 
     cells.write(tmp_path / "own.cells", {"train": train})
     assert load_train(tmp_path / "own.cells") is train
+
+
+def cached(factor: int) -> Any:
+    """A train() that uses what `functools.lru_cache` makes of a function and of a method."""
+
+    @functools.lru_cache(maxsize=3)
+    def data(n: int) -> int:
+        return n * 2 if factor else n * 100
+
+    class Model:
+        @functools.cache  # noqa: B019
+        def size(self) -> int:
+            return 5
+
+    def train(config: dict[str, Any]) -> Any:
+        yield {"score": data(config["x"]) + Model().size()}
+
+    return train
+
+
+def test_what_is_cached_is_handed_on_by_its_function(tmp_path: Path) -> None:
+    cells.write(tmp_path / "own.cells", {"train": cached(2)})
+    cells._here.clear()  # as another process has it
+    there = load_train(tmp_path / "own.cells")
+    assert there is not None
+    assert next(iter(there({"x": 3}))) == {"score": 11}
+    data = inspect.getclosurevars(there).nonlocals["data"]
+    assert (data.cache_parameters()["maxsize"], data.cache_info().misses) == (3, 1)
+
+
+def test_the_function_behind_a_cache_is_code_of_train(tmp_path: Path) -> None:
+    codes = [code_of_function(cached(factor), tmp_path) for factor in (0, 1, 1)]
+    assert codes[0] != codes[1] == codes[2]
 
 
 def test_what_cannot_be_handed_on_is_refused_by_name(tmp_path: Path) -> None:

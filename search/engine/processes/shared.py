@@ -9,13 +9,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 Plain = int | float | str
 _PLAIN = (int, float, bool, str)
 MOST = 100
 """Of a dict or an object that holds more, nothing is read."""
+DEEP = 3
+"""So deep dicts and objects are read that lie in others."""
 
 
 def shared(train: Callable[..., Any], path: Path) -> list[str]:
@@ -50,25 +52,27 @@ def plain(train: Callable[..., Any], path: Path) -> dict[tuple[str, str], Plain]
     names = getattr(function if hasattr(function, "__globals__") else type(train).__call__, "__globals__", {})
     found: dict[tuple[str, str], Plain] = {}
     for where, name, value in _globals(names, path):
-        for inner, one in [(name, value), *((f"{name}{part}", one) for part, one in _inside(value, path))]:
-            if type(one) in _PLAIN:
-                found[where, inner] = one
+        found |= {(where, inner): one for inner, one in _inside(name, value, path, DEEP)}
     return found
 
 
-def _inside(value: Any, path: Path) -> list[tuple[str, Any]]:
-    """What a dict or an object holds, by what is written behind its name."""
-    held: dict[Any, Any] = (
-        value if type(value) is dict else getattr(value, "__dict__", {}) if _mine(value, path) else {}
-    )
-    form = "[{!r}]" if held is value else ".{}"
-    return [(form.format(key), one) for key, one in list(held.items())] if len(held) <= MOST else []
+def _inside(name: str, value: Any, path: Path, deep: int) -> Iterator[tuple[str, Plain]]:
+    """The numbers and texts in a value, each by what is written for it; dicts and objects are looked into so `deep`."""
+    if type(value) in _PLAIN:
+        yield name, value
+        return
+    held = value if isinstance(value, dict) else getattr(value, "__dict__", {}) if _mine(value, path) else {}
+    form = "{}[{!r}]" if held is value else "{}.{}"
+    if deep and len(held) <= MOST:
+        for key, one in list(held.items()):
+            if held is value or not str(key).startswith("__"):
+                yield from _inside(form.format(name, key), one, path, deep - 1)
 
 
 def _mine(value: Any, path: Path) -> bool:
-    """Whether the object is a namespace, or of a class of the user's; models are another matter, see `shared`."""
-    kind, torch = type(value), sys.modules.get("torch")
-    if issubclass(kind, type) or (torch is not None and isinstance(value, torch.nn.Module)):
+    """Whether it is a namespace, or a function or class of the user's, or an object of one; models: see `shared`."""
+    kind, torch = value if isinstance(value, (type, FunctionType)) else type(value), sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.nn.Module):
         return False
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     beside = isinstance(file, str) and Path(file).parent == path.parent

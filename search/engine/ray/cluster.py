@@ -129,7 +129,7 @@ def _check_answers(address: str) -> None:
         except (OSError, OverflowError) as error:
             if last == 0:
                 said = f"{option('address', address)}: no cluster's head answers ({first_line(error)})"
-                raise ClusterFailed(f"{said}; `ray start --head` starts one and prints its address") from None
+                raise ClusterFailed(f"{said}; start it, or write the address that it printed") from None
             time.sleep(APART)
 
 

@@ -107,6 +107,8 @@ def knowledge(study: Study, space: SpaceFile) -> Knowledge:
             left_out["confirming another"] += 1
         elif sum(value is not None for value in values) < ENOUGH:
             left_out[f"with fewer than {ENOUGH} completed trials"] += 1
+        elif not _comparable(other.record, space):
+            left_out["of other training"] += 1
         else:
             kept.append((other, values, configs))
     if not kept:
@@ -124,6 +126,12 @@ def knowledge(study: Study, space: SpaceFile) -> Knowledge:
             found.same.add(other.name)
         found.pasts.append(Past(other.name, places, standings(values), SAME_DATA if other.name in found.same else 1.0))
     return found
+
+
+def _comparable(record: StudyRecord, space: SpaceFile) -> bool:
+    """Whether equal names mean the same: a train() of the user's own may call anything lr, but for one metric."""
+    own = space.train is not None
+    return bool(record.own_train) == own and (not own or record.metric == space.metric)
 
 
 def _tried(other: EarlierStudy, sign: int) -> tuple[list[float | None], list[dict[str, Any]]]:

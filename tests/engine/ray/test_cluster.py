@@ -107,7 +107,7 @@ def test_a_start_that_fails_is_tried_once_more_and_leaves_nothing(failures: int,
 def test_a_head_that_is_not_there_is_said_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "APART", 0.01)
     address = f"127.0.0.1:{free_port()}"
-    nobody = f"address='{address}': no cluster's head answers .*refused"
+    nobody = f"address={address}: no cluster's head answers .*refused"
     with pytest.raises(ClusterFailed, match=nobody), cluster.joined(address, {}, verbose=False):
         pass
     with socket.create_server(("127.0.0.1", 0)) as there:

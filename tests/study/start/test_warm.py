@@ -84,6 +84,8 @@ def test_pruned_and_diverged_trials_keep_away_and_other_failures_say_nothing() -
 def test_what_is_no_source_is_left_out_and_counted() -> None:
     earlier("few", count=ENOUGH - 1)
     StudyRecord(earlier("confirming")).confirms = "old"
+    StudyRecord(earlier("ours")).own_train = False
+    StudyRecord(earlier("theirs")).metric = "another"
     other = studies.open_study(URL, "other", file(SearchSpace(z=Float(0, 1))))
     other.add_trials([create_trial(value=i, user_attrs={"config": {"z": i / 9}}) for i in range(9)])
     studies.open_study(URL, "down", file(direction="minimize")).add_trials(
@@ -97,6 +99,7 @@ def test_what_is_no_source_is_left_out_and_counted() -> None:
     assert dict(found.left_out) == {
         f"with fewer than {ENOUGH} completed trials": 2,
         "confirming another": 1,
+        "of other training": 2,
         "without a setting that varies in both": 1,
     }
     assert found.best(POINTS) == []
