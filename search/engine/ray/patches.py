@@ -95,6 +95,12 @@ class _OwnGroup(services.ConsolePopen):
 _AGENT = """
 import os, sys, time
 raylet, folder, node = os.getppid(), *sys.argv[1:3]
+try:
+    with open(f"/proc/{raylet}/comm") as file:
+        if file.read().strip() != "raylet":  # it has died already, and another took its children
+            sys.exit()
+except OSError:
+    pass
 for port in sys.argv[3:]:
     name, _, number = port.partition("=")
     path = os.path.join(folder, f"{name}_{node}")

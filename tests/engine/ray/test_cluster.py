@@ -6,12 +6,13 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from live import WAIT, free_port, listening, loopback, session, until
 
 from search.engine.base import share
-from search.engine.ray import cluster
+from search.engine.ray import cluster, patches
 from search.errors import ClusterFailed, SearchError
 
 
@@ -113,3 +114,9 @@ def test_a_head_that_is_not_there_is_said_in_seconds(monkeypatch: pytest.MonkeyP
     with socket.create_server(("127.0.0.1", 0)) as there:
         cluster._check_answers(f"127.0.0.1:{there.getsockname()[1]}")
     cluster._check_answers("auto")
+
+
+def test_an_agent_whose_raylet_is_gone_when_it_starts_ends(tmp_path: Path) -> None:
+    command = [sys.executable, "-I", "-S", "-c", patches._AGENT, str(tmp_path), "node", "metrics_agent_port=-1"]
+    assert subprocess.run(command, timeout=20, check=False).returncode == 0
+    assert not list(tmp_path.iterdir())
