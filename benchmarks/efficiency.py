@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import math
 import os
 import tempfile
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import optuna
@@ -114,27 +115,61 @@ class Habit:
         return False
 
 
+class Step(NamedTuple):
+    """An epoch that a side was told of."""
+
+    tick: int
+    """So many epochs have passed in each lane."""
+    point: Point
+    number: int
+    accuracy: float
+    last: bool
+    goes_on: bool
+
+
+def steps(
+    side: Side, table: NDArray[np.float64], lanes: int, trials: int | None = None, ticks: int | None = None
+) -> Iterator[Step]:
+    """The epochs of a search in the order in which they come: of so many `trials`, in so many `ticks`, or for ever.
+
+    All epochs take the same time, and all lanes are busy while there are trials. `table`: as in `replay`.
+    """
+    running: list[tuple[Any, Point, int] | None] = [None] * lanes
+    begun = 0
+    for tick in itertools.islice(itertools.count(1), ticks):
+        for lane, held in enumerate(running):
+            if held is None:
+                if begun == trials:
+                    continue
+                begun += 1
+            handle, point, step = held or (*side.start(), 0)
+            accuracy, last = float(table[(*point, step)]), step + 1 == table.shape[-1]
+            goes_on = side.report(handle, step + 1, accuracy, last)
+            running[lane] = (handle, point, step + 1) if goes_on else None
+            yield Step(tick, point, step + 1, accuracy, last, goes_on)
+        if begun == trials and not any(running):
+            return
+
+
+def quiet() -> None:
+    """Let a replay say nothing of Optuna's and Ray's."""
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
 def replay(side: Side, table: NDArray[np.float64], lanes: int, cap: int = CAP) -> list[tuple[float, float]]:
     """For each of GAPS, lane-epochs until a whole trial came so near the best, and the share that stopped trials took.
 
-    Infinite and 0 beyond `cap` lane-epochs. `table`: accuracy by point and epoch, (*grid, epochs). All epochs take the
-    same time and all lanes are always busy.
+    Infinite and 0 beyond `cap` lane-epochs. `table`: accuracy by point and epoch, (*grid, epochs).
     """
-    epochs = table.shape[-1]
     targets = [np.nanmax(table[..., -1]) - gap - 1e-9 for gap in GAPS]
     costs = [(math.inf, 0.0)] * len(GAPS)
-    running: list[tuple[Any, Point, int] | None] = [None] * lanes
     stopped = 0
-    for tick in range(1, cap // lanes + 1):
-        for lane, held in enumerate(running):
-            handle, point, step = held or (*side.start(), 0)
-            accuracy, last = float(table[(*point, step)]), step + 1 == epochs
-            goes_on = side.report(handle, step + 1, accuracy, last)
-            if last and not math.isnan(accuracy):
-                now = float(tick * lanes), stopped / (tick * lanes)
-                costs = [min(c, now) if accuracy >= t else c for c, t in zip(costs, targets, strict=True)]
-            stopped += 0 if goes_on or last else step + 1
-            running[lane] = (handle, point, step + 1) if goes_on else None
+    for at in steps(side, table, lanes, ticks=cap // lanes):
+        if at.last and not math.isnan(at.accuracy):
+            now = float(at.tick * lanes), stopped / (at.tick * lanes)
+            costs = [min(c, now) if at.accuracy >= t else c for c, t in zip(costs, targets, strict=True)]
+        stopped += 0 if at.goes_on or at.last else at.number
         if costs[-1][0] < math.inf:
             break
     return costs
@@ -216,8 +251,7 @@ class Task:
     lanes: int
 
     def run(self) -> list[tuple[float, float]]:
-        warnings.simplefilter("ignore")
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        quiet()
         return replay(self.make(self.problem, self.seed), curves(self.problem), self.lanes)
 
 

@@ -9,21 +9,18 @@ After 16, 24, 32, 48, 64, 80 and 96 trials the interval is asked for and compare
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import os
-import warnings
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
-import optuna
 from optuna.samplers import RandomSampler
 from optuna.trial import create_trial
 
 from benchmarks import results
-from benchmarks.efficiency import LANES, Make, ours_by_default, ours_with
+from benchmarks.efficiency import LANES, Make, ours_by_default, ours_with, quiet, steps
 from benchmarks.problems import CURVES, PROBLEMS, Problem, curves
 from search.study.ending.prospect import FEWEST, MORE, prospect
 from search.study.ending.stopping import Stopping
@@ -36,30 +33,15 @@ SIDES: dict[str, Make] = {
 }
 
 
-@dataclass(frozen=True)
-class Task:
-    """One search of a problem."""
+def search_of(problem: Problem, make: Make, seed: int, trials: int) -> list[float | None]:
+    """The last accuracy of each trial of a search, in the order of their ends; None of those that were stopped.
 
-    problem: Problem
-    make: Make
-    seed: int
-
-    def run(self, trials: int) -> list[float | None]:
-        """The last accuracy of each trial in the order of their ends; None of those that were stopped."""
-        warnings.simplefilter("ignore")
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        side, table = self.make(self.problem, self.seed), curves(self.problem)
-        running: list[tuple[Any, Any, int] | None] = [None] * LANES
-        ended: list[float | None] = []
-        while len(ended) < trials:
-            for lane, held in enumerate(running):
-                handle, point, step = held or (*side.start(), 0)
-                accuracy, last = float(table[(*point, step)]), step + 1 == self.problem.epochs
-                goes_on = side.report(handle, step + 1, accuracy, last)
-                if not goes_on and not math.isnan(accuracy):  # one that diverged counts nowhere
-                    ended.append(accuracy if last else None)
-                running[lane] = (handle, point, step + 1) if goes_on else None
-        return ended[:trials]
+    Trials that diverged count nowhere.
+    """
+    quiet()
+    epochs = steps(make(problem, seed), curves(problem), LANES)
+    ends = (at for at in epochs if not at.goes_on and not math.isnan(at.accuracy))
+    return [at.accuracy if at.last else None for at in itertools.islice(ends, trials)]
 
 
 def asked(search: list[float | None]) -> list[tuple[float, float, float, float]]:
@@ -108,7 +90,7 @@ def main() -> None:
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for problem in PROBLEMS:
             for side, make in SIDES.items():
-                tasks = [pool.submit(Task(problem, make, seed).run, words.trials) for seed in range(words.seeds)]
+                tasks = [pool.submit(search_of, problem, make, seed, words.trials) for seed in range(words.seeds)]
                 searches = [task.result() for task in tasks]
                 came, mean, low, high = np.array([row for search in searches for row in asked(search)]).T
                 cells = [problem.name, side, len(came), f"{1000 * mean.mean():.2f}", f"{1000 * came.mean():.2f}"]

@@ -13,10 +13,9 @@ import argparse
 import math
 import shlex
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -124,18 +123,9 @@ def _space(problem: Problem) -> Callable[[BaseTrial], dict[str, Any]]:
 def past(name: str, seed: int) -> Past:
     """A study of the problem by the defaults, as a later one sees it."""
     problem = KNOWN[name]
-    side, table = Side(problem, seed), curves(name)
-    running: list[tuple[ActiveTrial, Point, int] | None] = [None] * LANES
-    begun = 0
-    while begun < TRIALS or any(running):
-        for lane, held_ in enumerate(running):
-            if held_ is None:
-                if begun == TRIALS:
-                    continue
-                begun += 1
-            handle, point, step = held_ or (*side.start(), 0)
-            goes_on = side.report(handle, step + 1, float(table[(*point, step)]), step + 1 == problem.epochs)
-            running[lane] = (handle, point, step + 1) if goes_on else None
+    side = Side(problem, seed)
+    for _ in efficiency.steps(side, curves(name), LANES, TRIALS):
+        pass
     trials = side.study.get_trials(deepcopy=False)
     places = [place_of(TrialRecord(trial).config or {}) for trial in trials]
     return Past(problem.name, places, standings([t.value if t.state == TrialState.COMPLETE else None for t in trials]))
@@ -177,17 +167,11 @@ def turned(learn: Learn) -> Learn:
 
 def cost(side: efficiency.Side, problem: Problem, lanes: int) -> float:
     """Lane-epochs until a whole trial's point is within GAP of the best, in the mean of training seeds; or infinity."""
-    table, means = curves(problem.name), reached(problem.name)
-    target, epochs = np.nanmax(means) - GAP - 1e-9, problem.epochs
-    running: list[tuple[Any, Point, int] | None] = [None] * lanes
-    for tick in range(1, CAP // lanes + 1):
-        for lane, at in enumerate(running):
-            handle, point, step = at or (*side.start(), 0)
-            accuracy, last = float(table[(*point, step)]), step + 1 == epochs
-            goes_on = side.report(handle, step + 1, accuracy, last)
-            if last and not math.isnan(accuracy) and means[point] >= target:
-                return float(tick * lanes)
-            running[lane] = (handle, point, step + 1) if goes_on else None
+    means = reached(problem.name)
+    target = np.nanmax(means) - GAP - 1e-9
+    for at in efficiency.steps(side, curves(problem.name), lanes, ticks=CAP // lanes):
+        if at.last and not math.isnan(at.accuracy) and means[at.point] >= target:
+            return float(at.tick * lanes)
     return math.inf
 
 
@@ -208,16 +192,18 @@ HABITS = {"habit, factor 2": 2, "habit, factor 4": 4}
 COLD, OTHER, ALL, NOTHING, WRONG = "cold", "other data", "all others", "shuffled", "turned"
 
 
+def _learnt(problem: Problem, learn: Learn, seed: int) -> Side:
+    return Side(problem, seed, learn(problem, seed))
+
+
 def measure(problem: Problem, lanes: int, seeds: int, known: Sequence[Problem]) -> Cell:
     other = others(known, same=False)
     learns = {OTHER: other, ALL: others(known, same=True), NOTHING: shuffled(other), WRONG: turned(other)}
     sides: dict[str, Callable[[int], efficiency.Side]] = {
-        name: lambda seed, factor=factor: efficiency.Habit(problem, seed, factor)  # type: ignore[misc]
-        for name, factor in HABITS.items()
+        name: partial(efficiency.Habit, problem, reduction_factor=factor) for name, factor in HABITS.items()
     }
-    sides[COLD] = lambda seed: Side(problem, seed)
-    for name, learn in learns.items():
-        sides[name] = lambda seed, learn=learn: Side(problem, seed, learn(problem, seed))  # type: ignore[misc]
+    sides[COLD] = partial(Side, problem)
+    sides |= {name: partial(_learnt, problem, learn) for name, learn in learns.items()}
     found, numbers = {}, range(SEEDS, SEEDS + seeds)
     for name, make in sides.items():
         found[name] = np.array([cost(make(seed), problem, lanes) for seed in numbers])
@@ -232,8 +218,7 @@ def main() -> None:
     parser.add_argument("--lanes", type=int, nargs="+", default=[2, 16])
     parser.add_argument("--held", action="store_true", help="the problems that were held back, with all as sources")
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore")
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    efficiency.quiet()
     new = held.recorded() if arguments.held else ()
     cells = []
     for problem in new or problems.PROBLEMS:

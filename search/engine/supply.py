@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import TrialPruned
 from optuna.samplers import BaseSampler, GridSampler
 from optuna.study import Study
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial
 
 from search.engine.failures import RunAborted, reason
 from search.errors import SearchError
@@ -114,19 +114,24 @@ class _Blamed:
         found = getattr(self._sampler, name)
         return partial(self._call, found) if callable(found) else found
 
+    def sample_independent(self, study: Study, trial: FrozenTrial, name: str, kind: BaseDistribution) -> Any:
+        found = self._call(self._sampler.sample_independent, study, trial, name, kind)
+        _check_drawn({name: found}, {name: kind})
+        return found
+
+    def sample_relative(self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution]) -> dict[str, Any]:
+        found: dict[str, Any] = self._call(self._sampler.sample_relative, study, trial, space)
+        _check_drawn(found, space)
+        return found
+
     def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
-            found = method(*args, **kwargs)
+            return method(*args, **kwargs)
         except (*retry.ERRORS, OSError, TrialPruned):
             raise
         except (Exception, SystemExit) as error:
             self.raised = self.raised or error
             raise
-        if method.__name__ == "sample_independent" and len(args) == 4:
-            _check_drawn({args[2]: found}, {args[2]: args[3]})
-        elif method.__name__ == "sample_relative" and len(args) == 3:
-            _check_drawn(found, args[2])
-        return found
 
 
 def _check_drawn(values: Mapping[str, Any], ranges: Mapping[str, BaseDistribution]) -> None:

@@ -152,7 +152,7 @@ def check_chosen(space: SpaceFile) -> None:
 
 def check_constraints(space: SpaceFile, study: Study) -> None:
     """Raise SearchError if the study has completed trials of which the sampler's constraints are not known."""
-    lacks = internals.lack_constraints(space.sampler, trials_of(study, deepcopy=False))
+    lacks = internals.lack_constraints(space.sampler, study)
     if lacks:
         more = f" and {plural(len(lacks) - 1, 'other')}" if len(lacks) > 1 else ""
         raise SearchError(

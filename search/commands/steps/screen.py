@@ -77,21 +77,20 @@ def finish(study: Study, reports: Path, board: TensorBoard) -> Path:
 @contextmanager
 def reported_so_far(driver: Driver, reports: Path, console: Console) -> Iterator[None]:
     """Where the trials are given up, write the report of those that completed, and say how the run goes on."""
+    from search.analysis.view import StudyView
+    from search.commands.steps.export import write_best
     from search.commands.steps.launch import same
     from search.engine.failures import RunAborted
-    from search.study.attributes import feasible, ranked
+    from search.reporting import page
+    from search.study.attributes import feasible
 
     try:
         yield
     except RunAborted:
-        so_far = ""
-        if any(map(feasible, ranked(driver.study))):
-            from search.analysis.view import StudyView
-            from search.commands.steps.export import write_best
-            from search.reporting import page
-
-            so_far = f"the report so far: {page.write(StudyView(driver.study), reports).path}; "
-            if not driver.space.further:
+        view, so_far = StudyView(driver.study), ""
+        if any(map(feasible, view.ranked)):
+            so_far = f"the report so far: {page.write(view, reports).path}; "
+            if not view.several:
                 write_best(driver.study, reports)
         console.out(f"{so_far}to go on once that is mended: {same()}")
         raise

@@ -74,9 +74,14 @@ def _mine(value: Any, path: Path) -> bool:
     kind, torch = value if isinstance(value, (type, FunctionType)) else type(value), sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.nn.Module):
         return False
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    beside = isinstance(file, str) and Path(file).parent == path.parent
+    beside = _file_beside(sys.modules.get(kind.__module__), path) is not None
     return beside or isinstance(value, (argparse.Namespace, SimpleNamespace))
+
+
+def _file_beside(module: ModuleType | None, path: Path) -> Path | None:
+    """The file of the module, if it lies beside `path`."""
+    file = getattr(module, "__file__", None)
+    return Path(file) if isinstance(file, str) and Path(file).parent == path.parent else None
 
 
 def changed(before: Mapping[tuple[str, str], Plain], now: Mapping[tuple[str, str], Plain]) -> list[str]:
@@ -118,9 +123,9 @@ def _globals(names: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str, A
     """File, name and value of what `names` holds, then of the modules beside `path` among them."""
     beside: list[tuple[str, Mapping[str, Any]]] = []
     for name, value in list(names.items()):
-        file = getattr(value, "__file__", None) if isinstance(value, ModuleType) else None
-        if isinstance(file, str) and Path(file).parent == path.parent:
-            beside.append((Path(file).name, vars(value)))
+        file = _file_beside(value, path) if isinstance(value, ModuleType) else None
+        if file is not None:
+            beside.append((file.name, vars(value)))
         else:
             yield path.name, name, value
     for where, inner in beside:

@@ -122,15 +122,17 @@ TRIES, APART = 5, 1.0
 def _check_answers(address: str) -> None:
     """Raise ClusterFailed where nobody listens: Ray would wait for ever, and take no Ctrl-C."""
     host, _, port = address.rpartition(":")
-    for last in range(1 - TRIES, 1) if port.isdigit() else ():
+    if not port.isdigit():  # auto
+        return
+    for pause in [*[APART] * (TRIES - 1), 0.0]:
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
             return
         except (OSError, OverflowError) as error:
-            if last == 0:
-                said = f"{option('address', address)}: no cluster's head answers ({first_line(error)})"
-                raise ClusterFailed(f"{said}; start it, or write the address that it printed") from None
-            time.sleep(APART)
+            said = first_line(error)
+        time.sleep(pause)
+    no_head = f"{option('address', address)}: no cluster's head answers ({said})"
+    raise ClusterFailed(f"{no_head}; start it, or write the address that it printed")
 
 
 def restart(folder: Path, verbose: bool = False) -> None:

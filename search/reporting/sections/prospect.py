@@ -23,10 +23,11 @@ def section(view: StudyView) -> Section | None:
     if not math.isfinite(found.high):
         return None
     error = error_of(view.best, view.metric)
-    mean, low, high, least = map(format_number, (found.mean, found.low, found.high, worth(values, values[0], error)))
+    least = worth(values, values[0], error)
+    mean, low, high = map(format_number, (found.mean, found.low, found.high))
     text = f"{plural(found.more, 'more trial')} like these gain {mean} in {escape_cell(view.metric)} "
     text += f"(80% interval {low} to {high})."
-    if found.high <= worth(values, values[0], error):
+    if found.high <= least:
         than = "half the best's standard error" if error is not None else "a tenth of the best above the median"
-        text += f" That is less than {than} ({least}): more of them are hardly worth it."
+        text += f" That is less than {than} ({format_number(least)}): more of them are hardly worth it."
     return Section(text, comment=True, data={"prospect": asdict(found)})

@@ -5,7 +5,7 @@ An upgrade of Optuna begins here, and at the list in tests/house/test_private_na
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -79,11 +79,11 @@ def fixed_in(sampler: BaseSampler | None) -> dict[str, Any]:
     return fixed_in(sampler._base_sampler) | sampler._fixed_params
 
 
-def lack_constraints(sampler: BaseSampler | None, trials: Iterable[FrozenTrial]) -> list[int]:
+def lack_constraints(sampler: BaseSampler | None, study: Study) -> list[int]:
     """The numbers of the COMPLETE trials for which a sampler with a `constraints_func` has not computed it."""
     if sampler is None or getattr(unwrapped(sampler), "_constraints_func", None) is None:
         return []
-    done = (trial for trial in trials if trial.state == TrialState.COMPLETE)
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return [trial.number for trial in done if trial.system_attrs.get("constraints") is None]
 
 
