@@ -129,11 +129,12 @@ class Postgres:
             host="127.0.0.1", port=self.port, user="postgres", password=PASSWORD, dbname="postgres", autocommit=True
         )
 
-    def database(self, name: str, template: str = "template1") -> str:
+    def database(self, name: str, template: str = "template1", encoding: str | None = None) -> str:
         """The URL of a new database of this name, a copy of `template`, with the password."""
+        coded = SQL("" if encoding is None else " LOCALE 'C' ENCODING {}").format(Literal(encoding))
         with self._admin() as admin:
             admin.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
-            admin.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(template)))
+            admin.execute(SQL("CREATE DATABASE {} TEMPLATE {}{}").format(Identifier(name), Identifier(template), coded))
         return f"postgresql+psycopg://postgres:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/{name}"
 
     def add_user(self, name: str, password: str) -> None:

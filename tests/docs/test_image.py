@@ -57,6 +57,9 @@ def base(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     assert made.returncode == 0, made.stdout[-2000:]
     (root / "usr/lib/python3.11/EXTERNALLY-MANAGED").unlink()
     shutil.copy(CERTIFICATES, root / CERTIFICATES.relative_to("/"))
+    for what in ("cache/apt", "lib/apt/lists"):
+        shutil.rmtree(root / "var" / what)
+        (root / "var" / what / "partial").mkdir(parents=True)
     archive = root.with_suffix(".tar")
     subprocess.run(["tar", "-C", root, "-cf", archive, "."], check=True)
     shutil.rmtree(root)

@@ -32,7 +32,13 @@ _TAKEN = (
 )
 _BUSY = 2.0
 """Seconds that SQLite itself waits for a lock; meanwhile Ctrl-C waits, too. What comes after them is outage's."""
-_POSTGRES = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+_POSTGRES = {
+    "client_encoding": "utf8",  # else a database without an encoding hands out bytes
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
 """Of libpq: a server that vanished without a word is found out within a minute."""
 
 

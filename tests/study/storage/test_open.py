@@ -152,6 +152,16 @@ def test_postgresql_without_a_driver_in_its_url(database: str, short: str) -> No
     assert [study.study_name for study in open_storage(database).get_all_studies()] == ["s"]
 
 
+def test_a_database_of_bytes(postgres: Postgres) -> None:
+    """Where the server has no locale, initdb makes databases without an encoding, and psycopg hands out bytes."""
+    url = postgres.database("bytes", "template0", "SQL_ASCII")
+    check_storage(url)
+    storage = connect(url)
+    optuna.create_study(storage=storage, study_name="größer")
+    storage.engine.dispose()
+    assert [study.study_name for study in open_storage(url).get_all_studies()] == ["größer"]
+
+
 def test_a_password_with_braces_is_no_template(postgres: Postgres, database: str) -> None:
     """Optuna fills in templates in URLs."""
     with pytest.raises(SearchError, match=r"password authentication failed") as caught:
