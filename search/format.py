@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -33,3 +34,17 @@ def plural(count: int, noun: str, verb: str = "") -> str:
     forms = {"is": "are", "was": "were"}
     said = f"{count:,} {noun}{'' if count == 1 else 's'}"
     return f"{said} {verb if count == 1 else forms[verb]}" if verb else said
+
+
+def layers(names: Iterable[str]) -> str:
+    """Layers' names, three or more that are numbered in a row as ``blocks.0 to 5``."""
+    rows: list[list[str]] = []
+    for name in names:
+        stem, _, number = name.rpartition(".")
+        follows = number.isdigit() and rows and rows[-1][-1] == f"{stem}.{int(number) - 1}"
+        if follows:
+            rows[-1].append(name)
+        else:
+            rows.append([name])
+    said = [f"{row[0]} to {row[-1].rpartition('.')[2]}" if len(row) > 2 else ", ".join(row) for row in rows]
+    return ", ".join(said)

@@ -66,3 +66,19 @@ def test_a_noun_has_an_s_unless_there_is_one() -> None:
         *("0 trials", "0 trials are", "0 trials were", "1 trial", "1 trial is", "1 trial was"),
         *("2 trials", "2 trials are", "2 trials were", "3,068 trials", "3,068 trials are", "3,068 trials were"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ([], ""),
+        (["features"], "features"),
+        (["b.0", "b.1"], "b.0, b.1"),
+        (["stem", "b.9", "b.10", "b.11", "head"], "stem, b.9 to 11, head"),
+        (["b.0", "c.1", "c.2", "c.3", "b.4"], "b.0, c.1 to 3, b.4"),
+        (["b.3", "b.2", "b.1"], "b.3, b.2, b.1"),
+        (["b.00", "b.01", "b.02"], "b.00, b.01, b.02"),
+    ],
+)
+def test_layers_in_a_row_are_said_in_few_words(names: list[str], text: str) -> None:
+    assert format.layers(names) == text

@@ -9,6 +9,7 @@ import numpy as np
 
 from search.analysis.statistics import permutation
 from search.analysis.view import StudyView
+from search.format import layers
 from search.study.attributes import config_of, value_of
 
 LEAST = 3
@@ -21,7 +22,7 @@ def by_frozen_layers(view: StudyView) -> tuple[dict[str, tuple[float, int]], flo
     for trial in view.done:
         config = config_of(trial)
         if "frozen" in config and config.get("weights") is not None:
-            name = ", ".join(config["frozen"]) if isinstance(config["frozen"], (list, tuple)) else str(config["frozen"])
+            name = layers(config["frozen"]) if isinstance(config["frozen"], (list, tuple)) else str(config["frozen"])
             groups[name or "nothing"].append(value_of(trial) or 0.0)
     kept = {name: values for name, values in sorted(groups.items()) if len(values) >= LEAST}
     if len(kept) < 2:

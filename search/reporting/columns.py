@@ -16,7 +16,7 @@ from search.analysis.cost import gpu_hours, machine_seconds, seconds_an_epoch, t
 from search.analysis.statistics import wilson
 from search.config import is_train_config
 from search.errors import SearchError, nearest, option, visible
-from search.format import duration, format_number, measured
+from search.format import duration, format_number, layers, measured
 from search.metrics.registry import MEASURES
 from search.study.attributes import epoch_of
 
@@ -85,7 +85,7 @@ def _model(config: Config) -> str:
 
 _SETTINGS: dict[str, tuple[str, Callable[[Config], str]]] = {
     "Model": ("model", _model),
-    "frozen": ("frozen", lambda config: ", ".join(config["frozen"]) or "none"),
+    "frozen": ("frozen", lambda config: escape_cell(layers(config["frozen"]) or "none")),
     "LR": ("lr", lambda config: format_number(config["lr"])),
     "MOMENTUM": ("momentum", lambda config: format_number(config["momentum"])),
     "WEIGHT_DECAY": ("weight_decay", lambda config: format_number(config["weight_decay"])),

@@ -19,6 +19,7 @@ from search.study.attributes import TrialRecord, config_of, epoch_of, feasible, 
 from search.study.code import letters, versions
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
 
 TIE = columns.TIE
@@ -34,12 +35,13 @@ def frame(view: StudyView, extra: Sequence[str] = (), rows: int | None = None, t
     of how each differs from the first, where that is tested.
 
     Baselines are ranked where the metric is the validation accuracy, which their rows have. Of several objectives:
-    the trials that no other beats in all, in no order.
+    the trials that no other beats in all, the first objective's best first.
     """
     trials = view.ranked[:rows]
     varied = sorted({name.rpartition(".")[2] for trial in trials for name in trial.params})
     if view.several:
-        front = [_front_row(view, trial, varied) | columns.cells(trial, extra) for trial in trials]
+        along = sorted(trials, key=lambda trial: -view.sign * trial.values[0])
+        front = [_front_row(view, trial, varied) | columns.cells(trial, extra) for trial in along]
         return pd.DataFrame(front).fillna("")
     made_by = letters(view.trials) if len(versions(view.trials)) > 1 else {}
     found = [
@@ -147,24 +149,66 @@ class Ranking:
         table = pd.DataFrame(self.rows, columns=list(self.names)).to_markdown(index=False, disable_numparse=True)
         return "\n\n".join(part for part in (self.words, str(table)) if part)
 
-    def terminal(self, width: int) -> Table:
-        """For a terminal of `width` columns: nothing is cut off, and what is too long goes on in the next line.
+    def terminal(self, width: int) -> Group:
+        """For a terminal of `width` columns: no word is cut off or apart unless it is wider than that.
 
-        Words stay whole where the width allows that.
+        Columns that do not fit beside each other follow in further tables, each with the trials' names.
         """
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
+        from rich.console import Group
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         texts = [[columns.unescaped(cell) for cell in column] for column in zip(self.names, *self.rows, strict=True)]
-        words = [max(len(word) for cell in column for word in [*cell.split(), ""]) for column in texts]
-        whole = sum(words) + 2 * len(words) <= width
-        for column, longest in zip(texts, words, strict=True):
-            table.add_column(Text(column[0]), overflow="fold", min_width=longest if whole else None)
-        for row in self.rows:
-            table.add_row(*(Text(columns.unescaped(cell)) for cell in row))
-        return table
+        needs = [_least(column) + _GAP for column in texts]
+        named = self.names.index("Trial")
+        room = width - 1 - min(needs[named], width // 2)
+        tables: list[list[int]] = [[]]
+        for index in range(len(texts)):
+            if index != named and sum(needs[other] for other in tables[-1]) + needs[index] > room:
+                tables.append([])
+            if index != named:
+                tables[-1].append(index)
+        return Group(*(_table([texts[i] for i in sorted([named, *table])], width) for table in tables if table))
+
+
+_GAP = 2
+"""Blanks between two columns in a terminal."""
+
+
+_LINE = len("0.9755 (0.957 to 0.986)")
+"""A cell that is no longer stays on one line, if the terminal is as wide as that."""
+
+
+def _least(column: Sequence[str]) -> int:
+    """How wide a column is at least: as its longest word, or as its longest cell if that is short."""
+    return max(max(len(word) for word in [*cell.split(), ""]) if len(cell) > _LINE else len(cell) for cell in column)
+
+
+def _table(texts: Sequence[Sequence[str]], width: int) -> Table:
+    """Columns, each a title and its cells, in no more than `width`."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column, wide in zip(texts, _widths(texts, width - 1 - _GAP * len(texts)), strict=True):
+        table.add_column(Text(column[0]), overflow="fold", width=wide)
+    for row in zip(*(column[1:] for column in texts), strict=True):
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _widths(texts: Sequence[Sequence[str]], room: int) -> list[int]:
+    """Columns' widths, `room` in all at most: each at least its least, if there is room for that.
+
+    Rich's own widths may be more than the terminal's where each column has a least one.
+    """
+    widths = [_least(column) for column in texts]
+    whole = [max(map(len, column)) for column in texts]
+    while sum(widths) > max(room, len(widths)):
+        widths[widths.index(max(widths))] -= 1
+    while (left := room - sum(widths)) > 0 and widths != whole:
+        for index in [index for index, wide in enumerate(widths) if wide < whole[index]][:left]:
+            widths[index] += 1
+    return widths
 
 
 def ranking(

@@ -19,6 +19,7 @@ from rich.console import Console
 from search.analysis.view import StudyView
 from search.config import TrainConfig
 from search.reporting import table
+from search.reporting.columns import unescaped
 
 CONFIG = dict(model="cnn", dataset="digits", epochs=2, lr=0.01, step_size=5, gamma=0.1)
 LR = FloatDistribution(1e-4, 1.0, log=True)
@@ -123,6 +124,36 @@ def test_a_terminal_shows_every_column(width: int) -> None:
     assert all(name in whole for name in ("Rank", "Trial", "LR"))
     folded = "".join(line[7:60].split("  ")[0].strip() for line in lines)
     assert "a_long_name_without_any_blank|2" in folded.replace(" ", "")
+
+
+@pytest.mark.parametrize(("width", "tables"), [(100, 1), (72, 2)])
+def test_no_word_is_broken_in_a_terminal(width: int, tables: int) -> None:
+    study = made()
+    names = [f"features._blocks.{number}" for number in range(12)]
+    for number in range(3):
+        varied = {"momentum": 0.5 + number / 7, "weight_decay": 1e-5 * number, "frozen": names[number::3]}
+        add(study, 0.5, lr=0.1, config=TrainConfig.model_validate(CONFIG | varied).model_dump(mode="json"))
+    found = table.ranking(StudyView(study))
+    shown = Console(width=width, file=io.StringIO())
+    shown.print(found.terminal(width))
+    assert isinstance(shown.file, io.StringIO)
+    text = shown.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    for column in zip(found.names, *found.rows, strict=True):
+        assert all(word in text.split() for cell in column for word in unescaped(cell).split())
+    assert text.count("Trial") == tables
+
+
+@given(
+    st.lists(st.lists(st.text("ab ", max_size=60), min_size=2, max_size=2), min_size=1, max_size=6), st.integers(1, 120)
+)
+def test_columns_are_as_wide_as_there_is_room_for(texts: list[list[str]], room: int) -> None:
+    widths = table._widths(texts, room)
+    whole = [max(map(len, column)) for column in texts]
+    assert sum(widths) <= max(room, len(texts))
+    if sum(map(table._least, texts)) <= room:
+        assert all(wide >= table._least(column) for wide, column in zip(widths, texts, strict=True))
+        assert sum(widths) == min(room, sum(whole))
 
 
 def ranks(study: Study) -> list[tuple[str, str]]:
