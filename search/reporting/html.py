@@ -111,16 +111,33 @@ def _front(view: StudyView) -> _Plot | None:
     data, layout = [], _Plot()
     for place in further:
         axis = "" if place == 1 else f"{place}"
+        ours = {"xaxis": f"x{axis}", "yaxis": f"y{axis}", "showlegend": place == 1}
+        if len(further) > 1:
+            data.append(_front_line(view, place) | ours)
         for label, (color, trials) in groups.items():
             line = color == canvas.BEST and len(further) == 1
-            found = _points(trials, label, color, place, line)
-            data.append(found | {"xaxis": f"x{axis}", "yaxis": f"y{axis}", "showlegend": place == 1})
+            data.append(_points(trials, label, color, place, line) | ours)
         made = _axes(view.metrics[0], view.metrics[place])
         width = 1 / len(further)
         made["xaxis"] |= {"domain": [(place - 1) * width, place * width - (0.08 if place < len(further) else 0)]}
         made["yaxis"] |= {"anchor": f"x{axis}"}
         layout |= {f"xaxis{axis}": made["xaxis"], f"yaxis{axis}": made["yaxis"]}
     return {"data": data, "layout": layout}
+
+
+def _front_line(view: StudyView, place: int) -> _Plot:
+    """Through the trials that no other beats in the first objective and that at `place`."""
+    steps = front.under(view, place)
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [step.best for step in steps],
+        "y": [step.limit for step in steps],
+        "name": "not beaten in the two",
+        "legendgroup": "not beaten in the two",
+        "line": {"color": canvas.BEST, "width": 1},
+        "hoverinfo": "skip",
+    }
 
 
 def _points(trials: list[FrozenTrial], label: str, color: str, place: int, line: bool) -> _Plot:
@@ -133,7 +150,7 @@ def _points(trials: list[FrozenTrial], label: str, color: str, place: int, line:
         "text": [f"trial {trial.number}" for trial in trials],
         "name": label,
         "legendgroup": label,
-        "marker": {"color": color},
+        "marker": {"color": color, "size": 9 if color == canvas.BEST else 6},
         "line": {"color": color, "width": 1},
         "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
     }

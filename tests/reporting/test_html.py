@@ -111,6 +111,23 @@ def test_the_users_names_stay_text(tmp_path: Path) -> None:
     assert {*json.loads(content[1])} == {"curves", "front", "hypervolume"}
 
 
+def test_each_panel_of_three_objectives_has_its_front_as_a_line(tmp_path: Path) -> None:
+    study = optuna.create_study(study_name="three", directions=["maximize", "minimize", "minimize"])
+    with warnings.catch_warnings(action="ignore"):  # the method is experimental
+        study.set_metric_names(["acc", "mb", "ms"])
+    for values in ((0.5, 1.0, 9.0), (0.6, 2.0, 3.0), (0.7, 4.0, 4.0), (0.4, 5.0, 5.0), (0.65, 3.0, 5.0)):
+        study.add_trial(create_trial(values=values, user_attrs={"config": {}}))
+    view = StudyView(study)
+    assert "a line joins those that no other beats" in page.write(view, tmp_path).path.read_text(encoding="utf-8")
+    plot = html._front(view)
+    assert plot is not None
+    found = {(line["name"], line["yaxis"]): [*zip(line["x"], line["y"], strict=True)] for line in plot["data"]}
+    assert found["not beaten in the two", "y"] == [(0.5, 1.0), (0.6, 2.0), (0.65, 3.0), (0.7, 4.0)]
+    assert found["not beaten in the two", "y2"] == [(0.6, 3.0), (0.7, 4.0)]
+    assert found["not beaten in all", "y2"] == [(0.5, 9.0), (0.6, 3.0), (0.65, 5.0), (0.7, 4.0)]
+    assert found["a completed trial", "y"] == [(0.4, 5.0)]
+
+
 @needs_browser
 def test_the_users_names_run_nothing(tmp_path: Path, browser: BrowserContext) -> None:
     view = evil_view()
