@@ -31,6 +31,7 @@ METRICS = {
 }
 """Of an epoch: metric(evaluation of the validation split), a float."""
 ENGINES = {
+    "auto": "search.engine.processes.here:at_once",
     "tune": "search.engine.launch:with_ray",
     "inline": "search.engine.inline:in_this_process",
 }

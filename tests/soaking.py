@@ -78,9 +78,10 @@ class Subject:
         self._seen: list[FrozenTrial] = []
 
     def start(self, **options: Any) -> Run:
-        """The command again, with the `options` of Run."""
+        """The command again, with the `options` of Run; Ray Tune takes part every second time, unless words say."""
+        engine = () if "--engine" in self.words or self.runs % 2 == 0 else ("--engine", "tune")
         self.runs += 1
-        return Run(self.folder, *self.words, **options)
+        return Run(self.folder, *self.words, *engine, **options)
 
     def trials(self) -> list[FrozenTrial]:
         try:

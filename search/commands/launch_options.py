@@ -49,8 +49,11 @@ class LaunchOptions(StorageOptions):
     ] = None
     engine: Annotated[
         EngineName,
-        Help("tune: Ray Tune, trials side by side; inline: one by one in this process."),
-    ] = "tune"
+        Help(
+            "auto: trials side by side at once, and through Ray Tune if they take longer than 10 s; tune: through Ray "
+            "Tune from the start; inline: one by one in this process."
+        ),
+    ] = "auto"
     address: Annotated[
         Parsed[str | None, str | None],
         Help(

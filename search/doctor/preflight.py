@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,7 +27,7 @@ from search.space.checks import place_of
 from search.space.file import SpaceFile, load_space
 from search.space.points import check_fixed, drawn
 from search.space.space import SearchSpace
-from search.study.data import KIND, check_limits, kind_of, weights_name
+from search.study.data import KIND, Ready, check_limits, kind_of, weights_name
 from search.train.dropout import set_dropout
 from search.train.footprint import size_of
 from search.train.freeze import batch_norm, freeze, steps, train_mode
@@ -48,21 +48,6 @@ def _configs(space: SpaceFile, names: Collection[str] = _LOADED) -> Iterator[Tra
         yield make_config(settings)
     except SearchError as error:
         raise SearchError(f"{space.path}: space(trial): {error}") from None
-
-
-class Ready(NamedTuple):
-    """What a check before the first trial found."""
-
-    notes: list[str]
-    """Lines for the user."""
-    data: dict[str, dict[str, Any]]
-    """Data set, as a config names it, to what tells it from others, as a study keeps it, and lines on it, `said`."""
-    weights: dict[str, str]
-    """Weights, as a study names them, to what tells their content from others."""
-    wrong: Sequence[str]
-    """Of a confirmation, what is wrong with each config; empty if nothing."""
-    sizes: Mapping[str, Mapping[str, float]]
-    """Kind of model, as a study names it, to what it takes of the costs that the space asks for."""
 
 
 def ready(
@@ -234,12 +219,15 @@ def decode(
     return data
 
 
+LARGE = 30_000_000
+"""Parameters from which on the meta device is quicker, whose first use imports a second and a half of torch."""
+
+
 def check_forward(config: TrainConfig, spec: ImageSpec, classes: int = 10, images: int | None = None) -> None:
     """Raise SearchError unless the model of `config`, in training mode, takes a batch of images of `spec`.
 
-    `images`: of an epoch, whose smallest batch is tried; None: two images, or `batch_size` if that is one. On the meta
-    device, which has shapes alone and takes no time; a model that it cannot build, or that fails there, is built on
-    the CPU.
+    `images`: of an epoch, whose smallest batch is tried; None: two images, or `batch_size` if that is one. A LARGE
+    model runs on the meta device, which has shapes alone; one that cannot be built or fails there, on the CPU.
     """
 
     def made() -> tuple[nn.Module, tuple[int, ...]]:
@@ -251,8 +239,10 @@ def check_forward(config: TrainConfig, spec: ImageSpec, classes: int = 10, image
 
     with torch.random.fork_rng(devices=[]):
         with suppress(Exception), torch.device("meta"):
-            _forward(config.model, *made(), classes)
-            return
+            net, shape = made()
+            if sum(parameter.numel() for parameter in net.parameters()) >= LARGE:
+                _forward(config.model, net, shape, classes)
+                return
         net, shape = made()
         try:
             _forward(config.model, net, shape, classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +20,21 @@ if TYPE_CHECKING:
 
 
 @contextmanager
+def checked_by(setup: Setup) -> Iterator[tuple[forkserver.ForkServer, Callable[[], Any]]]:
+    """A fork server, and what waits for the setup's check and returns what it said."""
+    with forkserver.run_fork_server(setup.modules, setup.verbose, setup.workplace.patience, setup.say) as forks:
+        checking = forkserver.Call(forks.address, *setup.check, tries=forkserver.DEATHS) if setup.check else None
+        yield forks, lambda: checking and setup.wait(checking.result)
+
+
+@contextmanager
 def with_ray(setup: Setup) -> Iterator[tuple[Tune, Any]]:
     """Ray Tune as an engine. Raises SearchError, EngineFailed.
 
     Ray starts while another process imports torch, or the setup's modules, and checks: each takes about two seconds of
     a core.
     """
-    with forkserver.run_fork_server(setup.modules, setup.verbose, setup.workplace.patience, setup.say) as forks:
-        checking = forkserver.Call(forks.address, *setup.check, tries=forkserver.DEATHS) if setup.check else None
+    with checked_by(setup) as (forks, said):
         from search.engine.ray import tune  # late: it takes a second, which the fork server needs for torch
 
         if setup.address is None:
@@ -37,7 +44,7 @@ def with_ray(setup: Setup) -> Iterator[tuple[Tune, Any]]:
             running = tune.joined(setup.address, forks, there, setup.cpus, setup.gpus, _nodes(setup), setup.space)
         with running as engine:
             warm_up()
-            yield engine, checking and setup.wait(checking.result)
+            yield engine, said()
 
 
 def _as_seen_there(workplace: WorkerConfig) -> WorkerConfig:

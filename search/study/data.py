@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -25,6 +25,21 @@ class Found(NamedTuple):
     """Weights, as `weights_name` names them, to what tells their content from others."""
     sizes: Mapping[str, Mapping[str, float]] = MappingProxyType({})
     """Kind of model, as `kind_of` names it, to what it takes, by the names of `config.COSTS`."""
+
+
+class Ready(NamedTuple):
+    """What a check before the first trial says. It stands here: the driver that receives it imports no torch."""
+
+    notes: list[str]
+    """Lines for the user."""
+    data: dict[str, dict[str, Any]]
+    """Data set, as a config names it, to what tells it from others, as a study keeps it, and lines on it, `said`."""
+    weights: dict[str, str]
+    """Weights, as a study names them, to what tells their content from others."""
+    wrong: Sequence[str]
+    """Of a confirmation, what is wrong with each config; empty if nothing."""
+    sizes: Mapping[str, Mapping[str, float]]
+    """Kind of model, as a study names it, to what it takes of the costs that the space asks for."""
 
 
 def made_with(study: Study) -> Found:

@@ -20,8 +20,8 @@ from rich.console import Console
 from search.commands.steps import run
 from search.engine.messages import WorkerConfig
 from search.engine.processes import forkserver
+from search.engine.processes.places import Resources
 from search.engine.ray import tune
-from search.engine.ray.cluster import Resources
 from search.files import mounts
 from search.study import lease as leases
 from search.study import study as studies

@@ -139,7 +139,7 @@ limits, trials = dict(mb=0.1, latency_ms=900), 8
 """
 
 
-@pytest.mark.parametrize("engine", ["inline", "tune"])
+@pytest.mark.parametrize("engine", ["inline", "auto"])
 def test_a_define_by_run_point_is_measured_by_its_worker(cli: Any, write: Write, engine: str) -> None:
     write("space.py", BY_RUN)
     status, out, err = cli("run", "space.py", "--engine", engine, "--trials", 6 if engine == "tune" else 8)

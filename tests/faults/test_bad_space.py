@@ -237,7 +237,7 @@ def fails(error):
 """
 
 
-@pytest.mark.parametrize("engine", ["inline", "tune"])
+@pytest.mark.parametrize("engine", ["inline", "auto"])
 def test_a_train_that_gives_no_measurement_is_a_fail_with_its_reason(cli: Cli, write: Write, engine: str) -> None:
     branches = [f"    if config['kind'] == {i}:\n        yield {code}" for i, (code, _) in enumerate(TRAINS.values())]
     returns = [

@@ -90,7 +90,7 @@ def test_ctrl_c_puts_trials_back_and_the_same_command_goes_on(
 
 
 def test_a_killed_node_is_replaced_within_the_run(folder: Callable[[str], Path]) -> None:
-    run = Run(folder(SLOW))
+    run = Run(folder(SLOW), "--engine", "tune")
     try:
         until(lambda: len([1 for trial in run.trials() if (trial.last_step or 0) > 1]) == CORES, "epochs")
         before = run.trials()
@@ -176,7 +176,7 @@ def test_what_stands_between_driver_and_training_is_stopped_and_killed(folder: C
     """Ray's process for a worker is stopped; the server that forks is killed, together with a training process; that
     server is killed again and again.
     """
-    run = Run(folder(STEPS), "--trial-timeout", "5s", "--cpus-per-trial", str(CORES))
+    run = Run(folder(STEPS), "--engine", "tune", "--trial-timeout", "5s", "--cpus-per-trial", str(CORES))
 
     def trial(number: int) -> FrozenTrial | None:
         """The trial, once it has two epochs of this attempt."""

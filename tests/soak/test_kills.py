@@ -37,13 +37,15 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 Strike = Callable[[Subject, Run, random.Random], int]
 
 
-def killed(fault: str, how: str, count: int, strike: Strike, folder: Callable[[str], Path]) -> None:
+def killed(
+    fault: str, how: str, count: int, strike: Strike, folder: Callable[[str], Path], words: tuple[str, ...] = ()
+) -> None:
     """Strike runs until it has happened so often, each study in the end finished by the same command, and checked."""
     chance, struck, again, studies, checked, starts = draw(fault), 0, list[tuple[int, float]](), 0, 0, 0
     subject = None
     try:
         while struck < count:
-            subject, studies = Subject(folder(DIGITS)), studies + 1
+            subject, studies = Subject(folder(DIGITS), *words), studies + 1
             over = False
             while struck < count and not over:
                 run = subject.start()
@@ -113,7 +115,14 @@ def test_the_node(folder: Callable[[str], Path]) -> None:
             os.kill(pid, signal.SIGKILL)
         return bool(there)
 
-    killed("Ray node killed", "SIGKILL of raylet and control store at once", times(20), strike, folder)
+    killed(
+        "Ray node killed",
+        "SIGKILL of raylet and control store at once",
+        times(20),
+        strike,
+        folder,
+        ("--engine", "tune"),
+    )
 
 
 @pytest.mark.usefixtures("torch_threads")

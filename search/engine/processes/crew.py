@@ -43,6 +43,17 @@ class Crew:
             self.close()
             raise
 
+    def meet(self) -> None:
+        """Wait until each has begun. Raises EOFError or OSError."""
+        for member in self._members:
+            if member not in self._pids:
+                self._pids[member] = self._received(member)
+
+    @property
+    def leader(self) -> Connection:
+        """The connection of the first."""
+        return self._members[0]
+
     def send(self, what: Any) -> None:
         """Send each an object. Raises OSError."""
         for member in self._members:

@@ -1,4 +1,4 @@
-"""The start and the end of Ray, and the part of the machine that each trial gets."""
+"""The start and the end of Ray."""
 
 from __future__ import annotations
 
@@ -14,19 +14,12 @@ from typing import Any
 
 import ray
 
-from search.engine.base import UNITS, EngineFailed
+from search.engine.base import EngineFailed
+from search.engine.processes.places import machine_cpus
 from search.engine.processes.scratch import sweep
 from search.engine.processes.signals import held_back, uninterrupted
 from search.engine.ray import auth, patches
 from search.errors import ClusterFailed, SearchError, first_line, option
-
-
-@dataclass(frozen=True)
-class Resources:
-    """The share of one trial: CPUs (whole or a fraction) and GPUs (a fraction shares one)."""
-
-    cpus: float
-    gpus: float
 
 
 @contextmanager
@@ -177,6 +170,7 @@ def _init(folder: Path, verbose: bool, port: int | None) -> Any:
     if not verbose:  # else it prints a page when one of its servers dies
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     alone: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 100 * 2**20}  # nothing large goes there
+    alone["num_cpus"] = machine_cpus()
     jobs = {"include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": port}
     try:
         hushed = nullcontext() if verbose else _hushed()
@@ -211,39 +205,3 @@ def _hushed() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def plan(cpus: float | None = None, gpus: float | None = None) -> tuple[Resources, int, int]:
-    """The share of one trial, the number of trials at a time, and the CPU threads of each.
-
-    By default a trial takes one GPU and its share of its node's CPUs. Without a GPU it takes one CPU, whatever `gpus`
-    says. Raises SearchError if not even one fits.
-    """
-    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    with_gpus = [node for node in there if node.get("GPU")]
-    gpus = 0.0 if not with_gpus else 1.0 if gpus is None else gpus
-    if cpus is None:
-        cpus = max(1.0, min(node.get("CPU", 0.0) * gpus // node["GPU"] for node in with_gpus)) if gpus else 1.0
-    trial = Resources(cpus, gpus)
-    used = [(node, fits(node, trial)) for node in there if fits(node, trial)]
-    if not used:
-        has = [f"{node.get('CPU', 0.0):g} and {node.get('GPU', 0.0):g}" for node in there]
-        where = "this machine has" if len(has) == 1 else "the nodes of the cluster have"
-        raise SearchError(
-            f"a trial asks for {cpus:g} CPUs and {gpus:g} GPUs, and {where} {', '.join(has)}: "
-            f"{option('cpus_per_trial')}, {option('gpus_per_trial')}"
-        )
-    threads = min(int(node.get("CPU", 0.0) // places) for node, places in used)
-    return trial, sum(places for _, places in used), max(1, threads)
-
-
-def fits(node: Mapping[str, float], trial: Resources) -> int:
-    """How many trials fit on a node with such resources."""
-    asked = [(node.get("CPU", 0.0), trial.cpus), (node.get("GPU", 0.0), trial.gpus)]
-    return min((_fits(has, wants) for has, wants in asked if wants), default=0)
-
-
-def _fits(has: float, wants: float) -> int:
-    """How many trials fit into `has` units if each takes `wants`. No trial gets parts of two GPUs."""
-    wanted = max(1, round(wants * UNITS))
-    return int(has) * (UNITS // wanted) if wanted < UNITS else round(has * UNITS) // wanted

@@ -18,8 +18,9 @@ from search.data.reading.skipping import inherited
 from search.engine.base import ClusterLost
 from search.engine.failures import RunAborted
 from search.engine.processes.forkserver import Died
+from search.engine.processes.places import Resources, fits
 from search.engine.ray import watchdog
-from search.engine.ray.cluster import Resources, fits, joined
+from search.engine.ray.cluster import joined
 from search.engine.ray.comings import Comings, Seen
 from search.engine.ray.luggage import Files, gathered
 from search.engine.ray.on_node import Keeper, call_here, name_of

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from search.engine.ray import cluster, nodes, patches, quick_imports, watchdog
-from search.engine.ray.cluster import Resources, plan
 from search.format import plural
 
 with quick_imports():
@@ -30,7 +29,9 @@ with quick_imports():
 from search.engine.base import ClusterLost, EngineFailed, share
 from search.engine.driver import Driver
 from search.engine.messages import WorkerConfig
+from search.engine.processes.early import Early
 from search.engine.processes.forkserver import Call, ForkServer
+from search.engine.processes.places import Resources, plan
 from search.engine.processes.signals import handled
 from search.engine.ray.adapters import Asks, Broken, Quiet, Reports
 from search.engine.ray.closing import Closing
@@ -107,7 +108,8 @@ class Tune:
 
     def placed(self, cpus: float | None, gpus: float | None) -> Tune:
         """This engine with trials that take so much, None for the defaults. Raises SearchError if not one fits."""
-        resources, slots, threads = plan(cpus, gpus)
+        there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        resources, slots, threads = plan(there, cpus, gpus)
         device = "cuda" if resources.gpus else "cpu"
         ranks = max(1, int(resources.gpus)) if self.workplace.own_train is None else 1
         workplace = replace(self.workplace, device=device, threads=threads, gpus=resources.gpus, ranks=ranks)
@@ -144,8 +146,8 @@ class Tune:
             return self.nodes.call(function, args)
         return Call(self.fork_server.address, function, *args).result(lambda *progress: None)
 
-    def run(self, driver: Driver) -> None:
-        """Run the driver's trials to their ends, with a new Ray where one breaks down.
+    def run(self, driver: Driver, early: Early | None = None) -> None:
+        """Run the driver's trials to their ends, with a new Ray where one breaks down. Those of `early` take places.
 
         Raises whatever the driver raised, EngineFailed if Ray breaks down again and again.
         """
@@ -154,7 +156,7 @@ class Tune:
             try:
                 if broken:
                     cluster.restart(self.fork_server.folder, self.verbose)
-                return self._fit(driver)
+                return self._fit(driver, early)
             except EngineFailed as error:
                 if self.nodes is not None:  # it is not ours to start anew
                     raise
@@ -163,7 +165,7 @@ class Tune:
                     by_strangers += 1
                     if by_strangers == 1:
                         driver.run.say(f"{_STRANGER}; its trials go on in a new one, each time that this happens")
-                    driver.orphaned(blamed=False)
+                    driver.orphaned(blamed=False, but=early.active if early else ())
                     continue
                 in_row = 1 if driver.counts.total() > ended else in_row + 1
                 ended = driver.counts.total()
@@ -172,12 +174,15 @@ class Tune:
                         f"{error}; that was {in_row} times in a row without a trial that ended"
                     ) from error
                 driver.run.say(f"{error}; its trials go on in a new one")
-                driver.orphaned()
+                driver.orphaned(but=early.active if early else ())
 
-    def _fit(self, driver: Driver) -> None:
+    def _fit(self, driver: Driver, early: Early | None) -> None:
         """Run the driver's trials in the Ray that is there. Raises EngineFailed if it broke down."""
         active: dict[str, ActiveTrial] = {}
-        forks, slots = None if self.nodes else self.fork_server, lambda: self.slots
+        forks, slots = (
+            None if self.nodes else self.fork_server,
+            lambda: self.slots - (len(early.active) if early else 0),
+        )
         comings = self.nodes.comings if self.nodes else Comings(driver.run.say)
         if self.nodes is not None:
             slots, self.nodes.load = self.nodes.slots, lambda: (len(active), driver.left)
@@ -187,8 +192,8 @@ class Tune:
         closing, backlog = Closing(self.workplace.own_train is not None, driver.closed), Backlog()
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)  # else one worker starts after another
         tuner = self._tuner(
-            Asks(driver, place, active, lanes, closing, comings, backlog),
-            Reports(driver, active, self.workplace.patience, forks, lanes, closing, comings, backlog),
+            Asks(driver, place, active, lanes, closing, comings, backlog, early),
+            Reports(driver, active, self.workplace.patience, forks, lanes, closing, comings, backlog, early),
         )
         # Tune hands these to its actors as a runtime_env, and Ray then starts new workers for them.
         class_cache.DEFAULT_ENV_VARS.clear()

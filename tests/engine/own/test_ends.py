@@ -144,12 +144,21 @@ def inline(folder: Callable[[str], Path]) -> Iterator[Ended]:
     yield from ran(folder(KINDS.replace("{more}", "[]")), "--engine", "inline")
 
 
+def side_by_side(folder: Path, engine: str) -> Iterator[Ended]:
+    yield from ran(folder, "--engine", engine, "--cpus-per-trial", str(max(1, CORES // 2)))
+
+
+@pytest.fixture(scope="module")
+def auto(folder: Callable[[str], Path]) -> Iterator[Ended]:
+    yield from side_by_side(folder(KINDS.replace("{more}", str(MORE))), "auto")
+
+
 @pytest.fixture(scope="module")
 def tune(folder: Callable[[str], Path]) -> Iterator[Ended]:
-    yield from ran(folder(KINDS.replace("{more}", str(MORE))), "--cpus-per-trial", str(max(1, CORES // 2)))
+    yield from side_by_side(folder(KINDS.replace("{more}", str(MORE))), "tune")
 
 
-@pytest.fixture(params=["inline", "tune"])
+@pytest.fixture(params=["inline", "auto", "tune"])
 def ended(request: pytest.FixtureRequest) -> Ended:
     found: Ended = request.getfixturevalue(request.param)
     return found

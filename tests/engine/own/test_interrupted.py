@@ -33,7 +33,7 @@ SLOW = """
 """
 
 
-@pytest.mark.parametrize("engine", ["inline", "tune"])
+@pytest.mark.parametrize("engine", ["inline", "auto", "tune"])
 def test_ctrl_c_closes_what_runs(folder: Callable[[str], Path], engine: str) -> None:
     run = Run(folder(SLOW), "--engine", engine)
     try:

@@ -1,4 +1,4 @@
-"""Ray's start when it fails, and what a trial takes of the nodes that there are."""
+"""Ray's start when it fails."""
 
 from __future__ import annotations
 
@@ -11,49 +11,8 @@ from pathlib import Path
 import pytest
 from live import WAIT, free_port, listening, loopback, session, until
 
-from search.engine.base import share
 from search.engine.ray import cluster, patches
-from search.errors import ClusterFailed, SearchError
-
-
-@pytest.mark.parametrize(
-    ("nodes", "asked", "trial", "slots", "threads"),
-    [
-        ([(16, 0)], (None, None), (1, 0), 16, 1),
-        ([(4, 0), (0, 0), (9, 0)], (2, None), (2, 0), 6, 2),  # a head without room, and an odd CPU that fits none
-        ([(8, 0), (16, 2), (8, 4)], (None, None), (2, 1), 6, 2),  # CPUs alone train none
-        ([(8, 1), (9, 1)], (None, 0.5), (4, 0.5), 4, 4),
-        ([(10, 1)], (1, 0.2), (1, 0.2), 5, 2),  # of which floats fit four
-        ([(20, 2)], (1, 0.1), (1, 0.1), 20, 1),
-    ],
-)
-def test_a_trial_takes_its_share_of_one_node(
-    monkeypatch: pytest.MonkeyPatch,
-    nodes: list[tuple[float, float]],
-    asked: tuple[float | None, float | None],
-    trial: tuple[float, float],
-    slots: int,
-    threads: int,
-) -> None:
-    there = [{"Alive": True, "Resources": {"CPU": cpus, "GPU": gpus}} for cpus, gpus in nodes]
-    gone = {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}}
-    monkeypatch.setattr("ray.nodes", lambda: [*there, gone])
-    assert cluster.plan(*asked) == (cluster.Resources(*trial), slots, threads)
-
-
-@pytest.mark.parametrize("trials", range(1, 101))
-def test_a_share_of_a_gpu_fits_as_often_as_it_was_made_for(trials: int) -> None:
-    assert cluster.fits({"GPU": 1.0}, cluster.Resources(0, share(trials))) == trials
-
-
-def test_a_trial_that_fits_on_no_node_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = [{"Alive": True, "Resources": {"CPU": cpus}} for cpus in (2, 4)]
-    monkeypatch.setattr("ray.nodes", lambda: there)
-    with pytest.raises(
-        SearchError, match="6 CPUs and 0 GPUs, and the nodes of the cluster have 2 and 0, 4 and 0: cpus_per_trial="
-    ):
-        cluster.plan(6)
-
+from search.errors import ClusterFailed
 
 FAILS = """
 import sys

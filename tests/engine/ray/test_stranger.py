@@ -46,7 +46,7 @@ def elsewhere(run: Run, before: set[int]) -> bool:
 @pytest.mark.slow
 def test_a_stranger_ends_no_run_and_fails_no_trial(folder: Callable[[str], Path]) -> None:
     path = folder(SPACE)
-    run = Run(path)
+    run = Run(path, "--engine", "tune")
     try:
         for _ in range(4):  # more often than Ray may break down by itself
             until(lambda: len([t for t in run.running() if t.intermediate_values]) == 2, "both trials")

@@ -1,0 +1,77 @@
+"""This machine without a GPU as an engine: its own processes at once, and Ray Tune once the search lasts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from search.engine.base import Setup
+from search.engine.driver import Driver
+from search.engine.launch import checked_by, with_ray
+from search.engine.messages import WorkerConfig
+from search.engine.processes import places
+from search.engine.processes.early import Early
+from search.engine.processes.forkserver import Call, ForkServer
+from search.format import plural
+from search.study.storage.open import warm_up
+
+ALONE = 10.0
+"""Seconds of training after which Ray is started. A search that ends sooner does without it."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """`slots` trials at a time, in processes of the `fork_server`; after ALONE seconds new ones are Ray Tune's."""
+
+    fork_server: ForkServer
+    workplace: WorkerConfig
+    resources: places.Resources
+    slots: int
+    verbose: bool = False
+
+    @property
+    def note(self) -> str:
+        where = f"no GPU: training on {plural(len(os.sched_getaffinity(0)), 'CPU core')}"
+        return f"{where}, {plural(self.slots, 'trial')} side by side, CPU threads of each: {self.workplace.threads}"
+
+    def run(self, driver: Driver) -> None:
+        """Run the driver's trials to their ends. Raises whatever the driver raised, EngineFailed."""
+        early = Early(driver, self.fork_server, self.workplace, self.slots)
+        try:
+            if early.run(time.monotonic() + ALONE):
+                return
+            from search.engine.ray import tune  # late: it takes a second, and 200 MB
+
+            with tune.started(self.fork_server, self.workplace, self.resources.cpus, None, self.verbose) as engine:
+                engine.run(driver, early)
+        finally:
+            early.end()
+
+    def call(self, function: str, *args: Any) -> Any:
+        """What the training side's `function`, named as module:function, returns for `args` and one more, ignored.
+
+        Raises what it raised, or Died.
+        """
+        return Call(self.fork_server.address, function, *args).result(lambda *progress: None)
+
+
+@contextmanager
+def at_once(setup: Setup) -> Iterator[tuple[Any, Any]]:
+    """The engine that has the first trial soonest. On a cluster, and where there may be a GPU, Ray hands out places.
+
+    Raises SearchError, EngineFailed.
+    """
+    if setup.address is not None or places.accelerators():
+        with with_ray(setup) as found:
+            yield found
+        return
+    there = [{"CPU": float(places.machine_cpus())}]
+    resources, slots, threads = places.plan(there, setup.cpus, setup.gpus)
+    workplace = replace(setup.workplace, device="cpu", threads=threads, gpus=0.0, ranks=1)
+    with checked_by(setup) as (forks, said):
+        warm_up()
+        yield Here(forks, workplace, resources, slots, setup.verbose), said()
