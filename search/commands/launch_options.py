@@ -50,8 +50,8 @@ class LaunchOptions(StorageOptions):
     engine: Annotated[
         EngineName,
         Help(
-            "auto: trials side by side at once, and through Ray Tune if they take longer than 10 s; tune: through Ray "
-            "Tune from the start; inline: one by one in this process."
+            "auto: trials side by side in processes of this machine, and through Ray Tune where it has a GPU or on a "
+            "cluster; tune: through Ray Tune; inline: one by one in this process."
         ),
     ] = "auto"
     address: Annotated[

@@ -242,9 +242,9 @@ class Driver:
         if raised:
             self.run.say(closing(number, raised))
 
-    def orphaned(self, blamed: bool = True, but: Sequence[ActiveTrial] = ()) -> None:
-        """The engine broke down, and all that ran with it, `but` those. `blamed`: it counts as an attempt of each."""
-        for job in [job for job in self.live.values() if job not in but]:
+    def orphaned(self, blamed: bool = True) -> None:
+        """The engine broke down, and all that ran with it. `blamed`: it counts as an attempt of each trial."""
+        for job in list(self.live.values()):
             self.receive(job, Lost(job.attempt, blamed=blamed))
 
     def _lost(self, job: ActiveTrial, how: str) -> None:

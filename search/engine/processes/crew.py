@@ -43,11 +43,12 @@ class Crew:
             self.close()
             raise
 
-    def meet(self) -> None:
-        """Wait until each has begun. Raises EOFError or OSError."""
-        for member in self._members:
-            if member not in self._pids:
-                self._pids[member] = self._received(member)
+    def met(self) -> bool:
+        """Whether the first process has sent its number; if not, this receives it. Raises EOFError or OSError."""
+        if self.leader in self._pids:
+            return True
+        self._pids[self.leader] = self._received(self.leader)
+        return False
 
     @property
     def leader(self) -> Connection:

@@ -1,9 +1,8 @@
-"""This machine without a GPU as an engine: its own processes at once, and Ray Tune once the search lasts."""
+"""This machine without a GPU as an engine. Trials begin sooner than Ray could start, which adds nothing here."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,24 +13,20 @@ from search.engine.driver import Driver
 from search.engine.launch import checked_by, with_ray
 from search.engine.messages import WorkerConfig
 from search.engine.processes import places
-from search.engine.processes.early import Early
 from search.engine.processes.forkserver import Call, ForkServer
+from search.engine.processes.loop import Loop
 from search.format import plural
 from search.study.storage.open import warm_up
-
-ALONE = 10.0
-"""Seconds of training after which Ray is started. A search that ends sooner does without it."""
 
 
 @dataclass(frozen=True)
 class Here:
-    """`slots` trials at a time, in processes of the `fork_server`; after ALONE seconds new ones are Ray Tune's."""
+    """`slots` trials at a time, in processes of the `fork_server`."""
 
     fork_server: ForkServer
     workplace: WorkerConfig
     resources: places.Resources
     slots: int
-    verbose: bool = False
 
     @property
     def note(self) -> str:
@@ -39,17 +34,12 @@ class Here:
         return f"{where}, {plural(self.slots, 'trial')} side by side, CPU threads of each: {self.workplace.threads}"
 
     def run(self, driver: Driver) -> None:
-        """Run the driver's trials to their ends. Raises whatever the driver raised, EngineFailed."""
-        early = Early(driver, self.fork_server, self.workplace, self.slots)
+        """Run the driver's trials to their ends. Raises whatever the driver raised."""
+        loop = Loop(driver, self.fork_server, self.workplace, self.slots)
         try:
-            if early.run(time.monotonic() + ALONE):
-                return
-            from search.engine.ray import tune  # late: it takes a second, and 200 MB
-
-            with tune.started(self.fork_server, self.workplace, self.resources.cpus, None, self.verbose) as engine:
-                engine.run(driver, early)
+            loop.run()
         finally:
-            early.end()
+            loop.end()
 
     def call(self, function: str, *args: Any) -> Any:
         """What the training side's `function`, named as module:function, returns for `args` and one more, ignored.
@@ -74,4 +64,4 @@ def at_once(setup: Setup) -> Iterator[tuple[Any, Any]]:
     workplace = replace(setup.workplace, device="cpu", threads=threads, gpus=0.0, ranks=1)
     with checked_by(setup) as (forks, said):
         warm_up()
-        yield Here(forks, workplace, resources, slots, setup.verbose), said()
+        yield Here(forks, workplace, resources, slots), said()

@@ -43,6 +43,18 @@ class Lane:
             self.ready().send(None)
             self._asked, self._since = True, time.monotonic()
 
+    def has_begun(self) -> bool:
+        """Whether more than a new process's number has come, which is taken in. Raises EOFError or OSError."""
+        if self.ready().met():
+            return True
+        self._since = time.monotonic()
+        return False
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether a message has come that nobody has read."""
+        return self.connection is not None and self.connection.poll()
+
     def message(self) -> Message:
         """The crew's next message, or what became of it."""
         try:

@@ -11,7 +11,6 @@ from search.engine.base import LimitReached
 from search.engine.driver import Driver
 from search.engine.failures import RunAborted
 from search.engine.messages import Lost, Silent
-from search.engine.processes.early import Early
 from search.engine.processes.forkserver import ForkServer
 from search.engine.ray import quick_imports
 from search.engine.ray.closing import Closing
@@ -41,13 +40,6 @@ def _ours() -> Iterator[None]:
         raise Broken(error) from error
 
 
-def _look(early: Early | None) -> None:
-    """Take in what the trials have sent that Tune knows nothing of."""
-    if early is not None:
-        with _ours():
-            early.look()
-
-
 class Quiet(ProgressReporter):
     """Shows nothing: Tune's own reporter for notebooks clears the cell that it runs in."""
 
@@ -74,11 +66,10 @@ class Asks(_NotSaved, Searcher):
         closing: Closing,
         comings: Comings,
         backlog: Backlog,
-        early: Early | None = None,
     ) -> None:
         super().__init__(metric=None, mode=None)
         self._driver, self._active, self._lanes, self._place = driver, active, lanes, place
-        self._backlog, self._early = backlog, early
+        self._backlog = backlog
         self._closing, self._comings, self._just_asked = closing, comings, False
 
     def suggest(self, trial_id: str) -> Any:
@@ -86,7 +77,6 @@ class Asks(_NotSaved, Searcher):
             raise LimitReached
         if self._backlog.puts_off(len(self._active)):
             return None
-        _look(self._early)
         # Ask late: the sampler then knows more, and the storage shows no waiting trial as RUNNING.
         with _ours():
             ours = self._driver.next() if len(self._active) < self._lanes.open(len(self._active)) else None
@@ -94,8 +84,7 @@ class Asks(_NotSaved, Searcher):
                 self._driver.catch_up()
         self._just_asked = ours is not None
         if ours is None:
-            over = self._driver.finished and not self._closing.waits() and not (self._early and self._early.waits)
-            return Searcher.FINISHED if over else None
+            return Searcher.FINISHED if self._driver.finished and not self._closing.waits() else None
         self._active[trial_id] = ours
         self._lanes.asks(trial_id)
         # Ray's own processes have not loaded the space file, and pass the order on as it is.
@@ -131,11 +120,10 @@ class Reports(_NotSaved, FIFOScheduler):
         closing: Closing,
         comings: Comings,
         backlog: Backlog,
-        early: Early | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # ray has no types
         self._driver, self._active, self._fork_server, self._closing = driver, active, fork_server, closing
-        self._lanes, self._comings, self._backlog, self._early = lanes, comings, backlog, early
+        self._lanes, self._comings, self._backlog = lanes, comings, backlog
         self._chosen: set[str] = set()
         self._patience, self._stall = math.inf if patience is None else patience, Stall(patience)
 
@@ -172,7 +160,6 @@ class Reports(_NotSaved, FIFOScheduler):
             if trial.status == trial.RUNNING:
                 self._lanes.works(trial.trial_id)
         self._closing.waits()
-        _look(self._early)
         with _ours():
             self._driver.callbacks.keep_up()  # while a worker starts, Tune asks for no further trial
         # FIFO's own looks at every trial that ever ran. A trial that is chosen again while its worker starts gets one

@@ -29,7 +29,6 @@ with quick_imports():
 from search.engine.base import ClusterLost, EngineFailed, share
 from search.engine.driver import Driver
 from search.engine.messages import WorkerConfig
-from search.engine.processes.early import Early
 from search.engine.processes.forkserver import Call, ForkServer
 from search.engine.processes.places import Resources, plan
 from search.engine.processes.signals import handled
@@ -146,8 +145,8 @@ class Tune:
             return self.nodes.call(function, args)
         return Call(self.fork_server.address, function, *args).result(lambda *progress: None)
 
-    def run(self, driver: Driver, early: Early | None = None) -> None:
-        """Run the driver's trials to their ends, with a new Ray where one breaks down. Those of `early` take places.
+    def run(self, driver: Driver) -> None:
+        """Run the driver's trials to their ends, with a new Ray where one breaks down.
 
         Raises whatever the driver raised, EngineFailed if Ray breaks down again and again.
         """
@@ -156,7 +155,7 @@ class Tune:
             try:
                 if broken:
                     cluster.restart(self.fork_server.folder, self.verbose)
-                return self._fit(driver, early)
+                return self._fit(driver)
             except EngineFailed as error:
                 if self.nodes is not None:  # it is not ours to start anew
                     raise
@@ -165,7 +164,7 @@ class Tune:
                     by_strangers += 1
                     if by_strangers == 1:
                         driver.run.say(f"{_STRANGER}; its trials go on in a new one, each time that this happens")
-                    driver.orphaned(blamed=False, but=early.active if early else ())
+                    driver.orphaned(blamed=False)
                     continue
                 in_row = 1 if driver.counts.total() > ended else in_row + 1
                 ended = driver.counts.total()
@@ -174,15 +173,12 @@ class Tune:
                         f"{error}; that was {in_row} times in a row without a trial that ended"
                     ) from error
                 driver.run.say(f"{error}; its trials go on in a new one")
-                driver.orphaned(but=early.active if early else ())
+                driver.orphaned()
 
-    def _fit(self, driver: Driver, early: Early | None) -> None:
+    def _fit(self, driver: Driver) -> None:
         """Run the driver's trials in the Ray that is there. Raises EngineFailed if it broke down."""
         active: dict[str, ActiveTrial] = {}
-        forks, slots = (
-            None if self.nodes else self.fork_server,
-            lambda: self.slots - (len(early.active) if early else 0),
-        )
+        forks, slots = None if self.nodes else self.fork_server, lambda: self.slots
         comings = self.nodes.comings if self.nodes else Comings(driver.run.say)
         if self.nodes is not None:
             slots, self.nodes.load = self.nodes.slots, lambda: (len(active), driver.left)
@@ -192,8 +188,8 @@ class Tune:
         closing, backlog = Closing(self.workplace.own_train is not None, driver.closed), Backlog()
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.slots)  # else one worker starts after another
         tuner = self._tuner(
-            Asks(driver, place, active, lanes, closing, comings, backlog, early),
-            Reports(driver, active, self.workplace.patience, forks, lanes, closing, comings, backlog, early),
+            Asks(driver, place, active, lanes, closing, comings, backlog),
+            Reports(driver, active, self.workplace.patience, forks, lanes, closing, comings, backlog),
         )
         # Tune hands these to its actors as a runtime_env, and Ray then starts new workers for them.
         class_cache.DEFAULT_ENV_VARS.clear()

@@ -19,11 +19,15 @@ class Fake:
 
     def __init__(self, *answers: Any) -> None:
         self.answers, self.sent, self.closed = list(answers), list[Any](), list[bool]()
+        self.meetings = list[bool]()
 
     def send(self, what: Any) -> None:
         self.sent.append(what)
 
     send_bytes = send
+
+    def met(self) -> bool:
+        return self.meetings.pop(0)
 
     def receive(self) -> Any:
         answer = self.answers.pop(0)
@@ -95,6 +99,14 @@ def test_a_training_that_cannot_be_closed_is_said(answer: Exception, said: str) 
     assert lane.drop() == said
     assert len(crew.closed) == 1
     assert lane.drop() == ""
+
+
+def test_the_number_of_a_new_process_is_no_answer() -> None:
+    crew = Fake(Ended(1))
+    crew.meetings = [False, True]
+    lane = lane_of(crew)
+    lane.begin(b"first", 1)
+    assert (lane.has_begun(), lane.has_begun(), lane.message()) == (False, True, Ended(1))
 
 
 def test_a_lane_is_overdue_after_its_patience() -> None:

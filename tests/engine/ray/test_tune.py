@@ -234,10 +234,10 @@ def test_the_dashboard_shows_a_live_run(watched: Watched) -> None:
 
 def test_a_ray_that_breaks_down_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     said: list[str] = []
-    driver = SimpleNamespace(counts=Counter(), run=SimpleNamespace(say=said.append), orphaned=lambda but: None)
+    driver = SimpleNamespace(counts=Counter(), run=SimpleNamespace(say=said.append), orphaned=lambda: None)
     broken = iter([*[False] * 3, True, *[False] * 9])  # a trial ends before the fourth
 
-    def breaks(self: tune.Tune, driver: Any, early: Any) -> None:
+    def breaks(self: tune.Tune, driver: Any) -> None:
         driver.counts["done"] += next(broken)
         raise EngineFailed("Ray's raylet died")
 
@@ -254,13 +254,13 @@ def test_a_ray_that_a_stranger_crashes_is_started_anew_as_often_as_it_takes(
 ) -> None:
     said, marks, left = list[str](), list[bool](), iter(range(20))
     driver = SimpleNamespace(
-        counts=Counter(), run=SimpleNamespace(say=said.append), orphaned=lambda but, blamed=True: marks.append(blamed)
+        counts=Counter(), run=SimpleNamespace(say=said.append), orphaned=lambda blamed=True: marks.append(blamed)
     )
     log = tmp_path / "ray" / "session_1" / "logs" / "raylet.err"
     log.parent.mkdir(parents=True)
     log.write_text("(raylet) ray_syncer_server.cc:30:  An unexpected system state has occurred.")
 
-    def breaks(self: tune.Tune, driver: Any, early: Any) -> None:
+    def breaks(self: tune.Tune, driver: Any) -> None:
         if next(left, None) is not None:
             raise EngineFailed("Ray's raylet died")
 

@@ -1,8 +1,7 @@
-"""The first trials of a run, in processes of this machine: they begin before Ray is there, and Tune takes over."""
+"""Trials side by side in processes of this machine, without Ray: they begin at once."""
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from multiprocessing.connection import Connection, wait
 
@@ -20,7 +19,7 @@ TICK = 0.25
 _GONE = (EOFError, OSError, Died)
 
 
-class Early:
+class Loop:
     """Trials side by side in processes that this one asks the fork server for, each of which serves many."""
 
     def __init__(self, driver: Driver, fork_server: ForkServer, workplace: WorkerConfig, slots: int) -> None:
@@ -31,41 +30,21 @@ class Early:
         self._idle = [Lane(connect, workplace.patience) for _ in range(slots)]
         self._busy: dict[Lane, ActiveTrial] = {}
         self._closing: dict[Lane, int] = {}
-        self._leaving = False
 
-    @property
-    def active(self) -> list[ActiveTrial]:
-        """The trials that run here."""
-        return [*self._busy.values()]
-
-    @property
-    def waits(self) -> bool:
-        """Whether a trial runs here, or the training of one is still being closed."""
-        return bool(self._busy or self._closing)
-
-    def run(self, until: float) -> bool:
-        """Run the driver's trials until all have ended, or a time of the monotonic clock; returns whether they have.
-
-        Raises whatever the driver raises, LimitReached.
-        """
+    def run(self) -> None:
+        """Run the driver's trials to their ends. Raises whatever the driver raises, LimitReached."""
         while True:
             if self._driver.over:
                 raise LimitReached
             while self._idle and (job := self._driver.next()) is not None:
                 self._begin(self._idle.pop(), job)
-            if not self.waits and self._driver.finished:
-                return True
-            if time.monotonic() >= until:
-                break
-            if not self.look():
+            if not self._busy and not self._closing and self._driver.finished:
+                return
+            if not self._look():
                 self._driver.catch_up()
-                self.look(min(TICK, max(0.0, until - time.monotonic())))
-        self._leaving = True
-        for lane in self._idle:
-            lane.give_up()
-        return False
+                self._look(TICK)
 
-    def look(self, timeout: float = 0.0) -> bool:
+    def _look(self, timeout: float = 0.0) -> bool:
         """Take in what came within `timeout` seconds; whether something did. Raises whatever the driver raises."""
         if self._fork_server.gone:
             raise RunAborted(self._fork_server.gone)
@@ -76,25 +55,27 @@ class Early:
             assert isinstance(connection, Connection)
             self._heard(there[connection])
         for lane in [*self._busy, *self._closing]:
-            if lane.overdue:
+            if lane.overdue and not lane.has_answered:  # meanwhile, as a slow driver finds out late
                 self._lost(lane, TimeoutError())
         return bool(ready)
 
     def _begin(self, lane: Lane, job: ActiveTrial) -> None:
         self._busy[lane] = job
         try:
-            lane.ready().meet()
             lane.begin(job.order.packed(), job.attempt)
         except _GONE as error:
             self._lost(lane, error)
 
     def _heard(self, lane: Lane) -> None:
         """Take in the message that a lane has."""
-        if lane in self._closing:
-            try:
+        try:
+            if not lane.has_begun():
+                return
+            if lane in self._closing:
                 self._closed(lane, lane.dropped())
-            except _GONE as error:
-                self._lost(lane, error)
+                return
+        except _GONE as error:
+            self._lost(lane, error)
             return
         job, message = self._busy[lane], lane.message()
         if not self._driver.receive(job, message):
@@ -109,7 +90,7 @@ class Early:
         """The lane's trial has ended with that message. The train() of a space file is closed at once."""
         number = self._busy.pop(lane).number
         if not self._own or not isinstance(message, (Report, Failed)) or lane.connection is None:
-            self._free(lane)
+            self._idle.append(lane)
             return
         self._closing[lane] = number
         try:
@@ -123,19 +104,13 @@ class Early:
             self._closed(lane, lane.not_dropped(error))
             return
         job, message = self._busy.pop(lane), lane.lost(error)
-        self._free(lane)
+        self._idle.append(lane)
         self._driver.receive(job, message)
 
     def _closed(self, lane: Lane, raised: str) -> None:
         number = self._closing.pop(lane)
-        self._free(lane)
-        self._driver.closed(number, raised)
-
-    def _free(self, lane: Lane) -> None:
-        """The lane has no trial any more. Once Tune has taken over, it gets no other."""
         self._idle.append(lane)
-        if self._leaving:
-            lane.give_up()
+        self._driver.closed(number, raised)
 
     def end(self) -> None:
         """Let go of all processes, which close what they opened."""
