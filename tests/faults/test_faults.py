@@ -19,7 +19,7 @@ from search.study.study import load_study
 
 
 def test_ctrl_c_while_ray_starts_is_one_line_and_leaves_nothing(folder: Callable[[str], Path]) -> None:
-    run = Run(folder(SLOW))
+    run = Run(folder(SLOW), "--engine", "tune")
     try:
         temp = until(run.temp, "the fork server")
         os.killpg(run.process.pid, signal.SIGINT)
@@ -27,7 +27,7 @@ def test_ctrl_c_while_ray_starts_is_one_line_and_leaves_nothing(folder: Callable
         until(lambda: not run.alive(), "the end of every process")
     finally:
         run.end()
-    assert run.output == "interrupted; to go on: search run space.py\n"
+    assert run.output == "interrupted; to go on: search run space.py --engine tune\n"
     assert not [path for path in temp if path.exists()]
     assert run.trials() == []
 
@@ -133,8 +133,9 @@ SILENT = """
 """
 
 
-def test_a_worker_that_says_nothing_is_replaced_and_its_trial_fails(folder: Callable[[str], Path]) -> None:
-    run = Run(folder(SILENT), "--trial-timeout", "5s")
+@pytest.mark.parametrize("engine", ["auto", "tune"])
+def test_a_worker_that_says_nothing_is_replaced_and_its_trial_fails(folder: Callable[[str], Path], engine: str) -> None:
+    run = Run(folder(SILENT), "--engine", engine, "--trial-timeout", "5s")
     try:
         assert run.process.wait(WAIT) == 0, run.output
         until(lambda: not run.alive(), "the end of every process")  # the stopped one, too
