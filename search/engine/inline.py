@@ -14,10 +14,10 @@ from search.engine.base import LimitReached, Setup
 from search.engine.driver import Driver
 from search.engine.failures import RunAborted
 from search.engine.messages import Failed, Message, WorkerConfig
+from search.engine.processes.places import without_gpu
 from search.engine.processes.signals import given_back
 from search.engine.worker import Worker
 from search.errors import SearchError, option
-from search.format import plural
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Inline:
             share = "" if self.gpus is None else option("gpus_per_trial", f"{self.gpus:g}")
             return f"{here}, which sees every GPU that there is; {share} shares none" if share else here
         cores = self.workplace.threads
-        return here if self.workplace.device == "cuda" else f"{here}; no GPU: training on {plural(cores, 'CPU core')}"
+        return here if self.workplace.device == "cuda" else f"{here}; {without_gpu(cores)}"
 
     def run(self, driver: Driver) -> None:
         """Run the driver's trials to their ends, one at a time."""

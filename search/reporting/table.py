@@ -161,11 +161,10 @@ class Ranking:
         named = self.names.index("Trial")
         room = width - 1 - min(needs[named], width // 2)
         tables: list[list[int]] = [[]]
-        for index in range(len(texts)):
-            if index != named and sum(needs[other] for other in tables[-1]) + needs[index] > room:
+        for index in (index for index in range(len(texts)) if index != named):
+            if sum(needs[other] for other in (*tables[-1], index)) > room:
                 tables.append([])
-            if index != named:
-                tables[-1].append(index)
+            tables[-1].append(index)
         return Group(*(_table([texts[i] for i in sorted([named, *table])], width) for table in tables if table))
 
 

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,7 +122,7 @@ def _sheets(found: Sequence[Prediction], path: Path) -> list[Path]:
         number = start // A_SHEET + 1
         target = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
         kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
-        write_whole(target, lambda part, image=image, kind=kind: image.save(part, kind, optimize=True))  # type: ignore[misc] # its defaults
+        write_whole(target, partial(image.save, format=kind, optimize=True))
         written.append(target)
     return written
 

@@ -239,15 +239,15 @@ def _engine(
         found = data.Found(ready.data, ready.weights, ready.sizes) if ready else data.Found()
         notes = list(ready.notes) if ready else []
         if wanted.get("gpus") == "auto" and options.engine != "inline":
-            engine, why = _sharing(cast("Tune", engine), what, wanted.get("cpus"), console)
+            why = f"{option('gpus_per_trial', 'auto')}: no GPU here to share"
+            if engine.workplace.device != "cpu":
+                engine, why = _sharing(cast("Tune", engine), what, wanted.get("cpus"), console)
             notes.append(why)
         yield engine, notes, found
 
 
 def _sharing(engine: Tune, what: tuple[Any, ...], cpus: float | None, console: Console) -> tuple[Tune, str]:
     """The engine with as many trials on a GPU as a measurement says, once its images are decoded; and why so many."""
-    if not engine.resources.gpus:
-        return engine, f"{option('gpus_per_trial', 'auto')}: no GPU here to share"
     place = (engine.workplace.cache_size, engine.cpus_a_gpu, cpus or 1.0)
     measuring = forkserver.Call(engine.fork_server.address, entry_points.CHOOSE_GPU_SHARE, *what, *place)
     trials, why = wait(measuring.result, console)

@@ -202,7 +202,7 @@ class Call:
         self._ask = partial(fork, address, ANSWER_CALL, function, args, dict(environment or {}))
         self._connection, self._tries = self._ask(), tries
 
-    def result(self, progress: Callable[..., None]) -> Any:
+    def result(self, progress: Callable[..., None] = lambda *_: None) -> Any:
         """Return what the function returns, and pass its progress on. Raises what the function raised, or Died."""
         try:
             return self._result(progress)

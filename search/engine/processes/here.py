@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from search.engine.base import Setup
+from search.engine.base import Engine, Setup
 from search.engine.driver import Driver
 from search.engine.launch import checked_by, with_ray
 from search.engine.messages import WorkerConfig
 from search.engine.processes import places
 from search.engine.processes.forkserver import Call, ForkServer
 from search.engine.processes.loop import Loop
-from search.format import plural
 from search.study.storage.open import warm_up
 
 
@@ -25,13 +24,12 @@ class Here:
 
     fork_server: ForkServer
     workplace: WorkerConfig
-    resources: places.Resources
     slots: int
 
     @property
     def note(self) -> str:
-        where = f"no GPU: training on {plural(len(os.sched_getaffinity(0)), 'CPU core')}"
-        return f"{where}, {plural(self.slots, 'trial')} side by side, CPU threads of each: {self.workplace.threads}"
+        where = places.without_gpu(len(os.sched_getaffinity(0)))
+        return places.side_by_side(where, self.slots, self.workplace.threads)
 
     def run(self, driver: Driver) -> None:
         """Run the driver's trials to their ends. Raises whatever the driver raised."""
@@ -46,11 +44,11 @@ class Here:
 
         Raises what it raised, or Died.
         """
-        return Call(self.fork_server.address, function, *args).result(lambda *progress: None)
+        return Call(self.fork_server.address, function, *args).result()
 
 
 @contextmanager
-def at_once(setup: Setup) -> Iterator[tuple[Any, Any]]:
+def at_once(setup: Setup) -> Iterator[tuple[Engine, Any]]:
     """The engine that has the first trial soonest. On a cluster, and where there may be a GPU, Ray hands out places.
 
     Raises SearchError, EngineFailed.
@@ -60,8 +58,8 @@ def at_once(setup: Setup) -> Iterator[tuple[Any, Any]]:
             yield found
         return
     there = [{"CPU": float(places.machine_cpus())}]
-    resources, slots, threads = places.plan(there, setup.cpus, setup.gpus)
+    _, slots, threads = places.plan(there, setup.cpus, setup.gpus)
     workplace = replace(setup.workplace, device="cpu", threads=threads, gpus=0.0, ranks=1)
     with checked_by(setup) as (forks, said):
         warm_up()
-        yield Here(forks, workplace, resources, slots), said()
+        yield Here(forks, workplace, slots), said()

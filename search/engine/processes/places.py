@@ -11,6 +11,7 @@ from pathlib import Path
 
 from search.engine.base import UNITS
 from search.errors import SearchError, option
+from search.format import plural
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,16 @@ def plan(
         )
     threads = min(int(node.get("CPU", 0.0) // places) for node, places in used)
     return trial, sum(places for _, places in used), max(1, threads)
+
+
+def without_gpu(cores: int) -> str:
+    """What a run says where it trains on so many CPU cores."""
+    return f"no GPU: training on {plural(cores, 'CPU core')}"
+
+
+def side_by_side(where: str, trials: int, threads: int) -> str:
+    """What a run says of its places: so many trials at a time, each with so many threads."""
+    return f"{where}, {plural(trials, 'trial')} side by side, CPU threads of each: {threads}"
 
 
 def fits(node: Mapping[str, float], trial: Resources) -> int:

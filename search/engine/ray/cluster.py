@@ -169,8 +169,11 @@ def _init(folder: Path, verbose: bool, port: int | None) -> Any:
     level = logging.INFO if verbose else logging.CRITICAL
     if not verbose:  # else it prints a page when one of its servers dies
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    alone: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 100 * 2**20}  # nothing large goes there
-    alone["num_cpus"] = machine_cpus()
+    alone = {
+        "include_dashboard": False,
+        "num_cpus": machine_cpus(),
+        "object_store_memory": 100 * 2**20,  # nothing large goes there
+    }
     jobs = {"include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": port}
     try:
         hushed = nullcontext() if verbose else _hushed()

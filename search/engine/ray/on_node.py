@@ -54,7 +54,7 @@ class Keeper:
         """The fork server's address, and what is wrong on this node, after its check and the decoding of its images."""
         if self._check is not None and not self._wrong:
             try:
-                Call(self._fork_server.address, *self._check).result(lambda *progress: None)
+                Call(self._fork_server.address, *self._check).result()
             except (SearchError, Died) as error:
                 self._wrong = first_line(error)
             self._check = None
@@ -97,7 +97,7 @@ def call_here(function: str, args: tuple[Any, ...]) -> Any:
 
     The process sees the GPU that Ray has given this worker, as a training process does.
     """
-    return Call(address_here(), function, *args, environment=placed()).result(lambda *progress: None)
+    return Call(address_here(), function, *args, environment=placed()).result()
 
 
 def placed() -> dict[str, str]:

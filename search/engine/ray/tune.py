@@ -30,7 +30,7 @@ from search.engine.base import ClusterLost, EngineFailed, share
 from search.engine.driver import Driver
 from search.engine.messages import WorkerConfig
 from search.engine.processes.forkserver import Call, ForkServer
-from search.engine.processes.places import Resources, plan
+from search.engine.processes.places import Resources, plan, side_by_side, without_gpu
 from search.engine.processes.signals import handled
 from search.engine.ray.adapters import Asks, Broken, Quiet, Reports
 from search.engine.ray.closing import Closing
@@ -99,11 +99,10 @@ class Tune:
     @property
     def note(self) -> str:
         gpus = self.resources.gpus
-        cores = plural(len(os.sched_getaffinity(0)), "CPU core")
-        where = f"{gpus:g} GPU a trial" if gpus else f"no GPU: training on {cores}"
+        where = f"{gpus:g} GPU a trial" if gpus else without_gpu(len(os.sched_getaffinity(0)))
         if self.nodes is not None:
             where = f"{f'{gpus:g} GPU a trial' if gpus else 'no GPU'}, {plural(len(self.nodes), 'node')} of a cluster"
-        return f"{where}, {plural(self.slots, 'trial')} side by side, CPU threads of each: {self.workplace.threads}"
+        return side_by_side(where, self.slots, self.workplace.threads)
 
     def placed(self, cpus: float | None, gpus: float | None) -> Tune:
         """This engine with trials that take so much, None for the defaults. Raises SearchError if not one fits."""
@@ -143,7 +142,7 @@ class Tune:
         """
         if self.nodes is not None:
             return self.nodes.call(function, args)
-        return Call(self.fork_server.address, function, *args).result(lambda *progress: None)
+        return Call(self.fork_server.address, function, *args).result()
 
     def run(self, driver: Driver) -> None:
         """Run the driver's trials to their ends, with a new Ray where one breaks down.
