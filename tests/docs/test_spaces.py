@@ -17,7 +17,7 @@ from search.doctor.preflight import preflight
 from search.models.efficientnet_lite import CUTS, LITE
 from search.models.torchvision import weights_of
 from search.space.file import SpaceFile, load_space
-from search.train.freeze import layer_groups
+from search.train.freeze import freeze, layer_groups
 
 SPACES = Path(__file__).resolve().parents[2] / "spaces"
 FILES = sorted(SPACES.glob("*.py"))
@@ -106,7 +106,7 @@ def test_the_head_of_efficientnet_has_as_many_weights_as_its_docstring_says() ->
 
 
 SEARCHES = ["alexnet_caltech", "digits", "efficientnet_caltech", "mlp_cifar10", "resnet50_caltech", "ulmfit_caltech"]
-SEARCHES += ["mobile_caltech", "vit_caltech"]
+SEARCHES += ["finetune_caltech", "mobile_caltech", "vit_caltech"]
 
 
 @pytest.mark.parametrize("name", SEARCHES)
@@ -141,12 +141,23 @@ def test_the_hand_tuned_resnet_is_a_point_and_mixed_precision_can_be_set() -> No
     assert {settings["precision"] for settings in loaded.space.combinations()} == {"fp16"}
 
 
+def test_finetuning_freezes_the_lower_stages_or_all_but_the_head_or_nothing() -> None:
+    loaded = load_space(SPACES / "finetune_caltech.py")
+    assert isinstance(loaded.space, SearchSpace)
+    frozen = {settings["frozen"] for settings in loaded.space.combinations()}
+    model = models.build("efficientnet_lite0", 101)
+    freeze(model, max(frozen, key=len))
+    assert [group[0] for group in layer_groups(model)] == ["features._blocks.11", "features._blocks.15", "classifier"]
+    assert {(), ("features",)} < frozen
+    assert len(frozen) == 3
+
+
 def test_the_paper_s_own_recipe_is_a_point_of_the_ulmfit_space() -> None:
-    loaded = load_space(SPACES / "ulmfit_caltech.py", ["layer_decay=ulmfit", "gradual_unfreeze=yes"])
+    loaded = load_space(SPACES / "ulmfit_caltech.py", ["recipe=ulmfit"])
     assert isinstance(loaded.space, SearchSpace)
     config = make_config(next(iter(loaded.space.combinations())))
     assert (config.schedule, config.layer_decay, config.gradual_unfreeze) == ("slanted_triangular", 2.6, True)
     groups = layer_groups(models.build(config.model, 101))
-    assert config.epochs > len(groups) == 4  # one group more from epoch to epoch, and all of them at the end
+    assert config.epochs > len(groups) == 8  # one group more from epoch to epoch, and all of them at the end
     assert loaded.pruner is not None
     assert getattr(loaded.pruner, "min_resource", 0) >= len(groups)  # none is stopped before all its layers train

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from search.errors import SearchError
 from search.models import build
 from search.train.freeze import freeze, layer_groups
 
@@ -41,6 +42,7 @@ def test_groups_of(name: str, groups: list[tuple[str, ...]]) -> None:
     [
         *("cnn", "alexnet", "resnet50", "vit_b_16", "mobilenet_v3_small", "densenet121", "swin_t", "convnext_tiny"),
         *("squeezenet1_0", "vgg11_bn", "efficientnet_b0", "maxvit_t"),
+        *("efficientnet_lite0", "efficientnet_lite0_first5", "efficientnet_lite0_first15"),
     ],
 )
 def test_every_parameter_is_in_one_group_and_the_head_is_on_top(name: str) -> None:
@@ -58,6 +60,34 @@ def test_what_is_frozen_is_in_none() -> None:
     made = model("alexnet")
     freeze(made, ["features", "classifier.6"])
     assert layer_groups(made) == [("classifier.1",), ("classifier.4",)]
+
+
+def test_lite0_has_a_group_a_stage() -> None:
+    groups = layer_groups(model("efficientnet_lite0"))
+    assert [len(group) for group in groups] == [3, 2, 2, 3, 3, 4, 3, 1]
+    assert groups[0] == ("features._conv_stem", "features._bn0", "features._blocks.0")
+    assert groups[-2:] == [("features._blocks.15", "features._conv_head", "features._bn1"), ("classifier",)]
+    assert len(layer_groups(model("efficientnet_lite0_first5"))) == 4
+
+
+class Stated(nn.Module):
+    """Two layers, whose groups it says itself."""
+
+    def __init__(self, *groups: str | tuple[str, ...]) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.layer_groups = list(groups)
+
+
+def test_a_model_says_its_groups_itself() -> None:
+    assert layer_groups(Stated("two", "one")) == [("two",), ("one",)]
+    assert layer_groups(Stated(("one", "two"))) == [("one", "two")]
+
+
+@pytest.mark.parametrize(("groups", "number"), [(("one",), "none"), (("one", ("two", "one")), "2")])
+def test_groups_that_miss_or_repeat_a_parameter_are_refused(groups: tuple[str, ...], number: str) -> None:
+    with pytest.raises(SearchError, match=rf"layer_groups of Stated: \w+.weight is in {number} of them"):
+        layer_groups(Stated(*groups))
 
 
 def test_a_single_layer_is_a_group() -> None:
