@@ -14,6 +14,13 @@ def format_number(value: Any, digits: int = 4) -> str:
     return f"{value:.{digits}g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
+def setting(value: Any) -> str:
+    """The value of a setting in words: None is said, and several names stand side by side."""
+    if isinstance(value, (list, tuple)):
+        return layers(map(str, value)) or "none"
+    return "None" if value is None else format_number(value)
+
+
 def measured(value: float) -> str:
     """A measurement with four places, or, where these would be zeros or many digits, with four significant ones."""
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.4g}"

@@ -11,6 +11,7 @@ import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from search.format import setting
 from search.study.attributes import StudyRecord, TrialRecord, config_of, epoch_of, value_of
 from search.study.storage.internals import storage_of
 
@@ -30,12 +31,27 @@ class Row:
     test: list[float] = field(default_factory=list)
     failed: int = 0
     waiting: int = 0
+    put_back: dict[str, Any] | None = None
+    """Of the trial, the `settings` that it has here as the hand-tuned `row` has them. None: it is as it was."""
 
     @property
     def label(self) -> str:
         if isinstance(self.of, str):
             return f"hand-tuned: {self.of}"
+        if self.put_back:
+            return f"trial {self.of} with {self.change}"
         return f"trial {self.of}" + (f", as {self.baseline}" if self.baseline else "")
+
+    @property
+    def change(self) -> str:
+        """What is put back, in words."""
+        settings = (self.put_back or {}).get("settings", {})
+        return ", ".join(f"{name} = {setting(value)}" for name, value in settings.items())
+
+
+def row_of(record: TrialRecord) -> Row:
+    """The row that a confirmation's trial belongs to, still empty."""
+    return Row("" if record.of is None else record.of, record.baseline, put_back=record.put_back or None)
 
 
 def name_of(study: str) -> str:
@@ -75,21 +91,24 @@ def rows(
     `trials`, `ranked`: of the study that they confirm; None where that study is gone. Seeds of a trial that the study
     no longer has, because it was made anew under its name, are left out.
     """
-    found: dict[int | str, Row] = {}
+    found: dict[tuple[int | str, str], Row] = {}
     for seed in seeds:
         record = TrialRecord(seed)
-        of = record.of
-        if isinstance(of, int) and trials is not None and not _same(seed, trials, of):
+        row = row_of(record)
+        if isinstance(row.of, int) and trials is not None and not _same(seed, trials, row):
             continue
-        if of is not None:
-            _add(found.setdefault(of, Row(of, record.baseline)), seed)
+        if record.of is not None:
+            _add(found.setdefault((row.of, row.change), row), seed)
     ranks = {trial.number: rank for rank, trial in enumerate(ranked)}
     last = len(trials or ())
     return sorted(found.values(), key=lambda row: ranks.get(row.of, last) if isinstance(row.of, int) else last + 1)
 
 
-def _same(trial: FrozenTrial, trials: Sequence[FrozenTrial], of: int) -> bool:
-    return of < len(trials) and but_seed(config_of(trial)) == but_seed(config_of(trials[of]))
+def _same(trial: FrozenTrial, trials: Sequence[FrozenTrial], row: Row) -> bool:
+    if not isinstance(row.of, int) or row.of >= len(trials):
+        return False
+    changed = config_of(trials[row.of]) | (row.put_back or {}).get("settings", {})
+    return but_seed(config_of(trial)) == but_seed(changed)
 
 
 def _add(row: Row, trial: FrozenTrial) -> None:

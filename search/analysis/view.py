@@ -156,9 +156,18 @@ class StudyView:
         study = confirmation.of(self.study)
         return StudyView(study) if study is not None else None
 
-    @cached_property
+    @property
     def confirmed(self) -> list[confirmation.Row]:
         """What new seeds gave, in the order of the ranking: of this study, or of the one that it confirms."""
+        return [row for row in self._seeds if row.put_back is None]
+
+    @property
+    def ablated(self) -> list[confirmation.Row]:
+        """What new seeds gave with one setting of the best trial put back to a hand-tuned row's."""
+        return [row for row in self._seeds if row.put_back is not None]
+
+    @cached_property
+    def _seeds(self) -> list[confirmation.Row]:
         if self.confirms is not None:
             original = self.original
             return confirmation.rows(self.trials, *((original.trials, original.ranked) if original else (None,)))

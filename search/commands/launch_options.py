@@ -170,6 +170,17 @@ class RunOptions(SpaceOptions, LaunchOptions):
 @dataclass(kw_only=True)
 class ConfirmOptions(StudyOptions, LaunchOptions):
     top: Annotated[int, Help("How many of the best trials.", min=1)] = 3
+    trial: Annotated[
+        Parsed[int | Sequence[int], Sequence[int]],
+        Help("Another trial, by its number, beside the best; several: again.", metavar="NUMBER", word=list[int]),
+    ] = Parsed(units.numbers, ())
+    ablate: Annotated[
+        bool,
+        Help(
+            "And the best trial with one setting at a time put back to that of the nearest hand-tuned row, which says "
+            "what each change is worth."
+        ),
+    ] = False
     space: Annotated[
         Path | None,
         Help("The space file that the study was made with, where no run in this folder has used it.", word=Path),

@@ -49,6 +49,15 @@ def patience(word: int | str | None, name: str) -> int | Literal["auto"] | None:
     return int(word)
 
 
+def numbers(given: int | Sequence[int], name: str) -> Sequence[int]:
+    """Numbers of trials, each once."""
+    found = [given] if isinstance(given, int) else list(given)
+    for number in found:
+        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+            raise SearchError(f"{option(name, number)}: write a trial's number, such as 7")
+    return list(dict.fromkeys(found))
+
+
 def finite(value: float | None, name: str) -> float | None:
     if value is not None and not math.isfinite(value):
         raise SearchError(f"{option(name, value)}: write a number such as 0.95")

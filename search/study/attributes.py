@@ -208,6 +208,8 @@ class TrialRecord(_Record):
     """The names of the studies that promise it. None: it was not chosen by that; empty: they were wrong, it is free."""
     of = _Key[int | str](int, str)
     """What a confirmation's trial confirms: a trial's number, or the name of a hand-tuned row."""
+    put_back = _Dict()
+    """Of that trial, the `settings` that it has here as the hand-tuned `row` has them. Empty: it is as it was."""
 
     def __init__(self, trial: Holder | None = None) -> None:
         super().__init__(trial or Draft())
@@ -260,9 +262,7 @@ def config_of(trial: FrozenTrial) -> dict[str, Any]:
 def ranked(study: Study) -> list[FrozenTrial]:
     """The COMPLETE trials, the best first; equal values in the order of their numbers, what is no number last.
 
-    Those that break a constraint of the sampler come behind all others.
-
-    Of several objectives nothing is the best: the trials that no other beats in all, by number.
+    Those that break a constraint come behind all others. Of several objectives: those that no other beats, by number.
     """
     if len(study.directions) > 1:
         return sorted(study.best_trials, key=lambda trial: trial.number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 from conftest import Cli, Result
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.commands.steps.confirm import Candidate, candidates
+from search.analysis.candidates import Candidate, candidates
 from search.errors import SearchError
 from search.study import study as studies
 from search.study.attributes import config_of, ranked
@@ -83,11 +84,41 @@ def test_leaders_and_the_best_hand_tuned_row_get_new_seeds(cli: Cli, searched: R
     assert sorted(map(str, pairs(seeds())[6:])) == sorted(map(str, [*added, *((of, 3) for of in (*ranking, "Far"))]))
     status, out, _ = cli(*CONFIRM, "--top", 3, "--seeds", 3)
     assert status == 0
-    assert out.startswith("all of that is confirmed already; --seeds or --top asks for more\n")
+    assert out.startswith("all of that is confirmed already; --seeds, --top or --trial asks for more\n")
     assert len(seeds()) == 12
     assert not list(Path("runs/space.confirm").glob("**/*.safetensors"))
     status, out, _ = cli("status")
     assert "| space.confirm | val_acc  |        |              |" in out
+
+
+def test_another_trial_and_each_change_of_the_best_undone(cli: Cli, write: Write) -> None:
+    """The best trial is no hand-tuned row; those of the file are far from it, one by fewer settings than the other."""
+    rows = "Far,cnn,false,all,0.0001,0.5,0.3,1,1,1.0,1.0,0.2,\nNear,cnn,false,all,0.0001,0.9,0,1,1,0.5,1.0,0.1,\n"
+    write("rows.csv", f"{HEAD}\n{rows}")
+    write("space.py", SPACE)
+    assert cli("run", "space.py", "--engine", "inline", "--sealed").status == 0
+    first, _, third = (trial.number for trial in ranked(studies.load_study(STORAGE, "space")))
+    status, out, err = cli(*CONFIRM, "--top", 1, "--trial", third, "--ablate", "--seeds", 2)
+    assert (status, err) == (0, "")
+    changes = [trial.user_attrs.get("put_back") for trial in seeds()]
+    assert changes[:5] == [
+        None, None, None,
+        {"row": "Near", "settings": {"lr": 0.0001}}, {"row": "Near", "settings": {"gamma": 0.5}},
+    ]  # fmt: skip
+    assert pairs(seeds())[:5] == [(of, 1) for of in (first, third, "Far", first, first)]
+    assert [config_of(trial)["lr"] for trial in seeds()[2:4]] == [0.0001, 0.0001]
+    assert config_of(seeds()[3])["gamma"] == config_of(seeds()[0])["gamma"]
+    assert f"trial {first} with lr = 0.0001, seed 2: validation accuracy 0." in out
+    page = Path("reports/space.md").read_text()
+    assert out.count("| WORTH") == page.count("| WORTH") == 1
+    assert "## What each change is worth\n" in page
+    assert "evaluated 10 times on the test split" in page
+    found = json.loads(cli("report", "space", "--json").out)
+    assert [row["of"] for row in found["confirmed"]] == [first, third, "Far"]
+    assert [row["settings"] for row in found["ablated"]] == [{"lr": 0.0001}, {"gamma": 0.5}]
+    assert max(found["ablated"][0]["test_acc"]) < min(found["confirmed"][0]["test_acc"])  # it has learnt nothing
+    assert cli(*CONFIRM, "--top", 1, "--ablate", "--seeds", 2).out.startswith("all of that is confirmed already")
+    assert f"--trial 9: the study 'space' has no such trial, its last is {2}" in cli(*CONFIRM, "--trial", 9).err
 
 
 def test_a_run_looks_once_and_never_again(cli: Cli, searched: Result) -> None:

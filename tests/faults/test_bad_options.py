@@ -91,6 +91,7 @@ BAD: dict[str, Cases] = {
         ("0.00001", "the least"),
         *((text, "or auto") for text in ("x", "-1", "inf", "nan", "1e9", "9" * 400, "", "½")),
     ],
+    "confirm --trial": [("x", "valid int"), ("-1", "write a trial's number, such as 7")],
     "confirm --gpus-per-trial": [("x", NUMBER), ("-1", "greater"), ("inf", "less"), ("nan", "than"), ("9e9", "less")],
     "--cpus-per-trial": [("x", NUMBER), ("-1", "greater"), ("inf", "less"), ("nan", "than"), ("1e999", "less")],
     "--engine": [("x", "'x' is not one of"), ("", "is not one of"), ("Tune", "is not one of")],

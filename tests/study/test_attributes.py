@@ -55,6 +55,7 @@ TRIAL: dict[str, Any] = {
     "from": "s, trial 1",
     "learnt": ["s"],
     "of": 4,
+    "put_back": {"row": "Mine", "settings": {"lr": 0.1}},
     "rungs": {"1": [0.5, 2.0]},
     "refused": "mb is 30",
 }

@@ -5,24 +5,23 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.study import Study, StudyDirection
-from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
+from optuna.trial import BaseTrial, FixedTrial, TrialState
 from rich.console import Console
 
 from search import entry_points
 from search.analysis import confirmation
+from search.analysis.candidates import Candidate, candidates
 from search.analysis.view import StudyView
 from search.commands.launch_options import ConfirmOptions
 from search.commands.steps.confirm_code import check_code, known_code, own_file
 from search.commands.steps.launch import drive, engine_of, interruptible, same, workplace_of
 from search.commands.steps.screen import own_console
-from search.config import is_train_config, make_config
 from search.engine.driver import Driver
 from search.engine.rules import Rules, Run
 from search.engine.trial import ActiveTrial
@@ -31,30 +30,15 @@ from search.files import locations
 from search.format import format_number
 from search.monitoring.progress import Progress
 from search.reporting import page
+from search.reporting.sections import ablation
 from search.reporting.sections.confirmation import table, verdict
 from search.space.file import SpaceFile
 from search.study import code as versions
 from search.study import data
 from search.study import study as studies
-from search.study.attributes import StudyRecord, TrialRecord, config_of, metric_of
+from search.study.attributes import StudyRecord, TrialRecord, metric_of
 from search.study.lease import lease
 from search.study.storage import open as storages
-
-_SHARED = ("dataset", "subset", "batch_size", "precision")
-"""What a hand-tuned row does not say and takes from the search, where all of that has one value."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A config to be trained again: a trial's, or that of a hand-tuned row that is no trial."""
-
-    of: int | str
-    baseline: str | None
-    config: dict[str, Any]
-
-    def seeds(self, wanted: int) -> list[int]:
-        """The first so many that it was not searched with."""
-        return list(islice((seed for seed in count() if seed != self.config["seed"]), wanted))
 
 
 @dataclass(frozen=True)
@@ -92,57 +76,15 @@ def confirm_study(options: ConfirmOptions) -> Study:
     again = f"; to go on: {same()}"
     with storages.storage_errors(options.url, again), interruptible(again, console) as signalled:
         original = studies.load_study(options.url, options.name)
-        found = candidates(original, options.top)
+        found = candidates(original, options.top, options.trial, options.ablate)
         made = confirmation.of(original)
         if made is not None and _settled(made) and not missing(made, found, options.seeds):
-            console.out(f"all of that is confirmed already; {option('seeds')} or {option('top')} asks for more")
+            more = f"{option('seeds')}, {option('top')} or {option('trial')} asks for more"
+            console.out(f"all of that is confirmed already; {more}")
         else:
             _train(original, found, options, console, signalled)
         _finish(original, options)
         return original
-
-
-def candidates(study: Study, top: int) -> list[Candidate]:
-    """The best `top` trials of `study`, and the best hand-tuned row. Raises SearchError if they cannot be confirmed."""
-    name = study.study_name
-    if confirmation.confirms(study) is not None:
-        raise SearchError(f"the study {name!r} is a confirmation itself; name the study that it confirms")
-    if len(study.directions) > 1:
-        raise SearchError(f"the study {name!r} has {len(study.directions)} objectives and no leaders to confirm")
-    view = StudyView(study)
-    done = view.done
-    if not done:
-        raise SearchError(f"the study {name!r} has no completed trial to confirm")
-    if view.record.own_train:
-        if not all(isinstance(config_of(trial).get("seed"), int) for trial in done[:top]):
-            raise SearchError(
-                f"the study {name!r} has a train() of its own that is told no seed: "
-                'give its space a setting seed=0, and use config["seed"] in train()'
-            )
-    elif view.record.own_train is None or not is_train_config(config_of(done[0])):
-        raise SearchError(f"the study {name!r} was not made by `search run`, whose trials alone can be told a seed")
-    leaders = done[:top]
-    hand = None if view.record.own_train else _hand_tuned(view)
-    leaders += [hand] if isinstance(hand, FrozenTrial) and hand not in leaders else []
-    found = [Candidate(t.number, TrialRecord(t).baseline, config_of(t)) for t in leaders]
-    return [*found, hand] if isinstance(hand, Candidate) else found
-
-
-def _hand_tuned(view: StudyView) -> Candidate | FrozenTrial | None:
-    """The best hand-tuned row; as the trial that it is, where the space has it."""
-    best, done = view.best_baseline, view.done
-    if best is None:
-        return None
-    for trial in done:
-        if TrialRecord(trial).baseline == best.name:
-            return trial
-    shared: dict[str, Any] = {}
-    for name in _SHARED:
-        values = [config_of(trial)[name] for trial in done]
-        if name == "dataset" or values.count(values[0]) == len(values):
-            shared[name] = values[0]
-    config = make_config({**shared, **best.settings}).model_dump(mode="json")
-    return Candidate(best.name, best.name, config)
 
 
 def missing(made: Study | None, found: Sequence[Candidate], seeds: int) -> list[tuple[Candidate, int]]:
@@ -226,16 +168,19 @@ def _fill(made: Study, found: Sequence[Candidate], seeds: int) -> None:
         record.of, record.config = candidate.of, candidate.config | {"seed": seed}
         if candidate.baseline is not None:
             record.baseline = candidate.baseline
+        if candidate.put_back is not None:
+            record.put_back = candidate.put_back
         made.enqueue_trial({"seed": seed}, user_attrs=record.stored)
 
 
 def _that_can_be(found: list[Candidate], wrong: Sequence[str], console: Console) -> list[Candidate]:
     """The candidates with which nothing is wrong. Raises SearchError if one of the trials cannot be trained here."""
     for candidate, error in zip(found, wrong, strict=True):
-        if error and isinstance(candidate.of, int):
+        if error and isinstance(candidate.of, int) and candidate.put_back is None:
             raise SearchError(f"trial {candidate.of}: {error}")
         if error:
-            console.out(f"left out: hand-tuned {candidate.of}: {error}")
+            who = candidate.label if isinstance(candidate.of, int) else f"hand-tuned {candidate.of}"
+            console.out(f"left out: {who}: {error}")
     return [candidate for candidate, error in zip(found, wrong, strict=True) if not error]
 
 
@@ -253,7 +198,7 @@ class _Progress(Progress):
         what = reason or f"{metric} {format_number(trial.last.epoch[metric])} at epoch {trial.last.step}"
         if test:
             what = f"validation accuracy {trial.last.epoch['val_acc']:.4f}, test accuracy {test['test_acc']:.4f}"
-        who = confirmation.Row("" if record.of is None else record.of, record.baseline).label
+        who = confirmation.row_of(record).label
         done = f"[{self._driver.counts.total()}/{self._driver.trials}]"
         failed = " FAILED" if state == TrialState.FAIL else ""
         self.say(f"{done} {who}, seed {(record.config or {}).get('seed')}{failed}: {what}")
@@ -270,4 +215,6 @@ def _finish(original: Study, options: ConfirmOptions) -> None:
     print(f"\n{table(view)}\n")
     text = verdict(view)
     print(f"{text}\n\n" if text else "", end="")
+    if view.ablated:
+        print(f"{ablation.found(view)}\n")
     print(f"report       {report.path}")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import mean, stdev
 
-from search.analysis.confirmation import Row
+from search.analysis.confirmation import Row, row_of
 from search.analysis.statistics import LEVEL, welch
 from search.analysis.view import StudyView
 from search.format import format_number, measured
@@ -44,7 +44,7 @@ def seed_by_seed(view: StudyView) -> Section | None:
     lines = [
         {
             "Trial": trial.number,
-            "Config": Row("" if record.of is None else record.of, record.baseline).label,
+            "Config": row_of(record).label,
             "seed": config_of(trial).get("seed"),
             "state": trial.state.name.lower(),
         }
@@ -67,12 +67,12 @@ def table(view: StudyView) -> str:
     cells = [
         {
             "Config": row.label,
-            "SEEDS": ", ".join(map(str, sorted(row.seeds))) + _missing(row),
+            "SEEDS": ", ".join(map(str, sorted(row.seeds))) + missing(row),
         }
         | (
-            {view.metric: _spread(row.val)}
+            {view.metric: spread(row.val)}
             if _own(view)
-            else {"VALIDATION ACC": _spread(row.val), "TESTING ACC": _spread(row.test)}
+            else {"VALIDATION ACC": spread(row.val), "TESTING ACC": spread(row.test)}
         )
         for row in view.confirmed
     ]
@@ -105,13 +105,13 @@ def difference(a: Row, b: Row, metric: str | None = None) -> str:
         return ""
     where = "On the test split" if metric is None else f"In {escape_cell(metric)}"
     text = f"{where} {a.label} has {measured(mean(one))}, {b.label} {measured(mean(other))}"
-    text, counts = f"{text}: {_signed(mean(one) - mean(other))}", f"{len(one)} and {len(other)} new seeds"
+    text, counts = f"{text}: {signed(mean(one) - mean(other))}", f"{len(one)} and {len(other)} new seeds"
     result = welch(one, other)
     if result is None:
         return f"{text}. The difference is not tested: {counts} are too few, or do not vary."
     p, low, high = result
     outcome = "they differ" if p <= 1 - LEVEL else "they are statistically tied"
-    text += f", {outcome} (Welch's t-test, p = {p:.2g}; 95% interval {_signed(low)} to {_signed(high)}; {counts})."
+    text += f", {outcome} (Welch's t-test, p = {p:.2g}; 95% interval {signed(low)} to {signed(high)}; {counts})."
     if min(len(one), len(other)) < FEW:
         text += " So few seeds show large differences only, and the test assumes that they spread normally."
     return text
@@ -127,19 +127,21 @@ def _own(view: StudyView) -> bool:
     return view.record.own_train is True
 
 
-def _missing(row: Row) -> str:
+def missing(row: Row) -> str:
+    """How many of its seeds failed or are to come."""
     parts = [f"{row.failed} failed"] * bool(row.failed) + [f"{row.waiting} to come"] * bool(row.waiting)
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float]) -> str:
     """Mean, standard deviation, least and greatest."""
     if len(values) < 2:
         return "".join(measured(value) for value in values)
     return f"{measured(mean(values))} ± {measured(stdev(values))} ({measured(min(values))} to {measured(max(values))})"
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """With its sign, as measured."""
     return f"{'+' if value >= 0 else ''}{measured(value)}"
 
 

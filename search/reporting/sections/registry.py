@@ -7,8 +7,8 @@ from collections.abc import Callable
 from search.analysis.view import StudyView
 from search.reporting.section import Section
 from search.reporting.sections import (
+    ablation,
     classes,
-    code,
     confirmation,
     freezing,
     front,
@@ -37,10 +37,11 @@ SECTIONS: tuple[Callable[[StudyView], Section | None], ...] = (
     prospect.section,
     gains.rows,
     trials.failed,
-    code.section,
+    trials.of_code,
     images.section,
     classes.section,
     confirmation.section,
+    ablation.section,
 )
 """Under the ranked table; those with a title follow those without."""
 

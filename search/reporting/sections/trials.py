@@ -9,6 +9,7 @@ from search.format import duration, format_number, plural
 from search.reporting.columns import escape_cell
 from search.reporting.section import Section
 from search.study.attributes import BY_HAND, TrialRecord, feasible
+from search.study.code import letters, ranges, versions
 
 COUNT = 20
 """At most so many trials are listed."""
@@ -74,3 +75,16 @@ def _why(trial: FrozenTrial) -> str:
     """The error that the driver recorded. A trial that began and has none was ended by hand."""
     record = TrialRecord(trial)
     return record.error or (BY_HAND if record.config is not None else "no reason recorded")
+
+
+def of_code(view: StudyView) -> Section | None:
+    """Which trials were made by which code of a train() of one's own, where that has changed."""
+    made = versions(view.trials) if view.record.own_train else {}
+    data = {"code": made} if any(made) else {}
+    if len(made) < 2:
+        return Section("", data=data) if data else None
+    names = letters(view.trials)
+    parts = [f"{names[code]} made the trials {ranges(made[code])}" for code in made if code]
+    parts += [f"of {ranges(made[''])} it is not known"] if "" in made else []
+    text = f"The code of train() changed while the study was made: {'; '.join(parts)}. "
+    return Section(f"{text}Rows of different codes do not compare settings alone.", data=data)
