@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
+from conftest import Cli
 from optuna.trial import FixedTrial
+from pictures import lay_out
+from safetensors.torch import load_file
 
 from search import Choice, SearchSpace, TrainConfig, models
 from search.config import make_config
@@ -161,3 +165,46 @@ def test_the_paper_s_own_recipe_is_a_point_of_the_ulmfit_space() -> None:
     assert config.epochs > len(groups) == 8  # one group more from epoch to epoch, and all of them at the end
     assert loaded.pruner is not None
     assert getattr(loaded.pruner, "min_resource", 0) >= len(groups)  # none is stopped before all its layers train
+
+
+@pytest.mark.parametrize(
+    ("name", "fixed"),
+    [
+        ("resnet50_caltech", ["frozen=lower_half", "image_side=64"]),
+        pytest.param("vit_caltech", ["grad_clip=one"], marks=pytest.mark.slow),
+    ],
+)
+def test_weights_in_a_file_go_the_whole_way(
+    name: str, fixed: list[str], cli: Cli, tmp_path: Path, torch_threads: None
+) -> None:
+    """A state dict of torchvision's format, after two steps of training; the ImageNet weights are not here."""
+    lay_out(tmp_path / "data" / "sea", {"crab": 9, "octopus": 9, "starfish": 9}, "jpg")
+    space = load_space(SPACES / f"{name}.py").space
+    assert isinstance(space, SearchSpace)
+    model = torchvision.models.get_model(dict(space.walk())["model"])
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    side = 224 if name.startswith("vit") else 64
+    for _ in range(2):
+        model(torch.rand(2, 3, side, side)).square().mean().backward()
+        optimizer.step()
+    torch.save(model.state_dict(), "trained.pth")
+    text = (SPACES / f"{name}.py").read_text(encoding="utf-8")
+    text = text.replace('="DEFAULT"', '="trained.pth"').replace('"baselines/', f'"{SPACES}/baselines/')
+    (tmp_path / "space.py").write_text(text, encoding="utf-8")
+    words = [word for value in ["weights=imagenet", "dataset=imagefolder:sea", *fixed] for word in ("--set", value)]
+    done = cli("run", "space.py", *words, "--epochs", 1, "--trials", 1, "--engine", "inline", "--cold")
+    assert (done.status, done.err) == (0, "")
+    begun = torch.load("trained.pth", weights_only=True)
+    ended = load_file("runs/space/weights/0.safetensors")
+    assert {key for key in begun if begun[key].shape != ended[key].shape} <= {"fc.weight", "fc.bias"} | {
+        "heads.head.weight", "heads.head.bias",
+    }  # fmt: skip
+    if name == "resnet50_caltech":
+        assert torch.equal(begun["layer2.0.conv1.weight"], ended["layer2.0.conv1.weight"])  # frozen
+    weights = [key for key in begun if key.endswith("weight") and begun[key].ndim > 1]
+    same = [key for key in weights if begun[key].shape == ended[key].shape]
+    assert all((begun[key] - ended[key]).abs().mean() < 0.3 * begun[key].abs().mean() for key in same)
+    again = cli("train", "reports/space.best.yaml", "--verify")
+    assert again.status == 0
+    assert "reproduced: val_acc " in again.out
+    assert ", exactly trial 0's" in again.out

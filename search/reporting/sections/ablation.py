@@ -11,7 +11,7 @@ from search.analysis.view import StudyView
 from search.format import setting
 from search.reporting.columns import escape_cell
 from search.reporting.section import Section
-from search.reporting.sections.confirmation import missing, signed, spread
+from search.reporting.sections.confirmation import missing, spread
 from search.reporting.table import listing
 from search.study.attributes import config_of
 
@@ -73,5 +73,5 @@ def _worth(whole: Sequence[float], put_back: Sequence[float]) -> str:
     if not whole or not put_back:
         return ""
     result = welch(whole, put_back)
-    interval = f" ({signed(result[1])} to {signed(result[2])})" if result else ""
-    return signed(mean(whole) - mean(put_back)) + interval
+    interval = f" ({result[1]:+.4f} to {result[2]:+.4f})" if result else ""
+    return f"{mean(whole) - mean(put_back):+.4f}{interval}"

@@ -105,13 +105,13 @@ def difference(a: Row, b: Row, metric: str | None = None) -> str:
         return ""
     where = "On the test split" if metric is None else f"In {escape_cell(metric)}"
     text = f"{where} {a.label} has {measured(mean(one))}, {b.label} {measured(mean(other))}"
-    text, counts = f"{text}: {signed(mean(one) - mean(other))}", f"{len(one)} and {len(other)} new seeds"
+    text, counts = f"{text}: {_signed(mean(one) - mean(other))}", f"{len(one)} and {len(other)} new seeds"
     result = welch(one, other)
     if result is None:
         return f"{text}. The difference is not tested: {counts} are too few, or do not vary."
     p, low, high = result
     outcome = "they differ" if p <= 1 - LEVEL else "they are statistically tied"
-    text += f", {outcome} (Welch's t-test, p = {p:.2g}; 95% interval {signed(low)} to {signed(high)}; {counts})."
+    text += f", {outcome} (Welch's t-test, p = {p:.2g}; 95% interval {_signed(low)} to {_signed(high)}; {counts})."
     if min(len(one), len(other)) < FEW:
         text += " So few seeds show large differences only, and the test assumes that they spread normally."
     return text
@@ -140,8 +140,7 @@ def spread(values: Sequence[float]) -> str:
     return f"{measured(mean(values))} ± {measured(stdev(values))} ({measured(min(values))} to {measured(max(values))})"
 
 
-def signed(value: float) -> str:
-    """With its sign, as measured."""
+def _signed(value: float) -> str:
     return f"{'+' if value >= 0 else ''}{measured(value)}"
 
 
