@@ -7,11 +7,14 @@ from typing import Any
 
 
 def format_number(value: Any, digits: int = 4) -> str:
-    """A float with `digits` significant digits and no trailing zeros; None as nothing, anything else as its text.
+    """A float with `digits` significant digits or more and no trailing zeros; None as nothing, else its text.
 
     An integer is exact: a seed or a count that is rounded is another one.
     """
-    return f"{value:.{digits}g}" if isinstance(value, float) else "" if value is None else str(value)
+    if not isinstance(value, float):
+        return "" if value is None else str(value)
+    short = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in short and abs(value) < 1e6 else short  # 12800, not 1.28e+04
 
 
 def setting(value: Any) -> str:
