@@ -47,7 +47,7 @@ def effects(study: Study, done: list[FrozenTrial], pruned: Sequence[FrozenTrial]
     `done`: the completed trials; `pruned`: those that were stopped, which count by their curves.
     """
     trials = [*done, *filter(comparable, pruned)]
-    ranges = _ranges(trials) if done and len(trials) >= FEW else {}
+    ranges = shared_ranges(trials) if done and len(trials) >= FEW else {}
     shared = [name for name, range_ in ranges.items() if not range_.single()]
     if not shared:
         return {}
@@ -61,8 +61,11 @@ def effects(study: Study, done: list[FrozenTrial], pruned: Sequence[FrozenTrial]
     return {name: Effect(weights[name], float(value)) for name, value in zip(shared, p, strict=True)}
 
 
-def _ranges(done: list[FrozenTrial]) -> dict[str, Any]:
-    """The distribution of each parameter that every trial has; of a range that was extended, the widest."""
+def shared_ranges(done: list[FrozenTrial]) -> dict[str, Any]:
+    """The distribution of each parameter that every trial has; of a range that was extended, the widest.
+
+    Without ranges that differ in more than their ends.
+    """
     first = done[0].distributions if done else {}
     found = {name: _widest([trial.distributions.get(name) for trial in done]) for name in first}
     return {name: range_ for name, range_ in found.items() if range_ is not None}
@@ -160,7 +163,7 @@ def edges(done: Sequence[FrozenTrial]) -> list[Edge]:
         return []
     return [
         Edge(name, upper, range_.log, end, tuple(t.params[name] for t in best), _wider(name, range_, upper, best[0]))
-        for name, range_ in _ranges(best).items()
+        for name, range_ in shared_ranges(best).items()
         if isinstance(range_, (FloatDistribution, IntDistribution)) and _steps(range_) >= 4
         for upper, end in ((False, range_.low), (True, range_.high))
         if end != 0 and _farthest(best, name, range_, upper) <= EDGE  # below 0 there is seldom anything

@@ -14,6 +14,7 @@ from search.analysis import confirmation, importance, ties
 from search.analysis.cost import Cost, cost
 from search.analysis.importance import Effect
 from search.analysis.ties import Ties
+from search.analysis.together import Together, together
 from search.config import is_validation_accuracy
 from search.metrics.bootstrap import interval
 from search.metrics.registry import MEASURES
@@ -133,6 +134,11 @@ class StudyView:
     def effects(self) -> dict[str, Effect]:
         """What each setting does to the metric, pruned trials counted by their curves; empty with few trials."""
         return importance.effects(self.study, self.done, self.pruned)
+
+    @cached_property
+    def together(self) -> list[Together]:
+        """The pairs of settings that act together; empty with few trials, and of several objectives."""
+        return [] if self.several else together(self.study, self.done, self.pruned)
 
     @cached_property
     def best_predictions(self) -> Predictions | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from search.analysis.censored import comparable
 from search.analysis.importance import LEADERS, Edge, edges
+from search.analysis.together import Together
 from search.analysis.view import StudyView
 from search.format import format_number, plural
 from search.reporting.columns import code_span
@@ -30,6 +31,23 @@ def section(view: StudyView) -> Section | None:
     text += f" Not shown to matter: {', '.join(rest)}." if rest else ""
     text += f" With fewer than {MANY} trials this is a hint." if count < MANY else ""
     return Section(text, comment=True)
+
+
+def of_pairs(view: StudyView) -> Section | None:
+    """Which settings act together."""
+    if not view.together:
+        return None
+    data = [{"settings": [*pair.names], "best": "low" if pair.low else "high", "p": pair.p} for pair in view.together]
+    return Section(" ".join(map(_of_pair, view.together)), comment=True, data={"together": data})
+
+
+def _of_pair(pair: Together) -> str:
+    one, other = map(code_span, pair.names)
+    side = "low" if pair.low else "high"
+    return (
+        f"{one} and {other} act together: where one is high, the other does best {side} "
+        f"(p = {pair.p:.2g}, Freedman and Lane's permutation test, Holm over the pairs)."
+    )
 
 
 def at_the_edge(view: StudyView) -> Section | None:

@@ -29,6 +29,7 @@ SECTIONS: tuple[Callable[[StudyView], Section | None], ...] = (
     trials.of_test_split,
     gains.section,
     importance.section,
+    importance.of_pairs,
     importance.at_the_edge,
     freezing.section,
     pruning.section,
