@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast
 
 import pytest
@@ -62,16 +64,17 @@ def _searched(splits: str) -> str:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A folder that every user can reach."""
+def home() -> Iterator[Path]:
+    """A folder that every user can reach; any pytest that starts closes the folder of `tmp_path` to others."""
     if not ROOT:
         pytest.skip("only root can be two users")
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_mode & 0o077 == 0:
-            folder.chmod(folder.stat().st_mode | 0o011)
     cache.load(Digits(Path()), None, ["test"])  # what is imported late, another user may not be able to read
-    (tmp_path / "cache").mkdir()
-    return tmp_path / "cache"
+    with TemporaryDirectory() as made:
+        for folder in (Path(made), *Path(made).parents):
+            if folder.stat().st_mode & 0o077 == 0:
+                folder.chmod(folder.stat().st_mode | 0o011)
+        (Path(made) / "cache").mkdir()
+        yield Path(made) / "cache"
 
 
 @pytest.mark.parametrize("umask", ["022", "077"])
