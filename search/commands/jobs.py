@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from search.engine.ray.jobs import Jobs
 
 _HERE = "http://127.0.0.1:8265"
+_VARIABLE = "RAY_API_SERVER_ADDRESS"
 _TRAVEL = ("SEARCH_STORAGE", "SEARCH_DATA_ROOT", "SEARCH_CACHE_SIZE")
 _SHOWN = "the {} would stand in Ray's list of jobs and in its logs"
 _THERE = "set {} where the head is started"
@@ -31,7 +32,7 @@ class ClusterOptions(Options):
         Help(
             "Where the cluster's head takes jobs; RAY_AUTH_TOKEN_PATH names the file with the cluster's token.",
             metavar="http://HEAD:8265",
-            envvar="RAY_API_SERVER_ADDRESS",
+            envvar=_VARIABLE,
         ),
     ] = _HERE
 
@@ -97,7 +98,7 @@ def submit(options: SubmitOptions) -> None:
     _check(options.words, ours)
     load_space(space)
     job = options.jobs().submit(space, folder, options.words, ours | {SUBMITTED: same_command()})
-    more = "" if address == _HERE else f" --address {address}"
+    more = "" if address == _HERE and _VARIABLE not in os.environ else f" --address {address}"
     print(f"job        {job}\nfollow it  search logs {job} --follow{more}\nstop it    search stop {job}{more}")
 
 

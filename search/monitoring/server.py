@@ -186,11 +186,15 @@ def _application(storage: BaseStorage, words: Watching) -> WSGIApplication:
         return shown
     from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-    return DispatcherMiddleware(shown, {_TENSORBOARD: _tensorboard(Path("runs"))})  # TensorBoard reads by POST, too
+    board = _tensorboard(Path("runs"), words.secret is not None)
+    return DispatcherMiddleware(shown, {_TENSORBOARD: board})  # it reads by POST, too
 
 
-def _tensorboard(folder: Path) -> WSGIApplication:
-    """TensorBoard on the event files below `folder`; the process that reads them ends with this one."""
+def _tensorboard(folder: Path, private: bool) -> WSGIApplication:
+    """TensorBoard on the event files below `folder`; the process that reads them ends with this one.
+
+    `private`: this process reads them itself. The other is faster, and answers every account of the machine.
+    """
     from tensorboard import default, program
 
     made: list[WSGIApplication] = []
@@ -206,7 +210,7 @@ def _tensorboard(folder: Path) -> WSGIApplication:
             return ""
 
     board = program.TensorBoard(default.get_static_plugins(), server_class=Kept)
-    board.configure(logdir=str(folder))
+    board.configure(logdir=str(folder), load_fast="false" if private else "auto")
     with contextlib.redirect_stderr(io.StringIO()):  # a notice on how it reads files
         board.launch()
     return made[0]

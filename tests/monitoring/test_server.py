@@ -68,6 +68,16 @@ def test_it_says_where_and_leaves_nothing_behind(made: Any, tmp_path: Path, numb
         again.bind(("127.0.0.1", server.port))
 
 
+def test_with_a_secret_no_other_process_answers_for_the_event_files(made: Any, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("long-enough")
+    words = ("dashboard", "made", "--port", "0", "--tensorboard", "--auth", "secret")
+    with served(tmp_path, *words) as server:
+        assert server.ask("/tensorboard/").status == 401
+        assert server.ask("/tensorboard/data/runs", Authorization="Bearer long-enough").status == 200
+        until(lambda: not children(server.process.pid), "the end of what an import has started")
+        assert len(listening({server.process.pid})) == 1
+
+
 def test_a_taken_port_is_named(cli: Cli, made: Any, taken: int) -> None:
     done = cli("dashboard", "--port", taken)
     assert (done.status, done.out) == (2, "")

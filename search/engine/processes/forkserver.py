@@ -244,6 +244,7 @@ def _serve(listening: socket.socket, serves: int, modules: list[str], children: 
     The first of the `modules` is imported before any client is served, the others between clients.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # Ray blocks them in what it starts
     ends = StdinEnds()
     gc.disable()  # it takes a sixth of an import's time, and a collection in a child would copy every page
     ready: list[Any] = []

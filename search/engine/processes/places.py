@@ -23,12 +23,16 @@ class Resources:
 
 
 def plan(
-    there: Sequence[Mapping[str, float]], cpus: float | None = None, gpus: float | None = None
+    there: Sequence[Mapping[str, float]],
+    cpus: float | None = None,
+    gpus: float | None = None,
+    where: str = "this machine has",
 ) -> tuple[Resources, int, int]:
     """The share of one trial, the number of trials at a time, and the CPU threads of each.
 
     `there`: each node's CPU and GPU. By default a trial takes one GPU and its share of its node's CPUs. Without a GPU
-    it takes one CPU, whatever `gpus` says. Raises SearchError if not even one fits.
+    it takes one CPU, whatever `gpus` says. `where`: how a refusal begins what is there. Raises SearchError if not even
+    one fits.
     """
     with_gpus = [node for node in there if node.get("GPU")]
     gpus = 0.0 if not with_gpus else 1.0 if gpus is None else gpus
@@ -38,7 +42,6 @@ def plan(
     used = [(node, fits(node, trial)) for node in there if fits(node, trial)]
     if not used:
         has = [f"{node.get('CPU', 0.0):g} and {node.get('GPU', 0.0):g}" for node in there]
-        where = "this machine has" if len(has) == 1 else "the nodes of the cluster have"
         raise SearchError(
             f"a trial asks for {cpus:g} CPUs and {gpus:g} GPUs, and {where} {', '.join(has)}: "
             f"{option('cpus_per_trial')}, {option('gpus_per_trial')}"

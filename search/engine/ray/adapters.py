@@ -162,6 +162,7 @@ class Reports(_NotSaved, FIFOScheduler):
         self._closing.waits()
         with _ours():
             self._driver.callbacks.keep_up()  # while a worker starts, Tune asks for no further trial
+            self._lanes.look()
         # FIFO's own looks at every trial that ever ran. A trial that is chosen again while its worker starts gets one
         # that has come free, and Tune ends the other.
         waiting = (trial for trial in live if trial.status == trial.PENDING)

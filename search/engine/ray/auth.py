@@ -10,6 +10,7 @@ from pathlib import Path
 
 from search.engine.processes.signals import environment
 from search.engine.ray import patches
+from search.errors import first_line
 
 
 def new_token(folder: Path) -> Path:
@@ -50,8 +51,21 @@ def why_not(error: Exception, otherwise: str) -> str:
 
     said = str(error).strip().splitlines()[0].rstrip(".")
     if isinstance(error, AuthenticationError) or "uthenticat" in said or "401" in said:
+        return _token_here()
+    return f"{said}; {otherwise}"
+
+
+def _token_here() -> str:
+    """What is wrong with the token that this process has, in one line."""
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if not path:
         return (
             "the cluster's token is needed: RAY_AUTH_TOKEN_PATH names the file that holds it "
             "(RAY_AUTH_MODE=disabled for a cluster without one)"
         )
-    return f"{said}; {otherwise}"
+    try:
+        empty = not Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        return f"RAY_AUTH_TOKEN_PATH={path}: the token cannot be read: {first_line(error)}"
+    wrong = "it is empty" if empty else "its token is refused; it is that of another cluster, or of an earlier start"
+    return f"RAY_AUTH_TOKEN_PATH={path}: {wrong}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shlex
+import socket
 import sys
 import time
 import warnings
@@ -13,17 +15,25 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from search.engine.processes.scratch import scratch
+from search.engine.processes.signals import environment
 from search.engine.ray import auth, cluster, luggage
-from search.errors import SearchError, option
+from search.errors import ClusterFailed, SearchError, first_line, option
 
 _STOPS = {"RAY_JOB_STOP_WAIT_TIME_S": "60"}
 """Seconds in which a stopped run puts its trials back in the queue. Ray's default is 3."""
 _STARTS = 120.0
 """Seconds in which a head starts its Jobs API."""
+_SILENT = 60.0
+"""Seconds. Whoever follows a job that prints nothing for so long asks whether it still runs."""
+_ANSWERS = 5.0
+"""Seconds in which a head takes a connection."""
+_RAYS = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
 _SPACE, _FOLDER = "search_space", "search_folder"
 """What a job's metadata keep of it."""
 _WORDS = {JobStatus.PENDING: "waiting", JobStatus.SUCCEEDED: "done"}
@@ -34,19 +44,36 @@ class Jobs:
     """The jobs of a cluster. The head serves them at `address`, such as http://head:8265."""
 
     def __init__(self, address: str) -> None:
-        """Raises SearchError if no head takes jobs there, or it needs the cluster's token."""
+        """Raises SearchError if no head takes jobs there, or it needs the cluster's token. Raises ClusterFailed."""
         cluster.check_jobs_api()
+        self._address = address
+        self._reach()
         auth.send_token()
         for name in ("ray", "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
-            self._client = JobSubmissionClient(address)
+            with environment():
+                for name in _RAYS:  # Ray would go there, whatever the caller has asked for
+                    os.environ.pop(name, None)
+                self._client = JobSubmissionClient(address)
         except Exception as error:  # of many kinds
             raise SearchError(
                 f"{option('address', address)}: {auth.why_not(error, 'does the head of a cluster take jobs there?')}"
             ) from None
 
-    def submit(self, space: Path, folder: str, words: Sequence[str], environment: dict[str, str]) -> str:
+    def _reach(self) -> None:
+        """Raise ClusterFailed if nobody answers within seconds: Ray would wait for minutes, without a word."""
+        url = urlsplit(self._address)
+        if url.hostname is None or (getproxies().get(url.scheme) and not proxy_bypass(url.hostname)):
+            return
+        try:
+            port = url.port or (443 if url.scheme == "https" else 80)
+            socket.create_connection((url.hostname, port), timeout=_ANSWERS).close()
+        except (OSError, ValueError) as error:
+            said = f"{option('address', self._address)}: no cluster's head answers ({first_line(error)})"
+            raise ClusterFailed(f"{said}; start it, or name its address") from None
+
+    def submit(self, space: Path, folder: str, words: Sequence[str], variables: dict[str, str]) -> str:
         """Make the head run `search run SPACE WORDS` in its `folder`. Returns the job's name.
 
         The folder of the space file and this package are copied there. Raises SearchError.
@@ -59,7 +86,7 @@ class Jobs:
         ]
         entry = " && ".join(steps)
         with scratch() as (here, _):
-            travels = {**luggage.gathered(here, space), "env_vars": _STOPS | environment}
+            travels = {**luggage.gathered(here, space), "env_vars": _STOPS | variables}
             about = {_SPACE: space.name, _FOLDER: folder}
             return str(self._asked(self._submit_soon, entrypoint=entry, runtime_env=travels, metadata=about))
 
@@ -89,8 +116,12 @@ class Jobs:
 
         async def tail() -> None:
             nonlocal said
-            passed = 0
-            async for text in self._client.tail_job_logs(job):  # from the beginning
+            passed, lines = 0, self._client.tail_job_logs(job)  # from the beginning
+            while True:
+                try:  # a connection that was cut without a word is silent, too
+                    text = await asyncio.wait_for(anext(lines), _SILENT)
+                except (StopAsyncIteration, TimeoutError):
+                    return
                 if passed + len(text) > said:
                     say(text[max(0, said - passed) :])
                     said = passed + len(text)
@@ -135,6 +166,7 @@ class Jobs:
             time.sleep(0.2)
 
     def _asked(self, ask: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        self._reach()
         try:
             return ask(*args, **more)
         except RuntimeError as error:  # its text has the server's Traceback
@@ -144,7 +176,7 @@ class Jobs:
                     raise SearchError(f"there is no job {args[0]!r}; `search submit` prints its name") from None
             raise SearchError(f"the cluster's head refused: {said.splitlines()[-1]}") from None
         except OSError as error:
-            raise SearchError(f"the cluster's head does not answer: {str(error).splitlines()[0]}") from None
+            raise ClusterFailed(f"the cluster's head does not answer: {first_line(error)}") from None
 
 
 def _time(milliseconds: int | None) -> str:

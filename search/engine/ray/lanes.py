@@ -44,6 +44,10 @@ class Lanes:
         self._freed = self._now()
         self._took.append(self._freed - self._began.pop(name, self._freed))
 
+    def look(self) -> None:
+        """Ask how many trials fit: a cluster's nodes are looked at only when somebody asks."""
+        self._most()
+
     def open(self, active: int) -> int:
         """How many trials may run at a time now, where `active` run or wait for a worker."""
         most, now = self._most(), self._now()

@@ -24,8 +24,10 @@ from search.engine.ray.cluster import joined
 from search.engine.ray.comings import Comings, Seen
 from search.engine.ray.luggage import Files, gathered
 from search.engine.ray.on_node import Keeper, call_here, name_of
-from search.errors import SearchError, first_line, spelling
+from search.errors import ClusterFailed, SearchError, first_line, spelling
 
+_JOINS = 60.0
+"""Seconds in which the first worker of a cluster joins."""
 _ENVIRONMENT = {"RAY_CHDIR_TO_TRIAL_DIR": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_AIR_NEW_OUTPUT": "0"}
 
 
@@ -62,6 +64,17 @@ class Nodes:
 
     def __post_init__(self) -> None:
         self.comings = Comings(lambda line: self.say(line))
+
+    def wait_for_workers(self) -> None:
+        """Wait until a node has joined that trains: a head may be up before its workers. Raises ClusterFailed."""
+        deadline = time.monotonic() + _JOINS
+        if not _trains():
+            self.say(f"no worker has joined the cluster yet; waiting for up to {_JOINS:.0f} s")
+        while not _trains():
+            if time.monotonic() > deadline:
+                then = "start Ray on a machine that trains, then the same command goes on"
+                raise ClusterFailed(f"no worker has joined the cluster: {then}")
+            time.sleep(0.2)
 
     def slots(self) -> int:
         """How many trials fit at a time now, updated once a second. Raises RunAborted for a node that cannot train."""
@@ -174,6 +187,12 @@ def reason(error: Exception) -> str:
 
 
 def _nothing() -> None: ...
+
+
+def _trains() -> bool:
+    """Whether any node has CPUs or GPUs for trials."""
+    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return any(node.get("CPU") or node.get("GPU") for node in there)
 
 
 @contextmanager

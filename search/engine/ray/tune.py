@@ -69,6 +69,7 @@ def joined(
     of them lacks what it needs.
     """
     with nodes.borrowed(address, fork_server.folder, space, there.verbose) as there.files:
+        there.wait_for_workers()
         engine = Tune(fork_server, workplace, Resources(0, 0), 0, there.verbose, there).placed(cpus, gpus)
         there.resources = engine.resources
         with there.reached():
@@ -107,7 +108,8 @@ class Tune:
     def placed(self, cpus: float | None, gpus: float | None) -> Tune:
         """This engine with trials that take so much, None for the defaults. Raises SearchError if not one fits."""
         there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        resources, slots, threads = plan(there, cpus, gpus)
+        where = "this machine has" if self.nodes is None else "the nodes of the cluster have"
+        resources, slots, threads = plan(there, cpus, gpus, where)
         device = "cuda" if resources.gpus else "cpu"
         ranks = max(1, int(resources.gpus)) if self.workplace.own_train is None else 1
         workplace = replace(self.workplace, device=device, threads=threads, gpus=resources.gpus, ranks=ranks)

@@ -160,6 +160,23 @@ def test_a_child_gets_some_time_to_close_what_it_opened(
     second.close()
 
 
+def test_where_ctrl_c_is_blocked_a_child_still_closes_what_it_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in all processes that Ray starts, and so in those of its actors."""
+    monkeypatch.setenv("PYTHONPATH", FOUND)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with run_fork_server(patience=10) as fork_server:
+            first = fork(fork_server.address, HERE + "open_something", None, str(tmp_path / "closed"))
+            pid = first.recv()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    until(lambda: not alive(pid), "the end")
+    assert (tmp_path / "closed").exists()
+    first.close()
+
+
 def test_a_second_ctrl_c_ends_what_is_still_being_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONPATH", FOUND)
     monkeypatch.setattr(forkserver, "_SOON", 0.1)

@@ -43,7 +43,7 @@ def test_a_trial_that_fits_on_no_node_is_refused() -> None:
     with pytest.raises(
         SearchError, match="6 CPUs and 0 GPUs, and the nodes of the cluster have 2 and 0, 4 and 0: cpus_per_trial="
     ):
-        places.plan([{"CPU": 2.0}, {"CPU": 4.0}], 6)
+        places.plan([{"CPU": 2.0}, {"CPU": 4.0}], 6, where="the nodes of the cluster have")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import socketserver
 import stat
 import subprocess
 import threading
+import time
 import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,7 +104,10 @@ def left(space: Path) -> list[FrozenTrial]:
 
 @contextmanager
 def fragile(address: str) -> Iterator[tuple[str, list[int]]]:
-    """Another address of the same server, whose first two connections that follow a log are cut amid it; the cuts."""
+    """Another address of the same server, whose first two connections that follow a log are cut amid it; the cuts.
+
+    The first is closed. The second is silent from then on, as after a cable is pulled.
+    """
     host, port = address.removeprefix("http://").split(":")
     cuts: list[int] = []
 
@@ -121,6 +125,8 @@ def fragile(address: str) -> Iterator[tuple[str, list[int]]]:
                         answered += len(data) if end is server else 0
                     if follows and len(cuts) < 2 and answered > 400 * (1 + len(cuts)):
                         cuts.append(answered)
+                        while len(cuts) == 2 and self.request.recv(65536):
+                            pass  # until the other side has had enough
                         return
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Between) as between:
@@ -145,6 +151,7 @@ def test_a_submitted_run_is_followed_to_its_report_over_a_connection_that_is_cut
     assert (refused.status, f"--storage: the password {SHOWN}" in refused.err) == (2, True), refused
     file = write("head/storage.url", f"sqlite:///{space.parent}/job/studies.db")
     job = submitted(cli, head, space, "--trials", 12, "--storage-file", file)
+    monkeypatch.setattr("search.engine.ray.jobs._SILENT", 2.0)
     with fragile(head.jobs) as (address, cuts):
         followed = cli("logs", job, "--follow", "--address", address)
     assert len(cuts) == 2
@@ -163,6 +170,32 @@ def test_a_submitted_run_is_followed_to_its_report_over_a_connection_that_is_cut
     assert b"sesame" not in ask(f"{head.jobs}/api/jobs/", head.token.read_text())
 
 
+@pytest.mark.parametrize("variable", ["RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"])
+def test_the_address_that_is_asked_for_goes_before_ray_s_variables(
+    variable: str, head: Head, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    assert cli("jobs", "--address", head.jobs).status == 0
+    monkeypatch.setenv(variable, head.jobs)
+    assert cli("jobs", "--address", "http://127.0.0.1:9").status == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("", "it is empty"), ("ab" * 32, "its token is refused; it is that of another cluster"), (None, "cannot be read")],
+)
+def test_what_is_wrong_with_the_token_is_said(
+    content: str | None, says: str, head: Head, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if content is not None:
+        (tmp_path / "token").write_text(content)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
+    result = cli("jobs", "--address", head.jobs)
+    assert (result.status, result.err.count("\n")) == (2, 1), result
+    assert f"RAY_AUTH_TOKEN_PATH={tmp_path}/token: " in result.err
+    assert says in result.err
+
+
 @pytest.mark.slow
 def test_a_stopped_job_puts_its_trials_back(head: Head, cli: Cli, write: Callable[[str, str], Path]) -> None:
     space = write("mine/space.py", JOB)
@@ -173,6 +206,9 @@ def test_a_stopped_job_puts_its_trials_back(head: Head, cli: Cli, write: Callabl
     until(lambda: {trial.state for trial in left(space)} == {TrialState.WAITING}, "the trials to be put back")
     again = f"terminated; 0 of 2 trials are done; to go on: search submit {space} --in {space.parent / 'job'} "
     until(lambda: again in cli("logs", job, "--address", head.jobs).out, "the job's last word")
+    said = time.monotonic()
+    until(lambda: json.loads(cli("jobs", "--json", "--address", head.jobs).out)[0]["state"] == "stopped", "its end")
+    assert time.monotonic() - said < 20  # the training is interrupted, though Ray blocks Ctrl-C in what it starts
 
 
 @pytest.mark.parametrize(
@@ -194,7 +230,10 @@ def test_a_stopped_job_puts_its_trials_back(head: Head, cli: Cli, write: Callabl
         (("submit", "space.py", "--in", "/x", "--notify", "json://me:sesame@h"), f"--notify: the address {SHOWN}"),
         (("logs", "none", "--address", "HEAD"), "there is no job 'none'"),
         (("stop", "none", "--address", "HEAD"), "there is no job 'none'"),
-        (("logs", "none", "--address", "http://127.0.0.1:9"), "--address http://127.0.0.1:9: "),
+        (
+            ("logs", "none", "--address", "http://127.0.0.1:9"),
+            "--address http://127.0.0.1:9: no cluster's head answers",
+        ),
         (("logs", "none", "--address", "head:8265"), "write it as http://HEAD:8265"),
     ],
 )
@@ -203,7 +242,7 @@ def test_what_no_head_can_do_is_refused_in_one_line(
 ) -> None:
     write("space.py", JOB.replace("from helper import pace", ""))
     result = cli(*(head.jobs if word == "HEAD" else word for word in words))
-    assert result.status == 2, result
+    assert result.status == (3 if "answers" in says else 2), result
     assert says in result.err
     assert "sesame" not in result.err
     assert result.err.count("\n") == 1

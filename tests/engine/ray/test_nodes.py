@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,18 +97,25 @@ class Grown:
         return Run(folder, "--address", self.ray.address, *words, program=program, **(key | environment))
 
 
-@pytest.fixture(scope="module")
-def grown(s3: Store) -> Iterator[Grown]:
-    with pytest.MonkeyPatch.context() as patch, scratch() as (folder, _):
-        for name, value in s3.environment.items():
-            patch.setenv(name, value)
+@contextmanager
+def cluster(*workers: str) -> Iterator[Grown]:
+    with scratch() as (folder, _):
         made = Grown(folder)
         try:
-            made.add("a")
-            made.add("b")
+            for name in workers:
+                made.add(name)
             yield made
         finally:
             made.ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def grown(s3: Store) -> Iterator[Grown]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3.environment.items():
+            patch.setenv(name, value)
+        with cluster("a", "b") as made:
+            yield made
 
 
 def trained(run: Run) -> dict[int, float]:
@@ -214,6 +222,32 @@ def test_trials_of_a_lost_node_end_elsewhere_and_a_new_node_gets_some(
     finally:
         print(run.output)
         run.end()
+
+
+@pytest.mark.slow
+def test_a_run_waits_for_the_first_worker_and_for_the_next_after_the_only_one_is_lost(
+    folder: Callable[[str], Path],
+) -> None:
+    """And ends in order after SIGTERM, though Ray blocks Ctrl-C in what it starts."""
+    with cluster() as grown:
+        path = gated(folder)
+        run = grown.run(path)
+        try:
+            until(lambda: "no worker has joined the cluster yet; waiting" in run.output, "the run")
+            grown.add("a")
+            until(lambda: trained(run), "an epoch")
+            grown.lose("a")
+            grown.add("b")
+            begin = time.monotonic()
+            until(lambda: 1 in trained(run).values(), "an epoch of the next node")
+            assert time.monotonic() - begin < 60
+            assert re.search(r"^node \S+ (joined|is back); ", run.output, re.MULTILINE), run.output
+            run.process.terminate()
+            assert run.process.wait(30) == 143, run.output
+        finally:
+            print(run.output)
+            run.end()
+        until(lambda: not fork_servers(grown), "the end of the fork servers")
 
 
 UNFIT = """
