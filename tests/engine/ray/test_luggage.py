@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -65,3 +66,17 @@ def test_the_working_directory_has_a_name_even_where_it_is_deleted(
     monkeypatch.chdir(source)
     shutil.rmtree(source)
     assert unpacked_here() == source
+
+
+def test_a_folder_that_is_too_large_to_travel_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "source"
+    (source / "runs").mkdir(parents=True)
+    for name in ("space.py", "helper.py", "runs/large"):
+        (source / name).write_bytes(bytes(100))
+    os.mkfifo(source / "pipe")
+    monkeypatch.setattr(luggage, "MOST", 200)
+    there = luggage._gather(source, tmp_path / "there")
+    assert sorted(path.name for path in there.iterdir()) == ["helper.py", "space.py"]
+    (source / "weights.pth").write_bytes(bytes(100))
+    with pytest.raises(SearchError, match="lie beside the space file"):
+        luggage._gather(source, tmp_path / "again")
