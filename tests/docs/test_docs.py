@@ -17,6 +17,7 @@ from optuna.study import create_study
 from pages import PAGES, REPO, blocks, commands
 from PIL import Image
 from served import served
+from sklearn.datasets import load_digits
 
 from search.cli import app
 from search.study.storage.open import connect
@@ -45,6 +46,15 @@ def pictures(folder: Path, *classes: str) -> None:
             (folder / name / f"image_{i:04d}.jpg").write_bytes(data.getvalue())
 
 
+def digits_as_pictures(folder: Path) -> None:
+    """The digits as pictures of CIFAR-10's size, in a folder each for training and for testing."""
+    found = load_digits()
+    for number, (image, label) in enumerate(zip(found.images, found.target, strict=True)):
+        place = folder / ("test" if number % 6 == 0 else "train") / f"class{label}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * 15).astype(np.uint8)).resize((32, 32)).convert("RGB").save(place / f"{number}.png")
+
+
 def smaller(folder: Path) -> None:
     """The project's spaces and the README's, with few and short epochs; the commands stay as they are."""
     shutil.copytree(SPACES, folder / "spaces")
@@ -53,6 +63,10 @@ def smaller(folder: Path) -> None:
     digits = folder / "spaces" / "digits.py"
     few = digits.read_text(encoding="utf-8").replace("epochs=12", "epochs=3").replace("Int(3, 12, step=3)", "Int(1, 3)")
     digits.write_text(few, encoding="utf-8")
+    mlp = folder / "spaces" / "mlp_cifar10.py"
+    mlp.write_text(
+        mlp.read_text(encoding="utf-8").replace("1024", "32").replace("epochs=40", "epochs=3"), encoding="utf-8"
+    )
 
 
 def prepare(cli: Cli) -> None:
@@ -74,6 +88,8 @@ def test_every_search_command_of_a_page_runs(page: str, cli: Cli, tmp_path: Path
     pictures(tmp_path / "data" / "sea_life", "crab", "octopus", "starfish")
     if page == "docs/reports.md":
         prepare(cli)
+    if page == "docs/recipe.md":
+        digits_as_pictures(tmp_path / "data" / "cifar10")
     if page == "docs/model.md":
         pictures(tmp_path / "pictures", "0", "1")
         shutil.make_archive("more", "zip", tmp_path / "pictures")
@@ -89,6 +105,7 @@ def test_every_search_command_of_a_page_runs(page: str, cli: Cli, tmp_path: Path
         "README.md": "sea_life.best.yaml",
         "docs/quickstart.md": "digits.best.safetensors",
         "docs/spaces.md": "alexnet_caltech.md",
+        "docs/recipe.md": "mlp_cifar10.best.yaml",
         "docs/reports.md": "digits-vs-broad-vs-narrow.md",
     }
     assert page not in made or (tmp_path / "reports" / made[page]).is_file()
@@ -98,7 +115,7 @@ def test_every_search_command_of_a_page_runs(page: str, cli: Cli, tmp_path: Path
 
 def test_the_pages_of_a_search_have_commands_that_run() -> None:
     assert {page for page, runnable in RUNNABLE.items() if runnable} >= {"README.md"} | {
-        f"docs/{name}.md" for name in ("quickstart", "doctor", "spaces", "reports", "model")
+        f"docs/{name}.md" for name in ("quickstart", "doctor", "spaces", "recipe", "reports", "model")
     }
 
 
