@@ -118,7 +118,9 @@ def test_equal_values_are_nothing(direction: Way) -> None:
 def test_the_report_says_it() -> None:
     section = importance.of_pairs(StudyView(study(effective, 64)))
     assert section is not None
-    assert section.text.startswith("`lr` and `momentum` act together: where one is high, the other does best low (p = ")
+    assert section.text.startswith(
+        "`lr` and `momentum` act together (p = 0.0015): where one is high, the other does best low. (Freed"
+    )
     assert section.comment
     assert section.data["together"][0]["settings"] == ["lr", "momentum"]
     assert importance.of_pairs(StudyView(study(additive, 40))) is None

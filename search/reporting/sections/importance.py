@@ -38,16 +38,15 @@ def of_pairs(view: StudyView) -> Section | None:
     if not view.together:
         return None
     data = [{"settings": [*pair.names], "best": "low" if pair.low else "high", "p": pair.p} for pair in view.together]
-    return Section(" ".join(map(_of_pair, view.together)), comment=True, data={"together": data})
+    said = " ".join(map(_of_pair, view.together))
+    basis = "Freedman and Lane's permutation test, Holm over the pairs of numeric settings"
+    return Section(f"{said} ({basis}.)", comment=True, data={"together": data})
 
 
 def _of_pair(pair: Together) -> str:
     one, other = map(code_span, pair.names)
     side = "low" if pair.low else "high"
-    return (
-        f"{one} and {other} act together: where one is high, the other does best {side} "
-        f"(p = {pair.p:.2g}, Freedman and Lane's permutation test, Holm over the pairs)."
-    )
+    return f"{one} and {other} act together (p = {pair.p:.2g}): where one is high, the other does best {side}."
 
 
 def at_the_edge(view: StudyView) -> Section | None:
