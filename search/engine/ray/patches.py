@@ -33,6 +33,11 @@ def replaced(target: Any, **attributes: Any) -> Iterator[None]:
             setattr(target, name, value)
 
 
+def node_here() -> bool:
+    """Whether a node of a Ray runs on this machine, as far as its processes can be seen."""
+    return bool(services.find_gcs_addresses())
+
+
 def sigterm_left_alone() -> AbstractContextManager[None]:
     """Keep Ray from handling SIGTERM. search handles it."""
     return replaced(utils, set_sigterm_handler=lambda handler: None)

@@ -79,3 +79,14 @@ def test_an_agent_whose_raylet_is_gone_when_it_starts_ends(tmp_path: Path) -> No
     command = [sys.executable, "-I", "-S", "-c", patches._AGENT, str(tmp_path), "node", "metrics_agent_port=-1"]
     assert subprocess.run(command, timeout=20, check=False).returncode == 0
     assert not list(tmp_path.iterdir())
+
+
+def test_whether_this_machine_has_a_node_is_seen_in_its_processes(tmp_path: Path) -> None:
+    code = "from search.engine.ray.patches import node_here; print(node_here())"
+    alone = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if os.getuid() or subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("only root can have processes that see no others")
+    words = ["raylet", "-c", "read end", "--gcs-address=127.0.0.1:1"]
+    with subprocess.Popen(words, executable="/bin/sh", stdin=subprocess.PIPE):
+        assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "True"
+        assert subprocess.check_output([*alone, sys.executable, "-c", code], text=True).strip() == "False"
