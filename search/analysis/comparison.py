@@ -90,7 +90,7 @@ def _row(view: StudyView, first: StudyView | None) -> dict[str, Any]:
         "best_low": low,
         "best_high": high,
         "best_trial": None if best is None else best.number,
-        "trials": len(view.trials),
+        "trials": len(view.trials) - counts[TrialState.WAITING],  # those only queued have not been tried
         **{state.name.lower(): counts[state] for state in TrialState},
         "machine_seconds": view.cost.spent,
         "saved_seconds": view.cost.saved,

@@ -156,6 +156,7 @@ def test_any_study_has_a_row(cli: Cli, odd: list[str]) -> None:
         "machine_seconds_to_near_best", "against", "difference", "difference_low", "difference_high", "test", "p",
         "told_apart", "note",
     ]  # fmt: skip
+    assert next((row["trials"], row["waiting"]) for row in found if row["study"] == "_waiting") == (0, 1)
     assert {row["study"]: row["note"] for row in found} == {
         "good": "not tested: another data set",  # than the best's, which is not known
         "elsewhere": "not tested: another data set",
