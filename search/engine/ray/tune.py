@@ -69,8 +69,7 @@ def joined(
     of them lacks what it needs.
     """
     if not patches.node_here():  # Ray looks for one for a minute, without a word
-        node = f"ray start --address {address} --num-cpus 0"
-        there.say(f"this machine has no node of a Ray cluster yet, and a driver needs one; waiting for `{node}`")
+        there.say("this machine has no node of a Ray cluster yet, and a driver needs one; waiting for `ray start` here")
     with nodes.borrowed(address, fork_server.folder, space, there.verbose) as there.files:
         there.wait_for_workers()
         engine = Tune(fork_server, workplace, Resources(0, 0), 0, there.verbose, there).placed(cpus, gpus)
