@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, create_trial
 
 from search.analysis.censored import comparable, scores
 from search.analysis.statistics import holm
 from search.config import TrainConfig, check_value, is_train_config
 from search.errors import SearchError
-from search.study.attributes import config_of
+from search.study.attributes import config_of, loss_signs
 
 FEW = 20
 """With fewer completed trials no effect is measured."""
@@ -46,12 +46,10 @@ def effects(study: Study, done: list[FrozenTrial], pruned: Sequence[FrozenTrial]
 
     `done`: the completed trials; `pruned`: those that were stopped, which count by their curves.
     """
-    trials = [*done, *filter(comparable, pruned)]
-    ranges = shared_ranges(trials) if done and len(trials) >= FEW else {}
-    shared = [name for name, range_ in ranges.items() if not range_.single()]
+    trials, ranges, sign = compared(study, done, pruned)
+    shared = list(ranges) if done and len(trials) >= FEW else []
     if not shared:
         return {}
-    sign = -1 if study.direction == StudyDirection.MINIMIZE else 1
     p = holm([_p_value(trials, name, sign) for name in shared])
     weights = (
         _importances(trials, {n: ranges[n] for n in shared}, sign)
@@ -59,6 +57,15 @@ def effects(study: Study, done: list[FrozenTrial], pruned: Sequence[FrozenTrial]
         else dict.fromkeys(shared, math.nan)
     )
     return {name: Effect(weights[name], float(value)) for name, value in zip(shared, p, strict=True)}
+
+
+def compared(
+    study: Study, done: Sequence[FrozenTrial], pruned: Sequence[FrozenTrial]
+) -> tuple[list[FrozenTrial], dict[str, Any], int]:
+    """The trials that tell what a setting does, ranges that vary in all of them, and -1 where less is better, or 1."""
+    trials = [*done, *filter(comparable, pruned)]
+    ranges = {name: range_ for name, range_ in shared_ranges(trials).items() if not range_.single()}
+    return trials, ranges, -loss_signs(study)[0]
 
 
 def shared_ranges(done: list[FrozenTrial]) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from search.analysis.censored import comparable, scores
-from search.analysis.importance import shared_ranges
+from search.analysis.censored import scores
+from search.analysis.importance import compared
 from search.analysis.statistics import holm
 
 _SHUFFLES, _ROOM = 1999, 10
@@ -42,8 +42,7 @@ def together(study: Study, done: Sequence[FrozenTrial], pruned: Sequence[FrozenT
     residuals are shuffled (Freedman and Lane, J. Bus. Econ. Stat. 1 (1983) 292). Nothing with fewer trials than the
     regression needs and ten more.
     """
-    trials = [*done, *filter(comparable, pruned)]
-    ranges = {name: range_ for name, range_ in shared_ranges(trials).items() if not range_.single()}
+    trials, ranges, sign = compared(study, done, pruned)
     numeric = {name: _scaled(trials, name, range_) for name, range_ in ranges.items() if _numeric(range_)}
     numeric = {name: values for name, values in numeric.items() if len(np.unique(values)) > 2}
     pairs = list(combinations(sorted(numeric), 2))
@@ -53,7 +52,7 @@ def together(study: Study, done: Sequence[FrozenTrial], pruned: Sequence[FrozenT
     if len(trials) < base.shape[1] + _ROOM:
         return []
     directions = np.linalg.qr(base)[0]
-    rank = _normal(scores(trials, -1 if study.direction == StudyDirection.MINIMIZE else 1))
+    rank = _normal(scores(trials, sign))
     left = rank - directions @ (directions.T @ rank)
     if np.linalg.norm(left) < 1e-9:  # all trials are equal
         return []

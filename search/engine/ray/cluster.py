@@ -87,7 +87,9 @@ def joined(address: str, travels: Mapping[str, Any], verbose: bool) -> Iterator[
 
     The cluster's token is sent, unless RAY_AUTH_MODE says that there is none. Raises SearchError.
     """
-    _check_answers(address)
+    host, _, port = address.rpartition(":")
+    if port.isdigit():  # not auto: Ray would wait for ever, and take no Ctrl-C
+        check_answers(address, host.strip("[]"), int(port))
     auth.send_token()
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"  # a job's may name the same things
     level = logging.INFO if verbose else logging.CRITICAL
@@ -110,20 +112,19 @@ def joined(address: str, travels: Mapping[str, Any], verbose: bool) -> Iterator[
 
 TRIES, APART = 5, 1.0
 """How often, and after how many seconds, a cluster's head is asked whether it is there."""
+_ANSWERS = 5.0
+"""Seconds in which it takes a connection."""
 
 
-def _check_answers(address: str) -> None:
-    """Raise ClusterFailed where nobody listens: Ray would wait for ever, and take no Ctrl-C."""
-    host, _, port = address.rpartition(":")
-    if not port.isdigit():  # auto
-        return
-    for pause in [*[APART] * (TRIES - 1), 0.0]:
+def check_answers(address: str, host: str, port: int, tries: int = TRIES) -> None:
+    """Raise ClusterFailed where nobody listens at `port` of the `host` that `address` names."""
+    for left in reversed(range(tries)):
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            socket.create_connection((host, port), timeout=_ANSWERS).close()
             return
         except (OSError, OverflowError) as error:
             said = first_line(error)
-        time.sleep(pause)
+        time.sleep(APART if left else 0)
     no_head = f"{option('address', address)}: no cluster's head answers ({said})"
     raise ClusterFailed(f"{no_head}; start it, or write the address that it printed")
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import shlex
-import socket
 import sys
 import time
 import warnings
@@ -31,8 +30,6 @@ _STARTS = 120.0
 """Seconds in which a head starts its Jobs API."""
 _SILENT = 60.0
 """Seconds. Whoever follows a job that prints nothing for so long asks whether it still runs."""
-_ANSWERS = 5.0
-"""Seconds in which a head takes a connection."""
 _RAYS = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
 _SPACE, _FOLDER = "search_space", "search_folder"
 """What a job's metadata keep of it."""
@@ -68,10 +65,9 @@ class Jobs:
             return
         try:
             port = url.port or (443 if url.scheme == "https" else 80)
-            socket.create_connection((url.hostname, port), timeout=_ANSWERS).close()
-        except (OSError, ValueError) as error:
-            said = f"{option('address', self._address)}: no cluster's head answers ({first_line(error)})"
-            raise ClusterFailed(f"{said}; start it, or name its address") from None
+        except ValueError as error:
+            raise SearchError(f"{option('address', self._address)}: {first_line(error)}") from None
+        cluster.check_answers(self._address, url.hostname, port, tries=1)
 
     def submit(self, space: Path, folder: str, words: Sequence[str], variables: dict[str, str]) -> str:
         """Make the head run `search run SPACE WORDS` in its `folder`. Returns the job's name.

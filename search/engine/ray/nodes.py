@@ -189,10 +189,14 @@ def reason(error: Exception) -> str:
 def _nothing() -> None: ...
 
 
+def there() -> list[dict[str, float]]:
+    """What each node of the cluster has."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
 def _trains() -> bool:
     """Whether any node has CPUs or GPUs for trials."""
-    there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return any(node.get("CPU") or node.get("GPU") for node in there)
+    return any(node.get("CPU") or node.get("GPU") for node in there())
 
 
 @contextmanager

@@ -109,9 +109,8 @@ class Tune:
 
     def placed(self, cpus: float | None, gpus: float | None) -> Tune:
         """This engine with trials that take so much, None for the defaults. Raises SearchError if not one fits."""
-        there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         where = "this machine has" if self.nodes is None else "the nodes of the cluster have"
-        resources, slots, threads = plan(there, cpus, gpus, where)
+        resources, slots, threads = plan(nodes.there(), cpus, gpus, where)
         device = "cuda" if resources.gpus else "cpu"
         ranks = max(1, int(resources.gpus)) if self.workplace.own_train is None else 1
         workplace = replace(self.workplace, device=device, threads=threads, gpus=resources.gpus, ranks=ranks)
