@@ -102,7 +102,7 @@ class TrainConfig(BaseModel):
         0.0, ge=0, lt=1, description="decay a step of an average of the weights, which is what is evaluated; 0: off"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto: bf16 autocast where the device has bf16 arithmetic, else fp32; fp16: CUDA only"
+        "auto", description="auto: bf16 autocast where the device is faster in it, else fp32; fp16: CUDA only"
     )
     seed: int = Field(
         0, ge=0, lt=2**32, description="of initial weights, dropout, the order of the images and their augmentation"

@@ -73,7 +73,7 @@ def resolve_runtime(precision: str, device: str = "auto", threads: int | None = 
             f"device {device!r}: {'no CUDA device is visible here' if device == 'cuda' else 'cpu or cuda'}"
         )
     if precision == "auto":
-        precision = "bf16" if _has_bf16(device) else "fp32"
+        precision = "bf16" if _gains_by_bf16(device) else "fp32"
     if precision == "fp16" and device == "cpu":
         raise SearchError("precision='fp16' is for a CUDA device, and this is a CPU; bf16 and fp32 run on both")
     if threads is not None and not 1 <= threads <= 4096:
@@ -108,12 +108,17 @@ def _keep_memory() -> None:
         mallopt(-2, 64 * 2**20)  # M_TOP_PAD, bytes: it grows in large steps
 
 
-def _has_bf16(device: str) -> bool:
-    """Whether the device multiplies bf16 in hardware; elsewhere torch emulates it, slower than fp32."""
+def _gains_by_bf16(device: str) -> bool:
+    """Whether the device multiplies bf16 in hardware, and faster than fp32; elsewhere torch emulates it.
+
+    Intel's AVX512_BF16 multiplies no faster than its fp32, and conversions come on top: 1.3 to 1.8 times the time of
+    fp32 (benchmarks/RESULTS.md). Its AMX does, and so does AMD's AVX512_BF16.
+    """
     if device == "cuda":
         return torch.cuda.get_device_capability() >= (8, 0)
     capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    intel = str(capabilities.get("cpu_name", "")).startswith("Intel")
+    return bool(capabilities.get("amx_bf16") or (capabilities.get("avx512_bf16") and not intel))
 
 
 _ATTENTION = (

@@ -112,11 +112,16 @@ def _resumed(learner: Learner, store: Checkpoints | None, say: Callable[[str], N
         return 0
     if found is not None:
         learner.resume(found["learner"])
+        here = learner.runtime.precision
+        if say is not None and found.get("precision", here) != here:
+            said = f"epochs up to {epoch} are in {found['precision']}, and the later ones in {here}"
+            say(f"{said}, which precision='auto' means on this machine")
     return epoch
 
 
 def _state(learner: Learner, number: int) -> State:
-    return {"config": learner.config.model_dump_json(), "epoch": number, "learner": learner.state()}
+    config, precision = learner.config.model_dump_json(), learner.runtime.precision
+    return {"config": config, "epoch": number, "precision": precision, "learner": learner.state()}
 
 
 _spare: dict[tuple[object, ...], tuple[Learner, Batches]] = {}

@@ -66,6 +66,17 @@ def test_the_numbers_are_those_without_the_interruption(always: None, changed: d
     assert after == whole[2:]
 
 
+def test_epochs_of_two_precisions_are_said(always: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a run goes on on another processor."""
+    config, said = TrainConfig(**CONFIG | {"precision": "auto"}), list[str]()
+    for capabilities in ({"amx_bf16": True}, {}):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
+        numbers(config, 3, checkpoints=HOME, say=said.append)
+    assert said == [
+        "epochs up to 2 are in bf16, and the later ones in fp32, which precision='auto' means on this machine"
+    ]
+
+
 @pytest.fixture(params=["folder", "bucket"])
 def home(request: pytest.FixtureRequest) -> Where:
     """Where a trial's checkpoints go, of each kind: a path, and the URL of a real object store."""

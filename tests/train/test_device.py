@@ -32,8 +32,27 @@ def test_auto_precision_follows_the_processor() -> None:
     info = Path("/proc/cpuinfo")
     if not info.is_file():
         pytest.skip("no /proc/cpuinfo to compare with")
-    here = {"avx512_bf16", "amx_bf16"} & set(re.findall(r"\w+", info.read_text()))
-    assert resolve_runtime("auto", "cpu").precision == ("bf16" if here else "fp32")
+    words = set(re.findall(r"\w+", info.read_text()))
+    gains = {"amx_bf16"} if "GenuineIntel" in words else {"avx512_bf16", "amx_bf16"}
+    assert resolve_runtime("auto", "cpu").precision == ("bf16" if words & gains else "fp32")
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "precision"),
+    [
+        ("AMD EPYC", {"avx512_bf16"}, "bf16"),
+        ("Intel Xeon", {"avx512_bf16"}, "fp32"),
+        ("Intel Xeon", {"avx512_bf16", "amx_bf16"}, "bf16"),
+        ("AMD EPYC", set(), "fp32"),
+        (None, {"avx512_bf16"}, "bf16"),
+    ],
+)
+def test_auto_precision_of_other_processors(
+    name: str | None, flags: set[str], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = dict.fromkeys(flags, True) | ({"cpu_name": name} if name else {})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
+    assert resolve_runtime("auto", "cpu").precision == precision
 
 
 def test_auto_device_is_the_gpu_if_there_is_one() -> None:
