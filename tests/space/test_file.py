@@ -72,6 +72,7 @@ WRONG: list[tuple[str, str, str, str]] = [
     ("metric", "space = ", "metric = 'val_ac'\nspace = ", "s.py: metric = 'val_ac' is not measured; did"),
     ("direction", "space = ", "direction = 'up'\nspace = ", "s.py: direction = 'up'; it must be 'minimize' or"),
     ("pruner", "space = ", "pruner = ASHA\nspace = ", "it must be of type BasePruner"),
+    ("no pruner", "space = ", "pruner = None\nspace = ", "optuna.pruners.NopPruner() prunes nothing"),
     ("pruner value", "space = ", "pruner = ASHA(0)\nspace = ", "s.py:3: pruner = ASHA(0): ValueError: min_resource=0"),
     ("resources", "space = ", "resources = dict(cpu=2)\nspace = ", "s.py: resources = {'cpu': 2}; it must be like"),
     ("baselines", "space = ", "baselines = 'no.csv'\nspace = ", "no.csv: the baselines cannot be read: "),
