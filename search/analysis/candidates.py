@@ -148,8 +148,7 @@ def _changes(view: StudyView, best: FrozenTrial, row: Baseline) -> list[dict[str
     Of a row of another model, its weights and frozen layers stay away: they are that model's.
     """
     there, here = _config_of_row(view, row), config_of(best)
-    varied = {name.rpartition(".")[2] for trial in view.done for name in trial.params}
-    asked = (varied | {*row.settings}) - {"model", "seed"}
+    asked = {*view.varied, *row.settings} - {"model", "seed"}
     if _other_model(best, row):
         asked -= {"weights", "frozen"}
     differ = [name for name in here if name in asked and there[name] != here[name]]

@@ -112,6 +112,15 @@ class StudyView:
         return max(self.baselines, key=lambda row: row.val_acc, default=None)
 
     @cached_property
+    def varied(self) -> list[str]:
+        """The settings that the completed trials were searched in, or that differ between the options of a search."""
+        names = {name.rpartition(".")[2] for trial in self.ranked for name in trial.params}
+        configs = [attributes.config_of(trial) for trial in self.ranked]
+        first = configs[0] if configs else {}
+        differ = {n for config in configs for n in config.keys() & first.keys() if config[n] != first[n]}
+        return sorted(names | differ)
+
+    @cached_property
     def cost(self) -> Cost:
         return cost(self.trials)
 

@@ -102,7 +102,7 @@ OURS = ("Rank", "Trial", "CODE", TIE)
 def settings(config: Config, varied: Iterable[str] = (), metrics: Iterable[str] = ()) -> dict[str, str]:
     """Column to text for the settings of one trial.
 
-    `varied`: names that the study searches; those without a column of their own get one. `metrics`: of the table; a
+    `varied`: names that differ between trials; those without a column of their own get one. `metrics`: of the table; a
     setting of a train() of one's own that is called like one of them, or like another column, has that in its name.
     """
     if not is_train_config(config):

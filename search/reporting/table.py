@@ -38,16 +38,15 @@ def frame(view: StudyView, extra: Sequence[str] = (), rows: int | None = None, t
     the trials that no other beats in all, the first objective's best first.
     """
     trials = view.ranked[:rows]
-    varied = sorted({name.rpartition(".")[2] for trial in trials for name in trial.params})
     if view.several:
         along = sorted(trials, key=lambda trial: -view.sign * trial.values[0])
-        front = [_front_row(view, trial, varied) | columns.cells(trial, extra) for trial in along]
+        front = [_front_row(view, trial) | columns.cells(trial, extra) for trial in along]
         return pd.DataFrame(front).fillna("")
     made_by = letters(view.trials) if len(versions(view.trials)) > 1 else {}
     found = [
         (
             value_of(trial) if feasible(trial) else None,
-            _row(view, trial, varied) | _code(trial, made_by) | columns.cells(trial, extra),
+            _row(view, trial) | _code(trial, made_by) | columns.cells(trial, extra),
         )
         for trial in trials
     ] + _baselines(view, trials)
@@ -77,7 +76,7 @@ def _mark(trial: FrozenTrial, ties: Ties, first: str) -> str:
     return "differs" + (f" from{first}" if first else "") + f" (p = {ties.p[trial.number]:.2g})"
 
 
-def _row(view: StudyView, trial: FrozenTrial, varied: list[str]) -> dict[str, str]:
+def _row(view: StudyView, trial: FrozenTrial) -> dict[str, str]:
     config, test = config_of(trial), view.tests.get(trial.number, {})
     epoch = epoch_of(trial) or {view.metric: value_of(trial)}
     images = images_of(trial), test.get("images")
@@ -86,7 +85,7 @@ def _row(view: StudyView, trial: FrozenTrial, varied: list[str]) -> dict[str, st
         measured[view.metric] = columns.with_interval(value_of(trial) or 0.0, view.intervals[trial.number])
     if "seeds" in test and "TESTING ACC" in measured:
         measured["TESTING ACC"] += f" (mean of {plural(test['seeds'], 'seed')})"
-    return {"Trial": _label(trial)} | columns.settings(config, varied, view.metrics) | measured
+    return {"Trial": _label(trial)} | columns.settings(config, view.varied, view.metrics) | measured
 
 
 def _code(trial: FrozenTrial, names: dict[str, str]) -> dict[str, str]:
@@ -94,7 +93,7 @@ def _code(trial: FrozenTrial, names: dict[str, str]) -> dict[str, str]:
     return {"CODE": names.get(TrialRecord(trial).code or "", "?")} if names else {}
 
 
-def _front_row(view: StudyView, trial: FrozenTrial, varied: list[str]) -> dict[str, str]:
+def _front_row(view: StudyView, trial: FrozenTrial) -> dict[str, str]:
     config, test, last = config_of(trial), view.tests.get(trial.number, {}), epoch_of(trial)
     values = {
         name: columns.accuracy(value, images_of(trial))
@@ -103,7 +102,7 @@ def _front_row(view: StudyView, trial: FrozenTrial, varied: list[str]) -> dict[s
         for name, value in zip(view.metrics, trial.values, strict=True)
     }
     tested = {"TESTING ACC": columns.accuracy(test.get("test_acc"), test.get("images"))} if test else {}
-    return {"Trial": _label(trial)} | columns.settings(config, varied, view.metrics) | values | tested
+    return {"Trial": _label(trial)} | columns.settings(config, view.varied, view.metrics) | values | tested
 
 
 def _baselines(view: StudyView, trials: list[FrozenTrial]) -> list[tuple[float | None, dict[str, str]]]:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
@@ -235,6 +235,28 @@ def test_a_searched_setting_gets_a_column() -> None:
         )
     )
     assert list(frame_of(study)["batch_size"]) == ["8"]
+
+
+def test_what_an_option_fixes_gets_a_column() -> None:
+    """As arm=Choice(flat=dict(dropout=0.25, hidden=...), ...): the searched name, arm, is no setting."""
+    study = made()
+    arms: dict[str, dict[str, Any]] = {
+        "flat": {"hidden": [8, 8]},
+        "narrow": {"hidden": [8, 2, 8], "dropout": 0.25},
+    }
+    for arm, fixed in arms.items():
+        config = TrainConfig.model_validate(CONFIG | {"model": "mlp"} | fixed).model_dump(mode="json")
+        study.add_trial(
+            create_trial(
+                value=len(fixed) / 4,
+                params={"arm": arm},
+                distributions={"arm": CategoricalDistribution(("flat", "narrow"))},
+                user_attrs={"config": config, "epoch": {"val_acc": len(fixed) / 4}},
+            )
+        )
+    shown = table.ranking(StudyView(study))
+    assert shown.names[-2:] == ("dropout", "hidden")
+    assert [row[-1] for row in shown.rows] == ["[8, 2, 8]", "[8, 8]"]
 
 
 def test_a_plain_optuna_study_has_its_parameters() -> None:
