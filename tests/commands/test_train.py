@@ -65,7 +65,7 @@ def column(report: Path, name: str) -> list[str]:
 @pytest.mark.parametrize("searched", ["fp32", "bf16"], indirect=True)
 def test_the_number_comes_out_again(cli: Callable[..., Any], searched: Path) -> None:
     best = read_best(searched)
-    assert column(Path("reports/tiny.md"), "TESTING ACC") == ["", ""]
+    assert "TESTING ACC" not in Path("reports/tiny.md").read_text()
     torch.set_num_threads(best.ran_on["threads"] + 1)  # it is the YAML's number that counts
     done = cli("train", searched)
     assert (done.status, done.err) == (0, "")
