@@ -110,7 +110,7 @@ def test_the_head_of_efficientnet_has_as_many_weights_as_its_docstring_says() ->
 
 
 SEARCHES = ["alexnet_caltech", "digits", "efficientnet_caltech", "mlp_cifar10", "resnet50_caltech", "ulmfit_caltech"]
-SEARCHES += ["finetune_caltech", "mobile_caltech", "vit_caltech"]
+SEARCHES += ["finetune_caltech", "flat_or_bottleneck", "mobile_caltech", "vit_caltech"]
 
 
 @pytest.mark.parametrize("name", SEARCHES)
