@@ -107,7 +107,7 @@ class Progress:
         trainer = is_train_config(config)
         cells = {"Trial": str(number)} | columns.settings(config, (), [self._driver.space.metric])
         cells |= columns.results(self._driver.space.metric, epoch, None, trainer)
-        cells.pop("TESTING ACC", None)
+        cells.pop(columns.TEST, None)
         cells = {name: columns.unescaped(cell) for name, cell in cells.items()}
         table = Table(*(Column(Text(name)) for name in cells), title="best so far", title_justify="left")
         table.add_row(*map(Text, cells.values()))  # not as Rich's markup, which a label may look like

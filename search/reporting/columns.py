@@ -23,6 +23,7 @@ from search.study.attributes import epoch_of
 Config = Mapping[str, Any]
 
 
+TEST = "TESTING ACC"
 TIE = "AGAINST THE FIRST"
 
 
@@ -157,7 +158,7 @@ def results(
         row[metric] = escape_cell(epoch.get(metric))
     return row | {
         "VALIDATION ACC": accuracy(epoch.get("val_acc"), val_images),
-        "TESTING ACC": accuracy(test_acc, test_images),
+        TEST: accuracy(test_acc, test_images),
     }
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 TIE = columns.TIE
 _DETAIL = "TRAINING LOSS AT LAST STEP"
 """A column that only the full table has."""
-_TEST = "TESTING ACC"
 NOTHING = "No trial completed."
 
 
@@ -84,8 +83,8 @@ def _row(view: StudyView, trial: FrozenTrial) -> dict[str, str]:
     measured = columns.results(view.metric, epoch, test.get("test_acc"), is_train_config(config), *images)
     if trial.number in view.intervals and view.metric in measured:
         measured[view.metric] = columns.with_interval(value_of(trial) or 0.0, view.intervals[trial.number])
-    if "seeds" in test and _TEST in measured:
-        measured[_TEST] += f" (mean of {plural(test['seeds'], 'seed')})"
+    if "seeds" in test and columns.TEST in measured:
+        measured[columns.TEST] += f" (mean of {plural(test['seeds'], 'seed')})"
     return {"Trial": _label(trial)} | columns.settings(config, view.varied, view.metrics) | measured
 
 
@@ -102,7 +101,7 @@ def _front_row(view: StudyView, trial: FrozenTrial) -> dict[str, str]:
         else columns.escape_cell(last.get(name, value))
         for name, value in zip(view.metrics, trial.values, strict=True)
     }
-    tested = {_TEST: columns.accuracy(test.get("test_acc"), test.get("images"))} if test else {}
+    tested = {columns.TEST: columns.accuracy(test.get("test_acc"), test.get("images"))} if test else {}
     return {"Trial": _label(trial)} | columns.settings(config, view.varied, view.metrics) | values | tested
 
 
@@ -223,8 +222,8 @@ def ranking(
     first, last = _results(view), [columns.COLUMNS[name][0] for name in extra]
     words = columns.escape_cell(view.no_best) if whole.empty and rows is None and view.several else ""
     if not full and not whole.empty:
-        if _TEST in whole and not whole[_TEST].any():
-            whole = whole.drop(columns=_TEST)
+        if columns.TEST in whole and not whole[columns.TEST].any():
+            whole = whole.drop(columns=columns.TEST)
         names = [str(name) for name in whole if name not in (*first, *last, _DETAIL)]
         same = [name for name in names if whole[name].nunique() == 1]
         words = columns.in_words({name: whole[name].iloc[0] for name in same}, len(whole))
@@ -237,7 +236,7 @@ def ranking(
 def _results(view: StudyView) -> list[str]:
     """The columns that come first, as far as the table has them."""
     own = [name for name in view.metrics if view.several or name not in ("val_acc", "last_step_loss")]
-    return ["Rank", "Trial", *own, "VALIDATION ACC", _TEST, TIE]
+    return ["Rank", "Trial", *own, "VALIDATION ACC", columns.TEST, TIE]
 
 
 def markdown(

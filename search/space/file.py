@@ -190,16 +190,16 @@ def _run(path: Path, load: Callable[[Path], dict[str, Any]] = module.load) -> di
 
 def _options(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     """The optional names of a space file, checked."""
-    kinds = {"trials": int, "sampler": BaseSampler, "pruner": BasePruner}
-    remedies = {
-        "sampler": "optuna.samplers.TPESampler(), for one",
-        "pruner": "optuna.pruners.NopPruner() prunes nothing",
+    kinds: dict[str, tuple[type, str]] = {
+        "trials": (int, ""),
+        "sampler": (BaseSampler, "; optuna.samplers.TPESampler(), for one"),
+        "pruner": (BasePruner, "; optuna.pruners.NopPruner() prunes nothing"),
     }
     options = {name: found[name] for name in kinds if name in found}
     for name, value in options.items():
-        if not isinstance(value, kinds[name]) or isinstance(value, bool):
-            remedy = f"; {remedies[name]}" if name in remedies else ""
-            raise SearchError(f"{saying(path, name, value)}; it must be of type {kinds[name].__name__}{remedy}")
+        kind, remedy = kinds[name]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise SearchError(f"{saying(path, name, value)}; it must be of type {kind.__name__}{remedy}")
     if options.get("trials", 1) < 1:
         raise SearchError(f"{path}: trials = {options['trials']}; it must be 1 or more")
     (options["metric"], options["direction"]), *further = goals(path, found).items()

@@ -112,7 +112,7 @@ def _gains_by_bf16(device: str) -> bool:
     """Whether the device multiplies bf16 in hardware, and faster than fp32; elsewhere torch emulates it.
 
     Intel's AVX512_BF16 multiplies no faster than its fp32, and conversions come on top: 1.3 to 1.8 times the time of
-    fp32 (benchmarks/RESULTS.md). Its AMX does, and so does AMD's AVX512_BF16.
+    fp32 (benchmarks/RESULTS.md). AMX is made for bf16; how fast it is has not been measured here.
     """
     if device == "cuda":
         return torch.cuda.get_device_capability() >= (8, 0)

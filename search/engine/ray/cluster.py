@@ -87,9 +87,7 @@ def joined(address: str, travels: Mapping[str, Any], verbose: bool) -> Iterator[
 
     The cluster's token is sent, unless RAY_AUTH_MODE says that there is none. Raises SearchError.
     """
-    host, _, port = address.rpartition(":")
-    if port.isdigit():  # not auto: Ray would wait for ever, and take no Ctrl-C
-        check_answers(address, host.strip("[]"), int(port))
+    _check_answers(address)
     auth.send_token()
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"  # a job's may name the same things
     level = logging.INFO if verbose else logging.CRITICAL
@@ -114,6 +112,13 @@ TRIES, APART = 5, 1.0
 """How often, and after how many seconds, a cluster's head is asked whether it is there."""
 _ANSWERS = 5.0
 """Seconds in which it takes a connection."""
+
+
+def _check_answers(address: str) -> None:
+    """Raise ClusterFailed where nobody listens: Ray would wait for ever, and take no Ctrl-C."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit():  # not auto
+        check_answers(address, host.strip("[]"), int(port))
 
 
 def check_answers(address: str, host: str, port: int, tries: int = TRIES) -> None:

@@ -71,7 +71,8 @@ def test_a_head_that_is_not_there_is_said_in_seconds(monkeypatch: pytest.MonkeyP
     with pytest.raises(ClusterFailed, match=nobody), cluster.joined(address, {}, verbose=False):
         pass
     with socket.create_server(("127.0.0.1", 0)) as there:
-        cluster.check_answers("there", *there.getsockname())
+        cluster._check_answers(f"127.0.0.1:{there.getsockname()[1]}")
+    cluster._check_answers("auto")
 
 
 def test_an_agent_whose_raylet_is_gone_when_it_starts_ends(tmp_path: Path) -> None:
