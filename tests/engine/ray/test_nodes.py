@@ -85,6 +85,7 @@ def test_a_run_trains_on_both_nodes_and_leaves_nothing_there(
     try:
         assert called.process.wait(WAIT) == 0, called.output
     finally:
+        print(called.output)
         called.end()
     assert "no GPU, 2 nodes of a cluster" in called.output
     assert len(locations.place(f"{bucket}/called/weights").names()) == 1
