@@ -22,8 +22,10 @@ from search.engine.processes.forkserver import HOME
 from search.files import locations
 
 SCRIPT = """
+import faulthandler
 import search
 
+faulthandler.dump_traceback_later(100)  # into the output, should it hang
 space = search.SearchSpace(
     model="cnn", dataset="digits", subset=60, epochs=1, lr=search.Float(0.01, 0.3), step_size=1, gamma=0.1
 )
