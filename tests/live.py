@@ -23,7 +23,7 @@ from search.study.study import load_study
 
 BIN = Path(sys.executable).parent
 CORES = len(os.sched_getaffinity(0))
-WAIT = 120.0
+WAIT = 240.0
 """Seconds, for whatever must happen on a machine that may be busy."""
 
 

@@ -106,7 +106,7 @@ def _load(
     found, _ = _sound(home, wanted)
     if len(found) < len(wanted) or _closed(home) is None:
         shared.make(home)
-        with shared.lock(home / "lock"):
+        with shared.alone(home / "lock", "decodes the same images"):
             found, damaged = _sound(home, wanted)  # another process may have built it meanwhile
             for split, why in damaged.items():
                 tell(f"{home / split}: damaged, and decoded again: {why}")

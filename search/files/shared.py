@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from search.files.arrays import tell
+
+PATIENCE = 5.0
+"""Seconds that a process waits for another's lock without a word."""
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -50,6 +56,24 @@ def lock(path: Path, timeout: float = -1) -> FileLock:
     if above & stat.S_ISVTX:
         path = path.with_name(f"{path.name}.{os.getuid()}")
     return FileLock(path, timeout, mode=above & 0o666 if above & _OTHERS_WRITE else -1)
+
+
+@contextmanager
+def alone(path: Path, doing: str) -> Iterator[None]:
+    """Hold the lock `path`. Who waits for it is told, for the process that has it may be stopped, or hang.
+
+    `doing`: what a process does that has it, in the third person.
+    """
+    held = lock(path)
+    try:
+        held.acquire(PATIENCE)
+    except Timeout:
+        tell(f"waiting for another process, which {doing} and has {held.lock_file}")
+        held.acquire(-1)
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def own(home: Path) -> Path:

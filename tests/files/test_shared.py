@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
+from live import until
 
 from search.data import cache
 from search.data.base import Split
@@ -17,6 +21,7 @@ from search.data.digits import Digits
 from search.errors import SearchError
 from search.files import shared
 from search.files.arrays import heard
+from search.study.storage.open import connect
 from search.train.frozen import activations
 
 ROOT = os.getuid() == 0
@@ -136,3 +141,34 @@ def test_an_unwritable_cache_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "closed"))
     with pytest.raises(SearchError, match=r"cannot be used: .* XDG_CACHE_HOME=DIR names another place"):
         cache.load(Digits(Path()), None, ["val"])
+
+
+@pytest.mark.parametrize("what", ["images", "storage"])
+def test_a_wait_for_another_process_is_said(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be stopped, and then the wait has no end."""
+    for name in ("XDG_CACHE_HOME", "TMPDIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(shared, "PATIENCE", 0.1)
+    uses: dict[str, Callable[[], Any]] = {
+        "images": lambda: cache.load(Digits(Path()), None, ["val"]),
+        "storage": lambda: connect(f"sqlite:///{tmp_path}/studies.db"),
+    }
+    uses[what]()
+    for built in tmp_path.glob("search/digits-*/val"):
+        shutil.rmtree(built)
+    (lock,) = (*tmp_path.glob("search/digits-*/lock"), *tmp_path.glob("search-*/*.lock"))
+    said: list[str] = []
+
+    def waits() -> None:
+        with heard(said.append):
+            uses[what]()
+
+    with ThreadPoolExecutor() as pool:
+        with shared.lock(lock):
+            using = pool.submit(waits)
+            until(lambda: said or using.done(), "the line")
+            assert not using.done()
+        using.result()
+    does = {"images": "decodes the same images", "storage": "opens the same storage"}[what]
+    assert said == [f"waiting for another process, which {does} and has {lock}"]

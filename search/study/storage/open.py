@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from filelock import FileLock
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
 
 from search.errors import SearchError, StorageFailed, option
+from search.files import shared
 from search.files.mounts import network_type
 from search.study.storage import internals, retry
 from search.study.storage.rdb import Storage
@@ -183,7 +183,7 @@ def connect(url: str) -> RDBStorage:
     place = str(_sqlite_file(parsed).resolve()) if parsed.get_backend_name() == "sqlite" else url
     lock = _lock_folder() / f"{hashlib.sha256(place.encode(errors='surrogateescape')).hexdigest()[:12]}.lock"
     try:
-        with FileLock(lock):
+        with shared.alone(lock, "opens the same storage"):
             return _created(parsed)
     except (*retry.ERRORS, RuntimeError, ImportError) as error:
         raise SearchError(f"storage {redact(url)} cannot be used: {retry.reason(error)}") from None

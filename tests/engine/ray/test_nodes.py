@@ -25,7 +25,7 @@ SCRIPT = """
 import faulthandler
 import search
 
-faulthandler.dump_traceback_later(100)  # into the output, should it hang
+faulthandler.dump_traceback_later(200)  # into the output, should it hang
 space = search.SearchSpace(
     model="cnn", dataset="digits", subset=60, epochs=1, lr=search.Float(0.01, 0.3), step_size=1, gamma=0.1
 )
@@ -62,9 +62,7 @@ def lose_files(run: Run) -> int:
     return int(number)
 
 
-def test_a_run_trains_on_both_nodes_and_leaves_nothing_there(
-    grown: Grown, folder: Callable[[str], Path], bucket: str
-) -> None:
+def test_a_run_trains_on_both_nodes_and_leaves_nothing_there(grown: Grown, folder: Callable[[str], Path]) -> None:
     path = gated(folder)
     run = grown.run(path, "--trials", "2")
     try:
@@ -81,6 +79,12 @@ def test_a_run_trains_on_both_nodes_and_leaves_nothing_there(
         print(run.output)
         run.end()
     until(lambda: not fork_servers(grown), "the end of the fork servers")
+
+
+def test_a_script_runs_on_both_nodes_and_keeps_its_run_in_a_bucket(
+    grown: Grown, folder: Callable[[str], Path], bucket: str
+) -> None:
+    path = folder("")
     script = path / "script.py"
     script.write_text(SCRIPT.format(address=grown.ray.address, run_dir=bucket))
     called = grown.run(path, program=[sys.executable, str(script)])
