@@ -14,6 +14,7 @@ import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
@@ -41,6 +42,7 @@ from search.study.start.doubts import Doubts
 from search.study.start.scores import Past, standings
 
 CAP, GAP = 1000, 0.005
+"""Lane-epochs at which a replay ends, or three times a whole trial on each lane; of val_acc."""
 TRIALS, LANES = 64, 2
 """Of an earlier study."""
 FIRST = 1000
@@ -165,11 +167,15 @@ def turned(learn: Learn) -> Learn:
     return learn_wrong
 
 
+def cap(problem: Problem, lanes: int) -> int:
+    return max(CAP, 3 * lanes * problem.epochs)
+
+
 def cost(side: efficiency.Side, problem: Problem, lanes: int) -> float:
     """Lane-epochs until a whole trial's point is within GAP of the best, in the mean of training seeds; or infinity."""
     means = reached(problem.name)
     target = np.nanmax(means) - GAP - 1e-9
-    for at in efficiency.steps(side, curves(problem.name), lanes, ticks=CAP // lanes):
+    for at in efficiency.steps(side, curves(problem.name), lanes, ticks=cap(problem, lanes) // lanes):
         if at.last and not math.isnan(at.accuracy) and means[at.point] >= target:
             return float(at.tick * lanes)
     return math.inf
@@ -186,6 +192,10 @@ class Cell:
     @property
     def floor(self) -> int:
         return self.lanes * self.problem.epochs
+
+    @property
+    def cap(self) -> int:
+        return cap(self.problem, self.lanes)
 
 
 HABITS = {"habit, factor 2": 2, "habit, factor 4": 4}
@@ -210,6 +220,10 @@ def measure(problem: Problem, lanes: int, seeds: int, known: Sequence[Problem]) 
     return Cell(problem, lanes, found)
 
 
+def _measured(asked: tuple[Problem, int], seeds: int, known: Sequence[Problem]) -> Cell:
+    return measure(*asked, seeds, known)
+
+
 def main() -> None:
     from benchmarks.warm_table import lines  # late: it imports scipy
 
@@ -218,14 +232,15 @@ def main() -> None:
     parser.add_argument("--lanes", type=int, nargs="+", default=[2, 16])
     parser.add_argument("--held", action="store_true", help="the problems that were held back, with all as sources")
     arguments = parser.parse_args()
-    efficiency.quiet()
     new = held.recorded() if arguments.held else ()
+    asked = [(problem, lanes) for problem in new or problems.PROBLEMS for lanes in arguments.lanes]
     cells = []
-    for problem in new or problems.PROBLEMS:
-        for lanes in arguments.lanes:
-            cells.append(measure(problem, lanes, arguments.seeds, [*problems.PROBLEMS, *new]))
-            said = [f"{name} {spread(costs)}" for name, costs in cells[-1].costs.items()]
-            print(problem.name, lanes, cells[-1].floor, *said, sep=", ", flush=True)
+    with ProcessPoolExecutor(initializer=efficiency.quiet) as pool:
+        measured = partial(_measured, seeds=arguments.seeds, known=[*problems.PROBLEMS, *new])
+        for cell in pool.map(measured, asked):
+            cells.append(cell)
+            said = [f"{name} {spread(costs)}" for name, costs in cell.costs.items()]
+            print(cell.problem.name, cell.lanes, cell.floor, *said, sep=", ", flush=True)
     title = "Warm start, a problem held back" if arguments.held else "Warm start"
     results.write(title, shlex.join(["python", "-m", "benchmarks.warm", *sys.argv[1:]]), lines(cells, bool(new)))
 
