@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,6 +37,8 @@ class Progress:
         self._plain = not console.is_terminal and not console.is_jupyter
         self._cell: Cell | None = None
         self._said: set[str] = set()
+        self._varied: set[str] = set()
+        self._first: dict[str, Any] = {}
 
     def attach(self, driver: Driver) -> None:
         """Follow `driver`, beginning with the best that its study has already."""
@@ -45,6 +47,13 @@ class Progress:
             epoch = epoch_of(trial)
             value = epoch.get(driver.space.metric, trial.value or 0.0)  # the storage makes a float of an integer
             self._best = (value, trial.number, config_of(trial), epoch)
+            self._learn(trial.params, self._best[2])
+
+    def _learn(self, searched: Iterable[str], settings: dict[str, Any]) -> None:
+        """Which settings are worth a column: what the search draws, and what differs between the trials."""
+        first = self._first = self._first or settings
+        self._varied |= {name.rpartition(".")[2] for name in searched}
+        self._varied |= {name for name in settings.keys() & first.keys() if settings[name] != first[name]}
 
     def say(self, line: str) -> None:
         """Print a line that is not about a trial's end, above the live view."""
@@ -62,6 +71,7 @@ class Progress:
         driver = self._driver
         assert driver is not None
         self._done += 1
+        self._learn(trial.trial.params, trial.settings)
         metric = driver.space.metric
         value = trial.last.epoch.get(metric)
         if (
@@ -105,7 +115,7 @@ class Progress:
             return Group(self._counts())
         _, number, config, epoch = self._best
         trainer = is_train_config(config)
-        cells = {"Trial": str(number)} | columns.settings(config, (), [self._driver.space.metric])
+        cells = {"Trial": str(number)} | columns.settings(config, sorted(self._varied), [self._driver.space.metric])
         cells |= columns.results(self._driver.space.metric, epoch, None, trainer)
         cells.pop(columns.TEST, None)
         cells = {name: columns.unescaped(cell) for name, cell in cells.items()}

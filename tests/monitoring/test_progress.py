@@ -20,7 +20,9 @@ from search.monitoring.progress import Progress
 from search.space.file import SpaceFile
 from search.study.study import open_study
 
-BUILT_IN = dict(model="cnn", dataset="digits", epochs=3, lr=Float(0.1, 0.5), step_size=1, gamma=0.5)
+BUILT_IN = dict(
+    model="cnn", dataset="digits", epochs=3, lr=Float(0.1, 0.5), dropout=Float(0, 0.5), step_size=1, gamma=0.5
+)
 
 
 def make(console: Console, own: bool = True, trials: int = 4) -> tuple[Progress, Driver]:
@@ -103,6 +105,7 @@ def test_the_live_view_shows_counts_and_the_best_in_the_tables_columns() -> None
     assert "TESTING ACC" not in shown
     assert shown["Trial"] == "0"
     assert shown["LR"] == f"{config.lr:.4g}"
+    assert shown["dropout"] == f"{config.dropout:.4g}"
     assert shown["TRAINING LOSS AT LAST STEP"] == "0.25"
     assert shown["VALIDATION ACC"] == "0.9375"
 
