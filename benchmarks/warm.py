@@ -15,7 +15,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
@@ -188,6 +188,8 @@ class Cell:
     problem: Problem
     lanes: int
     costs: dict[str, NDArray[np.float64]]
+    promised: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """How far the best of the points that studies of other data promise ends below the best, (seeds,)."""
 
     @property
     def floor(self) -> int:
@@ -206,6 +208,14 @@ def _learnt(problem: Problem, learn: Learn, seed: int) -> Side:
     return Side(problem, seed, learn(problem, seed))
 
 
+def short(problem: Problem, pasts: Sequence[Past]) -> float:
+    """How far the best of the points that the studies promise ends below the problem's best; infinity: none ends."""
+    best = warm.Knowledge([*pasts], points_of(problem.name)).best(warm.POINTS)
+    ends = [reached(problem.name)[tuple(point.params[name] for name in problem.grid)] for point, _ in best]
+    ended = [end for end in ends if not math.isnan(end)]
+    return float(np.nanmax(reached(problem.name)) - max(ended, default=-math.inf))
+
+
 def measure(problem: Problem, lanes: int, seeds: int, known: Sequence[Problem]) -> Cell:
     other = others(known, same=False)
     learns = {OTHER: other, ALL: others(known, same=True), NOTHING: shuffled(other), WRONG: turned(other)}
@@ -217,7 +227,8 @@ def measure(problem: Problem, lanes: int, seeds: int, known: Sequence[Problem]) 
     found, numbers = {}, range(SEEDS, SEEDS + seeds)
     for name, make in sides.items():
         found[name] = np.array([cost(make(seed), problem, lanes) for seed in numbers])
-    return Cell(problem, lanes, found)
+    promised = [short(problem, other(problem, seed)) for seed in numbers]
+    return Cell(problem, lanes, found, np.array(promised))
 
 
 def _measured(asked: tuple[Problem, int], seeds: int, known: Sequence[Problem]) -> Cell:
@@ -241,7 +252,7 @@ def main() -> None:
             cells.append(cell)
             said = [f"{name} {spread(costs)}" for name, costs in cell.costs.items()]
             print(cell.problem.name, cell.lanes, cell.floor, *said, sep=", ", flush=True)
-    title = "Warm start, a problem held back" if arguments.held else "Warm start"
+    title = "Warm start, problems held back" if arguments.held else "Warm start"
     results.write(title, shlex.join(["python", "-m", "benchmarks.warm", *sys.argv[1:]]), lines(cells, bool(new)))
 
 

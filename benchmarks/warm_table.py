@@ -11,6 +11,7 @@ from scipy.stats import wilcoxon
 from benchmarks.judged import number, spread
 from benchmarks.problems import Problem
 from benchmarks.warm import ALL, CAP, COLD, GAP, HABITS, NOTHING, OTHER, WRONG, Cell
+from search.study.start.warm import POINTS
 
 ALPHA = 0.05
 PREDICTED = (
@@ -79,7 +80,19 @@ def lines(cells: Sequence[Cell], held: bool) -> list[str]:
         against = [verdict(cell.costs[name], cold, cell.cap) for name in (OTHER, ALL, NOTHING, WRONG)]
         words = [cell.problem.name, str(cell.lanes), verdict(cold, _habit(cell), cell.cap), *against, bar(cell)]
         found.append(f"| {' | '.join(words)} |")
-    return found
+    return found + limits(cells)
+
+
+def limits(cells: Sequence[Cell]) -> list[str]:
+    """Of each problem that misses its bar somewhere: what the points are worth that its studies begin with."""
+    missed = {cell.problem.name: cell for cell in cells if bar(cell) != "holds"}
+    found = [
+        f"- `{name}`: the best of the {POINTS} points that studies of other data promise ends "
+        f"{middle(cell.promised):.1%} below the best of all in the median, and within {GAP:.1%} with "
+        f"{(cell.promised <= GAP).sum()} of {len(cell.promised)} seeds."
+        for name, cell in missed.items()
+    ]
+    return ["", "What limits those that miss:", "", *found] if found else []
 
 
 def bar(cell: Cell) -> str:

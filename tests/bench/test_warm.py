@@ -64,3 +64,21 @@ def test_a_verdict_is_paired_and_the_bar_is_the_floor_or_a_third_of_the_habit() 
     cell = warm.Cell(DIGITS, 2, costs)
     assert warm_table.bar(cell) == "59 against 33"
     assert warm_table.bar(warm.Cell(DIGITS, 2, costs | {warm.OTHER: less - 30})) == "holds"
+
+
+def test_what_limits_a_problem_is_how_good_the_points_are_that_its_studies_begin_with() -> None:
+    good = held.reached(DIGITS)
+    best = np.unravel_index(np.nanargmax(good), DIGITS.shape)
+    places = [point.place for point in warm.points_of(DIGITS.name)]
+    knows_all = Past("s", places, np.nan_to_num(good.ravel() - np.nanmax(good), nan=-3.0))
+    assert 0 <= warm.short(DIGITS, [knows_all]) < 0.02
+    wrong = Past("s", places, -knows_all.standing - 3)
+    assert warm.short(DIGITS, [wrong]) > warm.short(DIGITS, [knows_all])
+    assert good[best] == np.nanmax(good)
+    costs = dict.fromkeys((warm.COLD, warm.OTHER, warm.ALL, warm.NOTHING, warm.WRONG, *warm.HABITS), np.full(2, 90.0))
+    cell = warm.Cell(DIGITS, 2, costs, np.array([0.004, 0.02]))
+    assert (
+        "ends 0.4% below the best of all in the median, and within 0.5% with 1 of 2 seeds"
+        in warm_table.limits([cell])[-1]
+    )
+    assert warm_table.limits([warm.Cell(DIGITS, 2, costs | {warm.OTHER: np.full(2, 24.0)})]) == []
