@@ -62,7 +62,7 @@ class Served:
         self, path: str, method: str = "GET", body: bytes | Iterator[bytes] | None = None, **headers: str | None
     ) -> Answer:
         """Send one request from this machine; a header's name has _ for -, and None leaves out Host."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=240)
         said: dict[str, Any] = {"Host": f"127.0.0.1:{self.port}", "Accept-Encoding": "gzip"}
         said |= {name.replace("_", "-"): value for name, value in headers.items()}
         if isinstance(body, bytes):
@@ -83,7 +83,7 @@ class Served:
     def end(self, number: int = signal.SIGINT) -> int:
         """Send it the signal, and wait: its exit status."""
         self.process.send_signal(number)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=240)
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def test_the_command_to_type_again_is_quoted(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_closed_pipe_is_no_traceback(study: optuna.Study) -> None:
     search = shlex.quote(str(Path(sys.executable).parent / "search"))
     line = f"{search} report s | true"
-    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=240, check=False)
     assert done.stderr == ""
 
 

@@ -215,7 +215,7 @@ def test_sigterm_exits_143_and_says_how_to_go_on(write: Write) -> None:
     try:
         until(lambda: Path("studies.db").exists() and Path("runs").exists(), "an epoch")
         os.kill(process.pid, signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
     finally:
         process.kill()
     assert (process.returncode, err) == (143, "")

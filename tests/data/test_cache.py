@@ -238,7 +238,7 @@ print(bool(built), hashlib.sha256(train.pixels.tobytes() + val.pixels.tobytes())
 
 def test_two_at_once_build_once_and_agree() -> None:
     both = [subprocess.Popen([sys.executable, "-c", LOAD], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=120)[0].split() for process in both]
+    said = [process.communicate(timeout=240)[0].split() for process in both]
     assert sorted(built for built, _ in said) == ["False", "True"]
     assert said[0][1] == said[1][1]
 

@@ -71,7 +71,7 @@ def test_ctrl_c_puts_trials_back_and_the_same_command_goes_on(
         os.killpg(run.process.pid, signal.SIGINT)
         assert run.process.wait(WAIT) == 130, run.output
         until(lambda: not run.alive(), "the end of every process")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
     finally:
         run.end()
     assert len(temp) == 1

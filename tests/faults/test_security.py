@@ -262,7 +262,7 @@ def test_what_others_left_in_tmp_is_not_swept_up(tmp_path: Path) -> None:
     os.utime(tmp_path / "precious", (0, 0))
     began = time.monotonic()
     _sweep_if_stale(link)
-    assert time.monotonic() - began < 5  # it tries for ten seconds to remove what is stale
+    assert time.monotonic() - began < 8  # it tries for ten seconds to remove what is stale
     assert (tmp_path / "precious").is_dir()
 
 

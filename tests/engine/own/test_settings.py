@@ -58,7 +58,7 @@ def again(*words: str) -> str:
     """`search` in a process in which sets have another order."""
     environment = {**os.environ, "PYTHONHASHSEED": "3"}
     done = subprocess.run(
-        [str(BIN / "search"), *words], env=environment, capture_output=True, text=True, check=False, timeout=120
+        [str(BIN / "search"), *words], env=environment, capture_output=True, text=True, check=False, timeout=240
     )
     assert (done.returncode, done.stderr) == (0, ""), done
     return done.stdout

@@ -234,7 +234,7 @@ with run_fork_server(["slow_to_import"], verbose=True) as fork_server:
         driver.kill()
         began = time.monotonic()
         until(lambda: not alive(server) and not Path(folder).exists(), "the end of the server and its folder")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_a_call_whose_process_is_killed_may_be_tried_again(fork_server: ForkServer, tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def test_a_stopped_job_puts_its_trials_back(head: Head, cli: Cli, write: Callabl
     until(lambda: again in cli("logs", job, "--address", head.jobs).out, "the job's last word")
     said = time.monotonic()
     until(lambda: json.loads(cli("jobs", "--json", "--address", head.jobs).out)[0]["state"] == "stopped", "its end")
-    assert time.monotonic() - said < 20  # the training is interrupted, though Ray blocks Ctrl-C in what it starts
+    assert time.monotonic() - said < 60  # the training is interrupted, though Ray blocks Ctrl-C in what it starts
 
 
 @pytest.mark.parametrize(

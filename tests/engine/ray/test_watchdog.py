@@ -29,7 +29,7 @@ def test_a_server_that_dies_interrupts_whatever_goes_on(raylet: subprocess.Popen
             time.sleep(30)
         except KeyboardInterrupt:
             assert dead == ["raylet"]
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25
     raylet.wait()
 
 
@@ -82,6 +82,6 @@ with watchdog.watched(contact):
 
 
 def test_a_main_thread_that_hears_nothing_ends_with_last_words() -> None:
-    done = subprocess.run([sys.executable, "-c", DEAF], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", DEAF], capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 3, done
     assert done.stdout.startswith("last words: the cluster's head at 127.0.0.1:9 has not answered for ")

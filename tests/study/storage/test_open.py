@@ -69,7 +69,7 @@ def test_eight_processes_start_on_an_empty_storage_at_once(url: str, machines: l
     if machines and url.startswith("sqlite"):
         pytest.skip("a file is shared by the processes of one machine")
     words = [sys.executable, "-c", EIGHT, url, *machines]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
     assert done.stdout.strip() == str([0] * 8), done.stderr
     storage = connect(url)
     assert [study.study_name for study in storage.get_all_studies()] == ["s"]

@@ -66,7 +66,7 @@ def test_what_is_wrong_is_not_waited_for(database: str) -> None:
     with pytest.raises(retry.ERRORS) as caught:
         study.set_user_attr("x" * 600, 1)  # over 512 characters
     assert retry.reason(caught.value) == "value too long for type character varying(512)"
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     storage.engine.dispose()
 
 
@@ -88,18 +88,18 @@ def test_a_restart_is_not_noticed(postgres: Postgres, database: str, capfd: pyte
 
 
 def test_patience_ends_for_all_at_once(postgres: Postgres, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "PATIENCE", 1.0)
+    monkeypatch.setattr(retry, "PATIENCE", 3.0)
     storage = connect(database)
     study = optuna.create_study(storage=storage, study_name="s")
     with postgres.away(0):
         began = time.monotonic()
         with pytest.raises(retry.ERRORS):
             study.set_user_attr("a", 1)
-        assert 1 < time.monotonic() - began < 5
+        assert 3 < time.monotonic() - began < 20
         began = time.monotonic()
         with pytest.raises(retry.ERRORS) as caught:
             study.set_user_attr("b", 1)
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 2
         assert "refused" in retry.reason(caught.value)
     study.set_user_attr("c", 1)  # a new count
     assert study.user_attrs == {"c": 1}
