@@ -37,7 +37,7 @@ from search.study.attributes import TrialRecord
 from search.study.pruner import ASHA
 from search.study.sampler import STARTUP, BoundedTPE
 from search.study.start import warm
-from search.study.start.coordinates import place_of
+from search.study.start.coordinates import place_of, strangers
 from search.study.start.doubts import Doubts
 from search.study.start.scores import Past, standings
 
@@ -141,7 +141,9 @@ def others(known: Sequence[Problem], same: bool) -> Learn:
         for other in known:
             alike = other.fixed["dataset"] == problem.fixed["dataset"]
             if other != problem and (same or not alike):
-                found.append(replace(past(other.name, FIRST + seed), weight=warm.SAME_DATA if alike else 1.0))
+                made = past(other.name, FIRST + seed)
+                if not strangers([point.place for point in points_of(problem.name)], made.places):
+                    found.append(replace(made, weight=warm.SAME_DATA if alike else 1.0))
         return found
 
     return learn

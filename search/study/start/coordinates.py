@@ -28,6 +28,7 @@ UNITS = {
 }
 """How far apart two values are strangers; of rates, averaging and decays in powers of ten, else in the setting's own
 units. Of every other number a quarter of its range."""
+RATES = ("sgd rate", "adam rate")
 LEAST_DECAY = 1e-8
 """A weight decay below it is as good as none."""
 POWERS = ("batch_size", "grad_clip", "layer_decay")
@@ -78,6 +79,13 @@ def _trained(settings: Mapping[str, Any]) -> dict[str, float | str]:
         found["first decay"] = min(settings["step_size"] / epochs, 1.0)
         found["whole decay"] = decays * math.log10(settings["gamma"])
     return found
+
+
+def strangers(ours: Sequence[Place], theirs: Sequence[Place]) -> bool:
+    """Whether both have learning rates, and none of the same kind: those of SGD say nothing of Adam's, nor of weight
+    decays beside them."""
+    a, b = ({name for place in places for name in RATES if name in place} for places in (ours, theirs))
+    return bool(a) and bool(b) and not a & b
 
 
 def units_of(places: Sequence[Place]) -> dict[str, float]:

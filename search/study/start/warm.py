@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,7 @@ from search.space.points import outside
 from search.space.values import plain
 from search.study.attributes import StudyRecord, TrialRecord, loss_signs
 from search.study.replay import Replay, meant
-from search.study.start.coordinates import Place, place_of, units_of
+from search.study.start.coordinates import Place, place_of, strangers, units_of
 from search.study.start.scores import Past, promise, spread_out, standings
 from search.study.storage import internals
 from search.study.storage.earlier import EarlierStudy, earlier
@@ -41,6 +41,12 @@ SAME_DATA = 3.0
 """How much a study of the same data counts; another counts 1."""
 TOP = 0.75
 """A study promises a point if it promises less of so large a share of the others."""
+
+
+_Kept = tuple[EarlierStudy, list[float | None], list[dict[str, Any]]]
+"""A study, and the value and the settings of each of its trials."""
+_Suggested = tuple[dict[str, Any], dict[str, Any]]
+"""Parameters and settings of a point."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ def knowledge(study: Study, space: SpaceFile) -> Knowledge:
     storage = internals.uncached(internals.storage_of(study))
     if len(study.directions) > 1 or not isinstance(storage, Storage):
         return Knowledge()
-    left_out, kept = Counter[str](), list[tuple[EarlierStudy, list[float | None], list[dict[str, Any]]]]()
+    left_out, kept = Counter[str](), list[_Kept]()
     for other in earlier(storage, study.direction, internals.study_id(study), STUDIES, TRIALS):
         values, configs = _tried(other, -loss_signs(study)[0])
         if other.record.confirms is not None:
@@ -111,21 +117,30 @@ def knowledge(study: Study, space: SpaceFile) -> Knowledge:
             left_out["of other training"] += 1
         else:
             kept.append((other, values, configs))
-    if not kept:
+    asked = optuna.create_study(sampler=space.keep_fixed(RandomSampler(seed=0)))
+    drawn, logs = _suggested(space, [asked.ask() for _ in range(CANDIDATES)] if kept else [])
+    akin = _akin(kept, [place_of(settings) for _, settings in drawn])
+    if len(akin) < len(kept):
+        left_out["of optimizers whose rates say nothing of this one's"] = len(kept) - len(akin)
+    if not akin:
         return Knowledge(left_out=left_out)
-    most = min(BEST, MOST_BEST // len(kept))
-    points, powers = _points(space, [config for each in kept for config in _best(*each[1:])[:most]])
+    points, powers = _points(space, drawn, logs, akin)
     found = Knowledge(points=points, powers=powers, left_out=left_out)
-    ours = _prints(StudyRecord(study)), {str(point.place["dataset"]) for point in points if "dataset" in point.place}
-    for other, values, configs in kept:
+    data = _prints(StudyRecord(study)), {str(point.place["dataset"]) for point in points if "dataset" in point.place}
+    for other, values, configs in akin:
         places = [place_of(config, powers) for config in configs]
         if not found.units.keys() & units_of(places).keys():
             left_out["without a setting that varies in both"] += 1
             continue
-        if _same_data(*ours, other, configs):
+        if _same_data(*data, other, configs):
             found.same.add(other.name)
         found.pasts.append(Past(other.name, places, standings(values), SAME_DATA if other.name in found.same else 1.0))
     return found
+
+
+def _akin(kept: Sequence[_Kept], ours: Sequence[Place]) -> list[_Kept]:
+    """Those whose learning rates say something of ours."""
+    return [each for each in kept if not strangers(ours, [place_of(config) for config in each[2]])]
 
 
 def _comparable(record: StudyRecord, space: SpaceFile) -> bool:
@@ -151,12 +166,20 @@ def _best(values: Sequence[float | None], configs: Sequence[dict[str, Any]]) -> 
     return [configs[number] for _, number in ranked]
 
 
-def _points(space: SpaceFile, known: Sequence[dict[str, Any]]) -> tuple[list[Point], list[str]]:
-    """Random points of the space, and those of the `known` configs that it has; and the names on a log scale."""
-    study = optuna.create_study(sampler=space.keep_fixed(RandomSampler(seed=0)))
-    trials: list[BaseTrial] = [study.ask() for _ in range(CANDIDATES)]
-    trials += [Replay(meant(space, dict(config), config)) for config in known]
-    found, powers = list[tuple[dict[str, Any], dict[str, Any]]](), set[str]()
+def _points(
+    space: SpaceFile, drawn: Sequence[_Suggested], logs: set[str], kept: Sequence[_Kept]
+) -> tuple[list[Point], list[str]]:
+    """The `drawn` points, and the best of the studies that the space has; and the names on a log scale."""
+    most = min(BEST, MOST_BEST // len(kept))
+    known = [config for each in kept for config in _best(*each[1:])[:most]]
+    best, more = _suggested(space, [Replay(meant(space, dict(config), config)) for config in known])
+    powers = sorted(logs | more)
+    return [Point(params, place_of(settings, powers)) for params, settings in (*drawn, *best)], powers
+
+
+def _suggested(space: SpaceFile, trials: Iterable[BaseTrial]) -> tuple[list[_Suggested], set[str]]:
+    """Parameters and settings of the trials that are points of the space; and the names on a log scale."""
+    found, powers = list[_Suggested](), set[str]()
     for trial in trials:
         try:
             settings = space.suggest(trial)
@@ -168,7 +191,7 @@ def _points(space: SpaceFile, known: Sequence[dict[str, Any]]) -> tuple[list[Poi
             continue
         powers |= {name for name, kind in drawn.distributions.items() if getattr(kind, "log", False)}
         found.append((dict(drawn.params), settings))
-    return [Point(params, place_of(settings, sorted(powers))) for params, settings in found], sorted(powers)
+    return found, powers
 
 
 def _same_data(prints: set[str], names: set[str], other: EarlierStudy, configs: Sequence[dict[str, Any]]) -> bool:

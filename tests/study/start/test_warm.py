@@ -14,6 +14,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
 from search import Choice, Float, SearchSpace
+from search.config import make_config
 from search.space.file import SpaceFile
 from search.study import study as studies
 from search.study.attributes import StudyRecord, TrialRecord
@@ -103,6 +104,23 @@ def test_what_is_no_source_is_left_out_and_counted() -> None:
         "without a setting that varies in both": 1,
     }
     assert found.best(POINTS) == []
+
+
+@pytest.mark.parametrize(("optimizer", "learns"), [("adamw", []), ("sgd", ["sgd"]), (Choice("sgd", "adamw"), ["sgd"])])
+def test_rates_of_sgd_say_nothing_of_adam_s(optimizer: Any, learns: list[str]) -> None:
+    """Nor do the weight decays that were good beside them. A space with both learns of either."""
+    built_in = dict(model="mlp", dataset="digits", epochs=3, schedule="cosine", optimizer=optimizer)
+    space = SearchSpace(**built_in, lr=Float(1e-4, 1.0, log=True), weight_decay=Float(1e-6, 1e-2, log=True))
+    options: dict[str, Any] = dict(train=None, metric="val_acc")
+    old = studies.open_study(URL, "sgd", file(space, **options))
+    for number in range(9):
+        config = make_config(built_in | dict(optimizer="sgd", lr=10 ** (-number / 3), weight_decay=1e-4))
+        old.add_trial(create_trial(value=number / 9, user_attrs={"config": config.model_dump(mode="json")}))
+    found = knowledge(*new(space=space, **options))
+    assert found.names == learns
+    left = {} if learns else {"of optimizers whose rates say nothing of this one's": 1}
+    assert dict(found.left_out) == left
+    assert bool(found.best(POINTS)) == bool(learns)
 
 
 def test_a_trial_that_breaks_a_constraint_stands_as_the_worst() -> None:
