@@ -81,6 +81,12 @@ def points_of(name: str) -> list[warm.Point]:
     return [warm.Point(dict(zip(axes, p, strict=True)), place_of(config_at(name, p))) for p in points]
 
 
+def drawn(name: str, seed: int) -> list[warm.Point]:
+    """The points of the grid in an order of the seed's: where nothing is known of a setting, its first is no better."""
+    points = points_of(name)
+    return [points[place] for place in np.random.default_rng(seed).permutation(len(points))]
+
+
 class Side:
     """The project's defaults on a study in memory, which begins with what `pasts` know."""
 
@@ -89,7 +95,7 @@ class Side:
         self._names = names = list(problem.grid)
         for point in problem.known_good:
             self.study.enqueue_trial(dict(zip(names, point, strict=True)))
-        found = warm.Knowledge([*pasts], points_of(problem.name))
+        found = warm.Knowledge([*pasts], drawn(problem.name, seed))
         if pasts:
             count = warm.queue_learnt(self.study, found)
             self.study.sampler = BoundedTPE(seed=seed, n_startup_trials=STARTUP + count)
@@ -210,9 +216,9 @@ def _learnt(problem: Problem, learn: Learn, seed: int) -> Side:
     return Side(problem, seed, learn(problem, seed))
 
 
-def short(problem: Problem, pasts: Sequence[Past]) -> float:
+def short(problem: Problem, pasts: Sequence[Past], seed: int) -> float:
     """How far the best of the points that the studies promise ends below the problem's best; infinity: none ends."""
-    best = warm.Knowledge([*pasts], points_of(problem.name)).best(warm.POINTS)
+    best = warm.Knowledge([*pasts], drawn(problem.name, seed)).best(warm.POINTS)
     ends = [reached(problem.name)[tuple(point.params[name] for name in problem.grid)] for point, _ in best]
     ended = [end for end in ends if not math.isnan(end)]
     return float(np.nanmax(reached(problem.name)) - max(ended, default=-math.inf))
@@ -229,7 +235,7 @@ def measure(problem: Problem, lanes: int, seeds: int, known: Sequence[Problem]) 
     found, numbers = {}, range(SEEDS, SEEDS + seeds)
     for name, make in sides.items():
         found[name] = np.array([cost(make(seed), problem, lanes) for seed in numbers])
-    promised = [short(problem, other(problem, seed)) for seed in numbers]
+    promised = [short(problem, other(problem, seed), seed) for seed in numbers]
     return Cell(problem, lanes, found, np.array(promised))
 
 

@@ -71,9 +71,9 @@ def test_what_limits_a_problem_is_how_good_the_points_are_that_its_studies_begin
     best = np.unravel_index(np.nanargmax(good), DIGITS.shape)
     places = [point.place for point in warm.points_of(DIGITS.name)]
     knows_all = Past("s", places, np.nan_to_num(good.ravel() - np.nanmax(good), nan=-3.0))
-    assert 0 <= warm.short(DIGITS, [knows_all]) < 0.02
+    assert 0 <= warm.short(DIGITS, [knows_all], 0) < 0.02
     wrong = Past("s", places, -knows_all.standing - 3)
-    assert warm.short(DIGITS, [wrong]) > warm.short(DIGITS, [knows_all])
+    assert warm.short(DIGITS, [wrong], 0) > warm.short(DIGITS, [knows_all], 0)
     assert good[best] == np.nanmax(good)
     costs = dict.fromkeys((warm.COLD, warm.OTHER, warm.ALL, warm.NOTHING, warm.WRONG, *warm.HABITS), np.full(2, 90.0))
     cell = warm.Cell(DIGITS, 2, costs, np.array([0.004, 0.02]))
@@ -82,3 +82,20 @@ def test_what_limits_a_problem_is_how_good_the_points_are_that_its_studies_begin
         in warm_table.limits([cell])[-1]
     )
     assert warm_table.limits([warm.Cell(DIGITS, 2, costs | {warm.OTHER: np.full(2, 24.0)})]) == []
+
+
+def test_points_are_the_grid_s_in_an_order_of_the_seed_s() -> None:
+    grid, one, other = warm.points_of(DIGITS.name), warm.drawn(DIGITS.name, 1), warm.drawn(DIGITS.name, 2)
+    assert one != other != grid
+    assert {tuple(point.params.values()) for point in one} == {tuple(point.params.values()) for point in grid}
+    assert warm.drawn(DIGITS.name, 1) == one
+
+
+def test_a_problem_with_adam_learns_from_none_with_sgd(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(name: str, seed: int) -> Past:
+        return Past(name, [warm.points_of(name)[0].place], np.array([0.0]))
+
+    monkeypatch.setattr(warm, "past", made)
+    learn = warm.others([*PROBLEMS, *held.PROBLEMS], same=True)
+    assert learn(BY_NAME["lite0_adamw"], 0) == []
+    assert "lite0_adamw" not in {past.name for past in learn(DIGITS, 0)}
