@@ -22,7 +22,7 @@ from optuna.trial import create_trial
 from benchmarks import results
 from benchmarks.efficiency import LANES, Make, ours_by_default, ours_with, quiet, steps
 from benchmarks.problems import CURVES, PROBLEMS, Problem, curves
-from search.study.ending.prospect import FEWEST, MORE, prospect
+from search.study.ending.prospect import FEWEST, MORE, prospect, room
 from search.study.ending.stopping import Stopping
 from search.study.pruner import ASHA
 
@@ -50,7 +50,7 @@ def asked(search: list[float | None]) -> list[tuple[float, float, float, float]]
     for at in AT:
         values, later = _completed(search[:at]), _completed(search[at : at + MORE])
         if len(values) >= FEWEST:
-            said = prospect(values, at, max(values), most=1 - max(values))
+            said = prospect(values, at, most=room(values, True, "val_acc"))
             found.append((max([0.0, *(value - max(values) for value in later)]), said.mean, said.low, said.high))
     return found
 

@@ -10,7 +10,7 @@ from search.format import format_number, plural
 from search.reporting.columns import escape_cell
 from search.reporting.section import Section
 from search.study.attributes import value_of
-from search.study.ending.prospect import FEWEST, error_of, prospect, worth
+from search.study.ending.prospect import FEWEST, error_of, prospect, room, worth
 
 
 def section(view: StudyView) -> Section | None:
@@ -18,8 +18,8 @@ def section(view: StudyView) -> Section | None:
     values = [view.sign * (value_of(trial) or 0.0) for trial in view.done]
     if view.best is None or len(values) < FEWEST:
         return None
-    most = 1 - values[0] if view.by_accuracy else math.inf
-    found = prospect(values, len(values) + len(view.pruned), values[0], most=most)
+    most = room(values, view.sign > 0, view.metric)
+    found = prospect(values, len(values) + len(view.pruned), most=most)
     if not math.isfinite(found.high):
         return None
     error = error_of(view.best, view.metric)

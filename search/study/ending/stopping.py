@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.errors import option
 from search.format import plural
 from search.study.attributes import TrialRecord, feasible, value_of
-from search.study.ending.prospect import FEWEST, error_of, prospect, worth
+from search.study.ending.prospect import FEWEST, error_of, prospect, room, worth
 
 TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
 """The states that patience counts."""
@@ -138,8 +138,9 @@ class Stopping:
         """Whether more trials are not worth their time."""
         if len(self._values) < FEWEST:
             return None
-        best = max(self._values)
-        seen, least = prospect(self._values, self._ended, best), worth(self._values, best, self._error)
+        most = room(self._values, self.maximize, self._metric)
+        seen = prospect(self._values, self._ended, most=most)
+        least = worth(self._values, max(self._values), self._error)
         if not seen.high <= least:
             return None
         less = "half the standard error of the best" if self._error is not None else "a tenth of its lead on the median"

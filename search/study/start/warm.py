@@ -21,8 +21,8 @@ from search.space.points import outside
 from search.space.values import plain
 from search.study.attributes import StudyRecord, TrialRecord, loss_signs
 from search.study.replay import Replay, meant
-from search.study.start.coordinates import Place, place_of, strangers, units_of
-from search.study.start.scores import Past, promise, spread_out, standings
+from search.study.start.coordinates import Place, nearness, place_of, strangers, units_of
+from search.study.start.scores import APART, Past, promise, spread_out, standings
 from search.study.storage import internals
 from search.study.storage.earlier import EarlierStudy, earlier
 from search.study.storage.rdb import Storage
@@ -106,17 +106,7 @@ def knowledge(study: Study, space: SpaceFile) -> Knowledge:
     storage = internals.uncached(internals.storage_of(study))
     if len(study.directions) > 1 or not isinstance(storage, Storage):
         return Knowledge()
-    left_out, kept = Counter[str](), list[_Kept]()
-    for other in earlier(storage, study.direction, internals.study_id(study), STUDIES, TRIALS):
-        values, configs = _tried(other, -loss_signs(study)[0])
-        if other.record.confirms is not None:
-            left_out["confirming another"] += 1
-        elif sum(value is not None for value in values) < ENOUGH:
-            left_out[f"with fewer than {ENOUGH} completed trials"] += 1
-        elif not _comparable(other.record, space):
-            left_out["of other training"] += 1
-        else:
-            kept.append((other, values, configs))
+    kept, left_out = _comparable_ones(storage, study, space)
     asked = optuna.create_study(sampler=space.keep_fixed(RandomSampler(seed=0)))
     drawn, logs = _suggested(space, [asked.ask() for _ in range(CANDIDATES)] if kept else [])
     akin = _akin(kept, [place_of(settings) for _, settings in drawn])
@@ -129,13 +119,33 @@ def knowledge(study: Study, space: SpaceFile) -> Knowledge:
     data = _prints(StudyRecord(study)), {str(point.place["dataset"]) for point in points if "dataset" in point.place}
     for other, values, configs in akin:
         places = [place_of(config, powers) for config in configs]
-        if not found.units.keys() & units_of(places).keys():
+        both = {name: unit for name, unit in found.units.items() if name in units_of(places)}
+        if not both:
             left_out["without a setting that varies in both"] += 1
+            continue
+        if nearness([point.place for point in points], places, both).max() < APART:
+            left_out["of ranges far from these"] += 1
             continue
         if _same_data(*data, other, configs):
             found.same.add(other.name)
         found.pasts.append(Past(other.name, places, standings(values), SAME_DATA if other.name in found.same else 1.0))
     return found
+
+
+def _comparable_ones(storage: Storage, study: Study, space: SpaceFile) -> tuple[list[_Kept], Counter[str]]:
+    """The studies that measure the same, and how many others there are, by the reason that they do not count."""
+    kept, left_out = list[_Kept](), Counter[str]()
+    for other in earlier(storage, study.direction, internals.study_id(study), STUDIES, TRIALS):
+        values, configs = _tried(other, -loss_signs(study)[0])
+        if other.record.confirms is not None:
+            left_out["confirming another"] += 1
+        elif sum(value is not None for value in values) < ENOUGH:
+            left_out[f"with fewer than {ENOUGH} completed trials"] += 1
+        elif not _comparable(other.record, space):
+            left_out["of other training"] += 1
+        else:
+            kept.append((other, values, configs))
+    return kept, left_out
 
 
 def _akin(kept: Sequence[_Kept], ours: Sequence[Place]) -> list[_Kept]:

@@ -29,12 +29,8 @@ def test_with_few_completed_trials_nothing_is_said() -> None:
 def test_what_more_would_gain(metric: str) -> None:
     values = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85]
     text = said([1 - value for value in values] if metric == "loss" else values, metric)
-    gain = (
-        "0.08283 in val_acc (80% interval 0 to 0.15)"
-        if metric == "val_acc"
-        else "0.09805 in loss (80% interval 0 to 0.2135)"
-    )
-    assert text == f"16 more trials like these gain {gain}."  # no accuracy is above 1
+    gain = f"0.06932 in {metric} (80% interval 0 to 0.15)"
+    assert text == f"16 more trials like these gain {gain}."  # no accuracy is above 1, and no loss below 0
 
 
 def test_where_it_is_hardly_worth_it_that_is_said() -> None:
@@ -42,3 +38,8 @@ def test_where_it_is_hardly_worth_it_that_is_said() -> None:
     end = "That is less than half the best's standard error (0.005): more of them are hardly worth it."
     assert said(values, pruned=20).endswith(end)
     assert "a tenth of the best above the median" in said([0.5] * 3 + [0.9] * 9, "score", None)
+
+
+def test_an_accuracy_in_percent_gains_as_much_as_a_share() -> None:
+    values = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85]
+    assert "gain 6.932 in val_acc (80% interval 0 to 15)" in said([100 * value for value in values], images=None)

@@ -106,6 +106,14 @@ def test_what_is_no_source_is_left_out_and_counted() -> None:
     assert found.best(POINTS) == []
 
 
+@pytest.mark.parametrize(("low", "learns"), [(100.0, []), (5.0, ["old"])])
+def test_ranges_far_from_those_of_an_earlier_study_learn_nothing_of_it(low: float, learns: list[str]) -> None:
+    earlier("old")
+    found = knowledge(*new(space=SearchSpace(x=Float(low, 2 * low), y=Float(low, 2 * low), kind="odd")))
+    assert found.names == learns
+    assert dict(found.left_out) == ({} if learns else {"of ranges far from these": 1})
+
+
 @pytest.mark.parametrize(("optimizer", "learns"), [("adamw", []), ("sgd", ["sgd"]), (Choice("sgd", "adamw"), ["sgd"])])
 def test_rates_of_sgd_say_nothing_of_adam_s(optimizer: Any, learns: list[str]) -> None:
     """Nor do the weight decays that were good beside them. A space with both learns of either."""
