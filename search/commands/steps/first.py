@@ -18,7 +18,7 @@ from search.study.attributes import StudyRecord
 from search.study.sampler import STARTUP, BoundedTPE
 from search.study.start import queue
 from search.study.start.doubts import Doubts
-from search.study.start.warm import Knowledge, is_learnt, knowledge, learnt, queue_learnt
+from search.study.start.warm import UNREMARKABLE, Knowledge, is_learnt, knowledge, learnt, queue_learnt
 
 Say = Callable[[str], None]
 
@@ -46,16 +46,24 @@ def begin(study: Study, space: SpaceFile, cold: bool, out: Say, say: Say) -> lis
     """
     record = StudyRecord(study)
     found: Knowledge | None = None
+    if cold and record.learnt and (left := _waiting(study)):
+        out(
+            f"{switch('cold')} is for a new study: this one has learnt already, and {plural(left, 'point')} of that go on"
+        )
     if record.learnt is None and _is_new(study):
         found = None if cold or space.sampler is not None else _learn(study, space, out)
         record.learnt = found.names if found else []
     if space.sampler is not None or not (count := learnt(study)):
         return []
     study.sampler = space.keep_fixed(BoundedTPE(n_startup_trials=STARTUP + count))  # the random start stays whole
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    if not any(map(is_learnt, waiting)):
+    if not _waiting(study):
         return []
     return [_Watch(Doubts(study, found or knowledge(study, space).of(record.learnt or ())), say)]
+
+
+def _waiting(study: Study) -> int:
+    """How many of the points that earlier studies promise are still to be tried."""
+    return sum(map(is_learnt, study.get_trials(deepcopy=False, states=(TrialState.WAITING,))))
 
 
 def _is_new(study: Study) -> bool:
@@ -68,6 +76,8 @@ def _learn(study: Study, space: SpaceFile, out: Say) -> Knowledge | None:
     queued = queue_learnt(study, found)
     if queued:
         out(line(found, queued))
+    elif {*found.left_out} - UNREMARKABLE:
+        out(f"learns from no earlier study{_left(found)}")
     return found if queued else None
 
 
@@ -75,13 +85,16 @@ def line(found: Knowledge, queued: int) -> str:
     """One line about what a study learns from, and what was left out."""
     names = [visible(name) + (" (the same data)" if name in found.same else "") for name in found.names]
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    reasons = ", ".join(f"{count} {reason}" for reason, count in found.left_out.most_common())
-    left = f"; left out: {reasons}" if reasons else ""
     points = plural(queued, "point")
     return (
         f"learns from {len(names)} earlier {'study' if len(names) == 1 else 'studies'}, {shown}: {points} go first, "
-        f"each before a random one; {switch('cold')} begins without{left}"
+        f"each before a random one; {switch('cold')} begins without{_left(found)}"
     )
+
+
+def _left(found: Knowledge) -> str:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in found.left_out.most_common())
+    return f"; left out: {reasons}" if reasons else ""
 
 
 class _Watch:

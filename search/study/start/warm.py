@@ -37,6 +37,9 @@ STUDIES, TRIALS = 50, 100
 """At most so many studies are read, the latest first, and of each so many trials."""
 ENOUGH = 5
 """With fewer completed trials a study has no middle to be better than."""
+_CONFIRMS, _SMALL = "confirming another", f"with fewer than {ENOUGH} completed trials"
+UNREMARKABLE = {_CONFIRMS, _SMALL}
+"""Why a study is left out that nobody expects to count."""
 SAME_DATA = 3.0
 """How much a study of the same data counts; another counts 1."""
 TOP = 0.75
@@ -138,9 +141,9 @@ def _comparable_ones(storage: Storage, study: Study, space: SpaceFile) -> tuple[
     for other in earlier(storage, study.direction, internals.study_id(study), STUDIES, TRIALS):
         values, configs = _tried(other, -loss_signs(study)[0])
         if other.record.confirms is not None:
-            left_out["confirming another"] += 1
+            left_out[_CONFIRMS] += 1
         elif sum(value is not None for value in values) < ENOUGH:
-            left_out[f"with fewer than {ENOUGH} completed trials"] += 1
+            left_out[_SMALL] += 1
         elif not _comparable(other.record, space):
             left_out["of other training"] += 1
         else:

@@ -63,6 +63,23 @@ def test_a_new_study_learns_once_says_from_which_and_the_report_says_what_it_gav
 
 
 @pytest.mark.usefixtures("old")
+def test_cold_on_a_study_that_has_learnt_is_answered(cli: Any) -> None:
+    assert cli(*RUN, "--name", "new", "--trials", 3).status == 0
+    status, out, _ = cli(*RUN, "--name", "new", "--trials", 4, "--cold")
+    assert status == 0
+    said = "--cold is for a new study: this one has learnt already, and 4 points of that go on"
+    assert said in out.splitlines()
+
+
+@pytest.mark.usefixtures("old")
+def test_that_no_earlier_study_counts_is_said_with_the_reasons(cli: Any, write: Write) -> None:
+    write("space.py", TEXT.format(more="", sign="").replace("Float(0, 10)", "Float(100, 110)"))
+    status, out, _ = cli(*RUN, "--name", "far")
+    assert status == 0
+    assert "learns from no earlier study; left out: 1 of ranges far from these" in out.splitlines()
+
+
+@pytest.mark.usefixtures("old")
 @pytest.mark.parametrize(
     ("words", "more"),
     [
