@@ -47,9 +47,8 @@ def begin(study: Study, space: SpaceFile, cold: bool, out: Say, say: Say) -> lis
     record = StudyRecord(study)
     found: Knowledge | None = None
     if cold and record.learnt and (left := _waiting(study)):
-        out(
-            f"{switch('cold')} is for a new study: this one has learnt already, and {plural(left, 'point')} of that go on"
-        )
+        points = plural(left, "point")
+        out(f"{switch('cold')} is for a new study: this one has learnt already, and {points} of that go on")
     if record.learnt is None and _is_new(study):
         found = None if cold or space.sampler is not None else _learn(study, space, out)
         record.learnt = found.names if found else []
