@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,10 +81,15 @@ def _trained(settings: Mapping[str, Any]) -> dict[str, float | str]:
     return found
 
 
-def strangers(ours: Sequence[Place], theirs: Sequence[Place]) -> bool:
+def rates_of(places: Iterable[Place]) -> set[str]:
+    """The kinds of learning rates that the places have; those of a train() of one's own are of no kind."""
+    return {name for place in places for name in RATES if name in place}
+
+
+def strangers(ours: Iterable[Place], theirs: Iterable[Place]) -> bool:
     """Whether both have learning rates, and none of the same kind: those of SGD say nothing of Adam's, nor of weight
     decays beside them."""
-    a, b = ({name for place in places for name in RATES if name in place} for places in (ours, theirs))
+    a, b = rates_of(ours), rates_of(theirs)
     return bool(a) and bool(b) and not a & b
 
 

@@ -21,7 +21,7 @@ from search.space.points import outside
 from search.space.values import plain
 from search.study.attributes import StudyRecord, TrialRecord, loss_signs
 from search.study.replay import Replay, meant
-from search.study.start.coordinates import Place, nearness, place_of, strangers, units_of
+from search.study.start.coordinates import Place, nearness, place_of, rates_of, strangers, units_of
 from search.study.start.scores import APART, Past, promise, spread_out, standings
 from search.study.storage import internals
 from search.study.storage.earlier import EarlierStudy, earlier
@@ -182,12 +182,18 @@ def _best(values: Sequence[float | None], configs: Sequence[dict[str, Any]]) -> 
 def _points(
     space: SpaceFile, drawn: Sequence[_Suggested], logs: set[str], kept: Sequence[_Kept]
 ) -> tuple[list[Point], list[str]]:
-    """The `drawn` points, and the best of the studies that the space has; and the names on a log scale."""
+    """The `drawn` points, and the best of the studies that the space has; and the names on a log scale.
+
+    Points with a kind of learning rate that no study has tried are left to the sampler.
+    """
     most = min(BEST, MOST_BEST // len(kept))
     known = [config for each in kept for config in _best(*each[1:])[:most]]
     best, more = _suggested(space, [Replay(meant(space, dict(config), config)) for config in known])
     powers = sorted(logs | more)
-    return [Point(params, place_of(settings, powers)) for params, settings in (*drawn, *best)], powers
+    points = [Point(params, place_of(settings, powers)) for params, settings in (*drawn, *best)]
+    theirs = [place_of(config) for _, _, configs in kept for config in configs]
+    heard: list[Place] = [{rate: 0.0} for rate in rates_of(theirs)]
+    return [point for point in points if not strangers([point.place], heard)], powers
 
 
 def _suggested(space: SpaceFile, trials: Iterable[BaseTrial]) -> tuple[list[_Suggested], set[str]]:

@@ -116,7 +116,7 @@ def test_ranges_far_from_those_of_an_earlier_study_learn_nothing_of_it(low: floa
 
 @pytest.mark.parametrize(("optimizer", "learns"), [("adamw", []), ("sgd", ["sgd"]), (Choice("sgd", "adamw"), ["sgd"])])
 def test_rates_of_sgd_say_nothing_of_adam_s(optimizer: Any, learns: list[str]) -> None:
-    """Nor do the weight decays that were good beside them. A space with both learns of either."""
+    """Nor do the weight decays that were good beside them. In a space with both, points with SGD are promised alone."""
     built_in = dict(model="mlp", dataset="digits", epochs=3, schedule="cosine", optimizer=optimizer)
     space = SearchSpace(**built_in, lr=Float(1e-4, 1.0, log=True), weight_decay=Float(1e-6, 1e-2, log=True))
     options: dict[str, Any] = dict(train=None, metric="val_acc")
@@ -129,6 +129,7 @@ def test_rates_of_sgd_say_nothing_of_adam_s(optimizer: Any, learns: list[str]) -
     left = {} if learns else {"of optimizers whose rates say nothing of this one's": 1}
     assert dict(found.left_out) == left
     assert bool(found.best(POINTS)) == bool(learns)
+    assert {point.place["optimizer"] for point, _ in found.best(POINTS)} == {*learns}
 
 
 def test_a_trial_that_breaks_a_constraint_stands_as_the_worst() -> None:
