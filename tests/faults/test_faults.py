@@ -151,7 +151,7 @@ def test_a_worker_that_says_nothing_is_replaced_and_its_trial_fails(folder: Call
     assert states == [failed, good, failed, good, good]
     for number in (0, 2):
         silent = run.trials()[number]
-        assert silent.user_attrs["error"] == "timeout: no epoch within 5 s (--trial-timeout)"
+        assert silent.user_attrs["error"] == "timeout: no epoch within 10 s (--trial-timeout)"
         assert silent.intermediate_values == {1: 0.0}
     pids = [trial.user_attrs["epoch"]["pid"] for trial in run.trials()]
     assert not {pids[0], pids[2]} & set(pids[3:])  # nobody works on in a process that was given up
@@ -182,7 +182,7 @@ def test_what_stands_between_driver_and_training_is_stopped_and_killed(folder: C
     """Ray's process for a worker is stopped; the server that forks is killed, together with a training process; that
     server is killed again and again.
     """
-    run = Run(folder(STEPS), "--engine", "tune", "--trial-timeout", "5s", "--cpus-per-trial", str(CORES))
+    run = Run(folder(STEPS), "--engine", "tune", "--trial-timeout", "10s", "--cpus-per-trial", str(CORES))
 
     def trial(number: int) -> FrozenTrial | None:
         """The trial, once it has two epochs of this attempt."""
@@ -202,7 +202,7 @@ def test_what_stands_between_driver_and_training_is_stopped_and_killed(folder: C
 
     try:
         silent = until(lambda: trial(0), "epochs of the first")
-        (actor,) = processes("ray::ResourceTrainable")  # Tune's name for it
+        (actor,) = until(lambda: processes("ray::ResourceTrainable"), "Ray's worker")  # Tune's name for it
         os.kill(actor, signal.SIGSTOP)
         second = until(lambda: trial(1), "epochs of the second, by another worker")
         assert actor not in run.alive()
@@ -229,7 +229,7 @@ def test_what_stands_between_driver_and_training_is_stopped_and_killed(folder: C
     assert "Traceback" not in run.output, run.output
     trials = run.trials()
     assert [trial.state.name for trial in trials] == ["FAIL", "COMPLETE", "WAITING"]
-    assert trials[0].user_attrs["error"] == "timeout: no epoch within 5 s (--trial-timeout)"
+    assert trials[0].user_attrs["error"] == "timeout: no epoch within 10 s (--trial-timeout)"
     assert trials[1].user_attrs["attempts"] == 1
     steps = [list(trial.intermediate_values) for trial in trials]
     assert steps == [list(range(1, len(each) + 1)) for each in steps]
