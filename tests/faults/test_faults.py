@@ -151,7 +151,7 @@ def test_a_worker_that_says_nothing_is_replaced_and_its_trial_fails(folder: Call
     assert states == [failed, good, failed, good, good]
     for number in (0, 2):
         silent = run.trials()[number]
-        assert silent.user_attrs["error"] == "timeout: no epoch within 10 s (--trial-timeout)"
+        assert silent.user_attrs["error"] == "timeout: no epoch within 5 s (--trial-timeout)"
         assert silent.intermediate_values == {1: 0.0}
     pids = [trial.user_attrs["epoch"]["pid"] for trial in run.trials()]
     assert not {pids[0], pids[2]} & set(pids[3:])  # nobody works on in a process that was given up
