@@ -10,14 +10,10 @@ length: a trial that is stopped has most of its epochs before it. Here a first r
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
-from concurrent.futures import ProcessPoolExecutor
 
-import numpy as np
-
-from benchmarks import efficiency, held, problems, results, warm
+from benchmarks import results, warm
 from benchmarks.judged import spread
 from search.study.pruner import ASHA
 
@@ -41,7 +37,6 @@ class NotLate(ASHA):
 
 def cost(name: str, seed: int, lanes: int, late: bool) -> float:
     """Lane-epochs of one replay without earlier studies."""
-    efficiency.quiet()
     problem = warm.KNOWN[name]
     pruner = ASHA() if late else NotLate(problem.epochs)
     return warm.cost(warm.Side(problem, seed, pruner=pruner), problem, lanes)
@@ -63,17 +58,11 @@ def main() -> None:
         "| problem | lanes | epochs | floor | rungs at 4 and 8 | a rung at 4 | a rung at 4 against both |",
         "|---|---|---|---|---|---|---|",
     ]
-    seeds = range(warm.SEEDS, warm.SEEDS + arguments.seeds)
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for problem in [*problems.PROBLEMS, *held.recorded()]:
-            for lanes in arguments.lanes:
-                asked = [
-                    [pool.submit(cost, problem.name, seed, lanes, late) for seed in seeds] for late in (True, False)
-                ]
-                both, one = (np.array([each.result() for each in found]) for found in asked)
-                words = [problem.name, str(lanes), str(problem.epochs), str(lanes * problem.epochs)]
-                lines.append(f"| {' | '.join([*words, spread(both), spread(one), verdict(one, both)])} |")
-                print(lines[-1], flush=True)
+    variants = [(True,), (False,)]
+    for problem, lanes, (both, one) in warm.replays(cost, variants, arguments.seeds, arguments.lanes):
+        words = [problem.name, str(lanes), str(problem.epochs), str(lanes * problem.epochs)]
+        lines.append(f"| {' | '.join([*words, spread(both), spread(one), verdict(one, both)])} |")
+        print(lines[-1], flush=True)
     results.write("The last rung", shlex.join(["python", "-m", "benchmarks.last_rung", *sys.argv[1:]]), lines)
 
 

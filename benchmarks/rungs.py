@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import shlex
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from benchmarks import efficiency, held, problems, results, warm
+from benchmarks import held, problems, results, warm
 from benchmarks.judged import spread
 from benchmarks.problems import Problem
 from search.study.pruner import ASHA
@@ -72,9 +70,8 @@ def trusts(trials: Sequence[FrozenTrial], rung: int) -> bool:
 PRUNERS = {"epoch 4": ASHA, "chosen": Trusted}
 
 
-def cost(name: str, learns: bool, seed: int, lanes: int, which: str) -> float:
+def cost(name: str, seed: int, lanes: int, learns: bool, which: str) -> float:
     """Lane-epochs of one replay, with a study of each problem of other data to learn from or none."""
-    efficiency.quiet()
     problem = warm.KNOWN[name]
     known = [*problems.PROBLEMS, *held.recorded()]
     pasts = warm.others(known, same=False)(problem, seed) if learns else []
@@ -104,18 +101,12 @@ def main() -> None:
         "| problem | lanes | earlier studies | floor | first rung at epoch 4 | chosen | chosen against 4 |",
         "|---|---|---|---|---|---|---|",
     ]
-    seeds = range(warm.SEEDS, warm.SEEDS + arguments.seeds)
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for problem in [*problems.PROBLEMS, *held.recorded()]:
-            for lanes in arguments.lanes:
-                for learns in (False, True):
-                    asked = {
-                        which: [pool.submit(cost, problem.name, learns, seed, lanes, which) for seed in seeds]
-                        for which in PRUNERS
-                    }
-                    costs = {which: np.array([one.result() for one in found]) for which, found in asked.items()}
-                    lines.append(row(problem, lanes, learns, costs))
-                    print(lines[-1], flush=True)
+    variants = [(learns, which) for learns in (False, True) for which in PRUNERS]
+    for problem, lanes, found in warm.replays(cost, variants, arguments.seeds, arguments.lanes):
+        costs = dict(zip(variants, found, strict=True))
+        for learns in (False, True):
+            lines.append(row(problem, lanes, learns, {which: costs[learns, which] for which in PRUNERS}))
+            print(lines[-1], flush=True)
     results.write(
         "A first rung that the study chooses", shlex.join(["python", "-m", "benchmarks.rungs", *sys.argv[1:]]), lines
     )

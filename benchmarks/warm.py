@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -37,7 +38,7 @@ from search.study.attributes import TrialRecord
 from search.study.pruner import ASHA
 from search.study.sampler import STARTUP, BoundedTPE
 from search.study.start import warm
-from search.study.start.coordinates import place_of, strangers
+from search.study.start.coordinates import place_of, rates_of, strangers
 from search.study.start.doubts import Doubts
 from search.study.start.scores import Past, standings
 
@@ -148,7 +149,7 @@ def others(known: Sequence[Problem], same: bool) -> Learn:
             alike = other.fixed["dataset"] == problem.fixed["dataset"]
             if other != problem and (same or not alike):
                 made = past(other.name, FIRST + seed)
-                if not strangers([point.place for point in points_of(problem.name)], made.places):
+                if not strangers(rates_of(point.place for point in points_of(problem.name)), rates_of(made.places)):
                     found.append(replace(made, weight=warm.SAME_DATA if alike else 1.0))
         return found
 
@@ -239,8 +240,16 @@ def measure(problem: Problem, lanes: int, seeds: int, known: Sequence[Problem]) 
     return Cell(problem, lanes, found, np.array(promised))
 
 
-def _measured(asked: tuple[Problem, int], seeds: int, known: Sequence[Problem]) -> Cell:
-    return measure(*asked, seeds, known)
+def replays(
+    cost: Callable[..., float], variants: Sequence[tuple[Any, ...]], seeds: int, lanes: Sequence[int]
+) -> Iterator[tuple[Problem, int, list[NDArray[np.float64]]]]:
+    """Of each recorded problem and number of lanes: ``cost(name, seed, lanes, *variant)`` of each variant, (seeds,)."""
+    numbers = range(SEEDS, SEEDS + seeds)
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), initializer=efficiency.quiet) as pool:
+        for problem in [*problems.PROBLEMS, *held.recorded()]:
+            for count in lanes:
+                asked = [[pool.submit(cost, problem.name, seed, count, *each) for seed in numbers] for each in variants]
+                yield problem, count, [np.array([one.result() for one in found]) for found in asked]
 
 
 def main() -> None:
@@ -255,8 +264,8 @@ def main() -> None:
     asked = [(problem, lanes) for problem in new or problems.PROBLEMS for lanes in arguments.lanes]
     cells = []
     with ProcessPoolExecutor(initializer=efficiency.quiet) as pool:
-        measured = partial(_measured, seeds=arguments.seeds, known=[*problems.PROBLEMS, *new])
-        for cell in pool.map(measured, asked):
+        measured = partial(measure, seeds=arguments.seeds, known=[*problems.PROBLEMS, *new])
+        for cell in pool.map(measured, *zip(*asked, strict=True)):
             cells.append(cell)
             said = [f"{name} {spread(costs)}" for name, costs in cell.costs.items()]
             print(cell.problem.name, cell.lanes, cell.floor, *said, sep=", ", flush=True)

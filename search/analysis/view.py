@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import mean
@@ -22,6 +23,12 @@ from search.predictions import Predictions
 from search.space.baselines import Baseline
 from search.study import attributes, test_split
 from search.study.attributes import StudyRecord, TrialRecord
+
+
+def varying(searched: Iterable[str], settings: Mapping[str, Any], first: Mapping[str, Any]) -> set[str]:
+    """The settings of a trial that are `searched`, or that differ from those of the `first`."""
+    names = {name.rpartition(".")[2] for name in searched}
+    return names | {name for name in settings.keys() & first.keys() if settings[name] != first[name]}
 
 
 @dataclass(frozen=True)
@@ -114,11 +121,9 @@ class StudyView:
     @cached_property
     def varied(self) -> list[str]:
         """The settings that the completed trials were searched in, or that differ between the options of a search."""
-        names = {name.rpartition(".")[2] for trial in self.ranked for name in trial.params}
         configs = [attributes.config_of(trial) for trial in self.ranked]
-        first = configs[0] if configs else {}
-        differ = {n for config in configs for n in config.keys() & first.keys() if config[n] != first[n]}
-        return sorted(names | differ)
+        each = zip(self.ranked, configs, strict=True)
+        return sorted(set[str]().union(*(varying(trial.params, config, configs[0]) for trial, config in each)))
 
     @cached_property
     def cost(self) -> Cost:

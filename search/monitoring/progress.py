@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
+from search.analysis.view import varying
 from search.config import is_train_config
 from search.engine.driver import Driver
 from search.engine.trial import ActiveTrial
@@ -47,13 +48,12 @@ class Progress:
             epoch = epoch_of(trial)
             value = epoch.get(driver.space.metric, trial.value or 0.0)  # the storage makes a float of an integer
             self._best = (value, trial.number, config_of(trial), epoch)
-            self._learn(trial.params, self._best[2])
+            self._compare(trial.params, self._best[2])
 
-    def _learn(self, searched: Iterable[str], settings: dict[str, Any]) -> None:
+    def _compare(self, searched: Iterable[str], settings: dict[str, Any]) -> None:
         """Which settings are worth a column: what the search draws, and what differs between the trials."""
-        first = self._first = self._first or settings
-        self._varied |= {name.rpartition(".")[2] for name in searched}
-        self._varied |= {name for name in settings.keys() & first.keys() if settings[name] != first[name]}
+        self._first = self._first or settings
+        self._varied |= varying(searched, settings, self._first)
 
     def say(self, line: str) -> None:
         """Print a line that is not about a trial's end, above the live view."""
@@ -71,7 +71,7 @@ class Progress:
         driver = self._driver
         assert driver is not None
         self._done += 1
-        self._learn(trial.trial.params, trial.settings)
+        self._compare(trial.trial.params, trial.settings)
         metric = driver.space.metric
         value = trial.last.epoch.get(metric)
         if (

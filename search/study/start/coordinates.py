@@ -86,11 +86,10 @@ def rates_of(places: Iterable[Place]) -> set[str]:
     return {name for place in places for name in RATES if name in place}
 
 
-def strangers(ours: Iterable[Place], theirs: Iterable[Place]) -> bool:
+def strangers(ours: set[str], theirs: set[str]) -> bool:
     """Whether both have learning rates, and none of the same kind: those of SGD say nothing of Adam's, nor of weight
     decays beside them."""
-    a, b = rates_of(ours), rates_of(theirs)
-    return bool(a) and bool(b) and not a & b
+    return bool(ours) and bool(theirs) and not ours & theirs
 
 
 def units_of(places: Sequence[Place]) -> dict[str, float]:

@@ -112,21 +112,25 @@ def knowledge(study: Study, space: SpaceFile) -> Knowledge:
     kept, left_out = _comparable_ones(storage, study, space)
     asked = optuna.create_study(sampler=space.keep_fixed(RandomSampler(seed=0)))
     drawn, logs = _suggested(space, [asked.ask() for _ in range(CANDIDATES)] if kept else [])
-    akin = _akin(kept, [place_of(settings) for _, settings in drawn])
+    ours = rates_of(place_of(settings) for _, settings in drawn)
+    rates = [rates_of(map(place_of, configs)) for _, _, configs in kept]
+    akin = [each for each, theirs in zip(kept, rates, strict=True) if not strangers(ours, theirs)]
     if len(akin) < len(kept):
         left_out["of optimizers whose rates say nothing of this one's"] = len(kept) - len(akin)
     if not akin:
         return Knowledge(left_out=left_out)
-    points, powers = _points(space, drawn, logs, akin)
+    points, powers = _points(space, drawn, logs, akin, ours & set[str]().union(*rates))
     found = Knowledge(points=points, powers=powers, left_out=left_out)
     data = _prints(StudyRecord(study)), {str(point.place["dataset"]) for point in points if "dataset" in point.place}
+    here = [point.place for point in points]
     for other, values, configs in akin:
         places = [place_of(config, powers) for config in configs]
-        both = {name: unit for name, unit in found.units.items() if name in units_of(places)}
+        known = units_of(places)
+        both = {name: unit for name, unit in found.units.items() if name in known}
         if not both:
             left_out["without a setting that varies in both"] += 1
             continue
-        if nearness([point.place for point in points], places, both).max() < APART:
+        if nearness(here, places, both).max() < APART:
             left_out["of ranges far from these"] += 1
             continue
         if _same_data(*data, other, configs):
@@ -149,11 +153,6 @@ def _comparable_ones(storage: Storage, study: Study, space: SpaceFile) -> tuple[
         else:
             kept.append((other, values, configs))
     return kept, left_out
-
-
-def _akin(kept: Sequence[_Kept], ours: Sequence[Place]) -> list[_Kept]:
-    """Those whose learning rates say something of ours."""
-    return [each for each in kept if not strangers(ours, [place_of(config) for config in each[2]])]
 
 
 def _comparable(record: StudyRecord, space: SpaceFile) -> bool:
@@ -180,20 +179,18 @@ def _best(values: Sequence[float | None], configs: Sequence[dict[str, Any]]) -> 
 
 
 def _points(
-    space: SpaceFile, drawn: Sequence[_Suggested], logs: set[str], kept: Sequence[_Kept]
+    space: SpaceFile, drawn: Sequence[_Suggested], logs: set[str], kept: Sequence[_Kept], heard: set[str]
 ) -> tuple[list[Point], list[str]]:
     """The `drawn` points, and the best of the studies that the space has; and the names on a log scale.
 
-    Points with a kind of learning rate that no study has tried are left to the sampler.
+    Points with a kind of learning rate that no study has tried, none of `heard`, are left to the sampler.
     """
     most = min(BEST, MOST_BEST // len(kept))
     known = [config for each in kept for config in _best(*each[1:])[:most]]
     best, more = _suggested(space, [Replay(meant(space, dict(config), config)) for config in known])
     powers = sorted(logs | more)
     points = [Point(params, place_of(settings, powers)) for params, settings in (*drawn, *best)]
-    theirs = [place_of(config) for _, _, configs in kept for config in configs]
-    heard: list[Place] = [{rate: 0.0} for rate in rates_of(theirs)]
-    return [point for point in points if not strangers([point.place], heard)], powers
+    return [point for point in points if not strangers(rates_of([point.place]), heard)], powers
 
 
 def _suggested(space: SpaceFile, trials: Iterable[BaseTrial]) -> tuple[list[_Suggested], set[str]]:
