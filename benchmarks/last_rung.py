@@ -24,22 +24,10 @@ FOUND = (
 )
 
 
-class NotLate(ASHA):
-    """ASHA that compares trials where at least as much again is still to come."""
-
-    def __init__(self, epochs: int) -> None:
-        super().__init__()
-        self.epochs = epochs
-
-    def is_rung(self, step: int) -> bool:
-        return super().is_rung(step) and step * self.reduction_factor <= self.epochs
-
-
 def cost(name: str, seed: int, lanes: int, late: bool) -> float:
     """Lane-epochs of one replay without earlier studies."""
     problem = warm.KNOWN[name]
-    pruner = ASHA() if late else NotLate(problem.epochs)
-    return warm.cost(warm.Side(problem, seed, pruner=pruner), problem, lanes)
+    return warm.cost(warm.Side(problem, seed, pruner=ASHA(late=late)), problem, lanes)
 
 
 def main() -> None:

@@ -92,7 +92,9 @@ class Side:
     """The project's defaults on a study in memory, which begins with what `pasts` know."""
 
     def __init__(self, problem: Problem, seed: int, pasts: Sequence[Past] = (), pruner: ASHA | None = None) -> None:
-        self.study = optuna.create_study(direction="maximize", sampler=BoundedTPE(seed=seed), pruner=pruner or ASHA())
+        self.study = optuna.create_study(
+            direction="maximize", sampler=BoundedTPE(seed=seed), pruner=pruner or ASHA(late=False)
+        )
         self._names = names = list(problem.grid)
         for point in problem.known_good:
             self.study.enqueue_trial(dict(zip(names, point, strict=True)))

@@ -132,7 +132,7 @@ def _pruner(space: SpaceFile) -> BasePruner:
         return space.pruner
     known = space.train is None or (isinstance(space.space, SearchSpace) and "epochs" in space.space.settings)
     several = space.further and (space.train is not None or fails_on_curves(space.sampler))
-    return ASHA() if known and not several else NopPruner()
+    return ASHA(late=False) if known and not several else NopPruner()
 
 
 def _refused(study: Study, storage: RDBStorage, said: str, unfit: Counter[str], count: int, extend: bool) -> OtherSpace:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import held, last_rung, warm, warm_table
+from benchmarks import held, warm, warm_table
 from benchmarks.problems import PROBLEMS
 from benchmarks.record import inputs
 from benchmarks.record_held import train_rows
@@ -99,8 +99,3 @@ def test_a_problem_with_adam_learns_from_none_with_sgd(monkeypatch: pytest.Monke
     learn = warm.others([*PROBLEMS, *held.PROBLEMS], same=True)
     assert learn(BY_NAME["lite0_adamw"], 0) == []
     assert "lite0_adamw" not in {past.name for past in learn(DIGITS, 0)}
-
-
-def test_a_rung_that_is_not_late_has_as_much_again_before_it() -> None:
-    assert [step for step in range(1, 16) if last_rung.NotLate(15).is_rung(step)] == [4]
-    assert [step for step in range(1, 33) if last_rung.NotLate(32).is_rung(step)] == [4, 8, 16]

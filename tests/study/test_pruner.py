@@ -15,9 +15,11 @@ from optuna.distributions import FloatDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search import ASHA
+from search import ASHA, Float, SearchSpace
+from search.space.file import SpaceFile
 from search.study import pruner
 from search.study.pruner import audited, may_stop
+from search.study.study import _pruner
 
 Direction = Literal["minimize", "maximize"]
 Curve = dict[int, float]
@@ -60,6 +62,30 @@ def test_rungs_are_at_powers_of_eta(first: int, eta: int, rungs: list[int]) -> N
 
 def test_by_default_half_go_on_from_the_fourth_epoch() -> None:
     assert [step for step in range(40) if ASHA().is_rung(step)] == [4, 8, 16, 32]
+
+
+@pytest.mark.parametrize(("late", "epochs", "stopped"), [(True, 10, True), (False, 10, False), (False, 16, True)])
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_trial_is_not_stopped_late_where_its_length_is_known(
+    late: bool, epochs: int, stopped: bool, stored: bool
+) -> None:
+    study = study_of([trial({8: 0.5}), trial({8: 0.1})])
+    poor = study.get_trials()[1]
+    if stored:
+        poor.set_user_attr("config", {"epochs": epochs})
+    assert ASHA(late=late).prune(study, poor) == (stopped or not stored)
+
+
+def test_nan_is_pruned_late_too() -> None:
+    study = study_of([trial({8: 0.5}), trial({8: math.nan})])
+    poor = study.get_trials()[1]
+    poor.set_user_attr("config", {"epochs": 10})
+    assert ASHA(late=False).prune(study, poor)
+
+
+def test_what_search_run_chooses_by_itself_stops_nobody_late() -> None:
+    space = SpaceFile(Path("space.py"), "space", SearchSpace(x=Float(0, 1), epochs=10), lambda config: iter(()))
+    assert repr(_pruner(space)) == "ASHA(min_resource=4, reduction_factor=2, late=False)"
 
 
 def test_the_best_of_eta_go_on() -> None:
@@ -191,6 +217,8 @@ def test_a_pruner_that_never_stops_a_trial_is_known() -> None:
     assert may_stop(ASHA(4), None)
     assert may_stop(optuna.pruners.MedianPruner(), 2)
     assert not may_stop(ASHA(4), 4)
+    assert may_stop(ASHA(4, late=False), 8)
+    assert not may_stop(ASHA(4, late=False), 7)
     assert not may_stop(optuna.pruners.NopPruner(), None)
 
 
