@@ -15,6 +15,7 @@ import pytest
 from search.engine.messages import Closed, Drop, Message, Order, Report, WorkerConfig
 from search.engine.processes.crew import Crew
 from search.engine.processes.forkserver import ForkServer, run_fork_server
+from search.entry_points import PRELOAD_RANKS
 
 MODELS = """
 import os, signal, time
@@ -75,7 +76,7 @@ def forking(folder: Path) -> Iterator[ForkServer]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *sys.path]))
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        with run_fork_server(("search.train.trainer", "often"), patience=0.5) as server:
+        with run_fork_server((PRELOAD_RANKS, "search.train.trainer", "often"), patience=0.5) as server:
             (server.folder / "home").symlink_to(folder)
             yield server
 

@@ -62,8 +62,7 @@ class Builder:
         source = opened(config.dataset, self._root)
         try:
             spec = inputs(config.model, source, config.image_side, config.weights)
-            prepared(config, spec, classes)
-            check_forward(config, spec, classes, images)
+            check_forward(config, spec, prepared(config, spec, classes), classes, images)
         except SearchError as error:
             return str(error)
         except Exception as error:  # the user's own code

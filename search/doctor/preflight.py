@@ -121,8 +121,7 @@ def _build(config: TrainConfig, data_root: Path, weights: dict[str, str]) -> lis
         with suppress(SearchError):  # a damaged data set, of which the decoding will say it
             classes = sizes(config.dataset, data_root)[0]
     loaded: list[Loaded] = []
-    prepared(config, spec, classes, loaded.append)
-    check_forward(config, spec, classes)
+    check_forward(config, spec, prepared(config, spec, classes, loaded.append), classes)
     weights |= {weights_name(config.model_dump()): read.digest for read in loaded}
     return [_seen(config, spec), *(read.said for read in loaded)]
 
@@ -223,29 +222,36 @@ LARGE = 30_000_000
 """Parameters from which on the meta device is quicker, whose first use imports a second and a half of torch."""
 
 
-def check_forward(config: TrainConfig, spec: ImageSpec, classes: int = 10, images: int | None = None) -> None:
+def check_forward(
+    config: TrainConfig, spec: ImageSpec, model: nn.Module, classes: int = 10, images: int | None = None
+) -> None:
     """Raise SearchError unless the model of `config`, in training mode, takes a batch of images of `spec`.
 
-    `images`: of an epoch, whose smallest batch is tried; None: two images, or `batch_size` if that is one. A LARGE
-    model runs on the meta device, which has shapes alone; one that cannot be built or fails there, on the CPU.
+    `model`: what `prepared` made of both, whose values may change. `images`: of an epoch, whose smallest batch is
+    tried; None: two images, or `batch_size` if that is one. A LARGE model runs on the meta device, which has shapes
+    alone; one that cannot be built or fails there, on the CPU.
     """
 
-    def made() -> tuple[nn.Module, tuple[int, ...]]:
+    def made() -> nn.Module:
         net = build(config.model, classes, len(spec.channels), None, spec.crop, config.hidden)
         freeze(net, config.frozen)
         set_dropout(net, config)
-        train_mode(net, config.frozen)
-        return net, (_smallest(net, config, images), len(spec.channels), *spec.crop)
+        return net
 
+    def forward(net: nn.Module) -> None:
+        train_mode(net, config.frozen)
+        _forward(config.model, net, shape, classes)
+
+    shape = (_smallest(model, config, images), len(spec.channels), *spec.crop)
+    on_meta = any(parameter.is_meta for parameter in model.parameters())
     with torch.random.fork_rng(devices=[]):
-        with suppress(Exception), torch.device("meta"):
-            net, shape = made()
-            if sum(parameter.numel() for parameter in net.parameters()) >= LARGE:
-                _forward(config.model, net, shape, classes)
+        if sum(parameter.numel() for parameter in model.parameters()) >= LARGE:
+            with suppress(Exception), torch.device("meta"):
+                forward(model if on_meta else made())
                 return
-        net, shape = made()
+        net = made() if on_meta else model
         try:
-            _forward(config.model, net, shape, classes)
+            forward(net)
         except SearchError:
             raise
         except Exception as error:  # torch's, or the user's own code

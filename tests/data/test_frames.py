@@ -45,7 +45,7 @@ def differing(spec: ImageSpec, theirs: Callable[[Image.Image], Tensor], pictures
         f"{picture.size} {spec}"
         for picture in pictures
         if (expected := theirs(picture)).shape != (ours := seen(picture, spec)).shape
-        or not torch.allclose(ours, expected, atol=rounding)
+        or not (ours - expected).abs_().max() <= rounding  # a quarter of allclose's time, and NaN differs
     ]
 
 

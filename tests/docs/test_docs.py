@@ -62,7 +62,11 @@ def smaller(folder: Path) -> None:
     (folder / "sea_life.py").write_text(readme, encoding="utf-8")
     digits = folder / "spaces" / "digits.py"
     few = digits.read_text(encoding="utf-8").replace("epochs=12", "epochs=3").replace("Int(3, 12, step=3)", "Int(1, 3)")
+    few = few.replace("batch_size=32", "batch_size=256")
     digits.write_text(few, encoding="utf-8")
+    alexnet = folder / "spaces" / "alexnet_caltech.py"
+    small = alexnet.read_text(encoding="utf-8").replace('model="alexnet",', 'model="alexnet", image_side=64,')
+    alexnet.write_text(small, encoding="utf-8")
     mlp = folder / "spaces" / "mlp_cifar10.py"
     mlp.write_text(
         mlp.read_text(encoding="utf-8").replace("1024", "32").replace("epochs=40", "epochs=3"), encoding="utf-8"

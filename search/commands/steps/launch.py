@@ -26,7 +26,7 @@ from search.engine.failures import RunAborted
 from search.engine.messages import WorkerConfig
 from search.engine.processes import forkserver
 from search.engine.processes.signals import handled, unheard
-from search.entry_points import ENGINES, PRELOAD, PRELOAD_OWN, PRELOAD_TORCHVISION
+from search.entry_points import ENGINES, PRELOAD, PRELOAD_OWN, PRELOAD_RANKS, PRELOAD_TORCHVISION
 from search.errors import (
     SUBMITTED,
     ClusterFailed,
@@ -155,7 +155,7 @@ def engine_of(
         check=check,
         wait=decoding(console),
         say=console.out,
-        modules=_preload(models),
+        modules=_preload(models, isinstance(gpus, (int, float)) and gpus > 1),
         space=space,
         run_dir=options.run_dir,
         address=options.address,
@@ -165,10 +165,12 @@ def engine_of(
         yield engine
 
 
-def _preload(models: set[str] | None) -> Sequence[str]:
+def _preload(models: set[str] | None, ranks: bool) -> Sequence[str]:
+    """What the fork server imports; `ranks`: for trials of several processes each."""
     if models is None:
         return (PRELOAD_OWN,)
-    return PRELOAD if models in _SMALL_MODELS else (PRELOAD_TORCHVISION, *PRELOAD)
+    more = (PRELOAD_RANKS,) if ranks else ()
+    return (*more, *PRELOAD) if models in _SMALL_MODELS else (*more, PRELOAD_TORCHVISION, *PRELOAD)
 
 
 def wait(work: Callable[[Callable[..., None]], Any], console: Console, verb: str = "") -> Any:

@@ -127,5 +127,7 @@ def save(figure: Figure, path: Path) -> None:
     """Write the figure as a PNG of 128 colours, whole or not at all; without a display."""
     canvas: Any = FigureCanvasAgg(figure)  # untyped
     canvas.draw()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(128)
-    write_whole(path, lambda part: picture.save(part, "PNG", optimize=True))
+    # A third of the time of Pillow's own choices, for a file a sixth larger.
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    picture = picture.quantize(128, Image.Quantize.MAXCOVERAGE)
+    write_whole(path, lambda part: picture.save(part, "PNG"))
