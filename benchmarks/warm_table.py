@@ -10,7 +10,8 @@ from scipy.stats import wilcoxon
 
 from benchmarks.judged import number, spread
 from benchmarks.problems import Problem
-from benchmarks.warm import ALL, CAP, COLD, GAP, HABITS, NOTHING, OTHER, WRONG, Cell
+from benchmarks.warm import ALL, CAP, COLD, GAP, HABITS, NOTHING, OTHER, WRONG, Cell, reached
+from search.study.pruner import ASHA
 from search.study.start.warm import POINTS
 
 ALPHA = 0.05
@@ -78,21 +79,40 @@ def lines(cells: Sequence[Cell], held: bool) -> list[str]:
     for cell in cells:
         cold = cell.costs[COLD]
         against = [verdict(cell.costs[name], cold, cell.cap) for name in (OTHER, ALL, NOTHING, WRONG)]
-        words = [cell.problem.name, str(cell.lanes), verdict(cold, _habit(cell), cell.cap), *against, bar(cell)]
+        words = [cell.problem.name, str(cell.lanes), _cold(cell), *against, bar(cell)]
         found.append(f"| {' | '.join(words)} |")
     return found + limits(cells)
 
 
 def limits(cells: Sequence[Cell]) -> list[str]:
-    """Of each problem that misses its bar somewhere: what the points are worth that its studies begin with."""
+    """Of each problem that misses its bar somewhere: what the points are worth that its studies begin with.
+
+    Of each on which a cold search is worse than the habit: how many points are good enough.
+    """
     missed = {cell.problem.name: cell for cell in cells if bar(cell) != "holds"}
-    found = [
-        f"- `{name}`: the best of the {POINTS} points that studies of other data promise ends "
-        f"{middle(cell.promised):.1%} below the best of all in the median, and within {GAP:.1%} with "
-        f"{(cell.promised <= GAP).sum()} of {len(cell.promised)} seeds."
-        for name, cell in missed.items()
-    ]
+    found = [f"- `{name}`: {_promised(cell)}." for name, cell in missed.items()]
+    for name in dict.fromkeys(cell.problem.name for cell in cells if _cold(cell).startswith("worse")):
+        share = float((reached(name) >= np.nanmax(reached(name)) - GAP).mean())
+        found.append(
+            f"- `{name}`, cold: {share:.0%} of its points end within {GAP:.1%} of the best, so that what counts is how "
+            f"soon the poor ones are stopped. The habits stop them from epoch 1 on, the default from epoch "
+            f"{ASHA().min_resource} on."
+        )
     return ["", "What limits those that miss:", "", *found] if found else []
+
+
+def _promised(cell: Cell) -> str:
+    if np.isinf(cell.promised).all():
+        return "no study of other data counts, for none varies the same rates, so that it is cold"
+    return (
+        f"the best of the {POINTS} points that studies of other data promise ends {middle(cell.promised):.1%} below "
+        f"the best of all in the median, and within {GAP:.1%} with {(cell.promised <= GAP).sum()} of "
+        f"{len(cell.promised)} seeds"
+    )
+
+
+def _cold(cell: Cell) -> str:
+    return verdict(cell.costs[COLD], _habit(cell), cell.cap)
 
 
 def bar(cell: Cell) -> str:

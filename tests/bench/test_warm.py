@@ -82,6 +82,16 @@ def test_what_limits_a_problem_is_how_good_the_points_are_that_its_studies_begin
         in warm_table.limits([cell])[-1]
     )
     assert warm_table.limits([warm.Cell(DIGITS, 2, costs | {warm.OTHER: np.full(2, 24.0)})]) == []
+    nothing = warm.Cell(DIGITS, 2, costs, np.full(2, np.inf))
+    assert "no study of other data counts" in warm_table.limits([nothing])[-1]
+
+
+def test_where_a_cold_search_is_worse_its_share_of_good_points_is_said() -> None:
+    less, more = np.arange(20.0) + 50, np.arange(20.0) + 90
+    cell = warm.Cell(DIGITS, 2, dict.fromkeys((warm.OTHER, *warm.HABITS), less) | {warm.COLD: more}, np.zeros(20))
+    line = warm_table.limits([cell])[-1]
+    assert line.startswith(f"- `{DIGITS.name}`, cold: 7% of its points end within 0.5% of the best")
+    assert line.endswith("from epoch 1 on, the default from epoch 4 on.")
 
 
 def test_points_are_the_grid_s_in_an_order_of_the_seed_s() -> None:
