@@ -35,9 +35,9 @@ def promised(name: str) -> list[Any]:
 
 
 @pytest.fixture
-def old(cli: Any, write: Write) -> None:
+def old(once: Any, write: Write) -> None:
     write("space.py", TEXT.format(more="", sign=""))
-    status, out, _ = cli(*RUN, "--name", "old", "--trials", 12)
+    status, out, _ = once(*RUN, "--name", "old", "--trials", 12)
     assert status == 0
     assert "learns from" not in out  # there is nothing else
 
