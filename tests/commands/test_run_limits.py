@@ -99,3 +99,22 @@ def test_an_audit_of_a_pruner_that_never_fires_is_said_to_be_none(cli: Any, writ
     assert status == 0
     assert "--audit 0.5: the study's pruner never stops a trial, so there is nothing to audit\n" in out
     assert cli(*RUN, "--audit", 2).status == 2
+
+
+@pytest.mark.parametrize(("epochs", "said"), [(7, True), (8, False)])
+def test_trials_too_short_for_the_default_pruner_are_said_to_be(
+    cli: Any, write: Write, epochs: int, said: bool
+) -> None:
+    text = f"""
+    from search import Float, SearchSpace
+    metric, trials = "score", 1
+    space = SearchSpace(x=Float(0, 1), epochs={epochs})
+    def train(config):
+        for epoch in range(config["epochs"]):
+            yield {{"score": config["x"]}}
+    """
+    write("space.py", text)
+    line = f"no trial is pruned: trials of {epochs} epochs are too short for ASHA(min_resource=4, reduction_factor=2"
+    assert (line in cli(*RUN).out) == said
+    write("space.py", f"{text}\n    from search import ASHA\n    pruner = ASHA(9)\n")
+    assert "no trial is pruned" not in cli(*RUN, "--name", "own").out

@@ -39,7 +39,7 @@ from search.engine.rules import Rules, Run
 from search.errors import Interrupted, SearchError, first_line, option
 from search.files import locations
 from search.files.atomic import file_name
-from search.format import duration
+from search.format import duration, plural
 from search.monitoring.notify import Notices
 from search.monitoring.progress import Progress
 from search.monitoring.tensorboard import KeepCode, KeepPredictions, Notes, TensorBoard
@@ -51,7 +51,7 @@ from search.study import study as studies
 from search.study.attributes import StudyRecord, TrialRecord, epoch_of, leading, metric_of, value_of
 from search.study.ending.stopping import Stopping
 from search.study.lease import lease
-from search.study.pruner import may_stop
+from search.study.pruner import ASHA, may_stop
 from search.study.sampler import check_chosen, check_constraints
 from search.study.start import queue
 from search.study.storage import open as storages
@@ -89,7 +89,7 @@ def run_search(options: RunOptions) -> Study:
                 board = TensorBoard(Path("runs") / file_name(name) / "tensorboard", space.metric)
                 code_kept = KeepCode(name, space.path.resolve() if space.train is not None else None)
                 callbacks: list[Callback] = [progress, board, KeepPredictions(name), Notes(study), code_kept, *doubts]
-                _note_audit(study, space, options, console)
+                _note_pruning(study, space, options, console)
                 last = partial(last_words, told.__exit__, again)
                 run = Run(say=progress.say, ours=ours, signalled=signalled, last_words=last)
                 driver = Driver(study, space, _rules(space, options, stopping), callbacks, run)
@@ -173,12 +173,17 @@ def _check_budget(stopping: Stopping, engine: Engine) -> None:
         raise SearchError(f"{option('budget', stopping.budget)}: the trials take no GPU here; {other} counts CPU time")
 
 
-def _note_audit(study: Study, space: SpaceFile, options: RunOptions, console: Console) -> None:
-    """Say so where nothing will be pruned, and so nothing audited."""
-    epochs = space.space.settings.get("epochs") if isinstance(space.space, SearchSpace) else None
-    if options.audit and not may_stop(study.pruner, epochs if isinstance(epochs, int) else None):
+def _note_pruning(study: Study, space: SpaceFile, options: RunOptions, console: Console) -> None:
+    """Say so where the trials are too short for the default to prune any, and where nothing can be audited."""
+    given = space.space.settings.get("epochs") if isinstance(space.space, SearchSpace) else None
+    epochs = given if isinstance(given, int) else None
+    if may_stop(study.pruner, epochs):
+        return
+    if options.audit:
         audit = option("audit", f"{options.audit:g}")
         console.out(f"{audit}: the study's pruner never stops a trial, so there is nothing to audit")
+    elif space.pruner is None and isinstance(study.pruner, ASHA) and epochs is not None:
+        console.out(f"no trial is pruned: trials of {plural(epochs, 'epoch')} are too short for {study.pruner}")
 
 
 def _evaluate_winner(driver: Driver, engine: Engine, console: Console) -> None:

@@ -38,7 +38,8 @@ STUDIES, TRIALS = 50, 100
 ENOUGH = 5
 """With fewer completed trials a study has no middle to be better than."""
 _CONFIRMS, _SMALL = "confirming another", f"with fewer than {ENOUGH} completed trials"
-UNREMARKABLE = {_CONFIRMS, _SMALL}
+_OTHERWISE, _FOREIGN = "of another direction or several metrics", "not made by `search run`"
+UNREMARKABLE = {_CONFIRMS, _SMALL, _OTHERWISE, _FOREIGN}
 """Why a study is left out that nobody expects to count."""
 SAME_DATA = 3.0
 """How much a study of the same data counts; another counts 1."""
@@ -141,18 +142,21 @@ def knowledge(study: Study, space: SpaceFile) -> Knowledge:
 
 def _comparable_ones(storage: Storage, study: Study, space: SpaceFile) -> tuple[list[_Kept], Counter[str]]:
     """The studies that measure the same, and how many others there are, by the reason that they do not count."""
-    kept, left_out = list[_Kept](), Counter[str]()
-    for other in earlier(storage, study.direction, internals.study_id(study), STUDIES, TRIALS):
+    kept, found = list[_Kept](), earlier(storage, study.direction, internals.study_id(study), STUDIES, TRIALS)
+    left_out = Counter({_OTHERWISE: found.otherwise, f"before the latest {STUDIES}": found.older})
+    for other in found.studies:
         values, configs = _tried(other, -loss_signs(study)[0])
         if other.record.confirms is not None:
             left_out[_CONFIRMS] += 1
+        elif other.trials and all(trial.record.config is None for trial in other.trials):
+            left_out[_FOREIGN] += 1
         elif sum(value is not None for value in values) < ENOUGH:
             left_out[_SMALL] += 1
         elif not _comparable(other.record, space):
             left_out["of other training"] += 1
         else:
             kept.append((other, values, configs))
-    return kept, left_out
+    return kept, +left_out
 
 
 def _comparable(record: StudyRecord, space: SpaceFile) -> bool:

@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
@@ -39,10 +39,17 @@ class EarlierStudy:
     trials: list[EarlierTrial] = field(default_factory=list)
 
 
-def earlier(
-    storage: RDBStorage, direction: StudyDirection, without: int, studies: int, trials: int
-) -> list[EarlierStudy]:
-    """The studies with this one direction, the latest first, but for the one of the number `without`.
+class Earlier(NamedTuple):
+    """The studies that were read, the latest first, and how many were not."""
+
+    studies: list[EarlierStudy]
+    otherwise: int
+    """Of another direction, or of several metrics."""
+    older: int
+
+
+def earlier(storage: RDBStorage, direction: StudyDirection, without: int, studies: int, trials: int) -> Earlier:
+    """The studies with this one direction, but for the one of the number `without`.
 
     Args:
         storage: what they are in.
@@ -52,20 +59,22 @@ def earlier(
         trials: of each at most so many, one half the best that completed, the other the latest of all others.
     """
     with storage.engine.connect() as connection:
-        found = {number: name for number, name in _studies(connection, direction) if number != without}
-        found = dict(list(found.items())[:studies])
+        count = connection.execute(select(func.count()).select_from(models.StudyModel)).scalar_one()
+        akin = {number: name for number, name in _studies(connection, direction) if number != without}
+        found = dict(list(akin.items())[:studies])
         attrs = _attributes(connection, [*found])
         ended = _trials(connection, [*found])
         sign = -1 if direction == StudyDirection.MAXIMIZE else 1
         chosen = {number: _chosen(rows, sign, trials) for number, rows in ended.items()}
         ids = [row.trial_id for rows in chosen.values() for row in rows]
         kept, limits = _of_trials(connection, ids)
-    return [
+    read = [
         EarlierStudy(
             name, StudyRecord(Draft(attrs[number])), [_trial(row, kept, limits) for row in chosen.get(number, ())]
         )
         for number, name in found.items()
     ]
+    return Earlier(read, count - 1 - len(akin), len(akin) - len(found))
 
 
 def _studies(connection: Connection, direction: StudyDirection) -> list[tuple[int, str]]:

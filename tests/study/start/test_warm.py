@@ -96,7 +96,9 @@ def test_what_is_no_source_is_left_out_and_counted() -> None:
     found = knowledge(*new())
     assert found.pasts == []
     assert dict(found.left_out) == {
-        f"with fewer than {ENOUGH} completed trials": 2,
+        f"with fewer than {ENOUGH} completed trials": 1,
+        "not made by `search run`": 1,
+        "of another direction or several metrics": 1,
         "confirming another": 1,
         "of other training": 2,
         "without a setting that varies in both": 1,
@@ -180,6 +182,14 @@ def test_what_is_fixed_on_the_command_line_stays_fixed(fixed: dict[str, Any]) ->
 
     found = knowledge(*new(space=space, fixed=fixed))
     assert (len({point.params["x"] for point in found.points}) == 1) == bool(fixed)
+
+
+def test_studies_before_the_latest_are_not_read_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.study.start.warm.STUDIES", 2)
+    for name in ("first", "second", "third"):
+        earlier(name)
+    found = knowledge(*new())
+    assert (found.names, dict(found.left_out)) == (["third", "second"], {"before the latest 2": 1})
 
 
 def test_of_a_long_study_a_hundred_trials_are_read() -> None:
