@@ -37,6 +37,7 @@ from search.engine.trial import ActiveTrial
 from search.monitoring.progress import Progress
 from search.monitoring.tensorboard import Notes
 from search.space.file import SpaceFile
+from search.study.pruner import ASHA
 from search.study.storage import rdb
 from search.study.study import load_study, open_study
 
@@ -44,9 +45,9 @@ EPOCHS = 5
 
 
 def space(epochs: int = EPOCHS) -> SpaceFile:
-    """Three dimensions and nothing to train, with the default sampler and pruner."""
+    """Three dimensions and nothing to train; the default sampler, and a pruner that stops trials as short as these."""
     dimensions = SearchSpace(x=Float(0, 1), y=Float(1e-5, 1, log=True), z=Int(1, 30), epochs=epochs)
-    return SpaceFile(Path("space.py"), "space", dimensions, lambda config: iter(()), metric="score")
+    return SpaceFile(Path("space.py"), "space", dimensions, lambda config: iter(()), metric="score", pruner=ASHA())
 
 
 def driver(url: str, name: str, trials: int, epochs: int = EPOCHS) -> Driver:
@@ -121,8 +122,9 @@ def reports(
 
 
 _NOTHING = """
-    from search import Float, Int, SearchSpace
+    from search import ASHA, Float, Int, SearchSpace
 
+    pruner = ASHA()  # stops trials as short as these
     space = SearchSpace(x=Float(0, 1), y=Float(1e-5, 1, log=True), z=Int(1, 30), epochs=5)
     metric = "score"
 
@@ -133,8 +135,9 @@ _NOTHING = """
 _STEADY = """
     import os, time
     from pathlib import Path
-    from search import Float, SearchSpace
+    from search import ASHA, Float, SearchSpace
 
+    pruner = ASHA()
     space = SearchSpace(x=Float(0, 1), epochs=EPOCHS)
     metric = "score"
 

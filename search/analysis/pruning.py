@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
@@ -19,7 +20,7 @@ class Pruning:
     ran: int
     """The epochs that they ran."""
     planned: int
-    """The epochs that they would have run at the winner's number each."""
+    """The epochs that they would have run: each its own setting `epochs`, else as many as the winner."""
     compared: int
     """Those that were stopped at an epoch that the winner has a value for."""
     ahead: int
@@ -28,13 +29,20 @@ class Pruning:
 
 def pruning(view: StudyView) -> Pruning | None:
     """None without pruned trials, or without a winner."""
-    pruned = [trial.intermediate_values for trial in view.pruned if trial.intermediate_values]
+    stopped = [trial for trial in view.pruned if trial.intermediate_values]
     whole = view.best.intermediate_values if view.best else {}
-    if not pruned or not whole:
+    if not stopped or not whole:
         return None
+    pruned = [trial.intermediate_values for trial in stopped]
     compared = [(values[max(values)], whole[max(values)]) for values in pruned if max(values) in whole]
     ahead = sum(view.sign * value > view.sign * winner for value, winner in compared)
-    return Pruning(len(pruned), sum(map(len, pruned)), len(pruned) * len(whole), len(compared), ahead)
+    planned = sum(max(_epochs(trial) or len(whole), len(trial.intermediate_values)) for trial in stopped)
+    return Pruning(len(pruned), sum(map(len, pruned)), planned, len(compared), ahead)
+
+
+def _epochs(trial: FrozenTrial) -> int | None:
+    epochs = (TrialRecord(trial).config or {}).get("epochs")
+    return int(epochs) if isinstance(epochs, (int, float)) and math.isfinite(epochs) else None
 
 
 @dataclass(frozen=True)

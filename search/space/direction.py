@@ -33,6 +33,8 @@ MORE = frozenset(
     )
 )
 """Metrics of which more is better."""
+SHARES = MORE - frozenset(_WORD.findall("score scores psnr reward rewards return returns likelihood elbo throughput"))
+"""Of these, those that end at 1, where they are no percentages."""
 BESIDE = frozenset(
     _WORD.findall(
         "val valid validation test testing train training dev eval evaluation holdout oof "
@@ -82,6 +84,11 @@ def direction_of(metric: str) -> Direction | None:
         return None
     less, more = bool(LESS & set(found)), bool(MORE & set(found))
     return None if less == more else "minimize" if less else "maximize"
+
+
+def is_share(metric: str) -> bool:
+    """Whether the metric, where it is no percentage, ends at 1, as its name says it: val_acc, f1_score."""
+    return any(word in SHARES for part in re.split(r"[_ /.@-]", metric) for word in _words(part))
 
 
 def _words(part: str) -> list[str]:

@@ -63,6 +63,12 @@ class SpaceFile:
         """The costs of `config.COSTS` that the study asks for, as objectives or limits."""
         return tuple(name for name in COSTS if self.train is None and name in {*self.goals, *self.limits})
 
+    @property
+    def epochs(self) -> int | None:
+        """How many every trial has; None: it varies, or a function or a train() alone knows."""
+        given = self.space.settings.get("epochs") if isinstance(self.space, SearchSpace) else None
+        return given if isinstance(given, int) and not isinstance(given, bool) else None
+
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """The settings of one trial. Its values may lie outside their ranges (`search.space.points.outside`)."""
         with warnings.catch_warnings():

@@ -107,9 +107,8 @@ def test_the_whole_page() -> None:
         "| 1      | 0       | 0.5     |\n\n"
         "3 trials ran: 1 completed, 1 was pruned, 1 failed; 1 is under way or waits in the queue. "
         "Machine time: 2 min 10 s spent, 2 min 00 s saved by pruning.\n\n"
-        "Pruning: 1 pruned trial ran 2 epochs; at the winner's 10 it would have run 10. When it was "
-        "stopped, 0 of 1 was ahead of the winner (trial 0) at the same epoch. This is what pruning may have "
-        "cost.\n\n"
+        "Pruning: 1 pruned trial ran 2 epochs; to its end it would have run 10. When it was "
+        "stopped, 0 of 1 was ahead of the winner (trial 0) at the same epoch.\n\n"
         "Failed trials:\n\n"
         "- trial 2: diverged: score is nan at epoch 3\n"
     )

@@ -57,7 +57,7 @@ def begin(study: Study, space: SpaceFile, cold: bool, out: Say, say: Say) -> lis
     study.sampler = space.keep_fixed(BoundedTPE(n_startup_trials=STARTUP + count))  # the random start stays whole
     if not _waiting(study):
         return []
-    return [_Watch(Doubts(study, found or knowledge(study, space).of(record.learnt or ())), say)]
+    return [_Watch(Doubts(study, found or knowledge(study, space).of(record.learnt or ()), space.epochs), say)]
 
 
 def _waiting(study: Study) -> int:
@@ -84,9 +84,9 @@ def line(found: Knowledge, queued: int) -> str:
     """One line about what a study learns from, and what was left out."""
     names = [visible(name) + (" (the same data)" if name in found.same else "") for name in found.names]
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    points = plural(queued, "point")
+    points = f"{plural(queued, 'point')} {'goes' if queued == 1 else 'go'}"
     return (
-        f"learns from {len(names)} earlier {'study' if len(names) == 1 else 'studies'}, {shown}: {points} go first, "
+        f"learns from {len(names)} earlier {'study' if len(names) == 1 else 'studies'}, {shown}: {points} first, "
         f"each before a random one; {switch('cold')} begins without{_left(found)}"
     )
 

@@ -175,15 +175,13 @@ def _check_budget(stopping: Stopping, engine: Engine) -> None:
 
 def _note_pruning(study: Study, space: SpaceFile, options: RunOptions, console: Console) -> None:
     """Say so where the trials are too short for the default to prune any, and where nothing can be audited."""
-    given = space.space.settings.get("epochs") if isinstance(space.space, SearchSpace) else None
-    epochs = given if isinstance(given, int) else None
-    if may_stop(study.pruner, epochs):
+    if may_stop(study.pruner, space.epochs):
         return
     if options.audit:
         audit = option("audit", f"{options.audit:g}")
         console.out(f"{audit}: the study's pruner never stops a trial, so there is nothing to audit")
-    elif space.pruner is None and isinstance(study.pruner, ASHA) and epochs is not None:
-        console.out(f"no trial is pruned: trials of {plural(epochs, 'epoch')} are too short for {study.pruner}")
+    elif space.pruner is None and isinstance(study.pruner, ASHA) and space.epochs is not None:
+        console.out(f"no trial is pruned: trials of {plural(space.epochs, 'epoch')} are too short for {study.pruner}")
 
 
 def _evaluate_winner(driver: Driver, engine: Engine, console: Console) -> None:

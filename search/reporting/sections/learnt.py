@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from optuna.trial import FrozenTrial, TrialState
 
 from search.analysis.view import StudyView
@@ -18,12 +20,10 @@ def section(view: StudyView) -> Section | None:
         return None
     learnt = [trial for trial in chosen if TrialRecord(trial).learnt]
     freed = len(chosen) - len(learnt)
-    ended = [trial for trial in learnt if trial.state.is_finished()]
     done = [trial for trial in view.done if TrialRecord(trial).learnt]
-    pruned = sum(trial.state == TrialState.PRUNED for trial in ended)
-    ways = f"{len(done)} completed and {pruned} {'was' if pruned == 1 else 'were'} pruned"
-    points = plural(len(learnt), "point")
-    said = [f"Learnt from earlier studies: {', '.join(map(escape_cell, names))}. They promised {points}: {ways}."]
+    of, points = ", ".join(map(escape_cell, names)), plural(len(chosen), "point")
+    ways = f": {_ways(learnt)}" if learnt else ""
+    said = [f"Learnt from earlier studies: {of}. They promised {points}{ways}."]
     others = [trial for trial in view.done if not TrialRecord(trial).learnt]
     if done:
         said.append(_against(view, done[0], others[0] if others else None))
@@ -32,6 +32,14 @@ def section(view: StudyView) -> Section | None:
             f"The first trials contradicted some of them: {plural(freed, 'point')} went to the sampler instead."
         )
     return Section(" ".join(said), comment=True)
+
+
+def _ways(learnt: list[FrozenTrial]) -> str:
+    """How the trials of the points ended, that still wait or run included."""
+    named = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+    waiting = "not yet ended"
+    counts = Counter(named.get(trial.state, waiting) for trial in learnt)
+    return ", ".join(f"{counts[way]} {way}" for way in (*named.values(), waiting) if counts[way])
 
 
 def _against(view: StudyView, best: FrozenTrial, other: FrozenTrial | None) -> str:

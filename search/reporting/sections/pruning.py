@@ -15,15 +15,17 @@ def section(view: StudyView) -> Section | None:
     if found is None or view.best is None:
         return None
     one = found.pruned == 1
-    each, stopped = ("it", "it was") if one else ("each they", "they were")
-    ahead = f"{found.ahead} of {found.compared} {'was' if found.compared == 1 else 'were'} ahead"
-    return Section(
-        f"Pruning: {plural(found.pruned, 'pruned trial')} ran {plural(found.ran, 'epoch')}; at the winner's "
-        f"{len(view.best.intermediate_values)} {each} would have run {found.planned}. When {stopped} stopped, "
-        f"{ahead} of the winner (trial {view.best.number}) at the same epoch. "
-        f"{'This is' if one else 'These are'} what pruning may have cost.",
-        comment=True,
-    )
+    stopped, who = ("it was", "it") if one else ("they were", "they")
+    said = [
+        f"Pruning: {plural(found.pruned, 'pruned trial')} ran {plural(found.ran, 'epoch')}; to "
+        f"{'its' if one else 'their'} end {who} would have run {found.planned}."
+    ]
+    if found.compared:
+        ahead = f"{found.ahead} of {found.compared} {'was' if found.compared == 1 else 'were'} ahead"
+        said.append(f"When {stopped} stopped, {ahead} of the winner (trial {view.best.number}) at the same epoch.")
+    if found.ahead:
+        said.append(f"{'This is' if found.ahead == 1 else 'These are'} what pruning may have cost.")
+    return Section(" ".join(said), comment=True)
 
 
 def of_audit(view: StudyView) -> Section | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
 from search.config import is_validation_accuracy
+from search.space.direction import is_share
 from search.study.attributes import TrialRecord, value_of
 
 MORE = 16
@@ -72,7 +73,7 @@ def room(values: Sequence[float], maximize: bool, metric: str) -> float:
         return -best if best <= 0 else math.inf
     if min(values) < 0:
         return math.inf
-    if best <= 1:
+    if best <= 1 and is_share(metric):
         return 1 - best
     return 100 - best if is_validation_accuracy(metric) and best <= 100 else math.inf
 

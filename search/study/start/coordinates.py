@@ -27,12 +27,14 @@ UNITS = {
     "batch_size": 0.5,
 }
 """How far apart two values are strangers; of rates, averaging and decays in powers of ten, else in the setting's own
-units. Of every other number a quarter of its range."""
+units. Of every other number an eighth of its range."""
 RATES = ("sgd rate", "adam rate")
 LEAST_DECAY = 1e-8
 """A weight decay below it is as good as none."""
 POWERS = ("batch_size", "grad_clip", "layer_decay")
-"""Further settings of the built-in training that count in powers of ten."""
+"""Further settings that count in powers of ten."""
+SHARES = ("dropout", "label_smoothing")
+"""Units of UNITS that hold for fractions: a train() of one's own may count in percent."""
 _SEEN = {"lr", "momentum", "nesterov", "optimizer", "weight_decay", "schedule", "step_size", "gamma", "warmup_epochs"}
 _APART = {"seed", "epochs", "subset", "precision"}
 """What says nothing of where a good point lies."""
@@ -57,7 +59,7 @@ def place_of(settings: Mapping[str, Any], powers: Sequence[str] = ()) -> dict[st
         if known and name in _SEEN | _APART:
             continue
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        if number and (name in powers or (known and name in POWERS)) and value > 0:
+        if number and (name in powers or name in POWERS) and value > 0:
             found[name] = math.log10(value)
         else:
             found[name] = float(value) if number else str(list(value) if isinstance(value, tuple) else value)
@@ -82,8 +84,15 @@ def _trained(settings: Mapping[str, Any]) -> dict[str, float | str]:
 
 
 def rates_of(places: Iterable[Place]) -> set[str]:
-    """The kinds of learning rates that the places have; those of a train() of one's own are of no kind."""
-    return {name for place in places for name in RATES if name in place}
+    """The kinds of learning rates that the places have; those of a train() of one's own by a setting `optimizer`."""
+    return {kind for place in places for kind in _rates(place)}
+
+
+def _rates(place: Place) -> list[str]:
+    optimizer = place.get("optimizer")
+    if (found := [name for name in RATES if name in place]) or not isinstance(optimizer, str):
+        return found
+    return [kind for kind in RATES if kind.partition(" ")[0] in optimizer.lower()]
 
 
 def strangers(ours: set[str], theirs: set[str]) -> bool:
@@ -103,7 +112,8 @@ def units_of(places: Sequence[Place]) -> dict[str, float]:
         if len(numbers) < len(values):
             found[name] = 0.0
         else:
-            found[name] = UNITS.get(name, (max(numbers) - min(numbers)) / 4) or 1.0
+            unit = None if name in SHARES and max(numbers) > 1 else UNITS.get(name)
+            found[name] = unit or (max(numbers) - min(numbers)) / 8 or 1.0
     return found
 
 

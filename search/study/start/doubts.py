@@ -44,10 +44,12 @@ _FREE.learnt = []
 class Doubts:
     """Looks at each trial that reaches the first rung while learnt points wait, and frees those that no study backs."""
 
-    def __init__(self, study: Study, found: Knowledge) -> None:
+    def __init__(self, study: Study, found: Knowledge, epochs: int | None = None) -> None:
+        """`epochs`: of every trial, where that is known; of shorter trials their last one counts as the first rung."""
         pruner = study.pruner
         self._study, self._found = study, found
-        self.rung = pruner.min_resource if isinstance(pruner, ASHA) else 1
+        first = pruner.min_resource if isinstance(pruner, ASHA) else 1
+        self.rung = first if epochs is None else min(first, epochs)
         self.dropped: list[str] = []
 
     def look(self) -> list[str]:

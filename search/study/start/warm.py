@@ -86,7 +86,10 @@ class Knowledge:
         return units_of([point.place for point in self.points])
 
     def best(self, count: int) -> list[tuple[Point, list[str]]]:
-        """The most promising points, far from each other, the best first, each with the studies that promise it."""
+        """The most promising points, far from each other, the best first, each with the studies that promise it.
+
+        A point that none of them promises is left out.
+        """
         if not self.pasts or not self.points:
             return []
         places = [point.place for point in self.points]
@@ -94,10 +97,9 @@ class Knowledge:
         whole: NDArray[np.float64] = np.average(each, axis=0, weights=[past.weight for past in self.pasts])
         limits, found = np.quantile(each, TOP, axis=1), []
         for chosen in spread_out(whole, places, self.units, count):
-            names = [
-                name for name, score, limit in zip(self.names, each, limits, strict=True) if score[chosen] >= limit
-            ]
-            found.append((self.points[chosen], names or self.names))
+            scored = zip(self.names, each, limits, strict=True)
+            if names := [name for name, score, limit in scored if score[chosen] >= limit]:
+                found.append((self.points[chosen], names))
         return found
 
 
@@ -148,7 +150,7 @@ def _comparable_ones(storage: Storage, study: Study, space: SpaceFile) -> tuple[
         values, configs = _tried(other, -loss_signs(study)[0])
         if other.record.confirms is not None:
             left_out[_CONFIRMS] += 1
-        elif other.trials and all(trial.record.config is None for trial in other.trials):
+        elif other.record.space is None:
             left_out[_FOREIGN] += 1
         elif sum(value is not None for value in values) < ENOUGH:
             left_out[_SMALL] += 1

@@ -24,10 +24,22 @@ def test_what_pruning_saved_and_may_have_cost(direction: Any, ahead: int) -> Non
     made = pruning.section(StudyView(study))
     assert made is not None
     assert made.text == (
-        "Pruning: 3 pruned trials ran 4 epochs; at the winner's 4 each they would have run 12. When they were "
-        f"stopped, {ahead} of 3 were ahead of the winner (trial 0) at the same epoch. These are what pruning may "
-        "have cost."
+        "Pruning: 3 pruned trials ran 4 epochs; to their end they would have run 12. When they were stopped, "
+        f"{ahead} of 3 were ahead of the winner (trial 0) at the same epoch. "
+        f"{'This is' if ahead == 1 else 'These are'} what pruning may have cost."
     )
+
+
+def test_each_pruned_trial_is_counted_by_its_own_epochs() -> None:
+    study = optuna.create_study(study_name="made", direction="maximize")
+    study.add_trial(create_trial(value=0.8, intermediate_values={1: 0.5, 2: 0.8}))
+    for epochs in (30, 9):
+        attrs = {"config": {"epochs": epochs}}
+        curve = dict.fromkeys(range(1, 5), 0.4)
+        study.add_trial(create_trial(state=TrialState.PRUNED, intermediate_values=curve, user_attrs=attrs))
+    made = pruning.section(StudyView(study))
+    assert made is not None
+    assert made.text == "Pruning: 2 pruned trials ran 8 epochs; to their end they would have run 39."
 
 
 def audited(direction: Any, kept: list[float], stopped: list[float]) -> str:

@@ -79,7 +79,8 @@ def test_where_values_grow_ever_faster_more_are_expected(values: list[float]) ->
 
 
 def test_a_gain_ends_where_the_metric_does() -> None:
-    assert room([0.25, 0.75], True, "score") == 0.25
+    assert room([0.25, 0.75], True, "val_f1_score") == 0.25
+    assert room([0.25, 0.75], True, "score") == room([0.25, 0.75], True, "reward") == math.inf
     assert room([25.0, 75.0], True, "val_acc") == 25
     assert room([25.0, 75.0], True, "reward") == math.inf
     assert room([-0.5, 0.75], True, "score") == math.inf

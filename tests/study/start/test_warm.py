@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from search.config import make_config
 from search.space.file import SpaceFile
 from search.study import study as studies
 from search.study.attributes import StudyRecord, TrialRecord
+from search.study.pruner import ASHA
 from search.study.start.coordinates import nearness, place_of
+from search.study.start.doubts import Doubts
 from search.study.start.scores import APART
 from search.study.start.warm import ENOUGH, POINTS, knowledge, learnt, queue_learnt
 
@@ -52,16 +55,57 @@ def test_the_promised_points_lie_where_the_others_were_good_and_far_from_each_ot
     study, space = new()
     found = knowledge(study, space)
     assert found.names == ["old"]
-    assert queue_learnt(study, found) == POINTS
+    count = queue_learnt(study, found)
+    assert 2 < count <= POINTS  # of the top quarter, no two near each other
     waiting = study.get_trials()
     points = [trial.system_attrs["fixed_params"] for trial in waiting]
-    assert all(abs(point["x"] - 3) < 1.5 for point in points[:6:2])  # then there is no room so near
-    assert points[1::2] == [{}] * POINTS  # each before one that the sampler draws
-    assert [TrialRecord(trial).learnt for trial in waiting] == [["old"], None] * POINTS
+    assert all(abs(point["x"] - 3) < 1.5 for point in points[::2])
+    assert points[1::2] == [{}] * count  # each before one that the sampler draws
+    assert [TrialRecord(trial).learnt for trial in waiting] == [["old"], None] * count
     places = [place_of(point) for point in points[::2]]
     near = nearness(places, places, found.units)
-    assert near[~np.eye(POINTS, dtype=bool)].max() <= APART
-    assert learnt(study) == POINTS
+    assert near[~np.eye(count, dtype=bool)].max() <= APART
+    assert learnt(study) == count
+
+
+def test_the_best_of_one_setting_goes_first_and_not_the_end_of_its_range() -> None:
+    """The optimum lies near an end, where a wide kernel sees good trials on one side alone."""
+    space = SearchSpace(lr=Float(1e-5, 1.0, log=True))
+    study = studies.open_study(URL, "old", file(space))
+    rates = [10 ** (-5 * number / 29) for number in range(30)]
+    ended = [create_trial(value=-abs(math.log10(lr) + 1), user_attrs={"config": {"lr": lr}}) for lr in rates]
+    study.add_trials(ended)
+    (first, _), *rest = knowledge(*new(space=space)).best(POINTS)
+    assert abs(math.log10(first.params["lr"]) + 1) < 0.3
+    assert all(abs(math.log10(point.params["lr"]) + 1) < 1.5 for point, _ in rest)
+
+
+def test_a_batch_size_counts_in_powers_of_ten_and_a_dropout_may_be_in_percent() -> None:
+    earlier_space = SearchSpace(batch_size=Float(16, 256), dropout=Float(0, 50))
+    study = studies.open_study(URL, "old", file(earlier_space))
+    configs = [{"batch_size": 16 + 8.0 * number, "dropout": float(number)} for number in range(30)]
+    study.add_trials([create_trial(value=-config["dropout"], user_attrs={"config": config}) for config in configs])
+    found = knowledge(*new(space=SearchSpace(batch_size=Choice(32, 64, 128), dropout=Float(0, 50))))
+    assert found.names == ["old"]
+    assert found.units["batch_size"] == 0.5
+    assert 4 < found.units["dropout"] < 8
+
+
+def test_a_study_of_plain_optuna_is_no_source_whatever_its_attributes() -> None:
+    plain = optuna.create_study(storage=RDBStorage(URL), study_name="plain", direction="maximize")
+    plain.add_trials(
+        [create_trial(value=x, user_attrs={"config": {"x": x, "y": 1.0, "kind": "odd"}}) for x in range(9)]
+    )
+    found = knowledge(*new())
+    assert (found.names, dict(found.left_out)) == ([], {"not made by `search run`": 1})
+
+
+@pytest.mark.parametrize(("ours", "learns"), [("Adam", []), ("SGD", ["old"])])
+def test_an_own_train_learns_of_its_optimizer_alone_where_it_is_a_setting(ours: str, learns: list[str]) -> None:
+    study = studies.open_study(URL, "old", file(SearchSpace(x=Float(0, 10), optimizer="sgd")))
+    configs = [{"x": float(x), "optimizer": "sgd"} for x in range(9)]
+    study.add_trials([create_trial(value=-x, user_attrs={"config": config}) for x, config in enumerate(configs)])
+    assert knowledge(*new(space=SearchSpace(x=Float(0, 10), optimizer=ours))).names == learns
 
 
 def test_pruned_and_diverged_trials_keep_away_and_other_failures_say_nothing() -> None:
@@ -182,6 +226,13 @@ def test_what_is_fixed_on_the_command_line_stays_fixed(fixed: dict[str, Any]) ->
 
     found = knowledge(*new(space=space, fixed=fixed))
     assert (len({point.params["x"] for point in found.points}) == 1) == bool(fixed)
+
+
+@pytest.mark.parametrize(("epochs", "rung"), [(None, 4), (12, 4), (3, 3)])
+def test_of_trials_shorter_than_the_first_rung_the_last_epoch_is_looked_at(epochs: int | None, rung: int) -> None:
+    earlier("old")
+    study, space = new(pruner=ASHA())
+    assert Doubts(study, knowledge(study, space), epochs).rung == rung
 
 
 def test_studies_before_the_latest_are_not_read_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
