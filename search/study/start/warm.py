@@ -133,7 +133,7 @@ def knowledge(study: Study, space: SpaceFile) -> Knowledge:
         if not both:
             left_out["without a setting that varies in both"] += 1
             continue
-        if nearness(here, places, both).max() < APART:
+        if all(nearness(here[start : start + 50], places, both).max() < APART for start in range(0, len(here), 50)):
             left_out["of ranges far from these"] += 1
             continue
         if _same_data(*data, other, configs):

@@ -38,10 +38,14 @@ def promised(name: str) -> list[Any]:
 
 @pytest.fixture
 def old(once: Any, write: Write) -> None:
-    write("space.py", TEXT.format(more="", sign=""))
-    status, out, _ = once(*RUN, "--name", "old", "--trials", 12)
+    """A study whose points are always the same."""
+    write(
+        "space.py", TEXT.format(more="from optuna.samplers import RandomSampler\nsampler = RandomSampler(1)", sign="")
+    )
+    status, out, _ = once(*RUN, "--name", "old", "--trials", 24)
     assert status == 0
     assert "learns from" not in out  # there is nothing else
+    write("space.py", TEXT.format(more="", sign=""))
 
 
 @pytest.mark.usefixtures("old")
