@@ -3,15 +3,11 @@
 python -m benchmarks.last_rung
 
 Successive halving as its paper has it (Li et al., arXiv 1810.05934) stops at rungs r with r * eta at most the whole
-length: a trial that is stopped has most of its epochs before it. Here a first rung at 4 and a factor of 2 stop at 8 of
-10, too.
+length: a trial that is stopped has most of its epochs before it. With a first rung at 4, ASHA(late=True) stops
+at 8 of 10, too.
 """
 
 from __future__ import annotations
-
-import argparse
-import shlex
-import sys
 
 from benchmarks import results, warm
 from benchmarks.judged import spread
@@ -33,10 +29,7 @@ def cost(name: str, seed: int, lanes: int, late: bool) -> float:
 def main() -> None:
     from benchmarks.warm_table import verdict  # late: it imports scipy
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--lanes", type=int, nargs="+", default=[2, 16])
-    arguments = parser.parse_args()
+    arguments = warm.parser_of(__doc__).parse_args()
     lines = [
         f"{arguments.seeds} seeds, cold; lane-epochs to within {warm.GAP:.1%} of the best, in the mean of training "
         f"seeds; median (quartiles); never is beyond {warm.CAP}. Wilcoxon's test, paired by seed.",
@@ -51,7 +44,7 @@ def main() -> None:
         words = [problem.name, str(lanes), str(problem.epochs), str(lanes * problem.epochs)]
         lines.append(f"| {' | '.join([*words, spread(both), spread(one), verdict(one, both)])} |")
         print(lines[-1], flush=True)
-    results.write("The last rung", shlex.join(["python", "-m", "benchmarks.last_rung", *sys.argv[1:]]), lines)
+    results.write("The last rung", results.command("last_rung"), lines)
 
 
 if __name__ == "__main__":

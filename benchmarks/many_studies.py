@@ -6,9 +6,7 @@ python -m benchmarks.many_studies              50 studies of 1,000 trials in one
 from __future__ import annotations
 
 import argparse
-import shlex
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -79,9 +77,7 @@ def main() -> None:
         "1 s).",
     ]
     print(*lines)
-    results.write(
-        "Learning from many studies", shlex.join(["python", "-m", "benchmarks.many_studies", *sys.argv[1:]]), lines
-    )
+    results.write("Learning from many studies", results.command("many_studies"), lines)
 
 
 if __name__ == "__main__":

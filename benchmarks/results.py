@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -41,6 +43,11 @@ def versions() -> str:
         except PackageNotFoundError:
             continue
     return ", ".join(found)
+
+
+def command(bench: str) -> str:
+    """What called the module `bench` of this package, with its words."""
+    return shlex.join(["python", "-m", f"benchmarks.{bench}", *sys.argv[1:]])
 
 
 def write(section: str, command: str, lines: Sequence[str], file: Path = RESULTS) -> None:

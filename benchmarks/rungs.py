@@ -8,10 +8,7 @@ it as their last values do. It is a function of the stored values alone, as ASHA
 
 from __future__ import annotations
 
-import argparse
 import math
-import shlex
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -88,10 +85,7 @@ def row(problem: Problem, lanes: int, learns: bool, costs: dict[str, NDArray[np.
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--lanes", type=int, nargs="+", default=[2, 16])
-    arguments = parser.parse_args()
+    arguments = warm.parser_of(__doc__).parse_args()
     lines = [
         f"{arguments.seeds} seeds; lane-epochs to within {warm.GAP:.1%} of the best, in the mean of training seeds; "
         f"median (quartiles); never is beyond {warm.CAP}. Chosen against fixed: Wilcoxon's test, paired by seed.",
@@ -107,9 +101,7 @@ def main() -> None:
         for learns in (False, True):
             lines.append(row(problem, lanes, learns, {which: costs[learns, which] for which in PRUNERS}))
             print(lines[-1], flush=True)
-    results.write(
-        "A first rung that the study chooses", shlex.join(["python", "-m", "benchmarks.rungs", *sys.argv[1:]]), lines
-    )
+    results.write("A first rung that the study chooses", results.command("rungs"), lines)
 
 
 if __name__ == "__main__":

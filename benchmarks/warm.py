@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import shlex
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -254,12 +252,18 @@ def replays(
                 yield problem, count, [np.array([one.result() for one in found]) for found in asked]
 
 
+def parser_of(about: str | None, seeds: int = 20) -> argparse.ArgumentParser:
+    """Of a bench of replays: how many seeds, and which numbers of lanes."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--lanes", type=int, nargs="+", default=[2, 16])
+    return parser
+
+
 def main() -> None:
     from benchmarks.warm_table import lines  # late: it imports scipy
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=40)
-    parser.add_argument("--lanes", type=int, nargs="+", default=[2, 16])
+    parser = parser_of(__doc__, seeds=40)
     parser.add_argument("--held", action="store_true", help="the problems that were held back, with all as sources")
     arguments = parser.parse_args()
     new = held.recorded() if arguments.held else ()
@@ -272,7 +276,7 @@ def main() -> None:
             said = [f"{name} {spread(costs)}" for name, costs in cell.costs.items()]
             print(cell.problem.name, cell.lanes, cell.floor, *said, sep=", ", flush=True)
     title = "Warm start, problems held back" if arguments.held else "Warm start"
-    results.write(title, shlex.join(["python", "-m", "benchmarks.warm", *sys.argv[1:]]), lines(cells, bool(new)))
+    results.write(title, results.command("warm"), lines(cells, bool(new)))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -167,6 +168,14 @@ class Epoch(BaseModel):
     def measures(cls) -> set[str]:
         """The names of what a trial records of an epoch, each of which a space may search for."""
         return {name for name, field in cls.model_fields.items() if not field.exclude} | METRICS.keys()
+
+
+def epochs_of(settings: Mapping[str, Any]) -> int | None:
+    """The setting `epochs`; None: there is none, or it is no number of epochs."""
+    epochs = settings.get("epochs")
+    if not isinstance(epochs, (int, float)) or isinstance(epochs, bool):
+        return None
+    return int(epochs) if 1 <= epochs < math.inf else None
 
 
 def is_validation_accuracy(metric: str) -> bool:

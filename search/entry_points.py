@@ -46,6 +46,6 @@ PRELOAD = ("search.doctor.preflight", "search.train.trainer")
 """What the fork server imports first."""
 PRELOAD_TORCHVISION = "torchvision.models"
 PRELOAD_RANKS = "torch._dynamo"
-"""What DistributedDataParallel imports at its first use: two seconds in each process of each trial."""
+"""What DistributedDataParallel imports at its first use: nearly two seconds in each process of each trial."""
 PRELOAD_OWN = "search.engine.worker"
 """What a train() of the space file is called with."""

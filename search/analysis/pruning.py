@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
 from search.analysis.statistics import wilson
 from search.analysis.view import StudyView
+from search.config import epochs_of
 from search.study.attributes import TrialRecord, value_of
 
 
@@ -36,13 +36,9 @@ def pruning(view: StudyView) -> Pruning | None:
     pruned = [trial.intermediate_values for trial in stopped]
     compared = [(values[max(values)], whole[max(values)]) for values in pruned if max(values) in whole]
     ahead = sum(view.sign * value > view.sign * winner for value, winner in compared)
-    planned = sum(max(_epochs(trial) or len(whole), len(trial.intermediate_values)) for trial in stopped)
+    own = [epochs_of(TrialRecord(trial).config or {}) or len(whole) for trial in stopped]
+    planned = sum(max(epochs, len(values)) for epochs, values in zip(own, pruned, strict=True))
     return Pruning(len(pruned), sum(map(len, pruned)), planned, len(compared), ahead)
-
-
-def _epochs(trial: FrozenTrial) -> int | None:
-    epochs = (TrialRecord(trial).config or {}).get("epochs")
-    return int(epochs) if isinstance(epochs, (int, float)) and math.isfinite(epochs) else None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, Trial
 
-from search.config import COSTS
+from search.config import COSTS, epochs_of
 from search.data.identity import Identity
 from search.engine.failures import unmeasured
 from search.engine.messages import Order, Report, SaveWeights
@@ -151,10 +151,7 @@ class Lengths:
             self._tell(job, f"{plural(job.last.step, 'time')}, and its setting epochs={total} says otherwise")
 
     def _known(self, job: ActiveTrial) -> int | None:
-        total = job.settings.get("epochs")
-        if not self._own or not isinstance(total, (int, float)) or isinstance(total, bool):
-            return None
-        return int(total) if 1 <= total < math.inf else None
+        return epochs_of(job.settings) if self._own else None
 
     def _tell(self, job: ActiveTrial, what: str) -> None:
         if not self._said:

@@ -69,7 +69,7 @@ def direction_of(metric: str) -> Direction | None:
     """
     if not _NAME.fullmatch(metric):
         return None
-    text = " ".join(word for part in re.split(r"[_ /.@-]", metric) for word in _words(part))
+    text = " ".join(_words_of(metric))
     for several, one in _ONE.items():
         text = re.sub(rf"\b({several})\b", one, text)
     words = text.split(" ")
@@ -88,7 +88,11 @@ def direction_of(metric: str) -> Direction | None:
 
 def is_share(metric: str) -> bool:
     """Whether the metric, where it is no percentage, ends at 1, as its name says it: val_acc, f1_score."""
-    return any(word in SHARES for part in re.split(r"[_ /.@-]", metric) for word in _words(part))
+    return not SHARES.isdisjoint(_words_of(metric))
+
+
+def _words_of(metric: str) -> list[str]:
+    return [word for part in re.split(r"[_ /.@-]", metric) for word in _words(part)]
 
 
 def _words(part: str) -> list[str]:

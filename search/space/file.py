@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler, PartialFixedSampler
 from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial
 
-from search.config import COSTS
+from search.config import COSTS, epochs_of
 from search.errors import SearchError, first_line, option
 from search.space import cells, module
 from search.space.baselines import Baseline, read_baselines
@@ -66,8 +66,7 @@ class SpaceFile:
     @property
     def epochs(self) -> int | None:
         """How many every trial has; None: it varies, or a function or a train() alone knows."""
-        given = self.space.settings.get("epochs") if isinstance(self.space, SearchSpace) else None
-        return given if isinstance(given, int) and not isinstance(given, bool) else None
+        return epochs_of(self.space.settings) if isinstance(self.space, SearchSpace) else None
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """The settings of one trial. Its values may lie outside their ranges (`search.space.points.outside`)."""

@@ -15,6 +15,7 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from search.config import epochs_of
 from search.study.attributes import TrialRecord, loss_signs
 from search.study.storage import internals
 
@@ -62,8 +63,7 @@ class ASHA(BasePruner):
 
     def is_late(self, trial: FrozenTrial, step: int) -> bool:
         """Whether the trial is not stopped at epoch `step`, because too little of it is still to come."""
-        epochs = (TrialRecord(trial).config or {}).get("epochs")
-        if self.late or not isinstance(epochs, (int, float)) or isinstance(epochs, bool):
+        if self.late or (epochs := epochs_of(TrialRecord(trial).config or {})) is None:
             return False
         return step * self.reduction_factor > epochs
 
@@ -221,6 +221,6 @@ def audited(study: str, number: int, share: float) -> bool:
 def may_stop(pruner: BasePruner, epochs: int | None) -> bool:
     """Whether `pruner` can stop a trial of so many epochs. None: the number is not known beforehand."""
     if isinstance(pruner, ASHA) and epochs is not None:
-        last = epochs - 1 if getattr(pruner, "late", True) else epochs // pruner.reduction_factor
+        last = epochs - 1 if pruner.late else epochs // pruner.reduction_factor
         return pruner.min_resource <= last
     return not isinstance(pruner, NopPruner)

@@ -169,8 +169,8 @@ def _preload(models: set[str] | None, ranks: bool) -> Sequence[str]:
     """What the fork server imports; `ranks`: for trials of several processes each."""
     if models is None:
         return (PRELOAD_OWN,)
-    more = (PRELOAD_RANKS,) if ranks else ()
-    return (*more, *PRELOAD) if models in _SMALL_MODELS else (*more, PRELOAD_TORCHVISION, *PRELOAD)
+    trains = PRELOAD if models in _SMALL_MODELS else (PRELOAD_TORCHVISION, *PRELOAD)
+    return (PRELOAD_RANKS, *trains) if ranks else trains
 
 
 def wait(work: Callable[[Callable[..., None]], Any], console: Console, verb: str = "") -> Any:

@@ -65,7 +65,7 @@ numbers = st.floats(-5, 5)
 
 @given(st.lists(st.fixed_dictionaries({"a": numbers, "k": st.sampled_from("xyz")}), min_size=1, max_size=6))
 def test_nearness_is_one_at_the_same_place_symmetric_and_between_nothing_and_one(places: list[Any]) -> None:
-    near = nearness(places, places, {"a": 0.5, "k": 0.0})
+    near = nearness(places, places, {"a": 1.0, "k": 0.0})
     assert np.allclose(np.diag(near), 1)
     assert np.allclose(near, near.T)
     assert ((near >= 0) & (near <= 1)).all()
