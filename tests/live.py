@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -118,19 +118,28 @@ def ask(url: str, token: str | None = None) -> bytes:
         return bytes(answer.read())
 
 
-def listening(pids: set[int]) -> list[str]:
+def listening(pids: Iterable[int]) -> list[str]:
     """The addresses, in hexadecimal, of the TCP sockets on which the processes listen."""
-    links = [str(fd.readlink()) for pid in pids for fd in _descriptors(pid)]
-    mine = {link[8:-1] for link in links if link.startswith("socket:[")}
+    return [address.partition(":")[0] for address in _listening(pids)]
+
+
+def listening_ports(pids: Iterable[int]) -> set[int]:
+    """The TCP ports at which the processes listen."""
+    return {int(address.rpartition(":")[2], 16) for address in _listening(pids)}
+
+
+def _listening(pids: Iterable[int]) -> list[str]:
+    mine = {link[8:-1] for pid in pids for link in _descriptors(pid) if link.startswith("socket:[")}
     rows = [line.split() for name in ("tcp", "tcp6") for line in read(Path("/proc/net") / name).splitlines()[1:]]
-    return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and row[9] in mine]
+    return [row[1] for row in rows if row[3] == "0A" and row[9] in mine]
 
 
-def _descriptors(pid: int) -> list[Path]:
-    try:
-        return [fd for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()]
-    except OSError:
-        return []
+def _descriptors(pid: int) -> Iterator[str]:
+    """What the open files of a process are; what is closed while they are read is left out."""
+    with suppress(OSError):  # the process has ended
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                yield str(descriptor.readlink())
 
 
 def loopback(address: str) -> bool:

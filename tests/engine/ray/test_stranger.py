@@ -9,7 +9,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from live import WAIT, Run, read, until
+from live import WAIT, Run, listening_ports, until
 from optuna.trial import TrialState
 
 SPACE = """
@@ -31,12 +31,7 @@ SPACE = """
 def ports(run: Run) -> set[int]:
     """The ports at which raylets of the run listen."""
     raylets = {pid for pid, words in run.alive().items() if words.split()[:1] and words.split()[0].endswith("/raylet")}
-    links: set[str] = set()
-    for pid in raylets:
-        with contextlib.suppress(OSError):
-            links |= {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
-    rows = [line.split() for name in ("tcp", "tcp6") for line in read(Path("/proc/net") / name).splitlines()[1:]]
-    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in links}
+    return listening_ports(raylets)
 
 
 def elsewhere(run: Run, before: set[int]) -> bool:
