@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # only some tests need a database or a bucket, and not every 
 __all__ = ["migrations", "same_draws"]  # fixtures of every test
 REPO = Path(__file__).resolve().parent.parent
 SPACES = REPO / "spaces"
+gc.set_threshold(50_000, 20, 20)  # what a test leaves is little, and a search for it after every 700 objects is not
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores Ctrl-C
 with suppress(ImportError):  # a machine with a GPU may lack it
     from hypothesis import settings
