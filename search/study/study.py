@@ -124,15 +124,23 @@ def _check_goals(study: Study, space: SpaceFile) -> None:
 
 
 def _pruner(space: SpaceFile) -> BasePruner:
-    """The file's; by default ASHA, where the number of epochs is known beforehand.
-
-    Not for several objectives of an own train(), nor with a sampler that cannot take it.
-    """
+    """The file's; by default ASHA, where nothing speaks against it."""
     if space.pruner is not None:
         return space.pruner
-    known = space.train is None or (isinstance(space.space, SearchSpace) and "epochs" in space.space.settings)
-    several = space.further and (space.train is not None or fails_on_curves(space.sampler))
-    return ASHA(late=False) if known and not several else NopPruner()
+    return NopPruner() if why_unpruned(space) else ASHA(late=False)
+
+
+def why_unpruned(space: SpaceFile) -> str | None:
+    """Why a space without a pruner of its own has none by default; None: it has one."""
+    own = space.train is not None
+    remedy = "pruner = ASHA(...) in the space file compares them"
+    if space.further and own:
+        return f"the trials have several objectives; {remedy}"
+    if space.further and fails_on_curves(space.sampler):
+        return f"{type(space.sampler).__name__} cannot read the curves of pruned trials with several objectives"
+    if own and not (isinstance(space.space, SearchSpace) and "epochs" in space.space.settings):
+        return f"how many epochs they take is not known beforehand; {remedy} all the same"
+    return None
 
 
 def _refused(study: Study, storage: RDBStorage, said: str, unfit: Counter[str], count: int, extend: bool) -> OtherSpace:

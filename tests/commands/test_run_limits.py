@@ -65,7 +65,7 @@ def test_a_limit_ends_the_run_in_good_order_and_the_next_run_may_have_more(
     assert f"The last run ended early: {why}." in Path("reports/space.md").read_text()
     assert studies.load_study("sqlite:///studies.db", "space").user_attrs["ended"] == why
     status, out, _ = cli(*RUN, *words)  # nothing more to do
-    assert (status, out.splitlines()[1].partition(";")[0]) == (0, why)
+    assert (status, out.splitlines()[2].partition(";")[0]) == (0, why)
     assert len(trials()) == done
     assert cli(*RUN, "--trials", max(5, done)).status == 0
     assert len(trials()) == max(5, done)
@@ -116,5 +116,31 @@ def test_trials_too_short_for_the_default_pruner_are_said_to_be(
     write("space.py", text)
     line = f"no trial is pruned: trials of {epochs} epochs are too short for ASHA(min_resource=4, reduction_factor=2"
     assert (line in cli(*RUN).out) == said
+    write("space.py", f"{text}\n    from search import ASHA\n    pruner = ASHA(9)\n")
+    assert "no trial is pruned" not in cli(*RUN, "--name", "own").out
+
+
+@pytest.mark.parametrize(
+    ("metric", "settings", "said"),
+    [
+        ("'score'", "x=Float(0, 1)", "how many epochs they take is not known beforehand; pruner = ASHA(...) in the"),
+        ("('score', 'acc')", "x=Float(0, 1), epochs=9", "the trials have several objectives; pruner = ASHA(...) in"),
+        ("'score'", "x=Float(0, 1), epochs=9", None),
+    ],
+)
+def test_that_the_default_prunes_nothing_is_said_with_the_reason(
+    cli: Any, write: Write, metric: str, settings: str, said: str | None
+) -> None:
+    text = f"""
+    from search import Float, SearchSpace
+    metric, direction, trials = {metric}, {"('maximize', 'maximize')" if "(" in metric else "'maximize'"}, 1
+    space = SearchSpace({settings})
+    def train(config):
+        yield {{"score": config["x"], "acc": config["x"]}}
+    """
+    write("space.py", text)
+    out = cli(*RUN).out
+    assert ("no trial is pruned" in out) == (said is not None)
+    assert said is None or f"no trial is pruned: {said}" in out
     write("space.py", f"{text}\n    from search import ASHA\n    pruner = ASHA(9)\n")
     assert "no trial is pruned" not in cli(*RUN, "--name", "own").out

@@ -174,14 +174,17 @@ def _check_budget(stopping: Stopping, engine: Engine) -> None:
 
 
 def _note_pruning(study: Study, space: SpaceFile, options: RunOptions, console: Console) -> None:
-    """Say so where the trials are too short for the default to prune any, and where nothing can be audited."""
+    """Say so where the default prunes nothing, for which reason, and where nothing can be audited."""
     if may_stop(study.pruner, space.epochs):
         return
+    why = None if space.pruner is not None else studies.why_unpruned(space)
     if options.audit:
         audit = option("audit", f"{options.audit:g}")
         console.out(f"{audit}: the study's pruner never stops a trial, so there is nothing to audit")
     elif space.pruner is None and isinstance(study.pruner, ASHA) and space.epochs is not None:
         console.out(f"no trial is pruned: trials of {plural(space.epochs, 'epoch')} are too short for {study.pruner}")
+    elif why:
+        console.out(f"no trial is pruned: {why}")
 
 
 def _evaluate_winner(driver: Driver, engine: Engine, console: Console) -> None:
