@@ -8,6 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from search.config import epochs_of
 from search.study.attributes import TrialRecord, config_of, epoch_of
 
 
@@ -32,8 +33,8 @@ def cost(trials: Iterable[FrozenTrial]) -> Cost:
         spent += seconds
         hours += seconds * gpus / 3600
         ran = len(trial.intermediate_values)
-        planned = config_of(trial).get("epochs") if trial.state == TrialState.PRUNED else None
-        if isinstance(planned, int) and ran:
+        planned = epochs_of(config_of(trial)) if trial.state == TrialState.PRUNED else None
+        if planned is not None and 0 < ran < planned:
             spared = seconds / ran * (planned - ran)
             saved += spared
             hours_saved += spared * gpus / 3600

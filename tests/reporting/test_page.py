@@ -52,8 +52,9 @@ def test_time_spent_and_saved() -> None:
         trial(TrialState.FAIL, 7.0, 1),  # spent, and nothing saved
         trial(TrialState.WAITING),
         create_trial(state=TrialState.PRUNED),  # of plain Optuna
+        trial(TrialState.PRUNED, 8.0, 16),  # a train() that yields more often than it has epochs
     ]
-    assert cost(trials) == Cost(spent=142.0, saved=125.0)
+    assert cost(trials) == Cost(spent=150.0, saved=125.0)
 
 
 def test_gpu_hours_are_those_of_the_share_that_a_trial_had() -> None:
