@@ -99,21 +99,24 @@ def preflight(space: SpaceFile, data_root: Path, weights: dict[str, str] | None 
     check_fixed(space)
     if space.train is not None:
         return []
-    seen, said = set(), dict[str, None]()
+    seen, said, last = set(), dict[str, None](), dict[Any, nn.Module]()
     for config in _configs(space, (*_LOADED, "batch_size")):
         key = (*(getattr(config, name) for name in BUILT), config.batch_size == 1)
         if key in seen:
             continue
         seen.add(key)
         try:
-            said |= dict.fromkeys(_build(config, data_root, {} if weights is None else weights))
+            said |= dict.fromkeys(_build(config, data_root, {} if weights is None else weights, last))
         except SearchError as error:
             raise SearchError(f"{space.path}: {error}") from None
     return list(said)
 
 
-def _build(config: TrainConfig, data_root: Path, weights: dict[str, str]) -> list[str]:
-    """Build the model of `config` and put a batch through it; what to say of its images and `weights`, put there."""
+def _build(config: TrainConfig, data_root: Path, weights: dict[str, str], last: dict[Any, nn.Module]) -> list[str]:
+    """Build the model of `config` and put a batch through it; what to say of its images and `weights`, put there.
+
+    `last`: keeps the model for the next config, which may differ in what is frozen alone.
+    """
     check_name(config.model)
     spec = inputs(config.model, opened(config.dataset, data_root), config.image_side, config.weights)
     classes = 10
@@ -121,7 +124,11 @@ def _build(config: TrainConfig, data_root: Path, weights: dict[str, str]) -> lis
         with suppress(SearchError):  # a damaged data set, of which the decoding will say it
             classes = sizes(config.dataset, data_root)[0]
     loaded: list[Loaded] = []
-    check_forward(config, spec, prepared(config, spec, classes, loaded.append), classes)
+    key = tuple(getattr(config, name) for name in BUILT if name != "frozen")
+    same = last.pop(key, None)
+    last.clear()
+    last[key] = prepared(config, spec, classes, loaded.append, same)
+    check_forward(config, spec, last[key], classes)
     weights |= {weights_name(config.model_dump()): read.digest for read in loaded}
     return [_seen(config, spec), *(read.said for read in loaded)]
 
@@ -152,7 +159,7 @@ def ready_to_confirm(
     found, notes, data, weights = list[str](), list[str](), dict[str, dict[str, Any]](), dict[str, str]()
     for config in map(make_config, map(dict, configs)):
         try:
-            _build(config, data_root, weights)
+            _build(config, data_root, weights, {})
         except SearchError as error:
             found.append(str(error))
             continue
@@ -166,16 +173,16 @@ def ready_to_confirm(
 
 
 def prepared(
-    config: TrainConfig, spec: ImageSpec, classes: int, read: Callable[[Loaded], None] | None = None
-) -> nn.Module:
+    config: TrainConfig, spec: ImageSpec, classes: int,
+    read: Callable[[Loaded], None] | None = None, model: nn.Module | None = None,
+) -> nn.Module:  # fmt: skip
     """The model of `config` for images of `spec`, frozen as the config says. Raises SearchError.
 
     Without weights no value matters, and the meta device builds the largest in no time. `read`: called with what was
-    read of them.
+    read of them. `model`: of a config that differs in what is frozen alone; it is frozen anew.
     """
     make = partial(build, config.model, classes, len(spec.channels), config.weights, spec.crop, config.hidden, read)
-    model = None
-    if config.weights is None:
+    if model is None and config.weights is None:
         with suppress(NotImplementedError), torch.device("meta"):  # RegNet reads the widths it computes: not on meta
             model = make()
     if model is None:
