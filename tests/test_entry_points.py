@@ -9,6 +9,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 import pytest
+from house.source import parsed
 
 from search import entry_points
 
@@ -42,7 +43,7 @@ def test_no_other_module_holds_names_of_modules_in_strings() -> None:
         f"{path.relative_to(modules)}: {node.value}"
         for path in modules.rglob("*.py")
         if path.name != "entry_points.py"
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if re.fullmatch(r"search(\.\w+)+(:\w+)?", node.value)
         and find_spec(".".join(node.value.partition(":")[0].split(".")[:2])) is not None

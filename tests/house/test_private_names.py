@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+from house.source import parsed
+
 SEARCH = Path(__file__).resolve().parents[2] / "search"
 HOMES = {"engine/ray/patches.py", "study/storage/internals.py"}
 OTHERS = {
@@ -51,7 +53,7 @@ def look() -> tuple[Found, Found, Found]:
     """By module: foreign private names that it uses, those that it replaces, and its modules for patching."""
     used, replaced, mocks = Found(), Found(), Found()
     for path in SEARCH.rglob("*.py"):
-        name, tree = path.relative_to(SEARCH).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+        name, tree = path.relative_to(SEARCH).as_posix(), parsed(path)
         nodes = list(ast.walk(tree))
         own = {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
         own |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
