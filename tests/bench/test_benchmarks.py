@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import REPO
 from PIL import Image
 
 from benchmarks import bench, efficiency, image_files, judged, late, processes, results, sampled, sides
@@ -23,6 +21,7 @@ from benchmarks.record import inputs, train_together
 from benchmarks.rows import Bench
 from search import TrainConfig
 from search.data.cache import cache_root
+from search.errors import COMMAND_LINE
 from search.study.pruner import ASHA
 from search.train import train
 
@@ -186,11 +185,13 @@ def test_the_bench_for_gpus_says_in_one_line_that_there_is_none(
     assert capsys.readouterr().err == "bench: no GPU is visible here: make bench measures on the CPU\n"
 
 
-def test_the_bench_without_its_images_says_in_one_line_where_they_belong() -> None:
-    words = [sys.executable, "-m", "benchmarks.bench", "--quick", "--data-root", "absent"]
-    run = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(REPO)})
-    assert run.returncode == 2
-    (line,) = run.stderr.splitlines()
+def test_the_bench_without_its_images_says_in_one_line_where_they_belong(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench", "--quick", "--data-root", "absent"])
+    monkeypatch.setenv(COMMAND_LINE, "1")  # as where it is a program
+    assert bench.main() == 2
+    (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("bench: no Caltech-101 in absent/caltech101: ")
     assert line.endswith("name the folder above with --data-root")
 
