@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def carried() -> set[str]:
     return {plain(name) for name in (*SMALL, WEIGHTS, "ray")}
 
 
+@cache
 def lacking() -> set[str]:
     """The modules of packages that are installed here, and neither there nor carried."""
     there = closure(EXPECTED) | carried() | {"search"}  # from the tree

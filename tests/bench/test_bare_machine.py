@@ -55,6 +55,7 @@ main()
 def test_the_bench_for_gpus_begins_and_a_trial_is_searched_from_the_tree(tmp_path: Path) -> None:
     """In one process, since each imports torch."""
     words = ["run", str(REPO / "spaces/digits.py"), "--trials", "1", "--epochs", "1", "--engine", "inline"]
+    words += ["--subset", "300"]
     done = python(tmp_path, "-c", f"WHERE, WORDS = {str(tmp_path)!r}, {words}\n{TRIED}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("No module named 'psycopg'\n")
