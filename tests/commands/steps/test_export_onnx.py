@@ -28,7 +28,7 @@ SPACE = """
     from search import SearchSpace
 
     space = SearchSpace(
-        model="{model}", dataset="digits", epochs=2, batch_size=64, lr=0.05, momentum=0.9, step_size=1, gamma=0.5,
+        model="{model}", dataset="digits", epochs=1, batch_size=64, lr=0.05, momentum=0.9, step_size=1, gamma=0.5,
         precision="fp32",
     )
 """
