@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,12 @@ from postgres import Postgres, programs
 
 DOCKER = REPO / "docker"
 DOCKERFILE = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
+
+
+@cache
+def ray_start_help() -> str:
+    """What `ray start --help` prints: a second of work, which several tests read."""
+    return subprocess.run([BIN / "ray", "start", "--help"], capture_output=True, text=True, check=True).stdout
 
 
 def composed() -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
@@ -14,9 +13,8 @@ import kubernetes_validate
 import pytest
 import yaml
 from conftest import REPO
-from containers import DOCKER, DOCKERFILE, SERVICES, instruction
+from containers import DOCKER, DOCKERFILE, SERVICES, instruction, ray_start_help
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from live import BIN
 
 OBJECTS: list[dict[str, Any]] = list(yaml.safe_load_all((DOCKER / "kubernetes.yaml").read_text(encoding="utf-8")))
 NAMED = {(found["kind"], found["metadata"]["name"]): found for found in OBJECTS}
@@ -143,7 +141,7 @@ def test_ray_asks_for_the_token_and_is_the_version_of_the_image() -> None:
 
 
 def test_ray_start_has_what_kuberay_is_told_to_say() -> None:
-    said = subprocess.run([BIN / "ray", "start", "--help"], capture_output=True, text=True, check=True).stdout
+    said = ray_start_help()
     for group in GROUPS:
         assert all(re.search(rf"--{name}\b", said) for name in group["rayStartParams"])
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import REPO
+from containers import ray_start_help
 from live import BIN, free_port
 
 DOCKER = REPO / "docker"
@@ -56,7 +57,7 @@ def test_without_a_network_the_audit_says_that_it_compared_nothing(tmp_path: Pat
 def test_a_unit_says_what_ray_knows_and_starts_it_again(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     (command,) = re.findall(r"^ExecStart=/opt/search/bin/ray start (.*)$", text, re.MULTILINE)
-    known = subprocess.run([BIN / "ray", "start", "--help"], capture_output=True, text=True, check=True).stdout
+    known = ray_start_help()
     assert all(re.search(rf"{option}\b", known) for option in re.findall(r"--[\w-]+", command))
     assert "Restart=always" in text
     assert "RuntimeDirectoryMode=0700" in text
