@@ -44,7 +44,8 @@ class House:
 
     def __init__(self, root: Path) -> None:
         self.root, self.said = root, dict[str, str]()
-        shutil.copytree(REPO / "search", root / "search", ignore=shutil.ignore_patterns("__pycache__"))
+        half_written = shutil.ignore_patterns("*.pyc.*")
+        shutil.copytree(REPO / "search", root / "search", ignore=half_written)  # what is compiled mostly stays valid
         for block in blocks(PAGES["docs/extending.md"], "python"):
             first, _, code = block.partition("\n")
             path, _, where = first.removeprefix("# ").partition(", ")
