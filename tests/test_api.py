@@ -41,6 +41,8 @@ def test_the_examples_of_the_page_run_as_a_script(tmp_path: Path) -> None:
     for, run inline here.
     """
     shutil.copytree(SPACES, tmp_path / "spaces")
+    digits = tmp_path / "spaces" / "digits.py"
+    digits.write_text(digits.read_text(encoding="utf-8").replace("batch_size=32", "batch_size=256"), encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert len(examples) == 6
     script = "\n".join(examples)
