@@ -17,6 +17,7 @@ from benchmarks.gpu.prepare import EXPECTED
 def python(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     make_bare(home)
     own = {"PYTHONPATH": f"{home}:{REPO}", "XDG_CACHE_HOME": str(home / "cache")}
+    own["MPLCONFIGDIR"] = f"{os.environ['XDG_CACHE_HOME']}/matplotlib"  # whose list of fonts takes a second to make
     return subprocess.run(
         [sys.executable, *words], cwd=REPO, env=os.environ | own | PLUGINS, capture_output=True, text=True, check=False
     )

@@ -42,8 +42,9 @@ for command in sys.argv[1:]:
 class House:
     """A copy of search/ with all recipes followed, and a folder to run it in."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.said = root, dict[str, str]()
+    def __init__(self, root: Path, fonts: Path) -> None:
+        """`fonts`: where matplotlib keeps its list of them, which it takes a second to make."""
+        self.root, self.said, self.fonts = root, dict[str, str](), fonts
         half_written = shutil.ignore_patterns("*.pyc.*")
         shutil.copytree(REPO / "search", root / "search", ignore=half_written)  # what is compiled mostly stays valid
         for block in blocks(PAGES["docs/extending.md"], "python"):
@@ -76,7 +77,9 @@ class House:
         done = subprocess.run(
             [sys.executable, "-c", COMMANDS, *commands],
             cwd=self.root,
-            env=os.environ | {"PYTHONPATH": str(self.root), "XDG_CACHE_HOME": str(self.root / "cache")},
+            env=os.environ
+            | {"PYTHONPATH": str(self.root), "XDG_CACHE_HOME": str(self.root / "cache")}
+            | {"MPLCONFIGDIR": str(self.fonts)},
             capture_output=True,
             text=True,
             check=False,
@@ -86,8 +89,8 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    made = House(tmp_path_factory.mktemp("house"))
+def house(tmp_path_factory: pytest.TempPathFactory, cache_home: Path) -> House:
+    made = House(tmp_path_factory.mktemp("house"), cache_home / "matplotlib")
     made.said = dict(zip(DONE, made.run(*DONE), strict=True))
     return made
 
