@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -101,7 +102,11 @@ class Writer(RDBStorage):
             found: Any = session.get(models.TrialModel, trial)
             if found is not None and (found.study_id, found.number) == (study_id, number):
                 return found
-        made = super()._get_prepared_new_trial(study_id, template_trial, session)
+        if template_trial is None or self.engine.name not in writing.INSERT:
+            made = super()._get_prepared_new_trial(study_id, template_trial, session)
+        else:
+            made = super()._get_prepared_new_trial(study_id, _bare(template_trial), session)
+            writing.fill(session.connection(), study_id, int(made.trial_id), template_trial)
         self._made.trial = made.trial_id, made.number
         return made
 
@@ -239,6 +244,14 @@ class Writer(RDBStorage):
         for step, stored in rows.curve.items():
             super().set_trial_intermediate_value(trial_id, step, stored_value(*stored))
         return TrialState.RUNNING
+
+
+def _bare(trial: FrozenTrial) -> FrozenTrial:
+    """The trial without what other tables than that of the trials hold."""
+    bare = copy(trial)
+    bare.values, bare.params, bare.distributions = None, {}, {}
+    bare.user_attrs, bare.system_attrs, bare.intermediate_values = {}, {}, {}
+    return bare
 
 
 def _check_step(step: int) -> None:

@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.trial import TrialState
+from optuna.distributions import BaseDistribution, check_distribution_compatibility, distribution_to_json
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Engine, bindparam, func, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from search.study.storage import single
 from search.study.storage.internals import models
+from search.study.storage.rows import distribution
 
 INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 """The databases of which this module knows how they replace a row."""
@@ -99,11 +100,7 @@ def end(
 
     `when`: the time of its end, if it ends.
     """
-    stored = models.TrialValueModel.value_to_stored_repr
-    rows = [
-        {"trial_id": trial, "objective": number, "value": value, "value_type": kind}
-        for number, (value, kind) in enumerate(map(stored, values))
-    ]
+    rows = _values(trial, values)
     words: dict[str, Any] = {"trial": trial, "new": state, "now": when if state.is_finished() else None}
     if engine.name == "postgresql":
         for number, row in enumerate(rows):
@@ -117,6 +114,32 @@ def end(
                 connection.execute(_upsert(engine.name, len(single.TABLES) - 1), rows)
             return True, None
         return False, state_of(connection, trial)
+
+
+def _values(trial: int, values: Sequence[float]) -> list[dict[str, Any]]:
+    """The rows of a trial's values, by the names of their columns."""
+    stored = models.TrialValueModel.value_to_stored_repr
+    return [
+        {"trial_id": trial, "objective": number, "value": value, "value_type": kind}
+        for number, (value, kind) in enumerate(map(stored, values))
+    ]
+
+
+def fill(connection: Connection, study: int, trial: int, like: FrozenTrial) -> None:
+    """Write to a trial that the transaction has made what the trial `like` has, except its state and times.
+
+    Raises ValueError if the range of a parameter does not go with that of the study's other trials.
+    """
+    ranges = like.distributions
+    params = {name: (ranges[name].to_internal_repr(value), ranges[name]) for name, value in like.params.items()}
+    for name, (_, kind) in params.items():
+        earlier = connection.execute(_range(), {"study": study, "name": name}).scalar()
+        if earlier is not None:
+            check_distribution_compatibility(distribution(earlier), kind)
+    rows = Rows(like.user_attrs, like.system_attrs, like.intermediate_values, params)
+    for part, found in enumerate([*rows.of(trial), _values(trial, like.values or ())]):
+        if found:
+            connection.execute(_upsert(connection.dialect.name, part), found)
 
 
 def create(connection: Connection, study: int) -> Any:
@@ -171,6 +194,14 @@ def _upsert(dialect: str, part: int) -> Any:
 @lru_cache
 def _state() -> Any:
     return select(models.TrialModel.state).where(models.TrialModel.trial_id == bindparam("trial"))
+
+
+@lru_cache
+def _range() -> Any:
+    """The range of a parameter in one of the study's trials that have it."""
+    p, t = models.TrialParamModel, models.TrialModel
+    of = select(p.distribution_json).join(t, t.trial_id == p.trial_id)
+    return of.where(t.study_id == bindparam("study"), p.param_name == bindparam("name")).limit(1)
 
 
 @lru_cache

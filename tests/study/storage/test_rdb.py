@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import pickle
-import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from optuna.storages._rdb import models
 from optuna.study import Study, StudyDirection
+from optuna.testing import pytest_storages
 from optuna.testing.pytest_storages import StorageTestCase
 from optuna.trial import TrialState, create_trial
-from postgres import Postgres
 from sqlalchemy import event, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,6 +27,8 @@ from search.study.storage.open import connect
 from search.study.storage.rdb import Storage, record
 
 URL = "sqlite:///studies.db"
+FILLED = [table.name for table in reversed(models.BaseModel.metadata.sorted_tables) if table.name != "version_info"]
+"""The tables that a study fills, in an order in which their rows can be deleted."""
 RANGES: dict[str, Any] = {
     "lr": FloatDistribution(1e-4, 1, log=True),
     "step": IntDistribution(5, 25, step=5),
@@ -34,38 +36,30 @@ RANGES: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with the tables and no study, made once."""
-    file = tmp_path_factory.mktemp("empty") / "studies.db"
-    connect(f"sqlite:///{file}").engine.dispose()
-    return file
-
-
-@pytest.fixture(scope="module")
-def postgresql(postgres: Postgres) -> str:
-    """The URL of a database with the tables, made once."""
-    url = postgres.database("optunas")
-    connect(url).engine.dispose()
-    return url
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    """A storage of each kind with its tables and connections, made once."""
+    file = tmp_path_factory.mktemp("opened") / "studies.db"
+    postgres = request.param == "postgresql" and request.getfixturevalue("postgres")
+    storage = connect(postgres.database("optunas") if postgres else f"sqlite:///{file}")
+    assert isinstance(storage, Storage)
+    yield storage
+    storage.engine.dispose()
 
 
 class TestAsOptunaAsksFor(StorageTestCase):
     """Optuna's suite for whoever writes a storage, on ours as a study uses it, and bare."""
 
-    @pytest.fixture(params=["cached-sqlite", "bare-sqlite", "cached-postgresql", "bare-postgresql"])
-    def storage(self, request: pytest.FixtureRequest) -> Iterator[BaseStorage]:
-        kind, _, database = request.param.partition("-")
-        made = request.getfixturevalue(database)
-        if database == "sqlite":
-            shutil.copy(made, "studies.db")
-            storage = connect(URL)
-        else:
-            storage = connect(made)
-            with storage.engine.begin() as connection:
-                connection.exec_driver_sql("TRUNCATE studies, trials RESTART IDENTITY CASCADE")
-        yield get_storage(storage) if kind == "cached" else storage
-        storage.engine.dispose()
+    @pytest.fixture(params=["cached", "bare"])
+    def storage(self, request: pytest.FixtureRequest, opened: Storage) -> BaseStorage:
+        """Empty, and new in all but its connections, which take longer than most of the tests."""
+        with opened.engine.begin() as connection:
+            for table in FILLED:
+                connection.exec_driver_sql(f"DELETE FROM {table}")
+        storage = Storage.__new__(Storage)
+        storage.__dict__ |= opened.__dict__
+        storage._begin(str(opened.url))
+        return get_storage(storage) if request.param == "cached" else storage
 
     def test_pickle_storage(self, storage: BaseStorage) -> None:
         """As Optuna's, which leaves the connections of what it unpickled open."""
@@ -73,6 +67,13 @@ class TestAsOptunaAsksFor(StorageTestCase):
         restored = pickle.loads(pickle.dumps(storage))  # noqa: S301 - our own
         assert restored.get_study_name_from_id(study) == "s"
         getattr(restored, "_backend", restored).engine.dispose()
+
+    def test_get_all_studies(self, storage: BaseStorage) -> None:
+        """As Optuna's, which looks at no trial, with one in each study instead of ten."""
+        whole: Any = partial(pytest_storages._setup_studies, storage, 10, 1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pytest_storages, "_setup_studies", lambda storage, n_study, n_trial, seed: whole(seed))
+            super().test_get_all_studies(storage)
 
 
 def fill(study: Study) -> None:
@@ -91,20 +92,28 @@ def fill(study: Study) -> None:
         trial.datetime_start = None if state == TrialState.WAITING else began
         trial.datetime_complete = began + timedelta(seconds=1.5) if state.is_finished() else None
         study.add_trial(trial)
-    study.add_trial(create_trial(value=math.inf))
-    study.add_trial(create_trial(state=TrialState.PRUNED, intermediate_values={0: math.nan}))
+    for trial in (
+        create_trial(value=math.inf),
+        create_trial(state=TrialState.PRUNED, intermediate_values={0: math.nan}),
+    ):
+        trial.datetime_start = trial.datetime_complete = began
+        study.add_trial(trial)
 
 
-def test_trials_are_read_as_optuna_reads_them(url: str) -> None:
+def test_trials_are_read_and_added_as_optuna_does_it(url: str) -> None:
     plain, ours = RDBStorage(url), Storage(url)
     study = optuna.create_study(storage=plain, study_name="made")
     fill(study)
-    fill(optuna.create_study(storage=plain, study_name="another"))
+    fill(optuna.create_study(storage=ours, study_name="another"))
     expected = optuna.load_study(study_name="made", storage=plain).get_trials()
     read = optuna.load_study(study_name="made", storage=ours).get_trials()
     assert len(read) == 6
     assert read[:5] == expected[:5]
     assert repr(read[5]) == repr(expected[5])  # NaN is not equal to itself
+    added = optuna.load_study(study_name="another", storage=plain).get_trials()
+    for trial, same in zip(added, expected, strict=True):
+        trial._trial_id = same._trial_id
+    assert repr(added) == repr(expected)
     plain.engine.dispose()
     ours.engine.dispose()
 
@@ -114,7 +123,22 @@ def test_several_objectives_and_none() -> None:
     storage = Storage(URL)
     assert optuna.load_study(study_name="two", storage=storage).get_trials() == []
     study.add_trials([create_trial(values=[3.0, 1.0]), create_trial(state=TrialState.FAIL)])
-    assert [trial.values for trial in optuna.load_study(study_name="two", storage=storage).trials] == [[3.0, 1.0], None]
+    ours = optuna.load_study(study_name="two", storage=storage)
+    assert [trial.values for trial in ours.trials] == [[3.0, 1.0], None]
+    ours.add_trial(create_trial(values=[2.0, math.inf]))
+    assert study.trials[2].values == [2.0, math.inf]
+
+
+def test_a_trial_whose_range_does_not_go_with_the_others_is_not_added(url: str) -> None:
+    storage = connect(url)
+    study = optuna.create_study(storage=storage)
+    kinds: list[tuple[Any, Any]] = [("DEFAULT", RANGES["weights"]), (0.5, FloatDistribution(0, 1))]
+    first, second = (create_trial(value=1.0, params={"x": x}, distributions={"x": kind}) for x, kind in kinds)
+    study.add_trial(first)
+    with pytest.raises(ValueError, match="Cannot set different distribution kind"):
+        study.add_trial(second)
+    assert [trial.params for trial in study.trials] == [{"x": "DEFAULT"}]
+    storage.engine.dispose()
 
 
 def test_a_study_that_grows_is_read_on() -> None:
@@ -129,23 +153,32 @@ def test_a_study_that_grows_is_read_on() -> None:
     assert study.trials == optuna.load_study(study_name="grows", storage=RDBStorage(URL)).trials
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a storage that Optuna's own has written two studies to, for tests that only read."""
+    plain = RDBStorage(f"sqlite:///{tmp_path_factory.mktemp('filled')}/studies.db")
+    for name in ("made", "other"):
+        fill(optuna.create_study(storage=plain, study_name=name))
+    plain.engine.dispose()
+    return plain.url
+
+
 @pytest.mark.parametrize(("unfinished", "last"), [(set(), 3), ({1, 2}, 4), ({2, 6}, 4), (set(), 99), ({5}, -1)])
-def test_what_is_new_since_the_last_reading(unfinished: set[int], last: int) -> None:
-    fill(optuna.create_study(storage=RDBStorage(URL), study_name="made"))
-    fill(optuna.create_study(storage=RDBStorage(URL), study_name="other"))
-    study = RDBStorage(URL).get_study_id_from_name("made")
-    expected = RDBStorage(URL)._get_trials(study, None, unfinished, last)
-    found = Storage(URL)._get_trials(study, None, unfinished, last)
+def test_what_is_new_since_the_last_reading(filled: str, unfinished: set[int], last: int) -> None:
+    plain = RDBStorage(filled)
+    study = plain.get_study_id_from_name("made")
+    expected = plain._get_trials(study, None, unfinished, last)
+    found = Storage(filled)._get_trials(study, None, unfinished, last)
     assert [trial.number for trial in found] == [trial.number for trial in expected]
     assert found[:-1] == expected[:-1]  # the last holds a NaN, which is not equal to itself
 
 
-def test_one_trial_is_read_as_optuna_reads_it() -> None:
-    fill(optuna.create_study(storage=RDBStorage(URL), study_name="made"))
+def test_one_trial_is_read_as_optuna_reads_it(filled: str) -> None:
+    plain, ours = RDBStorage(filled), Storage(filled)
     for trial in range(1, 6):
-        assert Storage(URL).get_trial(trial) == RDBStorage(URL).get_trial(trial)
+        assert ours.get_trial(trial) == plain.get_trial(trial)
     with pytest.raises(KeyError):
-        Storage(URL).get_trial(99)
+        ours.get_trial(99)
 
 
 def grown(name: str, count: int) -> Study:
