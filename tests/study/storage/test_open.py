@@ -44,36 +44,40 @@ from search.study.storage.open import connect
 from search.study.study import open_study
 connect("sqlite:///warm.db").engine.dispose()  # imports what creating tables needs, so that the eight collide
 space = SpaceFile(Path("space.py"), "space", SearchSpace(x=Float(0, 1)), lambda config: iter(()))
-gate, opener = os.pipe()
-children = []
-for _ in range(8):
-    if not (child := os.fork()):
-        if sys.argv[2:]:
-            tempfile.tempdir = tempfile.mkdtemp(dir=".")  # as on another machine: no lock between them
-        os.close(opener)
-        os.read(gate, 1)  # all wait here, and go at once
-        try:
-            open_study(sys.argv[1], "s", space)
-        except BaseException as error:
-            print(repr(error), flush=True)
-            os._exit(1)
-        os._exit(0)
-    children.append(child)
-os.close(opener)
-print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+for machines, url in zip(sys.argv[1::2], sys.argv[2::2]):
+    gate, opener = os.pipe()
+    children = []
+    for _ in range(8):
+        if not (child := os.fork()):
+            if machines == "eight":
+                tempfile.tempdir = tempfile.mkdtemp(dir=".")  # as on another machine: no lock between them
+            os.close(opener)
+            os.read(gate, 1)  # all wait here, and go at once
+            try:
+                open_study(url, "s", space)
+            except BaseException as error:
+                print(machines, repr(error), flush=True)
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    os.close(opener)
+    print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children], flush=True)
+    os.close(gate)
 """
 
 
-@pytest.mark.parametrize("machines", [[], ["eight"]], ids=["one machine", "eight"])
-def test_eight_processes_start_on_an_empty_storage_at_once(url: str, machines: list[str]) -> None:
-    if machines and url.startswith("sqlite"):
-        pytest.skip("a file is shared by the processes of one machine")
-    words = [sys.executable, "-c", EIGHT, url, *machines]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
-    assert done.stdout.strip() == str([0] * 8), done.stderr
-    storage = connect(url)
-    assert [study.study_name for study in storage.get_all_studies()] == ["s"]
-    storage.engine.dispose()
+def test_eight_processes_start_on_an_empty_storage_at_once(postgres: Postgres) -> None:
+    """Of one machine, and of eight, which share no file."""
+    two = [postgres.database("one_machine"), postgres.database("eight_machines")]
+    words = ["one", URL, "one", two[0], "eight", two[1]]
+    done = subprocess.run(
+        [sys.executable, "-c", EIGHT, *words], capture_output=True, text=True, timeout=480, check=False
+    )
+    assert done.stdout.splitlines() == [str([0] * 8)] * 3, done.stderr
+    for url in (URL, *two):
+        storage = connect(url)
+        assert [study.study_name for study in storage.get_all_studies()] == ["s"]
+        storage.engine.dispose()
 
 
 @pytest.mark.parametrize(
@@ -198,10 +202,11 @@ def test_a_file_without_a_url_is_refused(cli: Any, text: str | None, words: str)
 
 
 ELSEWHERE = """
-from search.study.storage.open import connect
-storage = connect("sqlite:///studies.db")
-storage.create_new_study(["maximize"], "other")
-storage.engine.dispose()
+import sqlite3
+other = sqlite3.connect("studies.db")
+with other:
+    other.execute("INSERT INTO studies (study_name) VALUES ('other')")
+other.close()
 """
 
 
