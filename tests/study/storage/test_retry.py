@@ -207,6 +207,8 @@ def test_a_run_outlives_a_restart_and_a_ctrl_c_while_the_storage_is_away(
         until(lambda: list(run.folder.glob("trained-*")), "the first epoch")
         with postgres.away(4):
             pass
+        files = run.folder.glob  # looked at before the storage is asked, which takes longer
+        until(lambda: any(file.read_text().endswith("\n60\n") for file in files("trained-*")), "a last epoch")
         done = until(lambda: [t for t in run.trials() if t.state == TrialState.COMPLETE], "the end of a trial")
         for trial in done:  # no epoch was lost, and none trained or stored twice
             assert trained(run, trial) == list(range(1, 61))
