@@ -25,12 +25,12 @@ from search.study.attributes import config_of, ranked
 from search.study.storage import open as storages
 from search.train.learner import Learner
 
-pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads")
+pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads", "quick_pictures")
 Write = Callable[[str, str], Path]
 STORAGE = "sqlite:///studies.db"
 SPACE = """
     from search import Float, SearchSpace
-    space = SearchSpace(model="cnn", dataset="digits", epochs=1, lr=Float(0.01, 0.3), batch_size=64,
+    space = SearchSpace(model="cnn", dataset="digits", epochs=1, subset=320, lr=Float(0.01, 0.3), batch_size=16,
                         step_size=1, gamma=0.1, precision="fp32")
     trials, baselines = 3, "rows.csv"
 """
@@ -70,7 +70,7 @@ def test_leaders_and_the_best_hand_tuned_row_get_new_seeds(cli: Cli, searched: R
         assert trial.user_attrs["test"]["images"] == 450
     far = seeds()[2]
     assert {name: far.user_attrs["config"][name] for name in ("lr", "gamma", "batch_size", "dataset")} == {
-        "lr": 0.2, "gamma": 1.0, "batch_size": 64, "dataset": "digits",
+        "lr": 0.2, "gamma": 1.0, "batch_size": 16, "dataset": "digits",
     }  # fmt: skip
     assert "[6/6] hand-tuned: Far, seed 2: validation accuracy 0." in out
     assert "Welch's t-test, p = " in out
@@ -159,7 +159,7 @@ def test_sealed_leaves_it_and_lost_weights_are_said(cli: Cli, write: Write) -> N
 def test_killed_it_goes_on_where_it_was(cli: Cli, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """And after Ctrl-C, here as the next trial begins its third epoch."""
     write("space.py", SPACE.replace(', "rows.csv"', "").replace("trials, baselines = 3", "trials = 1").replace(
-        "epochs=1", "epochs=15, subset=128"
+        "epochs=1, subset=320", "epochs=15, subset=32"
     ))  # fmt: skip
     assert cli("run", "space.py", "--engine", "inline", "--sealed").status == 0
     words = [str(Path(sys.executable).parent / "search"), *CONFIRM, "--top", "1", "--seeds", "3"]

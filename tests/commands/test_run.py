@@ -27,7 +27,7 @@ from search.study import lease as leases
 from search.study import study as studies
 from search.study.attributes import ranked
 
-pytestmark = pytest.mark.usefixtures("sys_path")
+pytestmark = pytest.mark.usefixtures("sys_path", "quick_pictures")
 Write = Callable[[str, str], Path]
 CORES = len(os.sched_getaffinity(0))
 RUN = ("run", "space.py", "--engine", "inline")
@@ -40,7 +40,7 @@ metric, trials = "score", 2
 """
 DIGITS = """
 from search import Float, SearchSpace
-space = SearchSpace(model="cnn", dataset="digits", epochs=1, lr=Float(0.01, 0.3), batch_size=64,
+space = SearchSpace(model="cnn", dataset="digits", epochs=1, subset=320, lr=Float(0.01, 0.3), batch_size=64,
                     step_size=1, gamma=0.1, precision="fp32")
 trials = 1
 """
@@ -90,25 +90,25 @@ def test_a_search_on_few_images_hands_its_best_to_the_next(cli: Any, write: Writ
     """Stages: broadly on a part of the training split, then on all of it, from the best configs on."""
     text = """
         from search import Choice, Float, SearchSpace
-        space = SearchSpace(model="cnn", dataset="digits", epochs=1, lr=Float(0.01, 0.3, log=True), batch_size=64,
-                            momentum=Choice(0.5, 0.9), schedule="constant", precision="fp32")
-        trials = 3
+        space = SearchSpace(model="mlp", hidden=(8,), dataset="digits", epochs=1, lr=Float(0.01, 0.3, log=True),
+                            momentum=Choice(0.5, 0.9), schedule="constant", precision="fp32", batch_size=64)
+        trials = 2
     """
     write("space.py", text)
     assert cli(*RUN, "--subset", 300, "--name", "broad").status == 0
     broad = ranked(studies.load_study("sqlite:///studies.db", "broad"))
-    assert [trial.user_attrs["config"]["subset"] for trial in broad] == [300] * 3
-    status, out, _ = cli(*RUN, "--from", "broad", "--trials", 4)
+    assert [trial.user_attrs["config"]["subset"] for trial in broad] == [300] * 2
+    status, out, _ = cli(*RUN, "--from", "broad", "--trials", 3)
     assert status == 0
-    assert "the best of broad that go first: 3\n" in out
+    assert "the best of broad that go first: 2\n" in out
     later = trials()
-    assert [trial.params for trial in later[:3]] == [trial.params for trial in broad]
-    assert [trial.user_attrs["config"]["subset"] for trial in later] == [None] * 4
+    assert [trial.params for trial in later[:2]] == [trial.params for trial in broad]
+    assert [trial.user_attrs["config"]["subset"] for trial in later] == [None] * 3
     assert later[0].user_attrs["from"] == f"broad, trial {broad[0].number}"
     # Again: nothing is queued twice.
-    status, out, _ = cli(*RUN, "--from", "broad", "--trials", 5)
-    assert "the best of broad that go first: 0; already in this study: 3\n" in out
-    assert [trial.number for trial in trials()] == [0, 1, 2, 3, 4]
+    status, out, _ = cli(*RUN, "--from", "broad", "--trials", 4)
+    assert "the best of broad that go first: 0; already in this study: 2\n" in out
+    assert [trial.number for trial in trials()] == [0, 1, 2, 3]
 
 
 def test_a_cache_on_a_network_is_named_with_the_remedy(

@@ -25,7 +25,7 @@ SPACE = """
     def train(config):
         yield {{"score": -(config["x"] - 0.9) ** 2}}
 """
-pytestmark = pytest.mark.usefixtures("sys_path")
+pytestmark = pytest.mark.usefixtures("sys_path", "quick_pictures")
 
 
 def ran(cli: Cli, write: Write, settings: str, *words: object, trials: int = 3) -> tuple[int, str, str]:
@@ -73,8 +73,8 @@ def test_a_wider_range_goes_on_in_the_same_study(cli: Cli, write: Write) -> None
         ("x=Float(0.1, 0.5), k='a', n=1", "for k, "),
     ],
 )
-def test_what_is_no_point_of_the_space_is_counted(cli: Cli, write: Write, settings: str, says: str) -> None:
-    assert ran(cli, write, "x=Float(0.1, 0.5), k=Choice('a', 'b'), n=1")[0] == 0
+def test_what_is_no_point_of_the_space_is_counted(cli: Cli, once: Cli, write: Write, settings: str, says: str) -> None:
+    assert ran(once, write, "x=Float(0.1, 0.5), k=Choice('a', 'b'), n=1")[0] == 0
     status, _, err = ran(cli, write, settings, "--extend")
     assert (status, err.count("\n")) == (2, 1)
     assert "--extend needs trials that are points of it, but of 3: " in err

@@ -35,13 +35,13 @@ SPACE = """
 
     pruner = NopPruner()  # two ranked rows, whatever is drawn
     space = SearchSpace(
-        model="cnn", dataset="digits", epochs=2, batch_size=64, lr=Float(1e-2, 1e-1, log=True),
+        model="cnn", dataset="digits", epochs=2, subset=320, batch_size=64, lr=Float(1e-2, 1e-1, log=True),
         momentum=0.9, step_size=1, gamma=0.5, precision="{precision}",
     )
 """
 
 
-pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads")
+pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads", "quick_pictures")
 
 
 @pytest.fixture

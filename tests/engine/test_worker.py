@@ -119,7 +119,15 @@ def test_a_new_trial_closes_the_one_before(own: Worker) -> None:
 
 
 CONFIG: dict[str, Any] = dict(
-    model="cnn", dataset="digits", epochs=2, lr=0.05, step_size=1, gamma=0.5, precision="fp32", frozen=[]
+    model="cnn",
+    dataset="digits",
+    epochs=2,
+    subset=320,
+    lr=0.05,
+    step_size=1,
+    gamma=0.5,
+    precision="fp32",
+    frozen=[],
 )
 
 

@@ -19,6 +19,7 @@ from search.study import data
 from search.study.attributes import StudyRecord, TrialRecord
 from search.study.study import load_study
 
+pytestmark = pytest.mark.usefixtures("quick_pictures")
 URL = "sqlite:///studies.db"
 SPACE = """
 from search import Float, SearchSpace
@@ -41,9 +42,11 @@ def pets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         picture(f"{'cat' if i % 2 else 'dog'}/{i}", i)
 
 
-def test_other_data_are_refused_with_what_differs_and_the_way_out(cli: Cli, write: Callable[[str, str], Path]) -> None:
+def test_other_data_are_refused_with_what_differs_and_the_way_out(
+    cli: Cli, once: Cli, write: Callable[[str, str], Path]
+) -> None:
     write("space.py", SPACE)
-    assert cli(*RUN, 1).status == 0
+    assert once(*RUN, 1).status == 0
     study = load_study(URL, "space")
     stored = Identity.from_json(StudyRecord(study).data["imagefolder:pets"])
     assert stored is not None
@@ -75,9 +78,9 @@ def test_other_data_are_refused_with_what_differs_and_the_way_out(cli: Cli, writ
     assert "not tested: other data" in compared.out
 
 
-def test_a_picture_in_place_of_another_is_other_data(cli: Cli, write: Callable[[str, str], Path]) -> None:
+def test_a_picture_in_place_of_another_is_other_data(cli: Cli, once: Cli, write: Callable[[str, str], Path]) -> None:
     write("space.py", SPACE)
-    assert cli(*RUN, 1).status == 0
+    assert once(*RUN, 1).status == 0
     for i in (1, 3, 5, 7, 9):  # the test split has two of the ten cats
         picture(f"cat/{i}", 100 + i)
     refused = cli(*RUN, 2)
@@ -87,9 +90,11 @@ def test_a_picture_in_place_of_another_is_other_data(cli: Cli, write: Callable[[
     )
 
 
-def test_another_test_split_is_other_data_and_is_not_evaluated(cli: Cli, write: Callable[[str, str], Path]) -> None:
+def test_another_test_split_is_other_data_and_is_not_evaluated(
+    cli: Cli, once: Cli, write: Callable[[str, str], Path]
+) -> None:
     write("space.py", SPACE)
-    assert cli(*RUN, 1).status == 0
+    assert once(*RUN, 1).status == 0
     record, place = StudyRecord(load_study(URL, "space")), open_source("imagefolder:pets", Path("data"))
     tested = place.splits()[1]["test"][0].name
     picture(tested.removesuffix(".png"), 100)
