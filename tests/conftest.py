@@ -23,7 +23,7 @@ import torch
 from optuna.study import Study
 from optuna.trial import create_trial
 from optunas import migrations, same_draws
-from quick import quick_pictures
+from quick import small_pictures
 from safetensors.torch import save_file
 from torch import nn
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # only some tests need a database or a bucket, and not every 
     from postgres import Postgres
     from s3 import Store
 
-__all__ = ["migrations", "quick_pictures", "same_draws"]  # fixtures
+__all__ = ["migrations", "same_draws", "small_pictures"]  # fixtures of every test
 REPO = Path(__file__).resolve().parent.parent
 SPACES = REPO / "spaces"
 gc.set_threshold(50_000, 20, 20)  # what a test leaves is little, and a search for it after every 700 objects is not

@@ -1,14 +1,20 @@
-"""For tests of runs that look at none of the pictures in the run's report."""
+"""What makes whole runs quicker where a test is about something else."""
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 import pytest
 
 
-@pytest.fixture
-def quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each picture is drawn, but small, and its parts are not fitted to each other, which takes half of the time."""
-    from search.reporting.plots import canvas  # late: matplotlib takes a second to import
+@pytest.fixture(autouse=True)
+def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report's pictures are small, and their parts not fitted to each other, which is half of a short run's time.
 
-    monkeypatch.setitem(canvas._STYLE, "figure.dpi", 40)
-    monkeypatch.setitem(canvas._STYLE, "figure.constrained_layout.use", False)
+    Tests of reports have them as users do: tests/reporting/conftest.py.
+    """
+    with suppress(ImportError):  # a machine with a GPU may lack matplotlib
+        from search.reporting.plots import canvas
+
+        monkeypatch.setitem(canvas._STYLE, "figure.dpi", 40)
+        monkeypatch.setitem(canvas._STYLE, "figure.constrained_layout.use", False)

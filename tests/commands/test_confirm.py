@@ -25,7 +25,7 @@ from search.study.attributes import config_of, ranked
 from search.study.storage import open as storages
 from search.train.learner import Learner
 
-pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads", "quick_pictures")
+pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads")
 Write = Callable[[str, str], Path]
 STORAGE = "sqlite:///studies.db"
 SPACE = """

@@ -27,7 +27,7 @@ from search.study import lease as leases
 from search.study import study as studies
 from search.study.attributes import ranked
 
-pytestmark = pytest.mark.usefixtures("sys_path", "quick_pictures")
+pytestmark = pytest.mark.usefixtures("sys_path")
 Write = Callable[[str, str], Path]
 CORES = len(os.sched_getaffinity(0))
 RUN = ("run", "space.py", "--engine", "inline")

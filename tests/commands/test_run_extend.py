@@ -25,7 +25,7 @@ SPACE = """
     def train(config):
         yield {{"score": -(config["x"] - 0.9) ** 2}}
 """
-pytestmark = pytest.mark.usefixtures("sys_path", "quick_pictures")
+pytestmark = pytest.mark.usefixtures("sys_path")
 
 
 def ran(cli: Cli, write: Write, settings: str, *words: object, trials: int = 3) -> tuple[int, str, str]:

@@ -15,7 +15,6 @@ from PIL import Image
 from search.study.pruner import ASHA
 from search.study.study import load_study
 
-pytestmark = pytest.mark.usefixtures("quick_pictures")
 Write = Callable[[str, str], Path]
 SPACE = """
 from search import ASHA, Choice, Float, SearchSpace

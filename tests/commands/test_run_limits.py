@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from search.format import plural
 from search.study import study as studies
 
-pytestmark = pytest.mark.usefixtures("sys_path", "quick_pictures")
+pytestmark = pytest.mark.usefixtures("sys_path")
 
 
 def test_the_time_is_over_and_the_same_command_goes_on(cli: Any, write: Write) -> None:

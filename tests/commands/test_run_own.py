@@ -17,7 +17,7 @@ import pytest
 from search.study.study import load_study
 
 pytestmark = [
-    pytest.mark.usefixtures("sys_path", "quick_pictures"),
+    pytest.mark.usefixtures("sys_path"),
     pytest.mark.filterwarnings("ignore:.*constraints_func.*:FutureWarning"),  # which no other way replaces here
 ]
 Write = Callable[[str, str], Path]

@@ -41,7 +41,7 @@ SPACE = """
 """
 
 
-pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads", "quick_pictures")
+pytestmark = pytest.mark.usefixtures("sys_path", "torch_threads")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from conftest import Cli
 
 pytestmark = [
-    pytest.mark.usefixtures("sys_path", "quick_pictures"),
+    pytest.mark.usefixtures("sys_path"),
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
     pytest.mark.filterwarnings("ignore:.*[Tt]erminator.*:FutureWarning"),
     pytest.mark.filterwarnings("ignore:.*constraints_func.*:FutureWarning"),

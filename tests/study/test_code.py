@@ -6,14 +6,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from conftest import Cli
 
 from search.study.attributes import TrialRecord
 from search.study.code import letters, ranges, versions
 from search.study.study import load_study
 
-pytestmark = pytest.mark.usefixtures("quick_pictures")
 SPACE = """
 from search import Float, SearchSpace
 space = SearchSpace(x=Float(0.0, 1.0))

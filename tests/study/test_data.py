@@ -19,7 +19,6 @@ from search.study import data
 from search.study.attributes import StudyRecord, TrialRecord
 from search.study.study import load_study
 
-pytestmark = pytest.mark.usefixtures("quick_pictures")
 URL = "sqlite:///studies.db"
 SPACE = """
 from search import Float, SearchSpace

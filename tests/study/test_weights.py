@@ -23,7 +23,6 @@ from search.study.attributes import StudyRecord, TrialRecord
 from search.study.data import Found, weights_name
 from search.study.study import load_study
 
-pytestmark = pytest.mark.usefixtures("quick_pictures")
 URL = "sqlite:///studies.db"
 SPACE = """
 from search import Float, SearchSpace

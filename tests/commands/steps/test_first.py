@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from search.study import study as studies
 from search.study.attributes import StudyRecord, TrialRecord
 
-pytestmark = pytest.mark.usefixtures("sys_path", "quick_pictures")
+pytestmark = pytest.mark.usefixtures("sys_path")
 Write = Callable[[str, str], Path]
 RUN = ("run", "space.py", "--engine", "inline")
 TEXT = """
