@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.errors import SearchError
@@ -41,6 +42,7 @@ class Run:
     def __init__(self, folder: Path, *words: str, program: Sequence[str] = (), **more: str) -> None:
         """`program`: in place of ``search``. `more`: the environment's."""
         self.folder = folder
+        self._study: Study | None = None
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("SEARCH_", "OMP_", "RAY_"))}
         with (folder / "output").open("w") as output:
             self.process = subprocess.Popen(
@@ -57,10 +59,11 @@ class Run:
         return (self.folder / "output").read_text()
 
     def trials(self) -> list[FrozenTrial]:
-        try:
-            return load_study(f"sqlite:///{self.folder}/studies.db", "space").get_trials()
-        except SearchError:  # not yet
-            return []
+        """As they are at this moment. The storage is opened once: that takes sixty times as long as to read it."""
+        if self._study is None:
+            with suppress(SearchError):  # not yet
+                self._study = load_study(f"sqlite:///{self.folder}/studies.db", "space")
+        return self._study.get_trials() if self._study is not None else []
 
     def running(self) -> list[FrozenTrial]:
         return [trial for trial in self.trials() if trial.state == TrialState.RUNNING]
