@@ -17,7 +17,6 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.config import epochs_of
 from search.study.attributes import TrialRecord, loss_signs
-from search.study.storage import internals
 
 
 class ASHA(BasePruner):
@@ -165,6 +164,8 @@ def leaders(losses: NDArray[np.float64], wanted: int) -> list[int]:
     Of the front that does not fit as a whole, an epsilon-net: first the best in the first objective, then again and
     again the one farthest from those taken, each objective in units of the front's range; of equals the first.
     """
+    from search.study.storage import internals  # late: each training process whose space has an ASHA would wait for SQL
+
     ranks = internals.domination_ranks(losses, wanted)
     taken: list[int] = []
     for rank in range(len(losses)):
