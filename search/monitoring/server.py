@@ -130,6 +130,12 @@ def watch(storage: str, words: Watching, study: str | None = None) -> None:
             server.close()
 
 
+def check_words(words: Watching) -> None:
+    """Raise SearchError where a Server of these words could not listen, before one is made."""
+    _names(words)
+    _bind(words).close()
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches `host`. Raises SearchError if there is no such host."""
     return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in _resolve(host))

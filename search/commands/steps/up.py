@@ -15,7 +15,7 @@ from search.engine.ray import cluster, watchdog
 from search.engine.ray.cluster import Head
 from search.engine.ray.jobs import Jobs
 from search.errors import NothingCompleted
-from search.monitoring.server import Server, Watching
+from search.monitoring.server import Server, Watching, check_words
 from search.study.storage import open as storages
 
 
@@ -28,6 +28,8 @@ def serve(storage: str, words: Watching, jobs_port: int, say: Callable[[str], No
     opened = storages.connect(storage)
     for_runs = environment(SEARCH_STORAGE=storages.absolute(storage))  # Ray's processes have it from here
     with for_runs, handled(signal.default_int_handler, signal.SIGINT, signal.SIGTERM), unheard():
+        check_words(words)
+        cluster.check_head(jobs_port)  # the server takes seconds to start
         server = Server(opened, words)
         try:
             with (

@@ -45,6 +45,15 @@ def head(folder: Path, port: int = 8265, verbose: bool = False) -> Iterator[Head
     `folder`: private and with a short name, as scratch() makes it. Raises SearchError if the port is taken or the Jobs
     API is not installed. Raises EngineFailed if Ray does not start.
     """
+    check_head(port)
+    with _guarded_ray(folder, verbose, port) as context:
+        address = context.address_info["gcs_address"]
+        patches.write_address(address, _temp(folder))
+        yield Head(address, f"http://127.0.0.1:{port}", folder / "token")
+
+
+def check_head(port: int) -> None:
+    """Raise SearchError if no Ray of this machine can take jobs at `port`, before anything is started."""
     check_jobs_api()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -52,10 +61,6 @@ def head(folder: Path, port: int = 8265, verbose: bool = False) -> Iterator[Head
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise SearchError(f"port {port}: {error.strerror}; another Ray may take jobs there") from None
-    with _guarded_ray(folder, verbose, port) as context:
-        address = context.address_info["gcs_address"]
-        patches.write_address(address, _temp(folder))
-        yield Head(address, f"http://127.0.0.1:{port}", folder / "token")
 
 
 def check_jobs_api() -> None:

@@ -11,6 +11,7 @@ import urllib.error
 from pathlib import Path
 
 import pytest
+from conftest import Cli
 from live import BIN, WAIT, ask, free_port, listening, loopback, read, session, until
 from optuna.trial import FrozenTrial, TrialState
 from served import Served, served
@@ -90,15 +91,14 @@ def trials(server: Served) -> list[FrozenTrial]:
         return []
 
 
-def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_one_line(cli: Cli) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        words = [str(BIN / "search"), "up", "--port", "0", "--jobs-port", str(port)]
-        result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
-    assert result.returncode == 2
-    assert result.stderr == f"search: port {port}: Address already in use; another Ray may take jobs there\n"
+        result = cli("up", "--port", 0, "--jobs-port", port)
+    assert result.status == 2
+    assert result.err == f"search: port {port}: Address already in use; another Ray may take jobs there\n"
 
 
 @pytest.mark.slow
