@@ -22,7 +22,7 @@ from search.engine.ray import cluster
 from search.engine.base import EngineFailed
 from search.engine.processes.scratch import scratch
 
-left, start = [int(sys.argv[1])], Node.start_raylet
+left, start = [0], Node.start_raylet
 
 def start_raylet(*args, **options):
     start(*args, **options)
@@ -31,33 +31,37 @@ def start_raylet(*args, **options):
         raise OSError("the port is taken")
 
 Node.start_raylet = start_raylet
-try:
-    with scratch() as (folder, _), cluster.running(folder):
-        print(ray.get(ray.remote(lambda: "works").remote()), flush=True)
-        sys.stdin.read()
-except EngineFailed as error:
-    print(error)
+for failures in map(int, sys.stdin):
+    left[0] = failures
+    try:
+        with scratch() as (folder, _), cluster.running(folder):
+            print(ray.get(ray.remote(lambda: "works").remote()), flush=True)
+            sys.stdin.readline()
+    except EngineFailed as error:
+        print(error, flush=True)
 """
 
 
-@pytest.mark.parametrize(("failures", "said"), [(1, "works"), (2, "Ray did not start: the port is taken")])
-def test_a_start_that_fails_is_tried_once_more_and_leaves_nothing(failures: int, said: str) -> None:
-    command = [sys.executable, "-c", FAILS, str(failures)]
+def test_a_start_that_fails_is_tried_once_more_and_leaves_nothing() -> None:
+    command = [sys.executable, "-c", FAILS]
     pipe = subprocess.PIPE
     bare = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True, env=bare) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
-        assert process.stdout.readline().strip() == said
 
         def servers() -> int:
             agents = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
             assert not [line for line in session(process.pid).values() if line.startswith(agents)]
             return sum(line.split(" ")[0].endswith("raylet") for line in session(process.pid).values())
 
-        until(lambda: servers() == (failures == 1), "the end of the server whose start failed")
+        for failures, said in ((2, "Ray did not start: the port is taken"), (1, "works")):
+            print(failures, file=process.stdin, flush=True)
+            assert process.stdout.readline().strip() == said
+            until(lambda: servers() == (failures == 1), "the end of the server whose start failed")  # noqa: B023 - at once
         # Ray reads whether it may listen beyond loopback when it is imported, here before search.
         heard = listening(set(session(process.pid)))
-        assert len(heard) >= 3 * (failures == 1)
+        assert len(heard) >= 3
         assert [address for address in heard if not loopback(address)] == []
         process.communicate(timeout=WAIT)
     assert process.returncode == 0
@@ -88,5 +92,5 @@ def test_whether_this_machine_has_a_node_is_seen_in_its_processes(tmp_path: Path
         pytest.skip("only root can have processes that see no others")
     words = ["raylet", "-c", "read end", "--gcs-address=127.0.0.1:1"]
     with subprocess.Popen(words, executable="/bin/sh", stdin=subprocess.PIPE):
-        assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "True"
+        assert patches.node_here()
         assert subprocess.check_output([*alone, sys.executable, "-c", code], text=True).strip() == "False"
