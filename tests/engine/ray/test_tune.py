@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -17,14 +16,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from live import BIN, CORES, WAIT, Run, ask, free_port, listening, loopback, until
+from live import CORES, WAIT, Run, listening, loopback, until
 from optuna.trial import FrozenTrial, TrialState
+from optuna_dashboard import wsgi
+from werkzeug.test import Client
 
 from search.engine.base import EngineFailed
 from search.engine.messages import WorkerConfig
 from search.engine.processes.forkserver import ForkServer
 from search.engine.processes.places import Resources
 from search.engine.ray import tune
+from search.study.storage import open as storages
 
 KINDS = """
     import os, signal, time
@@ -77,39 +79,28 @@ class Watched:
 @pytest.fixture(scope="module")
 def watched(folder: Callable[[str], Path]) -> Iterator[Watched]:
     run = Run(folder(KINDS), "--engine", "tune")
-    dashboard = None
     try:
         until(run.started, "Ray")
-        port = free_port()
-        storage = f"sqlite:///{run.folder}/studies.db"
-        dashboard = subprocess.Popen([str(BIN / "optuna-dashboard"), storage, "--port", str(port), "--quiet"])
-        polls = [until(lambda: _poll(port, 1), "the first epoch of trial 0 on the dashboard")]
+        dashboard = Client(wsgi(storages.open_storage(f"sqlite:///{run.folder}/studies.db")))
+        polls = [until(lambda: _poll(dashboard, 1), "the first epoch of trial 0 on the dashboard")]
         processes, temp = run.alive(), run.temp()
         heard = listening(set(processes))
         modes = [stat.filemode(path.stat().st_mode) for folder in temp for path in (folder, folder / "token")]
         refusal = _come_without_token(processes)
         (run.folder / "gate2").touch()  # trial 0 goes on only when its epoch was seen
-        polls.append(until(lambda: _poll(port, 2), "the second epoch of trial 0 on the dashboard"))
+        polls.append(until(lambda: _poll(dashboard, 2), "the second epoch of trial 0 on the dashboard"))
         (run.folder / "gate3").touch()
         assert run.process.wait(WAIT) == 0, run.output
         time.sleep(2)  # the dashboard reads the storage every two seconds
-        polls.append(_poll(port, 3))
+        polls.append(_poll(dashboard, 3))
         yield Watched(run, polls, processes, temp, heard, modes, refusal, run.trials())
     finally:
         run.end()
-        if dashboard is not None:
-            dashboard.kill()
-            dashboard.wait()
 
 
-def _poll(port: int, points: int) -> list[dict[str, Any]]:
+def _poll(dashboard: Client, points: int) -> list[dict[str, Any]]:
     """The study's trials as the dashboard serves them, once trial 0 has so many points; before, nothing."""
-    try:
-        studies = f"http://127.0.0.1:{port}/api/studies"
-        study = json.loads(ask(studies))["study_summaries"][0]["study_id"]
-        trials: list[dict[str, Any]] = json.loads(ask(f"{studies}/{study}?after=0"))["trials"]
-    except OSError:  # it is starting
-        return []
+    trials: list[dict[str, Any]] = dashboard.get("/api/studies/1?after=0").get_json()["trials"]
     return trials if trials and len(trials[0]["intermediate_values"]) >= points else []
 
 
