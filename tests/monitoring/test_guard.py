@@ -17,7 +17,7 @@ from live import until
 from optuna.study import Study, create_study
 from optuna.trial import TrialState
 from optuna_dashboard import wsgi
-from served import Answer, Served, served
+from served import Answer, Served
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -63,7 +63,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     (folder / "secret").write_text(f"{TOKEN}\n")
     with ExitStack() as stack:
         words = ("dashboard", "made", "--port", "0", "--tensorboard")
-        both = [Served(folder, *words), Served(folder, *words, "--auth", "secret", "--read-only", "--host", "0.0.0.0")]
+        asks = ("--auth", "secret", "--read-only", "--host", "0.0.0.0", "--allowed-host", "Dash.lab.example")
+        both = [Served(folder, *words), Served(folder, *words, *asks)]
         for server in both:
             stack.callback(server.process.wait)
             stack.callback(server.process.kill)
@@ -238,11 +239,7 @@ def test_tensorboard_asks_by_post_and_is_guarded_too(place: Place) -> None:
     assert place.open.ask(path, "POST", asked, **form, Origin="http://evil.example").status == 403
 
 
-def test_a_name_of_its_own_may_be_allowed(tmp_path: Path) -> None:
-    create_study(storage=storages.connect("sqlite:///studies.db"), study_name="made")
-    env = {"SEARCH_AUTH": "me:" + TOKEN}
-    with served(tmp_path, "dashboard", "--port", "0", "--allowed-host", "Dash.lab.example", env=env) as server:
-        basic = base64.b64encode(f"me:{TOKEN}".encode()).decode()
-        assert server.ask("/api/studies", Host="dash.lab.example", Authorization=f"Basic {basic}").status == 200
-        assert server.ask("/api/studies", Host="lab.example", Authorization=f"Basic {basic}").status == 403
-        assert server.ask("/api/studies").status == 401
+def test_a_name_of_its_own_may_be_allowed(place: Place) -> None:
+    assert place.shut.ask("/api/studies", "GET", None, **BEARER, Host="dash.lab.example").status == 200
+    assert place.shut.ask("/api/studies", "GET", None, **BEARER, Host="lab.example").status == 403
+    assert place.shut.ask("/api/studies", Host="dash.lab.example").status == 401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import signal
 import socket
 from collections.abc import Iterator
@@ -69,11 +70,11 @@ def test_it_says_where_and_leaves_nothing_behind(made: Any, tmp_path: Path, numb
 
 
 def test_with_a_secret_no_other_process_answers_for_the_event_files(made: Any, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("long-enough")
-    words = ("dashboard", "made", "--port", "0", "--tensorboard", "--auth", "secret")
-    with served(tmp_path, *words) as server:
-        assert server.ask("/tensorboard/").status == 401
-        assert server.ask("/tensorboard/data/runs", Authorization="Bearer long-enough").status == 200
+    words = ("dashboard", "made", "--port", "0", "--tensorboard")
+    with served(tmp_path, *words, env={"SEARCH_AUTH": "me:long-enough"}) as server:
+        for who, status in ((None, 401), ("you:long-enough", 401), ("me:long-enough", 200)):
+            said = {"Authorization": f"Basic {base64.b64encode(who.encode()).decode()}"} if who else {}
+            assert server.ask("/tensorboard/data/runs", "GET", None, **said).status == status
         until(lambda: not children(server.process.pid), "the end of what an import has started")
         assert len(listening({server.process.pid})) == 1
 
