@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Cli
+from live import CORES
 from refusals import OWN, refused
 
 from search.space.file import load_space, load_train
@@ -116,7 +117,8 @@ if __name__ == "__main__":
 def test_what_works_in_a_script_works_in_train(cli: Cli, write: Write, engine: str) -> None:
     write("helper.py", 'WORD = "beside"')
     write("space.py", SPACE)
-    result = cli("run", "space.py", "--engine", engine, "--max-failures", 0)
+    one = ("--cpus-per-trial", CORES) if engine == "auto" else ()  # process, as each has to import torch
+    result = cli("run", "space.py", "--engine", engine, "--max-failures", 0, *one)
     trials = load_study("sqlite:///studies.db", "space").get_trials()
     assert [trial.user_attrs.get("error") for trial in trials] == [None] * 9, result
     assert trials[0].user_attrs["config"] == {

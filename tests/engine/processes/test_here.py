@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from conftest import Cli
 from live import CORES, WAIT, Run, until
 from optuna.trial import TrialState
+
+from search.study.study import load_study
 
 WAITS = """
     import os, time
@@ -71,10 +75,10 @@ SLOW = """
 """
 
 
-def test_a_trial_that_has_answered_a_slow_driver_is_not_overdue(folder: Callable[[str], Path]) -> None:
-    run = Run(folder(SLOW), "--trial-timeout", "2s")
-    try:
-        assert run.process.wait(WAIT) == 0, run.output
-    finally:
-        run.end()
-    assert [trial.state for trial in run.trials()] == [TrialState.COMPLETE] * 2
+@pytest.mark.usefixtures("sys_path")
+def test_a_trial_that_has_answered_a_slow_driver_is_not_overdue(cli: Cli, write: Callable[[str, str], Path]) -> None:
+    write("space.py", SLOW)
+    done = cli("run", "space.py", "--trial-timeout", "2s")
+    assert done.status == 0, done
+    trials = load_study("sqlite:///studies.db", "space").get_trials()
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2
