@@ -69,13 +69,16 @@ OFTEN = "from search.train import checkpoints\ncheckpoints.OFTEN = 0.0\n"
 
 
 @contextmanager
-def forking(folder: Path) -> Iterator[ForkServer]:
-    """A fork server whose processes work in `folder`, which gets models.py, and write a checkpoint after each epoch."""
+def forking(folder: Path, cache: Path | None = None) -> Iterator[ForkServer]:
+    """A fork server whose processes work in `folder`, which gets models.py, and write a checkpoint after each epoch.
+
+    `cache`: where they find data sets that others have prepared; without it, in `folder`.
+    """
     (folder / "models.py").write_text(MODELS)
     (folder / "often.py").write_text(OFTEN)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *sys.path]))
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.setenv("XDG_CACHE_HOME", str(cache or folder / "cache"))
         with run_fork_server((PRELOAD_RANKS, "search.train.trainer", "often"), patience=0.5) as server:
             (server.folder / "home").symlink_to(folder)
             yield server

@@ -36,8 +36,8 @@ SETTINGS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
-    with forking(tmp_path_factory.mktemp("crew")) as started:
+def server(tmp_path_factory: pytest.TempPathFactory, cache_home: Path) -> Iterator[ForkServer]:
+    with forking(tmp_path_factory.mktemp("crew"), cache_home) as started:
         yield started
 
 
