@@ -7,20 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from live import Run, until
+from conftest import Cli
 
 
+@pytest.mark.usefixtures("sys_path")
 @pytest.mark.parametrize(("number", "word"), [(signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupted")])
 def test_a_signal_while_the_space_file_runs_is_named(
-    number: signal.Signals, word: str, tmp_path: Path, write: Callable[[str, str], Path]
+    number: signal.Signals, word: str, cli: Cli, write: Callable[[str, str], Path]
 ) -> None:
-    write("space.py", "import time\nfrom pathlib import Path\nPath('there').touch()\ntime.sleep(100)\n")
-    run = Run(tmp_path)
-    try:
-        until((tmp_path / "there").exists, "the space file")
-        run.process.send_signal(number)
-        assert run.process.wait(60) == 128 + number
-        assert run.output.splitlines()[-1] == f"search: {word}"
-        assert "Traceback" not in run.output
-    finally:
-        run.end()
+    write("space.py", f"import os, time\nos.kill(os.getpid(), {number:d})\ntime.sleep(100)\n")
+    done = cli("run", "space.py")
+    assert done.status == 128 + number
+    assert done.err.splitlines()[-1] == f"search: {word}"
+    assert "Traceback" not in done.err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import threading
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live import Run, until
 
 from search.commands.steps.launch import same_command
 from search.errors import SearchError
@@ -124,16 +122,11 @@ def test_what_cannot_be_sent_is_a_warning(cli: Any, write: Write, server: Server
 
 @pytest.mark.parametrize(("number", "titles"), [(signal.SIGTERM, ["search space: terminated"]), (signal.SIGINT, [])])
 def test_a_run_that_is_ended_from_outside_is_told_but_not_to_who_pressed_ctrl_c(
-    folder: Callable[[str], Path], server: Server, number: int, titles: list[str]
+    cli: Any, write: Write, server: Server, number: int, titles: list[str]
 ) -> None:
-    slow = SPACE.replace("        yield", "        import time; time.sleep(0.2)\n        yield")
-    run = Run(folder(slow.replace("range(2)", "range(10000)")), "--engine", "inline", "--notify", server.url)
-    try:
-        until(lambda: run.trials() and run.trials()[0].intermediate_values, "an epoch")
-        os.kill(run.process.pid, number)
-        assert run.process.wait(60) == 128 + number
-    finally:
-        run.end()
+    second = f"        if epoch: import os; os.kill(os.getpid(), {number:d})\n"
+    write("space.py", SPACE.replace("        yield", f"{second}        yield"))
+    assert cli("run", "space.py", "--engine", "inline", "--notify", server.url).status == 128 + number
     assert [heard["title"] for heard in server.heard] == titles
 
 
