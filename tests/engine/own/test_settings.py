@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import Cli
+from live import CORES
 
 from search.study.study import load_study
 
@@ -78,11 +79,12 @@ def elsewhere() -> str:
 
 
 def test_settings_have_one_text_in_every_process(cli: Cli, write: Callable[[str, str], Path]) -> None:
-    """Three trials in worker processes, a fourth inline, in a process that gives sets another order, as is the first
+    """Three trials in a worker process, a fourth inline, in a process that gives sets another order, as is the first
     seed of the best; its second seed in Ray.
     """
     write("space.py", SPACE)
-    done = cli("run", "space.py")
+    one = ("--cpus-per-trial", CORES)  # process, as each has to import torch
+    done = cli("run", "space.py", *one)
     assert done.status == 0, done
     assert "[4/4] trial 3 completed" in elsewhere()
     study = load_study("sqlite:///studies.db", "space")
@@ -94,7 +96,7 @@ def test_settings_have_one_text_in_every_process(cli: Cli, write: Callable[[str,
     best = yaml.safe_load(Path("reports/space.best.yaml").read_text())
     assert best["config"] == configs[study.best_trial.number]
     assert "np." not in Path("reports/space.md").read_text()
-    confirmed = cli("confirm", "space", "--engine", "tune", "--top", 1, "--seeds", 2)
+    confirmed = cli("confirm", "space", "--engine", "tune", "--top", 1, "--seeds", 2, *one)
     assert confirmed.status == 0, confirmed
     trials = load_study("sqlite:///studies.db", "space.confirm").trials
     assert [trial.value for trial in trials] == [study.best_value + 0.01, study.best_value + 0.02]
