@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING
+from functools import cache
 from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 import search
 from search.commands import COMMANDS
@@ -106,10 +108,16 @@ def _main(
 ) -> None: ...
 
 
+@cache
+def _command() -> Callable[..., Any]:
+    """The command with all its verbs, which takes longer to make than most verbs take to refuse a word."""
+    return get_command(app)
+
+
 def call() -> int:
     """Run the command that was typed; its exit status. Raises SearchError, also for words that it does not know."""
     try:
-        return int(app(standalone_mode=False) or 0)
+        return int(_command()(standalone_mode=False) or 0)
     except typer.TyperException as error:
         said, verb = error.format_message().rstrip(), getattr(error, "ctx", None)
         if "\n" in said:  # nothing was typed, and this is the help
