@@ -30,10 +30,10 @@ def failed(out: str) -> list[str]:
     return [line for line in out.splitlines() if line.startswith("FAIL")]
 
 
-def pictures(shuffled: bool) -> None:
-    """Digits in the folders train, val and test."""
+def pictures() -> None:
+    """Digits in the folders train, val and test, with the labels of others."""
     digits = load_digits()
-    labels = np.random.default_rng(0).permutation(digits.target) if shuffled else digits.target
+    labels = np.random.default_rng(0).permutation(digits.target)
     for i, (image, label) in enumerate(zip(digits.images[:500], labels, strict=False)):
         part = ("train", "train", "val", "test")[i % 4]
         home = Path("data/own") / part / str(label)
@@ -61,30 +61,22 @@ def test_a_sound_space_passes_every_check(cli: Any, write: Write) -> None:
 
 
 def test_what_is_broken_is_named_and_the_other_checks_go_on(cli: Any, write: Write) -> None:
-    more = "frozen=('2',), weights=Choice(scratch=None, file='no.pth')"
-    status, out, _ = cli("check", space(write, lr="1.0, 1e3", more=more))
-    assert status == 1
-    lines = (
-        "FAIL choices       weights=file: weights='no.pth'",
-        "FAIL head          2.weight is random and frozen",
-        "FAIL lr range      useful ",
-    )
-    for broken, line in zip(failed(out), lines, strict=True):
-        assert broken.startswith(line)
-    assert "11 checks in" in out
-
-
-def test_shuffled_labels_and_an_image_in_both_splits_are_caught(cli: Any, write: Write) -> None:
-    pictures(shuffled=True)
+    """Labels that are shuffled, an image in both splits, a frozen head, no such weights, and rates that diverge."""
+    pictures()
     first = sorted(Path("data/own/train/3").iterdir())[0]
     shutil.copy(first, Path("data/own/val/3/copy.png"))
-    status, out, _ = cli("check", space(write, "imagefolder:own"))
+    more = "frozen=('2',), weights=Choice(scratch=None, file='no.pth')"
+    status, out, _ = cli("check", space(write, "imagefolder:own", lr="1.0, 1e3", more=more))
     assert status == 1
-    duplicates, labels, *_ = failed(out)
+    choices, duplicates, labels, head, rates = failed(out)
+    assert choices.startswith("FAIL choices       weights=file: weights='no.pth'")
     assert duplicates.startswith("FAIL duplicates")
     assert f"1 in both splits: train/3/{first.name} = val/3/copy.png" in duplicates
     assert labels.startswith("FAIL labels")
     assert "are they shuffled?" in labels
+    assert head.startswith("FAIL head          2.weight is random and frozen")
+    assert rates.startswith("FAIL lr range      useful ")
+    assert "11 checks in" in out
 
 
 def test_a_train_of_its_own_has_its_choices_looked_at(cli: Any, write: Write) -> None:

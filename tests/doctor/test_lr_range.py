@@ -8,8 +8,8 @@ import pytest
 
 from search.config import TrainConfig
 from search.data.digits import Digits
-from search.doctor.case import Case
-from search.doctor.lr_range import Sweep, Useful, check, find, judge
+from search.doctor.case import PLAIN, Case
+from search.doctor.lr_range import HIGHEST, Sweep, Useful, check, find, judge, run
 from search.train.device import resolve_runtime
 
 
@@ -26,13 +26,16 @@ def case(**changed: Any) -> Case:
 def test_the_sweep_finds_rates_at_which_the_digits_are_learnt(
     changed: dict[str, Any], space: tuple[float, float], one_thread: None
 ) -> None:
-    found = check(case(**changed), space)
+    swept = case(**changed)
+    useful = find(run(swept.learner(**PLAIN), swept, HIGHEST))
+    assert useful is not None
+    found = judge(useful, space, "how")
     assert found.status == "ok", found
-    assert Path("pictures/lr_range.png").stat().st_size > 5000
     high = check(case(**changed), (space[0] * 1000, space[1] * 1000))
     assert high.status == "FAIL", high
+    assert Path("pictures/lr_range.png").stat().st_size > 5000
     assert "every trial would diverge" in high.remedy
-    low = check(case(**changed), (space[0] / 1e4, space[1] / 1e4))
+    low = judge(useful, (space[0] / 1e4, space[1] / 1e4), "how")
     assert low.status == "warn"
     assert "below the useful one: lr=Float(" in low.remedy
 

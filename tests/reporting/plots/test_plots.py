@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 import warnings
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -103,9 +104,16 @@ def parse(text: str) -> list[Token]:
 ALL = ["confusion", "curves", "history", "importances", "parallel", "slices"]
 
 
-def test_the_page_renders_and_every_link_leads_somewhere() -> None:
-    path = write(whole(), Path("reports"))
-    text = path.read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the whole study, with its pictures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("whole"))  # where the predictions lie
+        return write(whole(), Path("reports").absolute())
+
+
+def test_the_page_renders_and_every_link_leads_somewhere(written: Path) -> None:
+    path, text = written, written.read_text(encoding="utf-8")
     shown = [path.parent / link for link in links(text)]
     assert sorted(picture.stem for picture in shown) == ALL
     assert all(picture.is_file() for picture in shown)
@@ -115,10 +123,9 @@ def test_the_page_renders_and_every_link_leads_somewhere() -> None:
     assert not re.search(r"!\[|\]\(|\*\*|^#|\|", re.sub(r"<code>.*?</code>|<[^>]+>", "", rendered), re.MULTILINE)
 
 
-def test_the_pictures_hold_something_on_a_ground_of_their_own() -> None:
-    write(whole(), Path("reports"))
+def test_the_pictures_hold_something_on_a_ground_of_their_own(written: Path) -> None:
     for name in ALL:
-        file = Path(f"reports/made_files/{name}.png")
+        file = written.parent / f"made_files/{name}.png"
         with Image.open(file) as image:
             pixels = np.asarray(image.convert("RGBA"))
         assert pixels.shape[0] > 150, name
@@ -129,8 +136,9 @@ def test_the_pictures_hold_something_on_a_ground_of_their_own() -> None:
         assert file.stat().st_size < 100_000, name
 
 
-def test_what_is_not_shown_any_more_is_removed() -> None:
-    write(whole(), Path("reports"))
+def test_what_is_not_shown_any_more_is_removed(written: Path) -> None:
+    shutil.copytree(written.parent, "reports")
+    assert Path("reports/made_files/confusion.png").is_file()
     Path("reports/made_files/mine.png").write_bytes(b"")
     write(study_of(trial(0, TrialState.COMPLETE)), Path("reports"))
     assert sorted(file.name for file in Path("reports/made_files").iterdir()) == ["curves.png", "mine.png"]
