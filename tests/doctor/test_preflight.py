@@ -81,7 +81,7 @@ def test_one_wrong_option_among_right_ones_is_found(write: Write, more: str, mes
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_every_model_that_adapts_takes_a_side_and_says_what_it_sees(write: Write) -> None:
+def test_every_model_that_adapts_takes_a_side_and_says_what_it_sees(write: Write, thin_vits: None) -> None:
     sided = "nn.Sequential(nn.Flatten(), nn.Linear(channels * side * side, num_classes))"
     write("own.py", f"from torch import nn\ndef net(num_classes, channels, side): return {sided}\n")
     names = ("cnn", "mlp", "own.py:net", "vit_b_32", "swin_t", "resnet18", "efficientnet_lite0")

@@ -30,7 +30,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "a picture": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "s.py"),
     "too deep to be parsed": (b"space = " + b"(" * 500 + b")" * 500, "s.py:1: too many nested parentheses"),
     "too deep to be compiled": (b"space = a" + b".a" * 20_000, "s.py: RecursionError: "),
-    "huge": (GOOD.encode() + b"x = [" + b"1," * 200_000 + b"]\nspace.nothing\n", "s.py:12: space.nothing: Attribute"),
+    "huge": (GOOD.encode() + b"x = [" + b"1," * 50_000 + b"]\nspace.nothing\n", "s.py:12: space.nothing: Attribute"),
     "calls itself": (b"def f():\n    f()\nf()", "s.py:2: f(): RecursionError: "),
     "a generator's end": (b"raise GeneratorExit", "s.py:1: raise GeneratorExit: GeneratorExit: no message"),
     "cancelled": (b"import asyncio\nraise asyncio.CancelledError", "s.py:2: raise asyncio.CancelledError: Cancelled"),
