@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,25 @@ def pictures() -> list[Image.Image]:
         return [whole.crop((0, 0, *size)) if size[1] <= whole.height else whole.resize(size) for size in SIZES]
 
 
+@pytest.fixture(autouse=True)
+def resized_once(pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both sides resize with Pillow, and many weights want the same size: an equal call on a picture is made once."""
+    resize = Image.Image.resize
+
+    @lru_cache(maxsize=32)
+    def kept(number: int, *how: Any) -> Image.Image:
+        return resize(pictures[number], *how)
+
+    def once(self: Image.Image, size: Any, resample: Any = None, box: Any = None, gap: Any = None) -> Image.Image:
+        how = (tuple(size), resample, box, gap)
+        for number, picture in enumerate(pictures):
+            if picture is self:
+                return kept(number, *how)
+        return resize(self, *how)
+
+    monkeypatch.setattr(Image.Image, "resize", once)
+
+
 def seen(picture: Image.Image, spec: ImageSpec) -> Tensor:
     """A picture as a batch of training has it: (C, H, W)."""
     images = cache.Images(frame(picture, spec)[None], np.array([0]), ("a",), ("x",), "whole")
@@ -58,7 +78,7 @@ def test_all_weights_of_torchvision_see_what_their_preset_makes(pictures: list[I
             spec = image_spec(model, None, weights.name)
             assert spec is not None
             kinds[spec] = (model, weights.transforms())
-    for spec, (model, preset) in kinds.items():
+    for spec, (model, preset) in sorted(kinds.items(), key=lambda kind: kind[0].pixels):
         wrong += differing(
             spec, transform_input(preset) if model in ("googlenet", "inception_v3") else preset, pictures
         )
@@ -104,7 +124,7 @@ def test_every_weights_of_timm_see_what_its_transform_makes(pictures: list[Image
         spec = image_spec(f"timm/{name}")
         assert spec is not None
         kinds.setdefault(spec, name)
-    for spec, name in kinds.items():
+    for spec, name in sorted(kinds.items(), key=lambda kind: kind[0].pixels):
         config = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
         wrong += [f"{name} {text}" for text in differing(spec, timm.data.create_transform(**config), pictures)]
     assert not wrong

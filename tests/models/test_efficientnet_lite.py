@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torchvision.transforms import v2
 
@@ -13,6 +14,16 @@ from search import models
 from search.data.caltech101 import Caltech101
 from search.data.reading.pictures import read_picture
 from search.errors import SearchError
+
+WANTED = {"dalmatian": 251, "accordion": 401, "grand_piano": 579}
+"""Classes of Caltech-101, and their numbers among ImageNet's."""
+
+
+@pytest.fixture(scope="module")
+def pictures(shared_data: Path) -> dict[str, Image.Image]:
+    """Five pictures of each wanted class, by name; to read any of them is to unpack the whole archive."""
+    names = {f"{name}/image_{i:04}.jpg" for name in WANTED for i in range(1, 6)}
+    return {name: read_picture(data).image.convert("RGB") for name, data in Caltech101(shared_data).read(names)}
 
 
 def test_efficientnet_lite0_is_the_published_network() -> None:
@@ -40,14 +51,13 @@ def test_efficientnet_lite0_takes_all_but_the_head_from_its_package() -> None:
     assert not torch.equal(scratch["features._conv_stem.weight"], net["features._conv_stem.weight"])
 
 
-def test_efficientnet_lite0_knows_real_pictures(shared_data: Path) -> None:
+def test_efficientnet_lite0_knows_real_pictures(pictures: dict[str, Image.Image]) -> None:
     """The ImageNet head on three of Caltech's classes that ImageNet has, of which it has never been told."""
     net = models.build("efficientnet_lite0", 1000, weights="DEFAULT").eval()
     spec = models.image_spec("efficientnet_lite0")
     assert spec is not None
-    source, wanted = Caltech101(shared_data), {"dalmatian": 251, "accordion": 401, "grand_piano": 579}
-    labels = {f"{name}/image_{i:04}.jpg": index for name, index in wanted.items() for i in range(1, 6)}
-    pictures = {name: read_picture(data).image.convert("RGB") for name, data in source.read(set(labels))}
+    labels = {name: WANTED[name.partition("/")[0]] for name in pictures}
+    assert len(labels) == 15
     resize, crop = v2.Resize(spec.resize[0]), v2.CenterCrop(spec.crop)
     tensor = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(spec.mean, spec.std)])
     with torch.no_grad():
@@ -56,7 +66,7 @@ def test_efficientnet_lite0_knows_real_pictures(shared_data: Path) -> None:
 
 
 @pytest.mark.parametrize("blocks", [5, 8, 11, 15])
-def test_a_cut_is_the_whole_network_up_to_the_next_expansion(blocks: int, shared_data: Path) -> None:
+def test_a_cut_is_the_whole_network_up_to_the_next_expansion(blocks: int, pictures: dict[str, Image.Image]) -> None:
     """On real pictures, to the bit: what the head sees is what the whole network has made by then."""
     whole = models.build("efficientnet_lite0", 7, weights="DEFAULT").eval()
     read: list[str] = []
@@ -67,10 +77,9 @@ def test_a_cut_is_the_whole_network_up_to_the_next_expansion(blocks: int, shared
     block = whole.get_submodule(f"features._blocks.{blocks}")
     seen: list[torch.Tensor] = []
     block.get_submodule("_bn0").register_forward_hook(lambda *args: seen.append(args[2].clamp(0, 6).mean((2, 3))))
-    names = {f"dalmatian/image_{i:04}.jpg" for i in range(1, 4)}
     resize, crop = v2.Resize(144), v2.CenterCrop(128)
-    pictures = [read_picture(data).image.convert("RGB") for _, data in Caltech101(shared_data).read(names)]
-    x = torch.stack([v2.functional.to_image(crop(resize(picture))).float() / 128 - 1 for picture in pictures])
+    chosen = [pictures[f"dalmatian/image_{i:04}.jpg"] for i in range(1, 4)]
+    x = torch.stack([v2.functional.to_image(crop(resize(picture))).float() / 128 - 1 for picture in chosen])
     with torch.no_grad():
         whole(x)
         found = net.get_submodule("features")(x)

@@ -99,7 +99,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.timeout(1200)  # vit_h_14 takes six minutes on a busy core
 @pytest.mark.usefixtures("torch_threads")
 @pytest.mark.parametrize("model", [m if m in FEW else pytest.param(m, marks=pytest.mark.slow) for m in TORCHVISION])
-def test_a_classifier_of_torchvision_takes_a_batch_free_and_frozen(model: str) -> None:
+def test_a_classifier_of_torchvision_takes_a_batch_free_and_frozen(model: str, request: pytest.FixtureRequest) -> None:
+    if model in FEW:
+        request.getfixturevalue("thin_vits")  # the slow ones have every layer
     assert feed(model) == UNCUT.get(model, "")
 
 

@@ -147,31 +147,27 @@ def test_freed_memory_is_kept_for_the_next_tensor() -> None:
     What Python allocates beside the first ones may lie in the way of the next, so that the heap grows once more.
     """
     script = """
-    import sys, torch
+    import torch
     from pathlib import Path
     from search.train.device import resolve_runtime
-    if "settled" in sys.argv:
-        resolve_runtime("fp32", "cpu", 1)
-    sizes = []
-    for _ in range(20):
-        torch.ones(2**24)
-        for line in Path("/proc/self/maps").read_text().splitlines():
-            if line.endswith("[heap]"):
-                start, end = (int(address, 16) for address in line.split()[0].split("-"))
-                sizes.append(end - start)
-    print(*sizes)
+    def sizes():
+        for _ in range(20):
+            torch.empty(2**24)
+            for line in Path("/proc/self/maps").read_text().splitlines():
+                if line.endswith("[heap]"):
+                    start, end = (int(address, 16) for address in line.split()[0].split("-"))
+                    yield end - start
+    print(*sizes())
+    resolve_runtime("fp32", "cpu", 1)
+    print(*sizes())
     """
-    sizes = {
-        how: [
-            int(size)
-            for size in subprocess.run(
-                [sys.executable, "-c", textwrap.dedent(script), how],
-                capture_output=True, text=True, check=True, env={**os.environ, "GLIBC_TUNABLES": ""},
-            ).stdout.split()
-        ]
-        for how in ("plain", "settled")
-    }  # fmt: skip
-    assert max(sizes["plain"]) < min(sizes["settled"])
-    assert sizes["settled"] == sorted(sizes["settled"])  # it does not shrink
-    assert len(set(sizes["settled"][10:])) == 1  # nor does it go on growing
-    assert 2**26 <= sizes["settled"][-1] < 10 * 2**26
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True, text=True, check=True, env={**os.environ, "GLIBC_TUNABLES": ""},
+    )  # fmt: skip
+    plain, settled = ([int(size) for size in line.split()] for line in done.stdout.splitlines())
+    assert len(plain) == len(settled) == 20
+    assert max(plain) < min(settled)
+    assert settled == sorted(settled)  # it does not shrink
+    assert len(set(settled[10:])) == 1  # nor does it go on growing
+    assert 2**26 <= settled[-1] < 10 * 2**26

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections import Counter
@@ -153,21 +154,16 @@ def test_too_large_for_the_budget_or_the_disk(home: Path) -> None:
     assert not (home / "k").exists()
 
 
-def test_a_full_disk_is_an_error_and_no_signal(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_no_signal(home: Path) -> None:
     """On a limit to the size of files, which is what a test without root has of a full disk."""
-    script = """
-    import resource, signal, torch
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-    from search.train.frozen.activations import load, NoRoom
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
-        load("k", 10_000, torch.ones(1, 2), lambda rows: torch.ones(len(rows), 2))
-    except NoRoom as error:
-        print("no room:", error)
-    """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(f"no room: {tmp_path}")
-    assert not list((tmp_path / "search" / "features").glob("k/*"))
+        with pytest.raises(NoRoom, match=f"^{re.escape(str(home))}"):
+            load("k", 10_000, torch.ones(1, 2), values)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(home.glob("k/*"))
 
 
 def test_a_cache_that_cannot_be_written_is_no_room(home: Path) -> None:
