@@ -61,7 +61,7 @@ def kept() -> list[Path]:
     ids=str,
 )
 def test_the_cache_changes_no_number(changed: dict[str, Any]) -> None:
-    made = config(frozen=("0",), batch_size=100, epochs=3, **changed)
+    made = config(**{"frozen": ("0",), "batch_size": 100, "epochs": 3, "subset": 298, **changed})
     plain, _ = run(made, cache_size=0)
     assert not kept()
     for _ in range(2):  # computed, then read
@@ -92,7 +92,7 @@ def pictures(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> str
 def test_to_the_bit_with_the_models_of_the_notes(pictures: str, model: str, precision: str) -> None:
     frozen = ("features",) if model == "alexnet" else ("conv1", "bn1", "layer1", "layer2", "layer3")
     made = config(model=model, dataset=pictures, frozen=frozen, epochs=1, batch_size=25, lr=0.01, precision=precision)
-    made = made.model_copy(update={"image_side": 96})
+    made = made.model_copy(update={"image_side": 64})
     assert run(made) == run(made, cache_size=0)
     assert len(kept()) == 2
 
@@ -106,7 +106,7 @@ def test_a_pretrained_backbone(pictures: str) -> None:
         frozen=("features",),
         batch_size=24,
         lr=0.01,
-        image_side=96,
+        image_side=64,
     )
     ours, plain = run(made)[0], run(made, cache_size=0)[0]
     for mine, theirs in zip(ours, plain, strict=True):
@@ -118,7 +118,7 @@ def test_a_pretrained_backbone(pictures: str) -> None:
 def test_what_the_cache_changes_is_less_than_a_tenth_of_what_a_seed_does(precision: str) -> None:
     """The mean difference in accuracy, cached from uncached, against that of two seeds; the last batch is one image."""
     base: dict[str, Any] = dict(model="efficientnet_lite0", weights="DEFAULT", image_side=32, frozen=("features",))
-    base |= dict(batch_size=23, subset=300, lr=0.05, schedule="constant", epochs=2, precision=precision)
+    base |= dict(batch_size=23, subset=300, lr=0.05, schedule="constant", epochs=1, precision=precision)
     seeds = [config(**base, seed=seed) for seed in range(3)]
     cached, uncached = ([run(made, cache_size=size)[0][-1]["val_acc"] for made in seeds] for size in (CACHE_SIZE, 0))
     assert len(kept()) == 2
@@ -128,13 +128,13 @@ def test_what_the_cache_changes_is_less_than_a_tenth_of_what_a_seed_does(precisi
 
 
 def test_shared_by_all_trials_of_the_same_frozen_layers() -> None:
-    run(config(frozen=("0",)))
+    run(config(frozen=("0",), epochs=1))
     first = {path: path.stat().st_mtime_ns for path in kept()}
     assert len(first) == 2
-    run(config(frozen=("0",), lr=0.01, batch_size=50, label_smoothing=0.1, ema=0.5))
+    run(config(frozen=("0",), epochs=1, lr=0.01, batch_size=50, label_smoothing=0.1, ema=0.5))
     assert {path: path.stat().st_mtime_ns for path in kept()} == first  # not written again
     for more, changed in ((4, {"seed": 1}), (6, {"precision": "bf16"}), (7, {"subset": 300}), (8, {"augment": "flip"})):
-        run(config(frozen=("0",), **changed))
+        run(config(frozen=("0",), epochs=1, **changed))
         assert len(kept()) == more, changed  # random weights come from the seed; the last two share the validation
 
 
@@ -186,11 +186,11 @@ def test_the_splits_of_a_config_are_loaded_once() -> None:
 
 
 def test_random_views_drawn_once() -> None:
-    made = config(frozen=("0",), augment="crop_flip", cached_views=3, epochs=3)
+    made = config(frozen=("0",), augment="crop_flip", cached_views=3, epochs=3, subset=298)
     ours, said = run(made)
     assert said == []
     assert run(made)[0] == ours
-    assert ours != run(config(frozen=("0",), epochs=3))[0]
+    assert ours != run(config(frozen=("0",), epochs=3, subset=298))[0]
     runtime = resolve_runtime("fp32", "cpu", 1)
     train_data, _ = load_data("cnn", "digits", Path("data"), "cpu", ("train", "val"))
     learner = Learner(made, train_data, runtime)
@@ -212,7 +212,7 @@ def test_random_views_drawn_once() -> None:
     ],
 )
 def test_where_it_cannot_be_it_says_so(changed: dict[str, Any], why: str) -> None:
-    made = config(**{"frozen": ("0",), **changed})
+    made = config(**{"frozen": ("0",), "subset": 298, **changed})
     numbers_, said = run(made)
     assert said == [f"cnn, frozen={made.frozen[0]}: computed anew in every epoch: {why}"]
     assert numbers_ == run(made, cache_size=0)[0]
@@ -220,18 +220,19 @@ def test_where_it_cannot_be_it_says_so(changed: dict[str, Any], why: str) -> Non
 
 
 def test_too_little_room_says_so() -> None:
-    made = config(frozen=("0",))
+    made = config(frozen=("0",), subset=298)
     numbers_, said = run(made, cache_size=1000)
     assert "of activations, of at most 1e-06 GB kept; cache_size= allows more" in said[0]
     assert numbers_ == run(made, cache_size=0)[0]
 
 
 def test_nothing_frozen_says_nothing() -> None:
-    assert run(config())[1] == []
+    assert run(config(subset=298))[1] == []
 
 
 @pytest.mark.parametrize("changed", [{}, {"frozen": ("0",)}, {"model": "mlp", "dropout": 0.3}, {"ema": 0.9}], ids=str)
 def test_a_trial_that_is_dropped_leaves_no_trace_in_the_next(changed: dict[str, Any]) -> None:
+    changed = {"subset": 298, **changed}
     fresh, _ = run(config(lr=0.02, **changed))
     dropped: Generator[Epoch, None, Any] = train(config(lr=0.5, epochs=4, **changed), device="cpu", threads=1)
     next(dropped)
@@ -241,7 +242,7 @@ def test_a_trial_that_is_dropped_leaves_no_trace_in_the_next(changed: dict[str, 
 
 
 def test_two_trainings_at_a_time_do_not_share_a_model() -> None:
-    made = config(frozen=("0",))
+    made = config(frozen=("0",), subset=298)
     alone, _ = run(made)
     both = [train(made, device="cpu", threads=1) for _ in range(2)]
     pairs = list(zip(*both, strict=True))

@@ -85,7 +85,7 @@ def test_each_layer_group_that_trains_has_its_rate(decays: bool) -> None:
 
 @pytest.mark.parametrize("mix", [{"mixup": 0.4}, {"cutmix": 0.4}])
 def test_the_training_accuracy_of_mixed_images_counts_the_larger_part(mix: dict[str, float]) -> None:
-    epochs, _ = run(config(epochs=6, **mix))
+    epochs, _ = run(config(epochs=3, **mix))
     assert epochs[0].train_acc < epochs[-1].train_acc
     assert 0.5 < epochs[-1].train_acc <= 1
 
@@ -204,7 +204,7 @@ TECHNIQUES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("changed", TECHNIQUES, ids=lambda changed: "-".join(changed))
 def test_together_they_train_and_repeat(changed: dict[str, Any]) -> None:
-    made = config(epochs=3, **changed)
+    made = config(epochs=3, subset=450, **changed)
     epochs, model = run(made)
     again, same = run(made)
     assert numbers(epochs) == numbers(again)
@@ -215,7 +215,7 @@ def test_together_they_train_and_repeat(changed: dict[str, Any]) -> None:
 
 def test_validation_is_never_augmented(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a rate too small to move, all that validation sees is the first weights and the plain images."""
-    still = dict(epochs=1, lr=1e-30)
+    still = dict(epochs=1, lr=1e-30, subset=128)
     (plain,), _ = run(config(**still))
     for changed in (dict(augment="trivialaugment"), dict(mixup=1.0, cutmix=1.0), dict(label_smoothing=0.3)):
         (epoch,), _ = run(config(**still, **changed))
