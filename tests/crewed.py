@@ -64,8 +64,8 @@ class Skips(nn.Module):
 
 def skips(classes, channels): return Skips(classes)
 """
-OFTEN = "from search.train import checkpoints\ncheckpoints.OFTEN = 0.0\n"
-"""Has a checkpoint written after each epoch."""
+OFTEN = f"import {PRELOAD_RANKS}\nfrom search.train import checkpoints, trainer\ncheckpoints.OFTEN = 0.0\n"
+"""What the fork server imports before it serves anybody; it has a checkpoint written after each epoch."""
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def forking(folder: Path, cache: Path | None = None) -> Iterator[ForkServer]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *sys.path]))
         patch.setenv("XDG_CACHE_HOME", str(cache or folder / "cache"))
-        with run_fork_server((PRELOAD_RANKS, "search.train.trainer", "often"), patience=0.5) as server:
+        with run_fork_server(("often",), patience=0.5) as server:
             (server.folder / "home").symlink_to(folder)
             yield server
 

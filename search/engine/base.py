@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from search.engine.driver import Driver
 from search.engine.messages import WorkerConfig
 from search.files.locations import Where
+
+if TYPE_CHECKING:  # with the driver come Optuna and SQLAlchemy, which the doctor's measurements need not wait for
+    from search.engine.driver import Driver
 
 UNITS = 10_000
 """In such parts of a CPU or GPU Ray counts, and so do we: in floats, five trials of 0.2 do not fit into 1."""
