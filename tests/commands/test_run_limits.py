@@ -65,7 +65,7 @@ def test_a_limit_ends_the_run_in_good_order_and_the_next_run_may_have_more(
     assert f"The last run ended early: {why}." in Path("reports/space.md").read_text()
     assert studies.load_study("sqlite:///studies.db", "space").user_attrs["ended"] == why
     status, out, _ = cli(*RUN, *words)  # nothing more to do
-    assert (status, out.splitlines()[2].partition(";")[0]) == (0, why)
+    assert (status, out.splitlines()[1].partition(";")[0]) == (0, why)
     assert len(trials()) == done
     assert cli(*RUN, "--trials", max(5, done)).status == 0
     assert len(trials()) == max(5, done)

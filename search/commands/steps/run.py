@@ -89,11 +89,11 @@ def run_search(options: RunOptions) -> Study:
                 board = TensorBoard(Path("runs") / file_name(name) / "tensorboard", space.metric)
                 code_kept = KeepCode(name, space.path.resolve() if space.train is not None else None)
                 callbacks: list[Callback] = [progress, board, KeepPredictions(name), Notes(study), code_kept, *doubts]
-                _note_pruning(study, space, options, console)
                 last = partial(last_words, told.__exit__, again)
                 run = Run(say=progress.say, ours=ours, signalled=signalled, last_words=last)
                 driver = Driver(study, space, _rules(space, options, stopping), callbacks, run)
                 progress.attach(driver)
+                _note_pruning(driver, space, options, console)
                 with reported_so_far(driver, options.reports, console):
                     drive(driver, progress, engine, console, signalled)
                 if not options.sealed:
@@ -173,9 +173,10 @@ def _check_budget(stopping: Stopping, engine: Engine) -> None:
         raise SearchError(f"{option('budget', stopping.budget)}: the trials take no GPU here; {other} counts CPU time")
 
 
-def _note_pruning(study: Study, space: SpaceFile, options: RunOptions, console: Console) -> None:
+def _note_pruning(driver: Driver, space: SpaceFile, options: RunOptions, console: Console) -> None:
     """Say so where the default prunes nothing, for which reason, and where nothing can be audited."""
-    if may_stop(study.pruner, space.epochs):
+    study = driver.study
+    if driver.finished or may_stop(study.pruner, space.epochs):
         return
     why = None if space.pruner is not None else studies.why_unpruned(space)
     if options.audit:
