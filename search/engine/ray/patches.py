@@ -17,6 +17,8 @@ from typing import Any
 from ray._private import ray_constants, services, utils, worker
 from ray._private.node import Node
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # it is compiled
+from ray.air.execution.resources.placement_group import PlacementGroupResourceManager
+from ray.exceptions import RayError
 from ray.tune.utils.object_cache import _ObjectCache
 
 
@@ -67,6 +69,19 @@ def workers_kept() -> AbstractContextManager[None]:
                 yield actors.pop(0)
 
     return replaced(_ObjectCache, cache_object=keep, flush_cached_objects=flush)
+
+
+def groups_given_up() -> AbstractContextManager[None]:
+    """Keep off the screen that Tune, whose Ray has died, cannot give back what its trials held there.
+
+    It does so when Python removes it, from where nobody hears an error and Python prints it with a traceback.
+    """
+
+    def give_back(manager: Any) -> None:
+        with suppress(RayError):
+            manager.clear()
+
+    return replaced(PlacementGroupResourceManager, __del__=give_back)
 
 
 @contextmanager

@@ -152,6 +152,10 @@ class Tune:
 
         Raises whatever the driver raised, EngineFailed if Ray breaks down again and again.
         """
+        with patches.groups_given_up():
+            self._run(driver)
+
+    def _run(self, driver: Driver) -> None:
         ended, in_row, broken, by_strangers = -1, 0, False, 0
         while True:
             try:
