@@ -99,23 +99,28 @@ def preflight(space: SpaceFile, data_root: Path, weights: dict[str, str] | None 
     check_fixed(space)
     if space.train is not None:
         return []
-    seen, said, last = set(), dict[str, None](), dict[Any, nn.Module]()
+    seen, said, model, last = set(), dict[str, None](), None, None
     for config in _configs(space, (*_LOADED, "batch_size")):
-        key = (*(getattr(config, name) for name in BUILT), config.batch_size == 1)
+        body = tuple(getattr(config, name) for name in BUILT if name != "frozen")
+        key = (body, config.frozen, config.batch_size == 1)
         if key in seen:
             continue
         seen.add(key)
+        model, last = model if body == last else None, body  # one at a time is kept
         try:
-            said |= dict.fromkeys(_build(config, data_root, {} if weights is None else weights, last))
+            lines, model = _build(config, data_root, {} if weights is None else weights, model)
+            said |= dict.fromkeys(lines)
         except SearchError as error:
             raise SearchError(f"{space.path}: {error}") from None
     return list(said)
 
 
-def _build(config: TrainConfig, data_root: Path, weights: dict[str, str], last: dict[Any, nn.Module]) -> list[str]:
+def _build(
+    config: TrainConfig, data_root: Path, weights: dict[str, str], model: nn.Module | None = None
+) -> tuple[list[str], nn.Module]:
     """Build the model of `config` and put a batch through it; what to say of its images and `weights`, put there.
 
-    `last`: keeps the model for the next config, which may differ in what is frozen alone.
+    `model`: of a config that differs in what is frozen alone. Returns also the model.
     """
     check_name(config.model)
     spec = inputs(config.model, opened(config.dataset, data_root), config.image_side, config.weights)
@@ -124,13 +129,10 @@ def _build(config: TrainConfig, data_root: Path, weights: dict[str, str], last: 
         with suppress(SearchError):  # a damaged data set, of which the decoding will say it
             classes = sizes(config.dataset, data_root)[0]
     loaded: list[Loaded] = []
-    key = tuple(getattr(config, name) for name in BUILT if name != "frozen")
-    same = last.pop(key, None)
-    last.clear()
-    last[key] = prepared(config, spec, classes, loaded.append, same)
-    check_forward(config, spec, last[key], classes)
+    model = prepared(config, spec, classes, loaded.append, model)
+    check_forward(config, spec, model, classes)
     weights |= {weights_name(config.model_dump()): read.digest for read in loaded}
-    return [_seen(config, spec), *(read.said for read in loaded)]
+    return [_seen(config, spec), *(read.said for read in loaded)], model
 
 
 def _seen(config: TrainConfig, spec: ImageSpec) -> str:
@@ -159,7 +161,7 @@ def ready_to_confirm(
     found, notes, data, weights = list[str](), list[str](), dict[str, dict[str, Any]](), dict[str, str]()
     for config in map(make_config, map(dict, configs)):
         try:
-            _build(config, data_root, weights, {})
+            _build(config, data_root, weights)
         except SearchError as error:
             found.append(str(error))
             continue

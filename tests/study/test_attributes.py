@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from house.source import parsed
 from optuna import create_study
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
@@ -66,7 +67,7 @@ FIELDS = {"from": "source"}
 
 def touches(path: Path) -> bool:
     """Whether a module reads or writes user attributes by itself."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Attribute) and node.attr in ("user_attrs", "set_user_attr"):
             return True
         if isinstance(node, ast.keyword) and node.arg == "user_attrs" and isinstance(node.value, ast.Dict):

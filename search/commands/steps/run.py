@@ -51,7 +51,7 @@ from search.study import study as studies
 from search.study.attributes import StudyRecord, TrialRecord, epoch_of, leading, metric_of, value_of
 from search.study.ending.stopping import Stopping
 from search.study.lease import lease
-from search.study.pruner import ASHA, may_stop
+from search.study.pruner import may_stop
 from search.study.sampler import check_chosen, check_constraints
 from search.study.start import queue
 from search.study.storage import open as storages
@@ -178,14 +178,13 @@ def _note_pruning(driver: Driver, space: SpaceFile, options: RunOptions, console
     study = driver.study
     if driver.finished or may_stop(study.pruner, space.epochs):
         return
-    why = None if space.pruner is not None else studies.why_unpruned(space)
     if options.audit:
         audit = option("audit", f"{options.audit:g}")
         console.out(f"{audit}: the study's pruner never stops a trial, so there is nothing to audit")
-    elif space.pruner is None and isinstance(study.pruner, ASHA) and space.epochs is not None:
-        console.out(f"no trial is pruned: trials of {plural(space.epochs, 'epoch')} are too short for {study.pruner}")
-    elif why:
+    elif space.pruner is None and (why := studies.why_unpruned(space)):
         console.out(f"no trial is pruned: {why}")
+    elif space.pruner is None and space.epochs is not None:
+        console.out(f"no trial is pruned: trials of {plural(space.epochs, 'epoch')} are too short for {study.pruner}")
 
 
 def _evaluate_winner(driver: Driver, engine: Engine, console: Console) -> None:

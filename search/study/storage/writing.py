@@ -81,10 +81,15 @@ def write(engine: Engine, autocommit: Engine, trial: int, rows: Rows) -> TrialSt
     with engine.begin() as connection:
         state = state_of(connection, trial)
         if state in single.RUNS:
-            for part, found in enumerate(tables):
-                if found:
-                    connection.execute(_upsert(engine.name, part), found)
+            _put(connection, tables)
     return state
+
+
+def _put(connection: Connection, tables: Sequence[list[dict[str, Any]]]) -> None:
+    """Write the rows of each of `single.TABLES`, or of the first of them."""
+    for part, found in enumerate(tables):
+        if found:
+            connection.execute(_upsert(connection.dialect.name, part), found)
 
 
 def state_of(connection: Connection, trial: int) -> TrialState | None:
@@ -137,9 +142,7 @@ def fill(connection: Connection, study: int, trial: int, like: FrozenTrial) -> N
         if earlier is not None:
             check_distribution_compatibility(distribution(earlier), kind)
     rows = Rows(like.user_attrs, like.system_attrs, like.intermediate_values, params)
-    for part, found in enumerate([*rows.of(trial), _values(trial, like.values or ())]):
-        if found:
-            connection.execute(_upsert(connection.dialect.name, part), found)
+    _put(connection, [*rows.of(trial), _values(trial, like.values or ())])
 
 
 def create(connection: Connection, study: int) -> Any:
