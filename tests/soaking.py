@@ -54,11 +54,12 @@ def record(fault: str, how: str, count: int, lost: str) -> None:
         PAGE.write_text(before + "\n".join(lines) + "\n" + after)
 
 
-DIGITS = """
+DIGITS = f"""
     from search import Float, SearchSpace
 
     space = SearchSpace(
-        model="cnn", dataset="digits", epochs=24, batch_size=32, lr=Float(0.005, 0.1, log=True), step_size=9, gamma=0.5
+        model="cnn", dataset="digits", epochs=24, batch_size=32, lr=Float(0.005, 0.1, log=True), step_size=9, gamma=0.5,
+        subset={None if SHARE >= 1 else 360},  # a part of a soak trains a quarter as much between its faults
     )
     trials = 24
 """
@@ -78,8 +79,9 @@ class Subject:
         self._seen: list[FrozenTrial] = []
 
     def start(self, **options: Any) -> Run:
-        """The command again, with the `options` of Run; Ray Tune takes part every second time, unless words say."""
-        engine = () if "--engine" in self.words or self.runs % 2 == 0 else ("--engine", "tune")
+        """The command again, with the `options` of Run; Ray Tune takes part now and then, unless words say."""
+        every = 2 if SHARE >= 1 else 3  # a part of a soak is short
+        engine = () if "--engine" in self.words or (self.runs + 1) % every else ("--engine", "tune")
         self.runs += 1
         return Run(self.folder, *self.words, *engine, **options)
 
