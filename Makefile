@@ -19,11 +19,12 @@ demo: $(READY) ## search the handwritten digits; about a minute
 
 # The tests start some hundred processes: each would compile this package anew.
 test: export PYTHONDONTWRITEBYTECODE =
-test: $(READY) ## lint, types and tests; mypy works while tests wait for processes of theirs
+test: export SOAK ?= 0.1
+test: $(READY) ## lint, types and tests; ALL=1: whole runs and a tenth of the soak, too, as CI does
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	@nice $(BIN)/mypy > .venv/mypy.log & \
-	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not soak and not cluster"; tests=$$?; \
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not cluster$(if $(ALL),, and not soak and not whole)"; tests=$$?; \
 	wait $$!; types=$$?; cat .venv/mypy.log; exit $$((tests | types))
 
 test-slow: $(READY) ## the tests that take more than a minute
@@ -35,7 +36,7 @@ $(OLDEST)/.ready: $(READY) .ci/oldest.txt
 	@touch $@
 
 test-oldest: $(OLDEST)/.ready ## the trainer's tests with the oldest torch that pyproject.toml names
-	PYTHONPATH=$(CURDIR)/$(OLDEST) $(BIN)/pytest -n auto --dist worksteal -m "not slow and not soak" tests/train
+	PYTHONPATH=$(CURDIR)/$(OLDEST) $(BIN)/pytest -n auto --dist worksteal -m "not slow" tests/train
 
 cluster-test: $(READY) ## a cluster over network namespaces, broken in every way; needs root; counts to docs/reliability.md; 20 minutes
 	SOAK_PAGE=docs/reliability.md $(BIN)/pytest -m cluster

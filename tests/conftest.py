@@ -23,7 +23,7 @@ import torch
 from optuna.study import Study
 from optuna.trial import create_trial
 from optunas import migrations, same_draws
-from quick import small_pictures
+from quick import blank_pictures, pytest_collection_modifyitems
 from safetensors.torch import save_file
 from torch import nn
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # only some tests need a database or a bucket, and not every 
     from postgres import Postgres
     from s3 import Store
 
-__all__ = ["migrations", "same_draws", "small_pictures"]  # fixtures of every test
+__all__ = ["blank_pictures", "migrations", "pytest_collection_modifyitems", "same_draws"]  # of every test
 REPO = Path(__file__).resolve().parent.parent
 SPACES = REPO / "spaces"
 gc.set_threshold(50_000, 20, 20)  # what a test leaves is little, and a search for it after every 700 objects is not
@@ -63,7 +63,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collection_finish() -> None:
     """What was imported stays: Python's garbage collector need not look through it in every test."""
-    gc.collect()
     gc.freeze()
 
 

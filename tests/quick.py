@@ -1,4 +1,4 @@
-"""What makes whole runs quicker where a test is about something else."""
+"""What makes the tests quicker: their order, and blank pictures where a test is about something else."""
 
 from __future__ import annotations
 
@@ -6,15 +6,27 @@ from contextlib import suppress
 
 import pytest
 
+DRAWN = {"reporting", "doctor"}
+"""Folders of tests whose pictures are drawn."""
+
 
 @pytest.fixture(autouse=True)
-def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A report's pictures are small, and their parts not fitted to each other, which is half of a short run's time.
+def blank_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report's pictures are made and left blank: to draw them is a sixth of a short run's time.
 
-    Tests of reports have them as users do: tests/reporting/conftest.py.
+    They are drawn in the tests of reports, in whole runs, and by every run in a process of its own.
     """
     with suppress(ImportError):  # a machine with a GPU may lack matplotlib
-        from search.reporting.plots import canvas
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-        monkeypatch.setitem(canvas._STYLE, "figure.dpi", 40)
-        monkeypatch.setitem(canvas._STYLE, "figure.constrained_layout.use", False)
+        if not DRAWN & {*request.path.parts} and not request.node.get_closest_marker("whole"):
+            monkeypatch.setattr(FigureCanvasAgg, "draw", FigureCanvasAgg.get_renderer)
+
+
+WAITING = ("soak", "whole")
+"""Marks of tests that wait for processes of theirs; those of the first take longest."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for processes comes first, so that the other workers have something to do all the while."""
+    items.sort(key=lambda item: [item.get_closest_marker(mark) is None for mark in WAITING])

@@ -36,6 +36,7 @@ OWN = """
 """
 
 
+@pytest.mark.whole
 def test_the_examples_of_the_page_run_as_a_script(tmp_path: Path) -> None:
     """As a script of its own, with Ray, without a main guard. The notebook's cells, which test_notebook.py starts Ray
     for, run inline here.

@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from bare import PLUGINS, carried, closure, lacking, make_bare
 from conftest import REPO
 
 from benchmarks.gpu.prepare import EXPECTED
+
+pytestmark = pytest.mark.whole
 
 
 def python(home: Path, *words: str) -> subprocess.CompletedProcess[str]:

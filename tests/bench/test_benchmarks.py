@@ -196,6 +196,7 @@ def test_the_bench_without_its_images_says_in_one_line_where_they_belong(
     assert line.endswith("name the folder above with --data-root")
 
 
+@pytest.mark.whole
 def test_a_no_op_study_is_measured_from_its_first_result_to_its_last(tmp_path: Path) -> None:
     run = sides.ours(sides.SPACES / "noop.py", tmp_path, "--trials", "3", "--epochs", "2", "--engine", "inline")
     assert len(run.trials) == 3

@@ -50,6 +50,7 @@ def test_it_starts_where_only_python_is_installed() -> None:
     assert "two" in done.stdout
 
 
+@pytest.mark.whole
 def test_a_part_of_the_first_command_on_a_cpu(tmp_path: Path) -> None:
     found = run(tmp_path, "one", "--only", "facts")
     assert found["facts"]["status"] == found["facts"]["gpus"] == 0

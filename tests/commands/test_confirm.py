@@ -156,6 +156,7 @@ def test_sealed_leaves_it_and_lost_weights_are_said(cli: Cli, write: Write) -> N
     assert "trial 0: test accuracy 0." in cli(*run).out
 
 
+@pytest.mark.whole
 def test_killed_it_goes_on_where_it_was(cli: Cli, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """And after Ctrl-C, here as the next trial begins its third epoch."""
     write("space.py", SPACE.replace(', "rows.csv"', "").replace("trials, baselines = 3", "trials = 1").replace(

@@ -224,6 +224,7 @@ def test_sigterm_exits_143_and_says_how_to_go_on(write: Write) -> None:
     assert studies.load_study("sqlite:///studies.db", "space").user_attrs["driver"] is None
 
 
+@pytest.mark.whole
 def test_the_trials_that_share_a_gpu_are_counted_beside_the_run(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,6 +142,7 @@ limits, trials = dict(mb=0.1, latency_ms=900), 4
 """
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("engine", ["inline", "auto"])
 def test_a_define_by_run_point_is_measured_by_its_worker(cli: Any, write: Write, engine: str) -> None:
     write("space.py", BY_RUN)

@@ -213,6 +213,7 @@ print(moment - 1, parts)
 """
 
 
+@pytest.mark.whole
 def test_a_build_killed_at_any_moment_is_never_used(root: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-c", CRASHES, str(root), str(tmp_path / "crashes")]
     done = subprocess.run(words, capture_output=True, text=True)

@@ -116,6 +116,7 @@ def test_weights_by_another_name_or_file_are_seen_as_they_were_made(tmp_path: Pa
     assert (scratch.mean, trained.mean) == ((0.485, 0.456, 0.406), (0.5, 0.5, 0.5))
 
 
+@pytest.mark.whole
 def test_every_weights_of_timm_see_what_its_transform_makes(pictures: list[Image.Image]) -> None:
     timm = import_module("timm")
     wrong: list[str] = []

@@ -92,6 +92,7 @@ def test_the_secrets_are_kept_out_of_git() -> None:
     assert "/docker/secrets/" in (REPO / ".gitignore").read_text(encoding="utf-8").splitlines()
 
 
+@pytest.mark.whole
 def test_a_dashboard_is_healthy_while_it_answers(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("long-enough")
     connect(f"sqlite:///{tmp_path}/studies.db")

@@ -111,6 +111,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.whole
 @pytest.mark.timeout(900)  # it trains what the page trains
 @pytest.mark.parametrize("page", [page for page, runnable in RUNNABLE.items() if runnable])
 def test_every_search_command_of_a_page_runs(
@@ -153,6 +154,7 @@ def test_search_up_stands_in_the_documents_as_its_own_test_starts_it() -> None:
     assert {command for command in STARTED if not command.startswith("search dashboard")} == {"search up"}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("command", [command for command in STARTED if command != "search up"])
 def test_every_dashboard_of_the_documents_answers(command: str, tmp_path: Path) -> None:
     (tmp_path / "dashboard.secret").write_text("long-enough")

@@ -14,6 +14,8 @@ import pytest
 from conftest import REPO
 from pages import PAGES, blocks
 
+pytestmark = pytest.mark.whole
+
 SPACE = """
 from search import Float, SearchSpace
 space = SearchSpace(model="linear", dataset="stripes", epochs=4, schedule="linear", lr=Float(0.01, 0.1))

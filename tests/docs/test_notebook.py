@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pytest
 from conftest import REPO
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
 import search
+
+pytestmark = pytest.mark.whole
 
 OWN = """
 import time, search

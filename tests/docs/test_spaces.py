@@ -171,6 +171,7 @@ def test_the_paper_s_own_recipe_is_a_point_of_the_ulmfit_space() -> None:
     assert getattr(loaded.pruner, "min_resource", 0) >= len(groups)  # none is stopped before all its layers train
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("name", "fixed"),
     [

@@ -14,6 +14,8 @@ from optuna.trial import TrialState
 from search import TrainConfig
 from search.train import checkpoints, train
 
+pytestmark = pytest.mark.whole
+
 TRAINING = """
     from optuna.pruners import NopPruner
     from search import Float, SearchSpace

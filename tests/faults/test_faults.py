@@ -17,6 +17,8 @@ from optuna.trial import FrozenTrial, TrialState
 from search.engine.processes.forkserver import DEATHS
 from search.study.study import load_study
 
+pytestmark = pytest.mark.whole
+
 
 def test_ctrl_c_while_ray_starts_is_one_line_and_leaves_nothing(folder: Callable[[str], Path]) -> None:
     run = Run(folder(SLOW), "--engine", "tune")

@@ -163,6 +163,7 @@ main()
 """The command, with a checkpoint after every epoch, and no end after the third."""
 
 
+@pytest.mark.whole
 def test_a_killed_run_goes_on_from_the_bucket_and_leaves_the_winner_there(
     bucket: str, write: Callable[[str, str], Path], cli: Cli
 ) -> None:

@@ -15,7 +15,10 @@ from served import Served, served
 
 from search.study.attributes import BY_HAND
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: this test did NOT run")
+pytestmark = [
+    pytest.mark.whole,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: this test did NOT run"),
+]
 
 SPACE = """
     import time

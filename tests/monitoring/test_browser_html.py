@@ -11,6 +11,7 @@ from browser import CHROMIUM, browsing
 from served import served
 
 pytestmark = [
+    pytest.mark.whole,
     pytest.mark.usefixtures("sys_path"),
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: this test did NOT run"),
 ]

@@ -25,6 +25,8 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from search.monitoring.tries import FREE
 from search.study.storage import open as storages
 
+pytestmark = pytest.mark.whole
+
 TOKEN = "correct-horse"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 JSON = {"Content_Type": "application/json"}

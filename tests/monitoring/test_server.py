@@ -46,6 +46,7 @@ def children(pid: int) -> set[int]:
     return {child for child, fields in of.items() if fields and fields[1] == str(pid) and fields[0] != "Z"}
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 0), (signal.SIGKILL, -9)])
 def test_it_says_where_and_leaves_nothing_behind(made: Any, tmp_path: Path, number: int, status: int) -> None:
     with served(tmp_path, "dashboard", "made", "--port", "0", "--tensorboard") as server:
@@ -69,6 +70,7 @@ def test_it_says_where_and_leaves_nothing_behind(made: Any, tmp_path: Path, numb
         again.bind(("127.0.0.1", server.port))
 
 
+@pytest.mark.whole
 def test_with_a_secret_no_other_process_answers_for_the_event_files(made: Any, tmp_path: Path) -> None:
     words = ("dashboard", "made", "--port", "0", "--tensorboard")
     with served(tmp_path, *words, env={"SEARCH_AUTH": "me:long-enough"}) as server:
@@ -146,6 +148,7 @@ def closed(connection: socket.socket) -> bool:
         return True
 
 
+@pytest.mark.whole
 def test_slow_and_many_clients_hold_up_nobody(made: Any, tmp_path: Path) -> None:
     with served(tmp_path, "dashboard", "--port", "0", "--read-only") as server, ThreadPoolExecutor(40) as pool:
         slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]  # more than it has threads

@@ -32,6 +32,7 @@ def browser() -> Iterator[BrowserContext]:
         yield tab.context
 
 
+@pytest.mark.whole
 @needs_browser
 def test_the_page_is_sorted_and_zoomed_without_a_network(once: Any, cli: Any, browser: BrowserContext) -> None:
     run = ("run", SPACES / "digits.py", "--engine", "inline", "--trials", 6, "--epochs", 2, "--subset", 200)

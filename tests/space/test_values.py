@@ -177,6 +177,7 @@ def train(config):
 """
 
 
+@pytest.mark.whole
 def test_a_search_with_such_settings_is_resumed_and_exported(cli: Cli, write: Write) -> None:
     write("s.py", SPACE)
     assert cli("run", "s.py", "--engine", "inline").status == 0

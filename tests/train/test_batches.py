@@ -87,6 +87,7 @@ def pictures(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> str
     return f"imagefolder:{folder}"
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("model", ["alexnet", "resnet18"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_to_the_bit_with_the_models_of_the_notes(pictures: str, model: str, precision: str) -> None:
@@ -114,6 +115,7 @@ def test_a_pretrained_backbone(pictures: str) -> None:
     assert sum(path.stat().st_size for path in kept()) < 100 * 1280 * 4 + 1024
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("precision", ["bf16", pytest.param("fp32", marks=pytest.mark.slow)])
 def test_what_the_cache_changes_is_less_than_a_tenth_of_what_a_seed_does(precision: str) -> None:
     """The mean difference in accuracy, cached from uncached, against that of two seeds; the last batch is one image."""

@@ -109,6 +109,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("changed", CASES.values(), ids=CASES)
 def test_two_processes_have_the_numbers_of_accumulation_in_one(
     changed: dict[str, Any], crew: Crew, server: ForkServer, monkeypatch: pytest.MonkeyPatch
@@ -130,6 +131,7 @@ def test_two_processes_have_the_numbers_of_accumulation_in_one(
     assert (last.last, last.val_images) == (True, one[-1].val_images)
 
 
+@pytest.mark.whole
 def test_a_dropped_trial_leaves_two_learners_for_the_next(crew: Crew) -> None:
     asked = settings(config(model="mlp", hidden=(16,), epochs=2))
     before = epochs_of(messages(crew, asked))
@@ -140,6 +142,7 @@ def test_a_dropped_trial_leaves_two_learners_for_the_next(crew: Crew) -> None:
     assert before == again
 
 
+@pytest.mark.whole
 def test_two_go_on_from_a_checkpoint_with_the_same_numbers(server: ForkServer, crew: Crew, tmp_path: Path) -> None:
     asked = settings(config(model="mlp", hidden=(16,), epochs=4, augment="crop_flip"))
     whole = epochs_of(messages(crew, asked))

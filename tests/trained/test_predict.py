@@ -98,8 +98,8 @@ def rows_of(done: Result) -> list[dict[str, str]]:
     [
         ("cnn", 12, "fp32"),
         ("net.py:net", 12, "bf16"),
-        ("resnet18", 32, "auto"),
-        ("timm/test_resnet", 32, "fp32"),
+        pytest.param("resnet18", 32, "auto", marks=pytest.mark.whole),
+        pytest.param("timm/test_resnet", 32, "fp32", marks=pytest.mark.whole),
     ],
 )
 def test_the_accuracy_is_that_of_the_report(

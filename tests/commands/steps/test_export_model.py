@@ -26,6 +26,7 @@ Write = Callable[[str, str], Path]
 pytestmark = pytest.mark.usefixtures("sys_path", "one_thread", "thin_vits")
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("model", "side", "lines"),
     [

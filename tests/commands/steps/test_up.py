@@ -20,9 +20,10 @@ from search.engine.ray import patches
 from search.errors import SearchError
 from search.study.study import load_study
 
-pytestmark = pytest.mark.skipif(
-    bool(patches.missing_for_jobs()), reason="ray[default] is not installed: this test did NOT run"
-)
+pytestmark = [
+    pytest.mark.whole,
+    pytest.mark.skipif(bool(patches.missing_for_jobs()), reason="ray[default] is not installed: this test did NOT run"),
+]
 
 SPACE = """
 import time

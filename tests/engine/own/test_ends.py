@@ -158,7 +158,7 @@ def tune(folder: Callable[[str], Path]) -> Iterator[Ended]:
     yield from side_by_side(folder(KINDS.replace("{more}", str(MORE))), "tune")
 
 
-@pytest.fixture(params=["inline", "auto", "tune"])
+@pytest.fixture(params=["inline", "auto", pytest.param("tune", marks=pytest.mark.whole)])
 def ended(request: pytest.FixtureRequest) -> Ended:
     found: Ended = request.getfixturevalue(request.param)
     return found
@@ -236,6 +236,7 @@ def test_each_process_calls_what_atexit_has(ended: Ended) -> None:
     assert {pid for pid, kind in trained.items() if kind not in KILLED} <= set(ended.said("exit"))
 
 
+@pytest.mark.whole
 def test_a_trial_whose_worker_dies_says_how(tune: Ended) -> None:
     for kind, how in (("exits", "exit status 3"), ("killed", "SIGKILL")):
         said = f"node_lost: its worker process died 3 times, the last time by {how}"
@@ -243,6 +244,7 @@ def test_a_trial_whose_worker_dies_says_how(tune: Ended) -> None:
         assert tune.said("open").count(kind) == 3
 
 
+@pytest.mark.whole
 def test_a_process_whose_gpu_is_broken_trains_no_more(tune: Ended) -> None:
     opened = [words[1:] for words in tune.log if words[0] == "open"]
     (broken,) = (place for place, (kind, _) in enumerate(opened) if kind == "cuda")

@@ -11,6 +11,8 @@ import pytest
 from live import WAIT, Run, until
 from optuna.trial import TrialState
 
+pytestmark = pytest.mark.whole
+
 SLOW = """
     import os, time
     from pathlib import Path

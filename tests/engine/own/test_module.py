@@ -113,6 +113,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("engine", ["inline", "auto"])
 def test_what_works_in_a_script_works_in_train(cli: Cli, write: Write, engine: str) -> None:
     write("helper.py", 'WORD = "beside"')

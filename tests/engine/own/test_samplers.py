@@ -123,24 +123,28 @@ def point(trial: FrozenTrial) -> tuple[Any, ...]:
     return tuple(trial.params.values())
 
 
-@pytest.fixture(scope="module")
-def ran(engines: Callable[[str], Engine], path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Any, Driver]:
-    """By engine and name: the driver of a study that has ended. "callback": its callback has stopped it."""
-    found: dict[Any, Driver] = {}
-    for engine in ("inline", "tune"):
-        with contextlib.chdir(tmp_path_factory.mktemp(engine)):
-            for name, (sampler, pruner) in SAMPLERS.items():
-                if name == "CMA-ES" and importlib.util.find_spec("cmaes") is None:
-                    continue
-                space = replace(load_space(path), sampler=sampler(), pruner=pruner and pruner())
-                found[engine, name] = driver_of(space, name, 9 if name in FINITE else 6)
-            space = replace(load_space(path), callbacks=[stop_at_three], pruner=pruners.NopPruner())
-            found[engine, "callback"] = driver_of(space, "callback", 20)
-            for name, more in OTHERS.items():
-                space = replace(load_space(path), **{"pruner": pruners.NopPruner(), **more()})
-                found[engine, name] = driver_of(space, name, 6)
-            mine: Any = Chain([driver for (of, _), driver in found.items() if of == engine])
-            engines(engine).run(mine)
+@pytest.fixture(scope="module", params=["inline", pytest.param("tune", marks=pytest.mark.whole)])
+def ran(
+    request: pytest.FixtureRequest,
+    engines: Callable[[str], Engine],
+    path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Driver]:
+    """By name: the driver of a study that has ended. "callback": its callback has stopped it."""
+    found: dict[str, Driver] = {}
+    with contextlib.chdir(tmp_path_factory.mktemp(request.param)):
+        for name, (sampler, pruner) in SAMPLERS.items():
+            if name == "CMA-ES" and importlib.util.find_spec("cmaes") is None:
+                continue
+            space = replace(load_space(path), sampler=sampler(), pruner=pruner and pruner())
+            found[name] = driver_of(space, name, 9 if name in FINITE else 6)
+        space = replace(load_space(path), callbacks=[stop_at_three], pruner=pruners.NopPruner())
+        found["callback"] = driver_of(space, "callback", 20)
+        for name, more in OTHERS.items():
+            space = replace(load_space(path), **{"pruner": pruners.NopPruner(), **more()})
+            found[name] = driver_of(space, name, 6)
+        mine: Any = Chain([*found.values()])
+        engines(request.param).run(mine)
     return found
 
 
@@ -171,12 +175,11 @@ def stop_at_three(study: Study, trial: FrozenTrial) -> None:
         study.stop()
 
 
-@pytest.mark.parametrize("engine", ["inline", "tune"])
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_a_sampler_and_a_pruner_of_optunas(ran: dict[Any, Driver], engine: str, name: str) -> None:
-    if (engine, name) not in ran:
+def test_a_sampler_and_a_pruner_of_optunas(ran: dict[str, Driver], name: str) -> None:
+    if name not in ran:
         pytest.skip("CMA-ES did NOT run: it needs the package cmaes")
-    driver = ran[engine, name]
+    driver = ran[name]
     trials = driver.study.get_trials()
     assert len(trials) == 6
     poor = {trial.number for trial in trials if trial.state == TrialState.PRUNED}
@@ -192,9 +195,8 @@ def test_a_sampler_and_a_pruner_of_optunas(ran: dict[Any, Driver], engine: str, 
         assert len(set(map(point, trials))) == 6  # each point once
 
 
-@pytest.mark.parametrize("engine", ["inline", "tune"])
-def test_a_callback_stops_the_study(ran: dict[Any, Driver], engine: str) -> None:
-    driver = ran[engine, "callback"]
+def test_a_callback_stops_the_study(ran: dict[str, Driver]) -> None:
+    driver = ran["callback"]
     trials = driver.study.get_trials()
     assert sorted(driver.study.user_attrs["seen"]) == [trial.number for trial in trials]
     assert 3 <= len(trials) <= 4  # one may have been under way
@@ -206,9 +208,8 @@ def test_a_callback_stops_the_study(ran: dict[Any, Driver], engine: str) -> None
         driver.study.stop()  # Optuna's own again
 
 
-@pytest.mark.parametrize("engine", ["inline", "tune"])
-def test_what_breaks_a_constraint_does_not_lead(ran: dict[Any, Driver], engine: str) -> None:
-    driver = ran[engine, "constraints"]
+def test_what_breaks_a_constraint_does_not_lead(ran: dict[str, Driver]) -> None:
+    driver = ran["constraints"]
     trials = driver.study.get_trials()
     assert [feasible(trial) for trial in trials] == [False] * 3 + [True] * 3
     assert [trial.number < 3 for trial in ranked(driver.study)] == [False] * 3 + [True] * 3
@@ -218,16 +219,14 @@ def test_what_breaks_a_constraint_does_not_lead(ran: dict[Any, Driver], engine: 
     assert driver.stopping.best[1] >= 3
 
 
-@pytest.mark.parametrize("engine", ["inline", "tune"])
-def test_a_point_that_the_space_prunes_is_no_failure(ran: dict[Any, Driver], engine: str) -> None:
-    trials = ran[engine, "sparse"].study.get_trials()
+def test_a_point_that_the_space_prunes_is_no_failure(ran: dict[str, Driver]) -> None:
+    trials = ran["sparse"].study.get_trials()
     assert [trial.state.name for trial in trials] == ["COMPLETE", "PRUNED"] * 3
     assert [trial.user_attrs["pruned"] for trial in trials[1::2]] == [f"number {i} makes no sense" for i in (1, 3, 5)]
 
 
-@pytest.mark.parametrize("engine", ["inline", "tune"])
-def test_several_objectives(ran: dict[Any, Driver], engine: str) -> None:
-    study = ran[engine, "several"].study
+def test_several_objectives(ran: dict[str, Driver]) -> None:
+    study = ran["several"].study
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     for trial in study.get_trials():
         epoch = trial.user_attrs["epoch"]
@@ -261,6 +260,7 @@ def free(trial: Trial) -> dict[str, Any]:
     return {"x": trial.suggest_float("x", 0, 1), "y": 0, "poor": trial.number >= 3, "epochs": 6}
 
 
+@pytest.mark.whole
 def test_a_long_closing_is_said_and_a_seeded_sampler_goes_on(engines: Callable[[str], Engine], path: Path) -> None:
     said: list[str] = []
     seeded = partial(replace, load_space(path), space=free, pruner=pruners.ThresholdPruner(lower=0.5))

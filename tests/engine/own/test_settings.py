@@ -17,7 +17,7 @@ from live import CORES
 
 from search.study.study import load_study
 
-pytestmark = pytest.mark.usefixtures("sys_path")
+pytestmark = [pytest.mark.whole, pytest.mark.usefixtures("sys_path")]
 SPACE = """
 import numpy as np
 import torch

@@ -24,6 +24,8 @@ from search.study.attributes import TrialRecord
 from search.study.ending.stopping import Stopping
 from search.study.study import open_study
 
+pytestmark = pytest.mark.whole
+
 SETTINGS: dict[str, Any] = {
     "model": "cnn",
     "dataset": "digits",

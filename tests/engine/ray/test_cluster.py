@@ -14,6 +14,8 @@ from live import WAIT, free_port, listening, loopback, session, until
 from search.engine.ray import cluster, patches
 from search.errors import ClusterFailed
 
+pytestmark = pytest.mark.whole
+
 FAILS = """
 import sys
 import ray

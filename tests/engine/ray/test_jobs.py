@@ -27,6 +27,8 @@ from search.engine.ray.cluster import Head
 from search.errors import SearchError
 from search.study.study import load_study
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[Head]:

@@ -21,6 +21,8 @@ from s3 import Store, server
 from search.engine.processes.forkserver import HOME
 from search.files import locations
 
+pytestmark = pytest.mark.whole
+
 SCRIPT = """
 import faulthandler
 import search

@@ -28,6 +28,8 @@ from search.engine.processes.places import Resources
 from search.engine.ray import tune
 from search.study.storage import open as storages
 
+pytestmark = pytest.mark.whole
+
 KINDS = """
     import os, signal, time
     from pathlib import Path

@@ -66,6 +66,7 @@ for machines, url in zip(sys.argv[1::2], sys.argv[2::2]):
 """
 
 
+@pytest.mark.whole
 def test_eight_processes_start_on_an_empty_storage_at_once(postgres: Postgres) -> None:
     """Of one machine, and of eight, which share no file."""
     two = [postgres.database("one_machine"), postgres.database("eight_machines")]

@@ -23,6 +23,8 @@ from search.study.storage import retry
 from search.study.storage.open import connect
 from search.study.study import load_study
 
+pytestmark = pytest.mark.whole
+
 LOCK = """
 import sqlite3, sys, time
 with sqlite3.connect("studies.db", isolation_level=None) as other:
