@@ -20,6 +20,7 @@ demo: $(READY) ## search the handwritten digits; about a minute
 # The tests start some hundred processes: each would compile this package anew.
 test: export PYTHONDONTWRITEBYTECODE =
 test: export SOAK ?= 0.1
+# mypy works while tests wait for processes of theirs.
 test: $(READY) ## lint, types and tests; ALL=1: whole runs and a tenth of the soak, too, as CI does
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

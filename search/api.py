@@ -68,7 +68,7 @@ def _figures(options: StudyOptions) -> dict[str, Figure]:
     if (module := sys.modules.get("IPython")) is not None and (shell := module.get_ipython()) is not None:
         from IPython.core.pylabtools import select_figure_formats
 
-        select_figure_formats(shell, {"png"})  # type: ignore[no-untyped-call] # as %matplotlib inline does
+        select_figure_formats(shell, {"png"})  # type: ignore[no-untyped-call] # IPython has no types
     with storage_errors(options.url):
         return figures(StudyView(options.load()))
 

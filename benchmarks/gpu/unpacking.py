@@ -21,17 +21,19 @@ from ray._private.accelerators import NvidiaGPUAcceleratorManager as Manager
 def installed(name):
     try: return version(name)
     except PackageNotFoundError: return None
-names = "torch torchvision triton numpy pandas scipy scikit-learn pydantic optuna ray typer click rich tensorboard protobuf pillow"
+names = "torch torchvision triton numpy pandas scipy scikit-learn pydantic optuna ray typer click rich"
+names += " tensorboard protobuf pillow"
 found = {name: installed(name) for name in names.split()}
 found |= {"python": sys.version.split()[0], "cores": len(os.sched_getaffinity(0)), "gpus": torch.cuda.device_count()}
 if torch.cuda.is_available():
     about = torch.cuda.get_device_properties(0)
     free, total = torch.cuda.mem_get_info()
-    found |= {"name": about.name, "sms": about.multi_processor_count, "memory": total, "taken_by_a_context": total - free}
+    found |= {"name": about.name, "sms": about.multi_processor_count, "memory": total}
+    found["taken_by_a_context"] = total - free
     found |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
 found["ray_sees_gpus"] = Manager.get_current_node_num_accelerators()
 print(json.dumps(found))
-"""  # noqa: E501 - a program of its own
+"""
 
 
 def unpack(kit: Kit) -> None:

@@ -91,7 +91,7 @@ def _widest(ranges: Sequence[BaseDistribution | None]) -> BaseDistribution | Non
     if len(kinds) > 1 or not isinstance(first, (FloatDistribution, IntDistribution)):
         return None
     low, high = min(range_.low for range_ in different), max(range_.high for range_ in different)
-    widest: BaseDistribution = type(first)(low, high, log=first.log, step=first.step)  # type: ignore[arg-type] # of its own kind
+    widest: BaseDistribution = type(first)(low, high, log=first.log, step=first.step)  # type: ignore[arg-type] # bounds of its own kind
     return widest
 
 

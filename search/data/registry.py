@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -31,13 +30,13 @@ FOLDER = "imagefolder:"
 
 
 @lru_cache(maxsize=4)
-def _opened(name: str, root: Path, here: str) -> Source:
+def _opened(name: str, root: Path, here: Path) -> Source:
     return open_source(name, root)
 
 
 def opened(name: str, root: Path) -> Source:
     """What `open_source` returned first since `forget_opened`, for a check: to list many files takes a while."""
-    return _opened(name, root, os.getcwd())  # noqa: PTH109 # a key
+    return _opened(name, root, Path.cwd())
 
 
 def forget_opened() -> None:

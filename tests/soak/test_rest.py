@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from live import BIN, Run, until
 from optuna.trial import TrialState
-from soaking import DIGITS, FEW, SHARE, TRIALS, Subject, draw, goes_on, record, said_again, times, wait_for
+from soaking import DIGITS, FEW, TRIALS, Subject, draw, goes_on, record, said_again, times, wait_for
 
 from search.engine.failures import kind
 from search.study.study import load_study
@@ -170,11 +170,11 @@ def test_many_first_starts_at_once(folder: Callable[[str], Path]) -> None:
             for epoch in range(2):
                 yield {"score": config["x"]}
     """
-    count, many = times(10), 16 if SHARE >= 1 else 8
+    count = times(10)
     for _ in range(count):
         home = folder(space)
         runs = []
-        for number in range(many):
+        for number in range(16):
             place = home / str(number)
             place.mkdir()
             (place / "space.py").write_text((home / "space.py").read_text())
@@ -186,10 +186,10 @@ def test_many_first_starts_at_once(folder: Callable[[str], Path]) -> None:
         finally:
             for run in runs:
                 run.end()
-        for number in range(many):
+        for number in range(16):
             study = load_study(f"sqlite:///{home}/studies.db", f"study{number}")
             assert [trial.state for trial in study.get_trials()] == [TrialState.COMPLETE] * 3
-    record(f"{many} first starts at once", "on one empty SQLite file, each with a study of its own", count, "nothing")
+    record("16 first starts at once", "on one empty SQLite file, each with a study of its own", count, "nothing")
 
 
 def test_a_driver_that_sleeps_until_another_took_over(folder: Callable[[str], Path]) -> None:
